@@ -1,0 +1,452 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const (
+	secret   = "the-secret-root-key-0123456789-abcdef"
+	tooShort = "short-secret"
+)
+
+// write makes a file in a folder of the test's own and gives its path.
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Load(nil, []string{"PATH=/bin", "CONSENTD_LISTEN=", "CONSENTD_ROOT_KEY_FILE="})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Listen: "127.0.0.1:8080", Data: "./data", Regimes: map[string]consent.Regime{},
+		PublicURL: "http://127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTimeout: 25 * time.Second,
+	}
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(samePrefix)); d != "" {
+		t.Errorf("Load (-want +got):\n%s", d)
+	}
+}
+
+func samePrefix(a, b netip.Prefix) bool { return a == b }
+
+const everything = `
+# all that a file may hold
+listen: "[::1]:9000"
+data: /var/lib/consentd
+root-key: ` + secret + `
+trusted-proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1"]
+cors-origins:
+  - https://www.example.com
+  - capacitor://localhost
+  - http://[::1]:3000
+geo-mmdb: country.mmdb
+regimes: {NO: opt-out, us: opt-in, UNKNOWN: opt-out}
+public-url: https://consent.example.com/base/
+log-level: debug
+log-format: json
+shutdown-timeout: 1m30s
+`
+
+func TestEverySettingFromTheFile(t *testing.T) {
+	path := write(t, "consentd.yaml", everything)
+	got, err := Load(nil, []string{"CONSENTD_CONFIG=" + path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		File: path, Listen: "[::1]:9000", Data: "/var/lib/consentd", RootKey: secret,
+		TrustedProxies: []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32"),
+		},
+		CORSOrigins: []string{"https://www.example.com", "capacitor://localhost", "http://[::1]:3000"},
+		GeoMMDB:     "country.mmdb",
+		Regimes:     map[string]consent.Regime{"NO": consent.OptOut, "US": consent.OptIn, "UNKNOWN": consent.OptOut},
+		PublicURL:   "https://consent.example.com/base",
+		LogLevel:    slog.LevelDebug, LogFormat: "json", ShutdownTimeout: 90 * time.Second,
+	}
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(samePrefix)); d != "" {
+		t.Errorf("Load (-want +got):\n%s", d)
+	}
+}
+
+// TestPrecedence gives one setting by ever more sources; the strongest wins and is named.
+func TestPrecedence(t *testing.T) {
+	file := write(t, "consentd.yaml", "log-level: debug\ndata: from-file\n")
+	value := write(t, "data", "  from-value-file\n")
+	for _, tc := range []struct {
+		name   string
+		flags  map[string]string
+		env    []string
+		data   string
+		source string
+	}{
+		{"default", nil, nil, "./data", "default"},
+		{"file", map[string]string{"config": file}, nil, "from-file", file + " line 2"},
+		{"environment", map[string]string{"config": file}, []string{"CONSENTD_DATA=from-env"}, "from-env", "environment CONSENTD_DATA"},
+		{"value file", nil, []string{"CONSENTD_CONFIG=" + file, "CONSENTD_DATA_FILE=" + value}, "from-value-file", "environment CONSENTD_DATA_FILE, file " + value},
+		{"flag", map[string]string{"data": "from-flag"}, []string{"CONSENTD_CONFIG=" + file, "CONSENTD_DATA=from-env"}, "from-flag", "flag --data"},
+		{"the last of two variables", nil, []string{"CONSENTD_DATA=one", "CONSENTD_DATA=two"}, "two", "environment CONSENTD_DATA"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := Load(tc.flags, tc.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Data != tc.data {
+				t.Errorf("data = %q, want %q", c.Data, tc.data)
+			}
+			if line := printed(c, "data"); !strings.HasSuffix(line, "  "+tc.source) {
+				t.Errorf("printed %q, want the source %q", line, tc.source)
+			}
+		})
+	}
+}
+
+// printed gives the line of a setting as Print writes it.
+func printed(c *Config, name string) string {
+	for line := range strings.Lines(c.String()) {
+		if strings.HasPrefix(line, name+" ") {
+			return strings.TrimSuffix(line, "\n")
+		}
+	}
+	return ""
+}
+
+func TestPublicURLFromListen(t *testing.T) {
+	for listen, want := range map[string]string{
+		":80":                "http://localhost:80",
+		"0.0.0.0:80":         "http://localhost:80",
+		"[::]:80":            "http://localhost:80",
+		"[2001:db8::1]:8443": "http://[2001:db8::1]:8443",
+		"box.example:1":      "http://box.example:1",
+	} {
+		c, err := Load(map[string]string{"listen": listen}, nil)
+		if err != nil {
+			t.Errorf("%s: %v", listen, err)
+			continue
+		}
+		if c.PublicURL != want {
+			t.Errorf("%s: public URL %q, want %q", listen, c.PublicURL, want)
+		}
+	}
+}
+
+var refusedValues = []struct{ name, value, reason string }{
+	{"listen", "", "it is not host:port"},
+	{"listen", "8080", "it is not host:port"},
+	{"listen", "http://a:80", "it is not host:port"},
+	{"listen", "a b:80", "the host is not a name"},
+	{"listen", "a:http", "the port is not a number"},
+	{"listen", "a:65536", "the port is not a number"},
+	{"data", "", "it is empty"},
+	{"data", "a\x00b", "NUL"},
+	{"geo-mmdb", "a\x00b", "NUL"},
+	{"trusted-proxies", "10.0.0.1,,10.0.0.2", "item 2 is empty"},
+	{"trusted-proxies", "10.0.0.256", `"10.0.0.256" is neither`},
+	{"trusted-proxies", "proxy.example", "neither an IP address nor a range"},
+	{"trusted-proxies", "fe80::1%eth0", "neither an IP address nor a range"},
+	{"trusted-proxies", "10.0.0.1/8", "the range is 10.0.0.0/8"},
+	{"trusted-proxies", "::ffff:10.0.0.0/104", "as a range of IPv4"},
+	{"cors-origins", "*", "* is refused, because"},
+	{"cors-origins", "https://*.example.com", "* is refused, because"},
+	{"cors-origins", "null", "is not scheme://host"},
+	{"cors-origins", "www.example.com", "is not scheme://host"},
+	{"cors-origins", "https://a.example/path", "is not scheme://host"},
+	{"cors-origins", "https://u@a.example", "is not scheme://host"},
+	{"cors-origins", "https://bücher.example", "in ASCII"},
+	{"cors-origins", "https://A.example", "as browsers send it, https://a.example"},
+	{"cors-origins", "https://a.example/", "as browsers send it, https://a.example"},
+	{"cors-origins", "https://a.example:443", "as browsers send it, https://a.example"},
+	{"cors-origins", "http://a.example:80", "as browsers send it, http://a.example"},
+	{"regimes", "DE", "does not name a regime"},
+	{"regimes", "DE=maybe", "does not name a regime"},
+	{"regimes", "DEU=opt-in", "does not begin with a country's code"},
+	{"regimes", "=opt-in", "does not begin with a country's code"},
+	{"regimes", "UK=opt-in", "code is GB"},
+	{"regimes", "DE=opt-in,de=opt-out", "DE is given twice"},
+	{"public-url", "consent.example.com", "does not begin with http:// or https://"},
+	{"public-url", "ftp://a.example", "does not begin with http:// or https://"},
+	{"public-url", "https://", "names no host"},
+	{"public-url", "https://u@a.example", "holds a user"},
+	{"public-url", "https://a.example/?x", "a query"},
+	{"public-url", "https://a.example/#x", "a fragment"},
+	{"public-url", "https://a.example/a b", "writes with %"},
+	{"public-url", "https://[::1", "not a URL"},
+	{"log-level", "INFO+2", "not a level"},
+	{"log-format", "xml", "not a form"},
+	{"shutdown-timeout", "25", "not a duration"},
+	{"shutdown-timeout", "0s", "out of range"},
+	{"shutdown-timeout", "-1s", "out of range"},
+	{"shutdown-timeout", "61m", "out of range"},
+}
+
+// TestRefusedValues gives each value as a flag; the error must hold the setting,
+// the place, the value, the reason and what is allowed.
+func TestRefusedValues(t *testing.T) {
+	for _, tc := range refusedValues {
+		t.Run(tc.name+"="+tc.value, func(t *testing.T) {
+			c, err := Load(map[string]string{tc.name: tc.value}, nil)
+			if err == nil {
+				t.Fatalf("taken as %v", c)
+			}
+			s, _ := settingNamed(tc.name)
+			mustHold(t, err.Error(), tc.name+" (flag --"+tc.name+")", fmt.Sprintf("%q", tc.value), tc.reason, "allowed: "+s.Allowed)
+		})
+	}
+}
+
+func mustHold(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q lacks %q", text, part)
+		}
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	path := write(t, "consentd.yaml", "data: x\nlog-format: xml\nlogs: y\n")
+	_, err := Load(map[string]string{"listen": "x", "lisen": ":80"}, []string{
+		"CONSENTD_CONFIG=" + path, "CONSENTD_LOG_LEVEL=loud", "CONSENTD_DATE=x", "CONSENTD_GEO_MMDB=a", "CONSENTD_GEO_MMDB_FILE=b",
+	})
+	if err == nil {
+		t.Fatal("taken")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	want := []string{
+		"flag --lisen: no such setting; the nearest is --listen",
+		"environment CONSENTD_DATE: no such setting; the nearest is CONSENTD_DATA",
+		"geo-mmdb (environment): both CONSENTD_GEO_MMDB and CONSENTD_GEO_MMDB_FILE are set",
+		`"logs" (` + path + " line 3): no such setting",
+		"listen (flag --listen): \"x\"",
+		"log-level (environment CONSENTD_LOG_LEVEL): \"loud\"",
+		"log-format (" + path + " line 2): \"xml\"",
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
+	}
+	for i := range want {
+		if !strings.HasPrefix(lines[i], want[i]) {
+			t.Errorf("line %d is %q, want it to begin with %q", i, lines[i], want[i])
+		}
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	for name, nearest := range map[string]string{
+		"CONSENTD_LISTN=x":              "CONSENTD_LISTEN",
+		"CONSENTD_ROOTKEY=x":            "CONSENTD_ROOT_KEY",
+		"CONSENTD_ROOTKEY_FILE=x":       "CONSENTD_ROOT_KEY_FILE",
+		"CONSENTD_CONFIG_FILE=x":        "CONSENTD_CONFIG",
+		"CONSENTD_TRUSTED_PROXY=":       "CONSENTD_TRUSTED_PROXIES",
+		"CONSENTD_PORT=8080":            "CONSENTD_",
+		"CONSENTD_CORS_ORIGIN=https://": "CONSENTD_CORS_ORIGINS",
+	} {
+		_, err := Load(nil, []string{name})
+		if err == nil {
+			t.Errorf("%s: taken", name)
+			continue
+		}
+		variable, _, _ := strings.Cut(name, "=")
+		mustHold(t, err.Error(), "environment "+variable+": no such setting; the nearest is "+nearest)
+	}
+}
+
+func TestIgnoredVariables(t *testing.T) {
+	_, err := Load(nil, []string{
+		"CONSENTD_TEST_ANYTHING=x", "consentd_listen=x", "OTHER=x",
+		"CONSENTD_SERVICE_HOST=10.0.0.7", "CONSENTD_SERVICE_PORT=80", "CONSENTD_SERVICE_PORT_HTTP=80",
+		"CONSENTD_PORT=tcp://10.0.0.7:80", "CONSENTD_PORT_80_TCP=tcp://10.0.0.7:80", "CONSENTD_PORT_80_TCP_ADDR=10.0.0.7",
+		"CONSENTD_PORT_80_TCP_PORT=80", "CONSENTD_PORT_80_TCP_PROTO=tcp", "CONSENTD_CANARY_PORT=tcp://10.0.0.8:80",
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefusedFiles(t *testing.T) {
+	for _, tc := range []struct{ name, content, reason string }{
+		{"tag", "data: !x y", "data (FILE line 1): a value begins with !, & or *"},
+		{"anchor", "data: &x y", "data (FILE line 1): a value begins with !, & or *"},
+		{"alias", "data: *x", "file FILE: a value begins with !, & or *"},
+		{"alias in a list", "cors-origins: [*x]", "file FILE: a value begins with !, & or *"},
+		{"tag in a list", "cors-origins: [!x y]", "a value begins with !, & or *"},
+		{"unknown setting", "log_level: info", `"log_level" (FILE line 1): no such setting; the nearest is log-level`},
+		{"twice", "data: a\nlisten: :80\ndata: b", "data (FILE line 3): given before on FILE line 1"},
+		{"another file", "config: other.yaml", "config (FILE line 1): the file cannot name another file"},
+		{"sequence for one value", "listen: [a]", "listen (FILE line 1): it is not one plain value"},
+		{"mapping for a list", "cors-origins: {a: b}", "cors-origins (FILE line 1): it is not one plain value"},
+		{"sequence for a mapping", "regimes: [DE=opt-in]", "regimes (FILE line 1): it is not one plain value"},
+		{"nested", "cors-origins:\n- [a]", "line 2 is not one plain value"},
+		{"no value", "data:", "data (FILE line 1): it has no value"},
+		{"text", "just words", "it does not begin with a setting"},
+		{"sequence", "- a", "line 1: it does not begin with a setting"},
+		{"two documents", "data: a\n---\ndata: b", "more than one document"},
+		{"broken", "data: [", "config (flag --config): file FILE: yaml: line 1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := write(t, "consentd.yaml", tc.content)
+			c, err := Load(map[string]string{"config": path}, nil)
+			if err == nil {
+				t.Fatalf("taken as %v", c)
+			}
+			mustHold(t, err.Error(), strings.ReplaceAll(tc.reason, "FILE", path))
+		})
+	}
+}
+
+func TestFilesWithoutSettings(t *testing.T) {
+	for _, content := range []string{"", "\n", "# nothing yet\n", "---\n", "{}\n"} {
+		if _, err := Load(map[string]string{"config": write(t, "consentd.yaml", content)}, nil); err != nil {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+}
+
+func TestMissingFiles(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	empty := write(t, "empty", " \n")
+	_, err := Load(map[string]string{"config": nowhere}, []string{"CONSENTD_DATA_FILE=" + nowhere, "CONSENTD_ROOT_KEY_FILE=" + empty})
+	if err == nil {
+		t.Fatal("taken")
+	}
+	mustHold(t, err.Error(),
+		"config (flag --config): open "+nowhere,
+		"data (environment CONSENTD_DATA_FILE): open "+nowhere,
+		"root-key (environment CONSENTD_ROOT_KEY_FILE, file "+empty+"): the file is empty")
+}
+
+func TestRefusedRootKeys(t *testing.T) {
+	long := strings.Repeat("k", minRootKey)
+	for value, reason := range map[string]string{
+		tooShort:      "it has 12 characters",
+		long + " ":    "character 33 is a space",
+		long + "\x7f": "not printable ASCII",
+		"ü" + long:    "character 1 is",
+	} {
+		_, err := Load(map[string]string{"root-key": value}, nil)
+		if err == nil {
+			t.Errorf("%q: taken", value)
+			continue
+		}
+		mustHold(t, err.Error(), "root-key (flag --root-key): ", reason, "allowed: at least 32 characters")
+	}
+}
+
+// TestSecretsAreNeverPrinted gives the root key from every source, good and bad,
+// and looks for it in all that comes out.
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	for _, key := range []string{secret, tooShort} {
+		for name, tc := range map[string]struct {
+			flags map[string]string
+			env   []string
+		}{
+			"flag":                 {flags: map[string]string{"root-key": key}},
+			"unknown flag":         {flags: map[string]string{"rootkey": key}},
+			"environment":          {env: []string{"CONSENTD_ROOT_KEY=" + key}},
+			"unknown variable":     {env: []string{"CONSENTD_ROOTKEY=" + key}},
+			"value file":           {env: []string{"CONSENTD_ROOT_KEY_FILE=" + write(t, "k", key)}},
+			"secret as path":       {env: []string{"CONSENTD_ROOT_KEY_FILE=" + key}},
+			"both":                 {env: []string{"CONSENTD_ROOT_KEY_FILE=" + key, "CONSENTD_ROOT_KEY=" + key}},
+			"file":                 {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: "+key)}},
+			"file, unknown":        {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root_key: "+key)}},
+			"file, alias":          {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: *"+key)}},
+			"file, tag":            {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: !"+key)}},
+			"file, anchor":         {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: &"+key)}},
+			"file, sequence":       {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: ["+key+"]")}},
+			"file, broken":         {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: {"+key)}},
+			"file, reserved":       {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: @"+key)}},
+			"file, no space":       {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key:"+key)}},
+			"file, no space, more": {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "data: x\nroot-key:"+key+"\nlisten: :80")}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				c, err := Load(tc.flags, tc.env)
+				out := fmt.Sprintf("%v\n", err)
+				if err == nil {
+					out = everyForm(t, c)
+				}
+				if strings.Contains(out, key) {
+					t.Errorf("the secret is in %s", out)
+				}
+			})
+		}
+	}
+}
+
+// everyForm formats a Config in the ways that a careless line of code may choose.
+func everyForm(t *testing.T, c *Config) string {
+	t.Helper()
+	var b strings.Builder
+	if err := c.Print(&b); err != nil {
+		t.Error(err)
+	}
+	mustHold(t, b.String(), "root-key", "********")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		fmt.Fprintf(&b, verb+verb, c, *c)
+	}
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "config", c, "value", *c)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "config", c, "value", *c)
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		t.Error(err)
+	}
+	return b.String() + string(encoded)
+}
+
+func TestPrint(t *testing.T) {
+	c, err := Load(map[string]string{"root-key": secret, "data": "my\tdata"}, []string{"CONSENTD_LOG_LEVEL=warn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `SETTING           VALUE                  FROM
+config            -                      default
+listen            127.0.0.1:8080         default
+data              "my\tdata"             flag --data
+root-key          ********               flag --root-key
+trusted-proxies   -                      default
+cors-origins      -                      default
+geo-mmdb          -                      default
+regimes           -                      default
+public-url        http://127.0.0.1:8080  default, made from listen
+log-level         warn                   environment CONSENTD_LOG_LEVEL
+log-format        text                   default
+shutdown-timeout  25s                    default
+`
+	if d := cmp.Diff(want, c.String()); d != "" {
+		t.Errorf("Print (-want +got):\n%s", d)
+	}
+}
+
+// TestTable holds the rows to what the rest relies on.
+func TestTable(t *testing.T) {
+	for _, s := range Settings() {
+		if want := envPrefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_")); s.Env != want {
+			t.Errorf("%s: environment %s, want %s", s.Name, s.Env, want)
+		}
+		if s.Type == "" || s.Help == "" || s.Allowed == "" {
+			t.Errorf("%s: type, help or allowed is missing", s.Name)
+		}
+		if err := s.set(&Config{}, s.Default); err != nil {
+			t.Errorf("%s: the default %q is refused: %v", s.Name, s.Default, err)
+		}
+	}
+}

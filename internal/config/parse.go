@@ -1,0 +1,249 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const (
+	minRootKey         = 32
+	maxShutdownTimeout = time.Hour
+)
+
+func setListen(c *Config, v string) error {
+	host, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return errors.New("it is not host:port")
+	}
+	if strings.ContainsAny(host, " /@%?#") {
+		return errors.New("the host is not a name or an IP address")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("the port is not a number from 0 to 65535")
+	}
+	c.Listen = v
+	return nil
+}
+
+// urlOf is the address by which a client on this machine reaches listen.
+func urlOf(listen string) string {
+	host, port, _ := net.SplitHostPort(listen) // checked by setListen
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func setPath(field *string, v string, mayBeEmpty bool) error {
+	if v == "" && !mayBeEmpty {
+		return errors.New("it is empty")
+	}
+	if strings.ContainsRune(v, 0) {
+		return errors.New("it holds a NUL byte")
+	}
+	*field = v
+	return nil
+}
+
+func setRootKey(c *Config, v string) error {
+	if v == "" {
+		return nil
+	}
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] > '~' {
+			return fmt.Errorf("character %d is a space or not printable ASCII", i+1)
+		}
+	}
+	if len(v) < minRootKey {
+		return fmt.Errorf("it has %d characters", len(v))
+	}
+	c.RootKey = v
+	return nil
+}
+
+// items splits a comma list; "" is no item. Spaces around an item do not count.
+func items(v string) ([]string, error) {
+	if strings.TrimSpace(v) == "" {
+		return nil, nil
+	}
+	list := strings.Split(v, ",")
+	for i := range list {
+		if list[i] = strings.TrimSpace(list[i]); list[i] == "" {
+			return nil, fmt.Errorf("item %d is empty", i+1)
+		}
+	}
+	return list, nil
+}
+
+func setTrustedProxies(c *Config, v string) error {
+	list, err := items(v)
+	if err != nil {
+		return err
+	}
+	for _, item := range list {
+		prefix, err := parsePrefix(item)
+		if err != nil {
+			return err
+		}
+		c.TrustedProxies = append(c.TrustedProxies, prefix)
+	}
+	return nil
+}
+
+// parsePrefix takes an address as the range of that address alone.
+func parsePrefix(item string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(item); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(item)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is neither an IP address nor a range", item)
+	}
+	if prefix.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q must be written as a range of IPv4", item)
+	}
+	if prefix != prefix.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%q is an address inside a range; the range is %s", item, prefix.Masked())
+	}
+	return prefix, nil
+}
+
+func setCORSOrigins(c *Config, v string) error {
+	list, err := items(v)
+	if err != nil {
+		return err
+	}
+	for _, item := range list {
+		if err := checkOrigin(item); err != nil {
+			return err
+		}
+	}
+	c.CORSOrigins = list
+	return nil
+}
+
+var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?$`)
+
+// checkOrigin holds an origin against the form in which browsers send it: the
+// server compares the texts, so that anything else would never match.
+func checkOrigin(item string) error {
+	if strings.Contains(item, "*") {
+		return fmt.Errorf("%q: * is refused, because then any web page could act with the token of a person who visits it", item)
+	}
+	lower := strings.TrimSuffix(strings.ToLower(item), "/")
+	switch {
+	case strings.HasPrefix(lower, "http://"):
+		lower = strings.TrimSuffix(lower, ":80")
+	case strings.HasPrefix(lower, "https://"):
+		lower = strings.TrimSuffix(lower, ":443")
+	}
+	if !originForm.MatchString(lower) {
+		return fmt.Errorf("%q is not scheme://host or scheme://host:port in ASCII, without path", item)
+	}
+	if item != lower {
+		return fmt.Errorf("%q must be written as browsers send it, %s", item, lower)
+	}
+	return nil
+}
+
+var regimeCountry = regexp.MustCompile(`^([A-Z]{2}|` + consent.UnknownCountry + `)$`)
+
+// notISO maps what people write to the code that the country table uses.
+var notISO = map[string]string{"UK": "GB", "EL": "GR"}
+
+func setRegimes(c *Config, v string) error {
+	list, err := items(v)
+	if err != nil {
+		return err
+	}
+	regimes := make(map[string]consent.Regime, len(list))
+	for _, item := range list {
+		country, regime, err := parseRegime(item)
+		if err != nil {
+			return err
+		}
+		if _, twice := regimes[country]; twice {
+			return fmt.Errorf("%s is given twice", country)
+		}
+		regimes[country] = regime
+	}
+	c.Regimes = regimes
+	return nil
+}
+
+func parseRegime(item string) (string, consent.Regime, error) {
+	name, regime, _ := strings.Cut(item, "=")
+	country := strings.ToUpper(strings.TrimSpace(name))
+	if !regimeCountry.MatchString(country) {
+		return "", "", fmt.Errorf("%q does not begin with a country's code", item)
+	}
+	if iso, ok := notISO[country]; ok {
+		return "", "", fmt.Errorf("%q: the country's code is %s", item, iso)
+	}
+	switch r := consent.Regime(strings.TrimSpace(regime)); r {
+	case consent.OptIn, consent.OptOut:
+		return country, r, nil
+	}
+	return "", "", fmt.Errorf("%q does not name a regime", item)
+}
+
+func setPublicURL(c *Config, v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil:
+		return errors.New("it is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("it does not begin with http:// or https://")
+	case u.Hostname() == "":
+		return errors.New("it names no host")
+	case u.User != nil:
+		return errors.New("it holds a user")
+	case strings.ContainsAny(v, "?#"):
+		return errors.New("it holds a query or a fragment")
+	case u.String() != v:
+		return errors.New("it holds a character that a URL writes with %")
+	}
+	c.PublicURL = strings.TrimRight(v, "/")
+	return nil
+}
+
+func setLogLevel(c *Config, v string) error {
+	switch v {
+	case "debug", "info", "warn", "error":
+		return c.LogLevel.UnmarshalText([]byte(v))
+	}
+	return errors.New("it is not a level")
+}
+
+func setLogFormat(c *Config, v string) error {
+	if v != "text" && v != "json" {
+		return errors.New("it is not a form of the log")
+	}
+	c.LogFormat = v
+	return nil
+}
+
+func setShutdownTimeout(c *Config, v string) error {
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return errors.New("it is not a duration")
+	}
+	if d <= 0 || d > maxShutdownTimeout {
+		return errors.New("it is out of range")
+	}
+	c.ShutdownTimeout = d
+	return nil
+}

@@ -1,0 +1,128 @@
+package config
+
+import "slices"
+
+// Type says what a setting's text looks like; in the YAML file it also decides
+// whether a sequence (list) or a mapping (map) may stand in place of the text.
+type Type string
+
+// The types of settings.
+const (
+	TypeAddress  Type = "address"
+	TypePath     Type = "path"
+	TypeKey      Type = "key"
+	TypeList     Type = "list"
+	TypeMap      Type = "map"
+	TypeURL      Type = "url"
+	TypeWord     Type = "word"
+	TypeDuration Type = "duration"
+)
+
+// Setting is one row of the table: all that is known of a setting, in one place.
+type Setting struct {
+	Name    string // of the flag (--name) and of the key in the YAML file
+	Env     string // the environment variable; Env+"_FILE" names a file with the value
+	Type    Type
+	Default string
+	Secret  bool   // the value is never printed, in an error neither
+	Help    string // one line for --help and the documents
+	Allowed string // what the value may be, in words; every error ends with it
+
+	// set checks a value and puts it into the Config. Its error says what is
+	// wrong without repeating the value: a secret's error is shown too.
+	set func(c *Config, value string) error
+	// bootstrap marks the setting that says where the file is: it cannot come from
+	// the file, nor from a variable with _FILE, which would read as something else.
+	bootstrap bool
+}
+
+// FileEnv names the environment variable that gives a file with the value,
+// "" where there is none.
+func (s Setting) FileEnv() string {
+	if s.bootstrap {
+		return ""
+	}
+	return s.Env + "_FILE"
+}
+
+// Settings gives the table, in the order in which people should read it.
+// The caller may keep and change the slice.
+func Settings() []Setting { return slices.Clone(table) }
+
+// fileSetting is apart because the file must be read before the rest is known.
+var fileSetting = Setting{
+	Name: "config", Env: "CONSENTD_CONFIG", Type: TypePath, bootstrap: true,
+	Help:    "YAML file with settings; flags and environment come before it.",
+	Allowed: "the path of a readable YAML file",
+	set:     func(c *Config, v string) error { return setPath(&c.File, v, true) },
+}
+
+var table = []Setting{
+	fileSetting,
+	{
+		Name: "listen", Env: "CONSENTD_LISTEN", Type: TypeAddress, Default: "127.0.0.1:8080",
+		Help:    "Address to listen on.",
+		Allowed: "host:port, where the host is a name, an IP address or empty (all addresses) and the port a number from 0 to 65535",
+		set:     setListen,
+	},
+	{
+		Name: "data", Env: "CONSENTD_DATA", Type: TypePath, Default: "./data",
+		Help:    "Folder of the database; made at the first start.",
+		Allowed: "the path of a folder",
+		set:     func(c *Config, v string) error { return setPath(&c.Data, v, false) },
+	},
+	{
+		Name: "root-key", Env: "CONSENTD_ROOT_KEY", Type: TypeKey, Secret: true,
+		Help:    "Root key. Not set: one is made and printed at the first start. Give it by CONSENTD_ROOT_KEY_FILE rather than by a flag, which others on the machine can see.",
+		Allowed: "at least 32 characters of printable ASCII without spaces, or nothing",
+		set:     setRootKey,
+	},
+	{
+		Name: "trusted-proxies", Env: "CONSENTD_TRUSTED_PROXIES", Type: TypeList,
+		Help:    "Proxies whose X-Forwarded-For is believed. Not set: nobody's.",
+		Allowed: "IP addresses and CIDR ranges, separated by commas",
+		set:     setTrustedProxies,
+	},
+	{
+		Name: "cors-origins", Env: "CONSENTD_CORS_ORIGINS", Type: TypeList,
+		Help:    "Web origins whose pages may call from the browser. Not set: none.",
+		Allowed: "exact origins, scheme://host or scheme://host:port, separated by commas",
+		set:     setCORSOrigins,
+	},
+	{
+		Name: "geo-mmdb", Env: "CONSENTD_GEO_MMDB", Type: TypePath,
+		Help:    "Country database (.mmdb) to use in place of the built-in table.",
+		Allowed: "the path of an .mmdb file, or nothing",
+		set:     func(c *Config, v string) error { return setPath(&c.GeoMMDB, v, true) },
+	},
+	{
+		Name: "regimes", Env: "CONSENTD_REGIMES", Type: TypeMap,
+		Help:    "Countries whose legal regime differs from the built-in table, as in DE=opt-in,US=opt-out.",
+		Allowed: "COUNTRY=opt-in or COUNTRY=opt-out, separated by commas; COUNTRY is an ISO 3166-1 code of two letters or UNKNOWN, each once",
+		set:     setRegimes,
+	},
+	{
+		Name: "public-url", Env: "CONSENTD_PUBLIC_URL", Type: TypeURL,
+		Help:    "URL under which clients reach the server: issuer of tokens, base of links. Not set: made from listen.",
+		Allowed: "an http or https URL without user, query and fragment",
+		set:     setPublicURL,
+	},
+	{
+		Name: "log-level", Env: "CONSENTD_LOG_LEVEL", Type: TypeWord, Default: "info",
+		Help:    "Least level that is logged.",
+		Allowed: "debug, info, warn or error",
+		set:     setLogLevel,
+	},
+	{
+		Name: "log-format", Env: "CONSENTD_LOG_FORMAT", Type: TypeWord, Default: "text",
+		Help:    "Form of the log.",
+		Allowed: "text or json",
+		set:     setLogFormat,
+	},
+	{
+		Name: "shutdown-timeout", Env: "CONSENTD_SHUTDOWN_TIMEOUT", Type: TypeDuration, Default: "25s",
+		Help:    "How long requests in flight may take after SIGTERM.",
+		Allowed: "a duration such as 25s or 1m30s, more than 0 and at most 1h",
+		set:     setShutdownTimeout,
+	},
+}

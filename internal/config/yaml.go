@@ -1,0 +1,137 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// readFile reads the YAML file that g names, if it names one. It works on yaml's
+// nodes and not on a struct, so that the table stays the only list of settings
+// and every error can name its line.
+func readFile(g given) (map[string]given, error) {
+	if g.value == "" {
+		return map[string]given{}, nil
+	}
+	content, err := os.ReadFile(g.value)
+	if err != nil {
+		return nil, fmt.Errorf("config (%s): %w; allowed: %s", g.source, err, g.setting.Allowed)
+	}
+	root, err := parseYAML(content)
+	if err != nil {
+		return nil, fmt.Errorf("config (%s): file %s: %w; allowed: one YAML mapping of settings", g.source, g.value, err)
+	}
+	return settingsOf(root, g.value)
+}
+
+// parseYAML gives the mapping at the root, one without members where the file holds nothing.
+func parseYAML(content []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	var doc, more yaml.Node
+	err := decoder.Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		return &yaml.Node{}, nil
+	}
+	if err != nil {
+		return nil, quiet(err)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it holds more than one document")
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return &yaml.Node{}, nil
+	}
+	if root.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: it does not begin with a setting", root.Line)
+	}
+	return root, nil
+}
+
+// errUnquoted is for what YAML takes for a tag, an anchor or an alias: mostly a
+// key that happens to begin so, and would otherwise be dropped in silence.
+var errUnquoted = errors.New("a value begins with !, & or * and is not quoted")
+
+func plain(node *yaml.Node) bool {
+	return node.Style&yaml.TaggedStyle == 0 && node.Anchor == "" && node.Kind != yaml.AliasNode
+}
+
+// quiet drops the one message of the parser that repeats the file's text, which
+// may be a secret that begins with an asterisk.
+func quiet(err error) error {
+	if strings.Contains(err.Error(), "unknown anchor") {
+		return errUnquoted
+	}
+	return err
+}
+
+// settingsOf reads the members of the root mapping.
+func settingsOf(root *yaml.Node, path string) (map[string]given, error) {
+	found := map[string]given{}
+	var errs []error
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, node := root.Content[i], root.Content[i+1]
+		source := fmt.Sprintf("%s line %d", path, key.Line)
+		s, ok := settingNamed(key.Value)
+		_, twice := found[key.Value]
+		switch {
+		case !ok:
+			errs = append(errs, fmt.Errorf("%q (%s): no such setting; the nearest is %s", key.Value, source, nearestName(key.Value)))
+		case s.bootstrap:
+			errs = append(errs, fmt.Errorf("%s (%s): the file cannot name another file; allowed: flag --%s and environment %s", s.Name, source, s.Name, s.Env))
+		case twice:
+			errs = append(errs, fmt.Errorf("%s (%s): given before on %s; allowed: once", s.Name, source, found[s.Name].source))
+		default:
+			value, err := textOf(s, node)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s (%s): %w; allowed: %s", s.Name, source, err, s.Allowed))
+			}
+			found[s.Name] = given{s, value, source}
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// textOf gives the value in the form that flags have. Scalars are taken as they
+// are written, so that NO stays Norway and 1.10 stays 1.10.
+func textOf(s Setting, node *yaml.Node) (string, error) {
+	switch {
+	case !plain(node):
+		return "", errUnquoted
+	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
+		return "", errors.New(`it has no value; write "" for an empty one`)
+	case node.Kind == yaml.ScalarNode:
+		return node.Value, nil
+	case node.Kind == yaml.SequenceNode && s.Type == TypeList:
+		return joinScalars(node.Content, "")
+	case node.Kind == yaml.MappingNode && s.Type == TypeMap:
+		return joinScalars(node.Content, "=")
+	}
+	return "", errors.New("it is not one plain value")
+}
+
+// joinScalars joins nodes by commas, or first by pairs where pair is given.
+func joinScalars(nodes []*yaml.Node, pair string) (string, error) {
+	var b strings.Builder
+	for i, n := range nodes {
+		if !plain(n) {
+			return "", errUnquoted
+		}
+		if n.Kind != yaml.ScalarNode {
+			return "", fmt.Errorf("line %d is not one plain value", n.Line)
+		}
+		switch {
+		case i > 0 && pair != "" && i%2 == 1:
+			b.WriteString(pair)
+		case i > 0:
+			b.WriteByte(',')
+		}
+		b.WriteString(n.Value)
+	}
+	return b.String(), nil
+}
