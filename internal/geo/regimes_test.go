@@ -1,0 +1,108 @@
+package geo
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// Written out again, and not taken from the table, so that a slip there shows.
+const (
+	eu27      = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
+	notEU     = "IS LI NO GB CH"
+	someOther = "US CA AU BR JP CN IN RU UA TR RS AL BA MD XK MC AD SM VA GG JE IM GI FO GL AX GP MQ RE SJ ZA NZ"
+)
+
+func TestRegimes(t *testing.T) {
+	p := newPlaces(t, Options{})
+	eu := strings.Fields(eu27)
+	if len(eu) != 27 {
+		t.Fatalf("%d states", len(eu))
+	}
+	strict := slices.Concat(eu, strings.Fields(notEU), []string{"", "UNKNOWN", "unknown", "de", "Gb"},
+		[]string{"EU", "UK", "EL", "AN", "ZZ", "A", "USA", "u\x00", "Ünited"})
+	for _, code := range strict {
+		if got := p.Regime(code); got != consent.OptIn {
+			t.Errorf("Regime(%q) = %s, want opt-in", code, got)
+		}
+	}
+	for _, code := range append(strings.Fields(someOther), "us", "Us") {
+		if got := p.Regime(code); got != consent.OptOut {
+			t.Errorf("Regime(%q) = %s, want opt-out", code, got)
+		}
+	}
+	optIns := 0
+	for code := range countrySet {
+		if p.Regime(code) == consent.OptIn {
+			optIns++
+		}
+	}
+	if optIns != 32 {
+		t.Errorf("%d countries are opt-in, want 32", optIns)
+	}
+}
+
+func TestRegimeTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, row := range optIn {
+		if seen[row.country] {
+			t.Errorf("%s stands there twice", row.country)
+		}
+		seen[row.country] = true
+		if row.source == "" {
+			t.Errorf("%s has no source", row.country)
+		}
+		if _, err := time.Parse(time.DateOnly, row.since); err != nil && row.country != consent.UnknownCountry {
+			t.Errorf("%s: %v", row.country, err)
+		}
+	}
+}
+
+func TestRegimeOverrides(t *testing.T) {
+	p := newPlaces(t, Options{Regimes: map[string]consent.Regime{"us": consent.OptIn, "DE": consent.OptOut}})
+	for code, want := range map[string]consent.Regime{
+		"US": consent.OptIn, "DE": consent.OptOut, "FR": consent.OptIn, "CA": consent.OptOut, "": consent.OptIn,
+	} {
+		if got := p.Regime(code); got != want {
+			t.Errorf("Regime(%q) = %s, want %s", code, got, want)
+		}
+	}
+	if got := newPlaces(t, Options{}).Regime("US"); got != consent.OptOut {
+		t.Errorf("one Places changed another: US is %s", got)
+	}
+	lax := newPlaces(t, Options{Regimes: map[string]consent.Regime{"unknown": consent.OptOut}})
+	if got := lax.Regime("ZZ"); got != consent.OptOut {
+		t.Errorf("Regime(ZZ) = %s, want that of UNKNOWN", got)
+	}
+}
+
+func TestBadRegimeOverrides(t *testing.T) {
+	for _, c := range []struct {
+		regimes map[string]consent.Regime
+		want    []string
+	}{
+		{map[string]consent.Regime{"": consent.OptIn}, []string{`""`, "ISO 3166-1", "UNKNOWN"}},
+		{map[string]consent.Regime{"USA": consent.OptIn}, []string{`"USA"`, "ISO 3166-1", "UNKNOWN"}},
+		{map[string]consent.Regime{"EU": consent.OptOut}, []string{`"EU"`, "no groups"}},
+		{map[string]consent.Regime{"UK": consent.OptOut}, []string{`"UK"`, "GB"}},
+		{map[string]consent.Regime{"U1": consent.OptOut}, []string{`"U1"`}},
+		{map[string]consent.Regime{"US": "optin"}, []string{"US", `"optin"`, `"opt-in"`, `"opt-out"`}},
+		{map[string]consent.Regime{"US": ""}, []string{"US", `""`, `"opt-in"`, `"opt-out"`}},
+		{map[string]consent.Regime{"US": "opt-in", "us": "opt-out"}, []string{"US", "us", "one country"}},
+	} {
+		_, err := New(Options{Regimes: c.regimes})
+		if err == nil {
+			t.Errorf("%v: no error", slices.Collect(maps.Keys(c.regimes)))
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not say %q", err, want)
+			}
+		}
+	}
+}
