@@ -1,0 +1,563 @@
+package consent
+
+import (
+	"bytes"
+	"context"
+	"time"
+)
+
+// batch is one run of the batcher: what it loaded, what it decided, and what
+// became of each request. Decisions are taken in memory, request by request
+// in order, each seeing what those before it decided; a request that is
+// refused drops out before it has changed anything.
+type batch struct {
+	service  *Service
+	requests []*prepared
+	outcomes []outcome
+	now      time.Time
+	changes  Changes
+
+	directories map[ID]*Directory // of organizations that get a new purpose
+	people      *people
+	fresh       map[SubjectKey]bool // made by this batch
+	answers     map[AnswerKey]*KeptAnswer
+	resolved    [][]identified // by request and item
+
+	heads    map[ID]*Head
+	consents map[ConsentKey]*standing
+	dirty    []ConsentKey
+}
+
+// standing is where a subject stands on a purpose while a batch decides.
+type standing struct {
+	consent Consent
+	history []Event // all events, where whole is set
+	whole   bool    // the fold cannot be taken step by step: something is late, or merged
+	stale   bool    // history has more than consent shows
+	changed bool
+}
+
+func (s *standing) current() *Consent {
+	if s.stale {
+		last := s.consent.Last
+		s.consent = fold(s.history)
+		s.consent.Last, s.stale = last, false
+	}
+	return &s.consent
+}
+
+func (s *standing) add(e *Event) {
+	if s.whole {
+		s.history = append(s.history, *e)
+		s.stale = true
+	} else {
+		s.consent = s.consent.next(e)
+	}
+	s.consent.Last = e.ID
+}
+
+func newBatch(s *Service, requests []*prepared) *batch {
+	return &batch{service: s, requests: requests, outcomes: make([]outcome, len(requests)), now: s.now(),
+		directories: map[ID]*Directory{}, people: newPeople(), fresh: map[SubjectKey]bool{},
+		answers: map[AnswerKey]*KeptAnswer{}, resolved: make([][]identified, len(requests)),
+		heads: map[ID]*Head{}, consents: map[ConsentKey]*standing{}}
+}
+
+// load reads what the batch touches and settles who is who.
+func (b *batch) load(ctx context.Context, tx Tx) error {
+	if err := b.loadHeads(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.loadAnswers(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.loadPurposes(ctx, tx); err != nil {
+		return err
+	}
+	if err := b.loadPeople(ctx, tx); err != nil {
+		return err
+	}
+	for i := range b.requests {
+		if b.refusedBefore(i) {
+			continue
+		}
+		b.identify(i)
+	}
+	return b.loadConsents(ctx, tx)
+}
+
+// loadHeads comes first: on an engine with row locks it is what makes batches of one organization wait for each other.
+func (b *batch) loadHeads(ctx context.Context, tx Tx) error {
+	var organizations []ID
+	for _, p := range b.requests {
+		if o := p.actor.Organization; b.heads[o] == nil {
+			b.heads[o] = &Head{Organization: o}
+			organizations = append(organizations, o)
+		}
+	}
+	heads, err := tx.Heads(ctx, organizations)
+	for o, head := range heads {
+		b.heads[o] = &head
+	}
+	return err
+}
+
+func (b *batch) loadAnswers(ctx context.Context, tx Tx) error {
+	var keys []AnswerKey
+	for _, p := range b.requests {
+		if p.once.Key != "" {
+			keys = append(keys, p.once.answerKey(p.actor))
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	kept, err := tx.Answers(ctx, keys)
+	for i := range kept {
+		b.answers[keys[i]] = kept[i]
+	}
+	return err
+}
+
+// loadPurposes reads the directories anew where a request may make a purpose.
+func (b *batch) loadPurposes(ctx context.Context, tx Tx) error {
+	for _, p := range b.requests {
+		for i := range p.items {
+			for _, d := range p.items[i].decisions {
+				o := p.actor.Organization
+				if d.purpose != nil || b.directories[o] != nil {
+					continue
+				}
+				directory, err := tx.Directory(ctx, o)
+				if err != nil {
+					return err
+				}
+				if directory == nil {
+					return errNoOrganization
+				}
+				b.directories[o] = directory
+			}
+		}
+	}
+	return nil
+}
+
+func (b *batch) loadPeople(ctx context.Context, tx Tx) error {
+	var names []OwnedName
+	var several []bool // the item gives more than one identifier
+	for _, p := range b.requests {
+		for i := range p.items {
+			given := p.items[i].given
+			for _, id := range given {
+				names = append(names, OwnedName{p.actor.Organization, id})
+				several = append(several, len(given) > 1 && !p.items[i].known)
+			}
+		}
+	}
+	return b.people.load(ctx, tx, names, func(i int) bool { return several[i] })
+}
+
+// refusedBefore settles what ends a request before it changes anything.
+func (b *batch) refusedBefore(i int) bool {
+	p := b.requests[i]
+	err := p.once.replayOf(p.actor, b.answers, b.now)
+	for n := range p.items {
+		item := &p.items[n]
+		if err == nil && item.known && b.people.owner(p.actor.Organization, item.given[0]) == NoID {
+			err = errNoSubject
+		}
+	}
+	if err == nil {
+		err = b.makePurposes(p)
+	}
+	b.outcomes[i].err = err
+	return err != nil
+}
+
+func (o Once) replayOf(a Actor, answers map[AnswerKey]*KeptAnswer, now time.Time) error {
+	if o.Key == "" {
+		return nil
+	}
+	return o.replay(a, answers[o.answerKey(a)], now)
+}
+
+// makePurposes makes the purposes that a request names by new keys, if there is room for all of them.
+func (b *batch) makePurposes(p *prepared) error {
+	organization, project := p.actor.Organization, p.project.Number
+	before, d := b.directories[organization], b.directories[organization]
+	var made []Purpose
+	for i := range p.items {
+		for _, decision := range p.items[i].decisions {
+			if decision.purpose != nil || d.PurposeByKey(project, decision.ref.Key) != nil {
+				continue
+			}
+			wish := NewPurpose{Key: decision.ref.Key, Name: decision.ref.Key, Taxonomy: d.freeTaxonomy(project, decision.ref.Key)}
+			if err := d.admits(project, wish); err != nil {
+				b.directories[organization] = before
+				return err
+			}
+			purpose := d.newPurpose(project, b.service.newID(), b.now, wish)
+			made = append(made, purpose)
+			d = d.with(purpose)
+		}
+	}
+	if len(made) > 0 {
+		b.directories[organization] = d
+		b.changes.Purposes = append(b.changes.Purposes, made...)
+	}
+	return nil
+}
+
+// identify settles the person of each item of a request.
+func (b *batch) identify(i int) {
+	p := b.requests[i]
+	o := p.actor.Organization
+	b.resolved[i] = make([]identified, len(p.items))
+	for n := range p.items {
+		item := &p.items[n]
+		if item.known {
+			b.resolved[i][n] = identified{subject: b.people.owner(o, item.given[0])}
+			continue
+		}
+		found := b.people.identify(o, item.given, b.service.newID)
+		b.resolved[i][n] = found
+		key := SubjectKey{o, found.subject}
+		subject := Subject{Organization: o, ID: found.subject}
+		if found.created {
+			subject = b.service.newSubject(p.actor, DefaultSubjectType)
+			subject.ID = found.subject
+			b.fresh[key] = true
+			b.changes.Subjects = append(b.changes.Subjects, subject)
+		}
+		for _, id := range found.attach {
+			b.changes.name(id, &subject)
+		}
+		for _, m := range found.merge {
+			for _, id := range m.identifiers {
+				b.changes.Identifiers = append(b.changes.Identifiers, OwnedIdentifier{OwnedName{o, id}, found.subject})
+			}
+			b.changes.Merges = append(b.changes.Merges, SubjectMerge{Organization: o, Into: found.subject,
+				From: m.subject, MergedAt: b.now, After: b.heads[o].Sequence})
+		}
+	}
+}
+
+// loadConsents reads where the people stand on what they decide now, with the whole history where
+// one step of the fold is not enough.
+func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
+	var keys []ConsentKey
+	b.eachPlanned(func(key ConsentKey, _ time.Time) {
+		if b.consents[key] == nil {
+			b.consents[key] = &standing{}
+			if !b.fresh[SubjectKey{key.Organization, key.Subject}] {
+				keys = append(keys, key)
+			}
+		}
+	})
+	if len(keys) > 0 {
+		found, err := tx.Consents(ctx, keys)
+		if err != nil {
+			return err
+		}
+		for key, c := range found {
+			b.consents[key].consent = c
+		}
+	}
+	if err := b.loadMerged(ctx, tx); err != nil {
+		return err
+	}
+	b.markLate()
+	return b.loadHistories(ctx, tx)
+}
+
+// eachPlanned calls f for every decision that the batch may take, in order; occurredAt zero is now.
+func (b *batch) eachPlanned(f func(key ConsentKey, occurredAt time.Time)) {
+	for i, p := range b.requests {
+		for n := range b.resolved[i] {
+			key := ConsentKey{p.actor.Organization, b.resolved[i][n].subject, p.project.Number, 0}
+			for d := range p.items[n].decisions {
+				key.Purpose = b.purposeOf(p, &p.items[n].decisions[d]).Number
+				f(key, p.items[n].decisions[d].occurredAt)
+			}
+			for _, r := range p.items[n].replace {
+				key.Purpose = r.purpose.Number
+				f(key, time.Time{})
+			}
+		}
+	}
+}
+
+func (b *batch) purposeOf(p *prepared, d *preparedDecision) *Purpose {
+	if d.purpose != nil {
+		return d.purpose
+	}
+	return b.directories[p.actor.Organization].PurposeByKey(p.project.Number, d.ref.Key)
+}
+
+// loadMerged reads all consents of subjects that merge, and marks them as needing their whole history.
+func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
+	merging := map[SubjectKey]bool{}
+	var known []SubjectKey
+	for _, m := range b.changes.Merges {
+		for _, id := range []ID{m.From, m.Into} {
+			key := SubjectKey{m.Organization, id}
+			if !merging[key] && !b.fresh[key] {
+				known = append(known, key)
+			}
+			merging[key] = true
+		}
+	}
+	if len(merging) == 0 {
+		return nil
+	}
+	all, err := tx.ConsentsOf(ctx, known)
+	if err != nil {
+		return err
+	}
+	for _, consents := range all {
+		for _, c := range consents {
+			key := ConsentKey{c.Organization, c.Subject, c.Project, c.Purpose}
+			if b.consents[key] == nil {
+				b.consents[key] = &standing{consent: c}
+			}
+		}
+	}
+	for key, s := range b.consents {
+		if merging[SubjectKey{key.Organization, key.Subject}] {
+			s.whole = true
+		}
+	}
+	return nil
+}
+
+// markLate marks what gets an event that occurred before one that is on record or comes earlier in the batch.
+func (b *batch) markLate() {
+	latest := map[ConsentKey]time.Time{}
+	b.eachPlanned(func(key ConsentKey, occurredAt time.Time) {
+		before, ok := latest[key]
+		if !ok {
+			before = b.consents[key].consent.OccurredAt
+		}
+		switch {
+		case occurredAt.IsZero() && b.now.After(before):
+			latest[key] = b.now
+		case occurredAt.IsZero():
+		case occurredAt.Before(before):
+			b.consents[key].whole = true
+		default:
+			latest[key] = occurredAt
+		}
+	})
+}
+
+func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
+	var keys []ConsentKey
+	for key, s := range b.consents {
+		if s.whole && s.consent.Event != NoID {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	histories, err := tx.History(ctx, keys)
+	for key, events := range histories {
+		b.consents[key].history = events
+	}
+	return err
+}
+
+// decide makes the events of every request that was not refused, and what follows from them.
+func (b *batch) decide() error {
+	for i, p := range b.requests {
+		if b.outcomes[i].err != nil {
+			continue
+		}
+		recorded := &Recorded{Session: p.session, Items: make([]RecordedItem, len(p.items))}
+		for n := range p.items {
+			b.decideItem(p, &p.items[n], b.resolved[i][n], &recorded.Items[n])
+		}
+		b.outcomes[i].recorded = recorded
+		if p.once.Key != "" {
+			answer, err := p.once.keep(p.actor, recorded, b.now)
+			if err != nil {
+				return err
+			}
+			b.changes.Answers = append(b.changes.Answers, answer)
+		}
+	}
+	b.close()
+	return nil
+}
+
+func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out *RecordedItem) {
+	out.Subject = who.subject
+	out.AnonymousID = who.subject.String()
+	for _, id := range item.given {
+		if id.Kind == AnonymousID && b.people.owner(p.actor.Organization, id) == who.subject {
+			out.AnonymousID = id.Value
+		}
+	}
+	for _, m := range who.merge {
+		b.mergeConsents(SubjectKey{p.actor.Organization, m.subject}, SubjectKey{p.actor.Organization, who.subject})
+	}
+	identity := item.identity
+	identity.AnonymousID = out.AnonymousID
+	w := eventWriter{batch: b, request: p, item: item, identity: &identity, ident: joinIdent(out.AnonymousID, item.ident),
+		key: ConsentKey{p.actor.Organization, who.subject, p.project.Number, 0}}
+	out.Events = make([]Event, 0, len(item.decisions)+len(item.replace))
+	for d := range item.decisions {
+		decision := item.decisions[d]
+		decision.purpose = b.purposeOf(p, &decision)
+		out.Events = append(out.Events, w.record(&decision))
+	}
+	for _, r := range item.replace {
+		state, needed := r.toward(b.consents[w.at(r.purpose)].current(), b.now)
+		if needed {
+			decision := preparedDecision{purpose: r.purpose, state: state, action: item.action,
+				regime: b.service.places.Regime(item.country)}
+			out.Events = append(out.Events, w.record(&decision))
+		}
+	}
+	for _, r := range item.replace {
+		if c := b.consents[w.at(r.purpose)].current(); c.Event != NoID {
+			out.Consents = append(out.Consents, *c)
+		}
+	}
+}
+
+// toward tells what a replacement has to record for one purpose, if anything.
+func (r *replaced) toward(c *Consent, now time.Time) (State, bool) {
+	at := now
+	if c.OccurredAt.After(at) {
+		at = c.OccurredAt
+	}
+	if r.granted {
+		return Accepted, !c.InForce(at) || c.State != Accepted
+	}
+	return Withdrawn, c.InForce(at)
+}
+
+// mergeConsents lets the events of an anonymous subject count for the person from now on. The
+// anonymous subject's own rows stay as they are: they are the heads of its events' chains.
+func (b *batch) mergeConsents(from, into SubjectKey) {
+	for key, s := range b.consents {
+		if key.Organization != from.Organization || key.Subject != from.Subject || len(s.history) == 0 {
+			continue
+		}
+		at := ConsentKey{into.Organization, into.Subject, key.Project, key.Purpose}
+		target := b.consents[at]
+		if target == nil {
+			target = &standing{whole: true}
+			b.consents[at] = target
+		}
+		target.history = append(target.history, s.history...)
+		target.stale = true
+		b.touch(at, target)
+	}
+}
+
+func (b *batch) touch(key ConsentKey, s *standing) {
+	if !s.changed {
+		s.changed = true
+		b.dirty = append(b.dirty, key)
+	}
+}
+
+// eventWriter makes the events of one item.
+type eventWriter struct {
+	batch    *batch
+	request  *prepared
+	item     *preparedItem
+	identity *Ident
+	ident    []byte
+	key      ConsentKey
+}
+
+func (w *eventWriter) at(p *Purpose) ConsentKey {
+	key := w.key
+	key.Purpose = p.Number
+	return key
+}
+
+// record makes the event of a decision and moves the consent.
+func (w *eventWriter) record(d *preparedDecision) Event {
+	b, key := w.batch, w.at(d.purpose)
+	s := b.consents[key]
+	occurredAt := d.occurredAt
+	if occurredAt.IsZero() {
+		occurredAt = b.now
+		if last := s.current().OccurredAt; last.After(occurredAt) {
+			occurredAt = last // a clock that runs ahead must not make a new decision the older one
+		}
+	}
+	expiresAt := d.expiresAt
+	if expiresAt.IsZero() {
+		expiresAt = d.purpose.Duration.After(occurredAt)
+	}
+	head := b.heads[key.Organization]
+	var random [10]byte
+	b.service.read(random[:])
+	head.LastID = nextID(head.LastID, b.now, random)
+	head.Sequence++
+	e := Event{Organization: key.Organization, ID: head.LastID, Sequence: head.Sequence, Subject: key.Subject,
+		Project: key.Project, Purpose: key.Purpose, State: d.state, Action: d.action,
+		Grants:     d.state == Accepted || d.state == Implied && d.regime == OptOut,
+		OccurredAt: occurredAt, RecordedAt: b.now, ExpiresAt: expiresAt, Previous: s.consent.Last,
+		Key: w.request.actor.Key, Domain: w.request.origin.Domain, Country: w.item.country,
+		Ident: w.ident, identity: w.identity}
+	e.decided = w.body(d, &e)
+	e.Body = e.decided.canonical()
+	if d.text != nil {
+		b.changes.Texts = append(b.changes.Texts, *d.text)
+	}
+	s.add(&e)
+	b.touch(key, s)
+	b.changes.Events = append(b.changes.Events, e)
+	return e
+}
+
+func (w *eventWriter) body(d *preparedDecision, e *Event) *Body {
+	body := &Body{Action: d.action.String(), Locale: w.item.locale, Project: w.request.project.ID.String(), Purpose: d.purpose.Key,
+		PurposeVersion: d.purpose.Version, Regime: d.regime, State: d.state.String()}
+	if d.text != nil {
+		body.DisplayedText = "sha256:" + hexHash(d.text.Hash)
+	}
+	body.OccurredAt = e.OccurredAt.Format(instantFormat)
+	body.ExpiresAt = e.ExpiresAt.Format(instantFormat)
+	return body
+}
+
+// close writes down where everything ended.
+func (b *batch) close() {
+	for _, key := range b.dirty {
+		c := *b.consents[key].current()
+		c.Organization, c.Subject, c.Project, c.Purpose = key.Organization, key.Subject, key.Project, key.Purpose
+		b.changes.Consents = append(b.changes.Consents, c)
+	}
+	type counted struct {
+		organization ID
+		project      int
+	}
+	counts := map[counted]int64{}
+	for i := range b.changes.Events {
+		e := &b.changes.Events[i]
+		counts[counted{e.Organization, e.Project}]++
+	}
+	moved := map[ID]bool{}
+	for c, n := range counts {
+		b.changes.Counts = append(b.changes.Counts, Count{c.organization, EventCount(c.project), n})
+		if !moved[c.organization] {
+			moved[c.organization] = true
+			b.changes.Heads = append(b.changes.Heads, *b.heads[c.organization])
+		}
+	}
+}
+
+func joinIdent(anonymousID string, rest []byte) []byte {
+	b := make([]byte, 0, len(rest)+len(anonymousID)+24)
+	b = append(b, `{"anonymous_id":`...)
+	b = appendString(b, anonymousID)
+	b = append(b, ',')
+	return append(b, bytes.TrimPrefix(rest, []byte("{"))...)
+}

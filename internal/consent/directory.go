@@ -1,0 +1,242 @@
+package consent
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Directory is what an organization seldom changes: itself, its projects and
+// their purposes. It is shared: nobody changes one after it was made.
+type Directory struct {
+	Organization Organization
+	Projects     []Project // by number, the default one first
+	Purposes     []Purpose // by project and number
+}
+
+// View gives the organization with its projects.
+func (d *Directory) View() *OrganizationView {
+	return &OrganizationView{Organization: d.Organization, Projects: d.Projects}
+}
+
+// Project finds a project; NoID means the default one.
+func (d *Directory) Project(id ID) (*Project, error) {
+	for i := range d.Projects {
+		if d.Projects[i].ID == id || id == NoID && d.Projects[i].Default() {
+			return &d.Projects[i], nil
+		}
+	}
+	return nil, &Error{Kind: NotFound, Msg: "project not found"}
+}
+
+// ProjectNumbered finds a project by its number; nil where there is none.
+func (d *Directory) ProjectNumbered(number int) *Project {
+	if number < 1 || number > len(d.Projects) {
+		return nil
+	}
+	return &d.Projects[number-1]
+}
+
+// PurposesOf gives the purposes of a project.
+func (d *Directory) PurposesOf(project int) []Purpose {
+	from, _ := slices.BinarySearchFunc(d.Purposes, project, func(p Purpose, n int) int { return p.Project - n })
+	to, _ := slices.BinarySearchFunc(d.Purposes, project+1, func(p Purpose, n int) int { return p.Project - n })
+	return d.Purposes[from:to]
+}
+
+// PurposeNumbered finds a purpose by its numbers; nil where there is none.
+func (d *Directory) PurposeNumbered(project, number int) *Purpose {
+	of := d.PurposesOf(project)
+	if number < 1 || number > len(of) {
+		return nil
+	}
+	return &of[number-1]
+}
+
+// PurposeByKey finds a purpose of a project; nil where there is none.
+func (d *Directory) PurposeByKey(project int, key string) *Purpose {
+	of := d.PurposesOf(project)
+	for i := range of {
+		if of[i].Key == key {
+			return &of[i]
+		}
+	}
+	return nil
+}
+
+// purpose finds what a reference names. nil without an error: it is to be made.
+func (d *Directory) purpose(project int, ref PurposeRef) (*Purpose, error) {
+	of := d.PurposesOf(project)
+	var found *Purpose
+	for i := range of {
+		p := &of[i]
+		if ref.ID != NoID && p.ID == ref.ID || ref.ID == NoID && ref.Key != "" && p.Key == ref.Key ||
+			ref.ID == NoID && ref.Key == "" && p.Taxonomy == ref.Taxonomy {
+			found = p
+			break
+		}
+	}
+	switch {
+	case found == nil && ref.Create:
+		return nil, nil
+	case found == nil:
+		return nil, Errorf(Unprocessable, "", "is not known in this project")
+	case ref.ID != NoID && ref.Taxonomy != (Taxonomy{}) && found.Taxonomy != ref.Taxonomy:
+		return nil, Errorf(Unprocessable, "", "does not agree with the category, subcategory and label given")
+	}
+	return found, nil
+}
+
+// matching gives the numbers of the purposes whose taxonomy has any of the words of each list that is not empty.
+func (d *Directory) matching(categories, subcategories, labels []string) []ProjectPurpose {
+	out := []ProjectPurpose{}
+	has := func(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
+	for i := range d.Purposes {
+		if p := &d.Purposes[i]; has(categories, p.Taxonomy.Category) &&
+			has(subcategories, p.Taxonomy.Subcategory) && has(labels, p.Taxonomy.Label) {
+			out = append(out, ProjectPurpose{p.Project, p.Number})
+		}
+	}
+	return out
+}
+
+// newPurpose makes the purpose that a project gets next.
+func (d *Directory) newPurpose(project int, id ID, now time.Time, wish NewPurpose) Purpose {
+	p := Purpose{
+		Organization: d.Organization.ID, Project: project, Number: len(d.PurposesOf(project)) + 1,
+		ID: id, Key: wish.Key, Taxonomy: wish.Taxonomy, Version: 1, Name: wish.Name, Description: wish.Description,
+		URL: wish.URL, ValidStates: wish.ValidStates, Status: wish.Status, Duration: wish.Duration,
+		Required: wish.Required, RequireReaccept: wish.RequireReaccept, CreatedAt: now, UpdatedAt: now,
+	}
+	if len(p.ValidStates) == 0 {
+		p.ValidStates = defaultStates
+	}
+	if p.Status == "" {
+		p.Status = "active"
+	}
+	if p.Duration == "" {
+		p.Duration = DefaultDuration
+	}
+	if p.Key == "" {
+		p.Key = d.freeKey(project, wish.Taxonomy)
+	}
+	return p
+}
+
+// with gives a directory that has one more purpose, which must be the next of its project.
+func (d *Directory) with(p Purpose) *Directory {
+	at, _ := slices.BinarySearchFunc(d.Purposes, p.Project+1, func(p Purpose, n int) int { return p.Project - n })
+	more := *d
+	more.Purposes = slices.Insert(slices.Clone(d.Purposes), at, p)
+	return &more
+}
+
+// freeKey makes a key from a taxonomy that the project does not have yet.
+func (d *Directory) freeKey(project int, t Taxonomy) string {
+	words := []string{t.Label, t.Subcategory, t.Category}
+	if t.Label == AnyLabel {
+		words = words[1:]
+	}
+	key := words[0]
+	for _, word := range words[1:] {
+		if d.PurposeByKey(project, key) == nil {
+			return key
+		}
+		key = word + "." + key
+	}
+	for d.PurposeByKey(project, key) != nil {
+		key += "_"
+	}
+	return key
+}
+
+// freeTaxonomy files a purpose that came with a key alone under a triple that the project does not have yet.
+func (d *Directory) freeTaxonomy(project int, key string) Taxonomy {
+	label := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '_'
+	}, key)
+	t := Taxonomy{"custom", "unclassified", label[:min(len(label), 120)]}
+	for {
+		if p, _ := d.purpose(project, PurposeRef{Taxonomy: t, Create: true}); p == nil {
+			return t
+		}
+		t.Label += "_"
+	}
+}
+
+// directories keeps directories and keys in memory for a short while, so that a
+// request reads only what changes. What this process changes is dropped at
+// once; what another process changes is seen after freshFor.
+type directories struct {
+	mu         sync.Mutex
+	generation int64
+	byID       map[ID]cached[*Directory]
+	keys       map[ID]cached[*Key]
+}
+
+type cached[T any] struct {
+	value T
+	until time.Time
+}
+
+const (
+	freshFor  = time.Second
+	maxCached = 4096 // entries of each map; past it the map starts anew
+)
+
+// get gives what is cached, or loads it. What is loaded while a change commits is not kept.
+func get[T any](d *directories, of func() map[ID]cached[T], id ID, load func() (T, error)) (T, error) {
+	now := time.Now()
+	d.mu.Lock()
+	entry, ok := of()[id]
+	generation := d.generation
+	d.mu.Unlock()
+	if ok && now.Before(entry.until) {
+		return entry.value, nil
+	}
+	value, err := load()
+	if err != nil {
+		return value, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation == generation {
+		if len(of()) >= maxCached {
+			clear(of())
+		}
+		of()[id] = cached[T]{value, now.Add(freshFor)}
+	}
+	return value, nil
+}
+
+// drop forgets everything: called after each change of an organization or a key.
+func (d *directories) drop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.generation++
+	clear(d.byID)
+	clear(d.keys)
+}
+
+// directory gives the organization of an actor; NotFound where there is none.
+func (s *Service) directory(ctx context.Context, organization ID) (*Directory, error) {
+	return get(&s.cache, func() map[ID]cached[*Directory] { return s.cache.byID }, organization, func() (*Directory, error) {
+		var d *Directory
+		err := s.store.View(ctx, func(r Reader) (err error) {
+			d, err = r.Directory(ctx, organization)
+			return err
+		})
+		if err == nil && d == nil {
+			err = errNoOrganization
+		}
+		return d, err
+	})
+}

@@ -1,0 +1,67 @@
+package consent
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind classes an error by what the caller can do about it.
+type Kind uint8
+
+const (
+	Internal        Kind = iota // nobody classified it: shown to no client
+	Invalid                     // malformed: mend the request
+	Unprocessable               // well-formed, not acceptable
+	Unauthenticated             // no good credentials
+	Forbidden                   // good credentials, not enough
+	NotFound                    // absent, or another tenant's
+	Conflict                    // the state of things forbids it
+	TooLarge                    // over a limit of size
+	Unavailable                 // not now: try again with the same Idempotency-Key
+)
+
+// Error is the one error of the core. Msg is for the client and never names
+// personal data; Err is for the log; Field is the place of the mistake in the
+// caller's own words (see Write.Field), empty where there is none.
+type Error struct {
+	Kind  Kind
+	Field string
+	Msg   string
+	Err   error
+}
+
+func (e *Error) Error() string {
+	s := e.Msg
+	if e.Field != "" {
+		s = e.Field + ": " + s
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error of a kind with a message for the client.
+func Errorf(kind Kind, field, format string, args ...any) *Error {
+	return &Error{Kind: kind, Field: field, Msg: fmt.Sprintf(format, args...)}
+}
+
+// AsError finds the core's error in err; what is none, is Internal.
+// The result is never nil where err is not.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Kind: Internal, Msg: "internal error", Err: err}
+}
+
+// IsKind tells whether err is of that kind.
+func IsKind(err error, kind Kind) bool {
+	return err != nil && AsError(err).Kind == kind
+}

@@ -1,0 +1,174 @@
+package consent
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// State is what a decision says.
+type State uint8
+
+const (
+	Accepted  State = iota + 1 // an active yes
+	Declined                   // an active no
+	Withdrawn                  // was accepted, taken back (GDPR Art. 7(3))
+	Implied                    // no active choice; holds where the regime is opt-out
+	Viewed                     // a notice was seen
+)
+
+var stateNames = [...]string{"", "accepted", "declined", "withdrawn", "implied", "viewed"}
+
+func (s State) String() string { return name(stateNames[:], uint8(s)) }
+
+// ParseState reads a state's name.
+func ParseState(s string) (State, bool) {
+	n, ok := number(stateNames[:], s)
+	return State(n), ok
+}
+
+// Action is how a decision came about.
+type Action uint8
+
+const (
+	UserClick     Action = iota + 1 // the person did something
+	ImpliedAction                   // the person did something else, and it was taken as an answer
+	Import                          // brought in from another system
+	System                          // consentd itself, by a rule
+)
+
+var actionNames = [...]string{"", "user_click", "implied", "import", "system"}
+
+func (a Action) String() string { return name(actionNames[:], uint8(a)) }
+
+// ParseAction reads an action's name.
+func ParseAction(s string) (Action, bool) {
+	n, ok := number(actionNames[:], s)
+	return Action(n), ok
+}
+
+func name(names []string, n uint8) string {
+	if int(n) < len(names) && n > 0 {
+		return names[n]
+	}
+	return fmt.Sprintf("unknown(%d)", n)
+}
+
+func number(names []string, s string) (uint8, bool) {
+	for i, n := range names {
+		if i > 0 && n == s {
+			return uint8(i), true
+		}
+	}
+	return 0, false
+}
+
+// Event is one immutable decision in the ledger.
+type Event struct {
+	Organization ID
+	ID           ID    // UUIDv7, strictly increasing within the organization
+	Sequence     int64 // 1, 2, 3, … within the organization, without gaps
+	Subject      ID    // the person as known when it was recorded; a merge does not rewrite it
+	Project      int   // number within the organization
+	Purpose      int   // number within the project
+	State        State
+	Action       Action
+	Grants       bool      // accepted, or implied where the regime of its place is opt-out
+	OccurredAt   time.Time // microseconds, UTC, like all times here
+	RecordedAt   time.Time
+	ExpiresAt    time.Time // zero: never
+	Previous     ID        // the event recorded before it for the same subject and purpose; zero: none
+	Key          ID        // the API key that submitted it
+	Domain       string    // the site, as a host name; may be empty
+	Country      string    // where the person was, as Places names it
+
+	// Body and Ident are canonical JSON (RFC 8785), kept byte for byte:
+	// what was decided, and who and from where.
+	Body, Ident []byte
+
+	decided  *Body // Body decoded, where it was just made
+	identity *Ident
+}
+
+// Origin is where a write came from: the request, not the person's words.
+type Origin struct {
+	Protocol  string     // the adapter's name
+	Address   netip.Addr // the client, after trusted proxies only
+	UserAgent string
+	Domain    string // host of Origin or Referer
+	Country   string // set by an adapter that was told the place; else by Places from Address
+}
+
+// Evidence is what a person was told and where. All members may be empty.
+type Evidence struct {
+	DisplayedText string // kept once by hash
+	FormURL       string
+	Locale        string
+}
+
+// Body is the decoded Event.Body.
+type Body struct {
+	Action         string `json:"action"`
+	DisplayedText  string `json:"displayed_text,omitempty"` // "sha256:<hex>" of the text
+	ExpiresAt      string `json:"expires_at,omitempty"`
+	Locale         string `json:"locale,omitempty"`
+	OccurredAt     string `json:"occurred_at"`
+	Project        string `json:"project"`
+	Purpose        string `json:"purpose"`
+	PurposeVersion int    `json:"purpose_version"`
+	Regime         Regime `json:"regime"`
+	State          string `json:"state"`
+}
+
+// canonical gives the body's canonical JSON.
+func (b *Body) canonical() []byte {
+	out := make([]byte, 1, 384)
+	out[0] = '{'
+	out = appendMember(out, "action", b.Action)
+	out = appendMember(out, "displayed_text", b.DisplayedText)
+	out = appendMember(out, "expires_at", b.ExpiresAt)
+	out = appendMember(out, "locale", b.Locale)
+	out = appendMember(out, "occurred_at", b.OccurredAt)
+	out = appendMember(out, "project", b.Project)
+	out = appendMember(out, "purpose", b.Purpose)
+	out = appendName(out, "purpose_version")
+	out = strconv.AppendInt(out, int64(b.PurposeVersion), 10)
+	out = appendMember(out, "regime", string(b.Regime))
+	out = appendMember(out, "state", b.State)
+	return append(out, '}')
+}
+
+// Ident is the decoded Event.Ident.
+type Ident struct {
+	AnonymousID string            `json:"anonymous_id"` // the id by which the person is known to a browser
+	Country     string            `json:"country"`
+	Domain      string            `json:"domain,omitempty"`
+	FormURL     string            `json:"form_url,omitempty"`
+	Identifiers map[string]string `json:"identifiers"` // kind to value, as given in this write
+	IP          string            `json:"ip,omitempty"`
+	Key         string            `json:"key"`
+	Protocol    string            `json:"protocol"`
+	Session     string            `json:"session"` // one id a request
+	UserAgent   string            `json:"user_agent,omitempty"`
+}
+
+// Show adds to an event what is needed to show it. The error says that a blob is damaged.
+func (d *Directory) Show(e *Event) (EventView, error) {
+	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose)}
+	if p := d.ProjectNumbered(e.Project); p != nil {
+		v.ProjectID = p.ID
+	}
+	if e.decided != nil {
+		v.Decided, v.Identity = *e.decided, *e.identity
+		return v, nil
+	}
+	if err := json.Unmarshal(e.Body, &v.Decided); err != nil {
+		return v, fmt.Errorf("body of event %s: %w", e.ID, err)
+	}
+	if err := json.Unmarshal(e.Ident, &v.Identity); err != nil {
+		return v, fmt.Errorf("ident of event %s: %w", e.ID, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,162 @@
+package consent
+
+import (
+	"context"
+)
+
+// Record puts a batch of decisions on record: all or nothing, durable when it returns.
+// The once answer is rendered from a *Recorded. Errors: Invalid, Unprocessable (purpose or state
+// not acceptable), Forbidden, NotFound (organization, project, or a person who must be known),
+// Unavailable (not done: too busy or shutting down).
+func (s *Service) Record(ctx context.Context, a Actor, w Write) (*Recorded, error) {
+	if err := a.need(ConsentsWrite, ManageHub); err != nil {
+		return nil, err
+	}
+	d, err := s.directory(ctx, a.Organization)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.prepare(a, d, &w)
+	if err != nil {
+		return nil, err
+	}
+	return s.batch.do(ctx, p)
+}
+
+// Person gives the current consents of one person. An unknown person is NotFound. It makes nobody.
+func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, error) {
+	if err := a.need(ConsentsRead, ManageHub); err != nil {
+		return nil, err
+	}
+	d, err := s.directory(ctx, a.Organization)
+	if err != nil {
+		return nil, err
+	}
+	project, err := d.Project(q.Project)
+	if err != nil {
+		return nil, err
+	}
+	given, err := prepare([]Identifier{q.Identifier}, project.Number, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.confined(given); err != nil {
+		return nil, err
+	}
+	person := &Person{}
+	err = s.view(ctx, func(r Reader) error {
+		subject, consents, err := r.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
+		if err != nil {
+			return err
+		}
+		if subject == NoID {
+			return errNoSubject
+		}
+		person.Subject, person.Consents = subject, make(map[string]Consent, len(consents))
+		for _, c := range consents {
+			if p := d.PurposeNumbered(project.Number, c.Purpose); p != nil {
+				person.Consents[p.Key] = c
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return person, nil
+}
+
+// confined refuses an actor who speaks for one person and asks for another.
+func (a Actor) confined(given []Identifier) error {
+	if a.Person == "" || len(given) == 1 && given[0].Kind == UserID && given[0].Value == a.Person {
+		return nil
+	}
+	return Errorf(Forbidden, "", "this token reaches its own person only")
+}
+
+// Events gives a part of the history of the actor's organization. An unknown project is NotFound.
+func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage, error) {
+	if err := a.need(ConsentsRead); err != nil {
+		return EventPage{}, err
+	}
+	d, err := s.directory(ctx, a.Organization)
+	if err != nil {
+		return EventPage{}, err
+	}
+	q, people, err := d.query(f)
+	if err != nil {
+		return EventPage{}, err
+	}
+	var page EventPage
+	err = s.view(ctx, func(r Reader) error {
+		if len(people) > 0 {
+			owners, err := r.Owners(ctx, people)
+			if err != nil {
+				return err
+			}
+			q.Subjects = []ID{}
+			for _, owner := range owners {
+				if owner != NoID {
+					q.Subjects = append(q.Subjects, owner)
+				}
+			}
+		}
+		events, total, err := r.Events(ctx, q)
+		if err != nil {
+			return err
+		}
+		page.Total = total
+		page.Items, err = d.show(events)
+		return err
+	})
+	return page, err
+}
+
+// query looks up the names of a filter.
+func (d *Directory) query(f EventFilter) (EventQuery, []OwnedName, error) {
+	q := EventQuery{Organization: d.Organization.ID, From: f.From, To: f.To, States: f.States, Actions: f.Actions,
+		Keys: f.Keys, Domains: f.Domains, Countries: f.Countries, ByOccurredAt: f.ByOccurredAt, Ascending: f.Ascending,
+		Offset: f.Offset, Limit: f.Limit}
+	for _, id := range f.Projects {
+		p, err := d.Project(id)
+		if err != nil {
+			return q, nil, err
+		}
+		q.Projects = append(q.Projects, p.Number)
+	}
+	if len(f.Categories)+len(f.Subcategories)+len(f.Labels) > 0 {
+		q.Purposes = d.matching(f.Categories, f.Subcategories, f.Labels)
+	}
+	projects := q.Projects
+	if projects == nil {
+		for i := range d.Projects {
+			projects = append(projects, d.Projects[i].Number)
+		}
+	}
+	var people []OwnedName
+	for _, id := range f.People {
+		value, err := Normalize(id.Kind, id.Value)
+		if err != nil {
+			return q, nil, &Error{Kind: Invalid, Field: string(id.Kind), Msg: AsError(err).Msg}
+		}
+		if id.Kind != ProjectUserID {
+			people = append(people, OwnedName{q.Organization, Identifier{Kind: id.Kind, Value: value}})
+			continue
+		}
+		for _, number := range projects {
+			people = append(people, OwnedName{q.Organization, Identifier{id.Kind, number, value}})
+		}
+	}
+	return q, people, nil
+}
+
+// show adds what is needed to show events.
+func (d *Directory) show(events []Event) (views []EventView, err error) {
+	views = make([]EventView, len(events))
+	for i := range events {
+		if views[i], err = d.Show(&events[i]); err != nil {
+			return nil, err
+		}
+	}
+	return views, nil
+}

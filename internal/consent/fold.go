@@ -1,0 +1,42 @@
+package consent
+
+import (
+	"bytes"
+	"slices"
+)
+
+// before orders events: by when they occurred, then by id.
+func before(a, b *Event) int {
+	if c := a.OccurredAt.Compare(b.OccurredAt); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.ID[:], b.ID[:])
+}
+
+// fold gives the current consent that the events of one subject and purpose
+// make, in whatever order they are given. There must be at least one. Last is left zero.
+func fold(events []Event) Consent {
+	sorted := make([]*Event, len(events))
+	for i := range events {
+		sorted[i] = &events[i]
+	}
+	slices.SortFunc(sorted, before)
+	var c Consent
+	for _, e := range sorted {
+		c = c.next(e)
+	}
+	return c
+}
+
+// next gives the consent after an event that is not before the one that decides now.
+func (c Consent) next(e *Event) Consent {
+	n := Consent{Organization: e.Organization, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose,
+		Event: e.ID, Last: c.Last, State: e.State, Grants: e.Grants, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt}
+	if e.Grants {
+		n.Since = e.OccurredAt
+		if c.Grants && !c.Expired(e.OccurredAt) {
+			n.Since = c.Since
+		}
+	}
+	return n
+}

@@ -1,0 +1,157 @@
+package consent
+
+import (
+	"context"
+	"slices"
+)
+
+// people is what a batch knows of who is who: the identifiers that the store
+// has, as far as they were loaded, and on top of them what the batch itself
+// decided. It is used by one goroutine.
+type people struct {
+	owners map[OwnedName]ID            // who has an identifier
+	known  map[SubjectKey][]Identifier // all identifiers of a subject
+}
+
+func newPeople() *people {
+	return &people{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}}
+}
+
+// identified is what the identity rules say about the identifiers of one write.
+type identified struct {
+	subject ID
+	created bool
+	attach  []Identifier // that nobody had
+	merge   []mergedSubject
+}
+
+// mergedSubject is an anonymous subject that turned out to be somebody, with the identifiers that it gave away.
+type mergedSubject struct {
+	subject     ID
+	identifiers []Identifier
+}
+
+// identify applies the identity rules (contracts, "Identity") to identifiers that
+// are ranked, the strongest first, and keeps what follows from it: a weaker
+// identifier never overrides a stronger one. create gives the id of a new subject.
+func (p *people) identify(organization ID, given []Identifier, create func() ID) identified {
+	var result identified
+	at := slices.IndexFunc(given, func(id Identifier) bool { return p.owner(organization, id) != NoID })
+	if at >= 0 && !p.contradicts(organization, p.owner(organization, given[at]), given[:at]) {
+		result.subject = p.owner(organization, given[at])
+	} else {
+		result.subject, result.created = create(), true
+	}
+	for _, id := range given {
+		switch owner := p.owner(organization, id); {
+		case owner == result.subject:
+		case owner == NoID:
+			if p.attach(organization, result.subject, id) {
+				result.attach = append(result.attach, id)
+			}
+		case p.anonymous(organization, owner):
+			result.merge = append(result.merge, mergedSubject{owner, p.merge(organization, owner, result.subject)})
+		}
+	}
+	return result
+}
+
+func (p *people) owner(organization ID, id Identifier) ID {
+	return p.owners[OwnedName{organization, id}]
+}
+
+// contradicts tells whether the candidate has another value of any of these kinds, all of which
+// are stronger than the one that named it.
+func (p *people) contradicts(organization, candidate ID, stronger []Identifier) bool {
+	return slices.ContainsFunc(stronger, func(id Identifier) bool {
+		return p.hasOther(organization, candidate, id)
+	})
+}
+
+func (p *people) hasOther(organization, subject ID, id Identifier) bool {
+	return slices.ContainsFunc(p.known[SubjectKey{organization, subject}], func(has Identifier) bool {
+		return has.Kind == id.Kind && has.Project == id.Project && has.Value != id.Value
+	})
+}
+
+// attach gives a subject an identifier that nobody has; not a second one of a kind of which it may have one.
+func (p *people) attach(organization, subject ID, id Identifier) bool {
+	if id.Kind.single() && p.hasOther(organization, subject, id) {
+		return false
+	}
+	p.owners[OwnedName{organization, id}] = subject
+	key := SubjectKey{organization, subject}
+	p.known[key] = append(p.known[key], id)
+	return true
+}
+
+// anonymous tells whether a subject is known by anonymous ids alone.
+func (p *people) anonymous(organization, subject ID) bool {
+	known := p.known[SubjectKey{organization, subject}]
+	return len(known) > 0 && !slices.ContainsFunc(known, func(id Identifier) bool { return id.Kind != AnonymousID })
+}
+
+// merge gives all of an anonymous subject's identifiers to a person, and tells which.
+func (p *people) merge(organization, from, into ID) []Identifier {
+	fromKey, intoKey := SubjectKey{organization, from}, SubjectKey{organization, into}
+	moved := p.known[fromKey]
+	for _, id := range moved {
+		p.owners[OwnedName{organization, id}] = into
+	}
+	p.known[intoKey] = append(p.known[intoKey], moved...)
+	delete(p.known, fromKey)
+	return moved
+}
+
+// nameOf gives the user_id of a subject.
+func (p *people) nameOf(organization, subject ID) (string, bool) {
+	for _, id := range p.known[SubjectKey{organization, subject}] {
+		if id.Kind == UserID {
+			return id.Value, true
+		}
+	}
+	return "", false
+}
+
+// loadPeople loads who has these identifiers, and all identifiers of those who do.
+func loadPeople(ctx context.Context, r Reader, organization ID, given []Identifier) (*people, error) {
+	p := newPeople()
+	names := make([]OwnedName, len(given))
+	for i, id := range given {
+		names[i] = OwnedName{organization, id}
+	}
+	return p, p.load(ctx, r, names, func(int) bool { return true })
+}
+
+// load adds who has these names and, where whole says so of the index, all other identifiers of the owner.
+func (p *people) load(ctx context.Context, r Reader, names []OwnedName, whole func(i int) bool) error {
+	owners, err := r.Owners(ctx, names)
+	if err != nil {
+		return err
+	}
+	var subjects []SubjectKey
+	for i, owner := range owners {
+		if owner == NoID {
+			continue
+		}
+		p.owners[names[i]] = owner
+		if key := (SubjectKey{names[i].Organization, owner}); whole(i) && p.known[key] == nil {
+			p.known[key] = []Identifier{}
+			subjects = append(subjects, key)
+		}
+	}
+	if len(subjects) == 0 {
+		return nil
+	}
+	all, err := r.Identifiers(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	for key, identifiers := range all {
+		p.known[key] = identifiers
+		for _, id := range identifiers {
+			p.owners[OwnedName{key.Organization, id}] = key.Subject
+		}
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package consent
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+var errCredentials = &Error{Kind: Unauthenticated, Msg: "missing or unknown credentials"}
+
+// rootKey is the root key given by the operator's configuration; zero where the store's is used.
+type rootKey struct {
+	mu    sync.RWMutex
+	hash  [32]byte
+	given bool
+}
+
+// Authenticate tells who has a key, in its text form. The error is
+// Unauthenticated for whatever is wrong with it.
+func (s *Service) Authenticate(ctx context.Context, text string) (Actor, error) {
+	if text == "" {
+		return Actor{}, errCredentials
+	}
+	if a, ok := s.givenRoot(text); ok {
+		return a, nil
+	}
+	parsed, ok := parseKey(text)
+	if !ok {
+		return Actor{}, errCredentials
+	}
+	key, err := s.key(ctx, parsed.organization, parsed.id)
+	if err != nil {
+		return Actor{}, err
+	}
+	if key == nil || subtle.ConstantTimeCompare(key.SecretHash[:], parsed.secretHash[:]) != 1 || !key.Live(s.clock()) {
+		return Actor{}, errCredentials
+	}
+	if key.Organization == NoID && s.rootGiven() {
+		return Actor{}, errCredentials // the configured root key stands in its place
+	}
+	return Actor{Organization: key.Organization, Key: key.ID, Root: key.Organization == NoID,
+		Scopes: key.Scopes, seal: sealOf(text)}, nil
+}
+
+func sealOf(text string) [32]byte {
+	h := hmac.New(sha256.New, []byte("consentd/seal/v1"))
+	h.Write([]byte(text))
+	return [32]byte(h.Sum(nil))
+}
+
+// AuthenticatePerson makes the actor of a person who shows a token that the
+// caller has verified and that a key signed for: confined to that person's consents.
+// credential is anything secret that stays the same for the person.
+func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID ID, person string, credential []byte) (Actor, error) {
+	if keyID != NoID {
+		key, err := s.key(ctx, organization, keyID)
+		if err == nil && key == nil {
+			key, err = s.key(ctx, NoID, keyID)
+		}
+		if err != nil {
+			return Actor{}, err
+		}
+		if key != nil && !key.Live(s.clock()) {
+			return Actor{}, errCredentials
+		}
+	}
+	if _, err := s.directory(ctx, organization); err != nil {
+		if IsKind(err, NotFound) {
+			err = errCredentials
+		}
+		return Actor{}, err
+	}
+	return Actor{Organization: organization, Key: keyID, Person: person,
+		Scopes: []Scope{ConsentsRead, ConsentsWrite}, seal: sealOf(string(credential) + "\x00" + person)}, nil
+}
+
+// key gives a key by its id, from memory where it is fresh.
+func (s *Service) key(ctx context.Context, organization, id ID) (*Key, error) {
+	return get(&s.cache, func() map[ID]cached[*Key] { return s.cache.keys }, id, func() (k *Key, err error) {
+		err = s.store.View(ctx, func(r Reader) error {
+			k, err = r.Key(ctx, organization, id)
+			return err
+		})
+		if k != nil && k.Organization != organization {
+			k = nil
+		}
+		return k, err
+	})
+}
+
+// Operator gives the actor of whoever holds the data itself, for tools on the
+// server's own machine. No key stands behind it, so no protocol can ask for it.
+func (s *Service) Operator() Actor { return Actor{Root: true} }
+
+// UseRootKey makes a value the root key for as long as the service lives; none from the store counts then.
+func (s *Service) UseRootKey(value string) {
+	s.root.mu.Lock()
+	defer s.root.mu.Unlock()
+	s.root.hash, s.root.given = sha256.Sum256([]byte(value)), true
+}
+
+func (s *Service) rootGiven() bool {
+	s.root.mu.RLock()
+	defer s.root.mu.RUnlock()
+	return s.root.given
+}
+
+// givenRoot compares hashes, so that neither length nor content shows in the time taken.
+func (s *Service) givenRoot(text string) (Actor, bool) {
+	s.root.mu.RLock()
+	defer s.root.mu.RUnlock()
+	if !s.root.given {
+		return Actor{}, false
+	}
+	hash := sha256.Sum256([]byte(text))
+	if subtle.ConstantTimeCompare(hash[:], s.root.hash[:]) != 1 {
+		return Actor{}, false
+	}
+	return Actor{Root: true, Key: ID(s.root.hash[:16]), seal: sealOf(text)}, true
+}
+
+// CreateRootKey makes the instance's root key where there is none. Its text is
+// empty where there was one already; with rotate it takes the old one's place.
+func (s *Service) CreateRootKey(ctx context.Context, rotate bool) (CreatedKey, error) {
+	var made CreatedKey
+	err := s.store.Update(ctx, func(tx Tx) error {
+		made = CreatedKey{}
+		old, err := tx.Key(ctx, NoID, NoID)
+		if err != nil || old != nil && !rotate {
+			return err
+		}
+		changes := Changes{}
+		if old != nil {
+			old.RevokedAt = s.now()
+			changes.Keys = append(changes.Keys, *old)
+		}
+		made = s.makeKey(NoID, NewKey{Name: "root"}, false)
+		changes.Keys = append(changes.Keys, made.Key)
+		return tx.Append(ctx, &changes)
+	})
+	s.cache.drop()
+	return made, classify(ctx, err)
+}
+
+func (s *Service) makeKey(organization ID, wish NewKey, test bool) CreatedKey {
+	var secret [secretBytes]byte
+	s.read(secret[:])
+	k := Key{Organization: organization, ID: s.newID(), Name: wish.Name, Scopes: wish.Scopes,
+		SecretHash: sha256.Sum256(secret[:]), CreatedAt: s.now(), ExpiresAt: wish.ExpiresAt}
+	return CreatedKey{Key: k, Text: keyText(organization, k.ID, secret, test)}
+}
+
+// CreateKey makes a key of the actor's organization. The once answer is rendered from a CreatedKey.
+func (s *Service) CreateKey(ctx context.Context, a Actor, wish NewKey, once Once) (CreatedKey, error) {
+	if err := a.need(OrganizationsWrite); err != nil {
+		return CreatedKey{}, err
+	}
+	if err := s.checkNewKey(a, &wish); err != nil {
+		return CreatedKey{}, err
+	}
+	d, err := s.directory(ctx, a.Organization)
+	if err != nil {
+		return CreatedKey{}, err
+	}
+	var made CreatedKey
+	err = s.update(ctx, a, once, func(tx Tx) (any, error) {
+		made = s.makeKey(a.Organization, wish, d.Organization.Test)
+		return made, tx.Append(ctx, &Changes{Keys: []Key{made.Key}})
+	})
+	return made, err
+}
+
+// maxName is the most characters of the name of a key or a person's record.
+const maxName = 256
+
+func (s *Service) checkNewKey(a Actor, wish *NewKey) error {
+	if n := utf8.RuneCountInString(wish.Name); n < 1 || n > maxName {
+		return Errorf(Invalid, "name", "must have 1 to %d characters", maxName)
+	}
+	if len(wish.Scopes) == 0 {
+		return Errorf(Invalid, "scopes", "must name at least one scope")
+	}
+	for _, scope := range wish.Scopes {
+		if !slices.Contains(AllScopes, scope) {
+			return Errorf(Invalid, "scopes", "has an unknown scope; known are %v", AllScopes)
+		}
+		if !a.Has(scope) {
+			return Errorf(Forbidden, "scopes", "a key may only make keys whose scopes it has itself; it lacks %s", scope)
+		}
+	}
+	slices.Sort(wish.Scopes)
+	wish.Scopes = slices.Compact(wish.Scopes)
+	if !wish.ExpiresAt.IsZero() && !wish.ExpiresAt.After(s.now()) {
+		return Errorf(Invalid, "expiresAt", "must be in the future")
+	}
+	wish.ExpiresAt = wish.ExpiresAt.UTC().Truncate(time.Microsecond)
+	return nil
+}
+
+// MaxPage is the most items of one page of a list; DefaultPage how many where nothing is said.
+const (
+	MaxPage     = 1000
+	DefaultPage = 100
+)
+
+// Keys lists the keys of the actor's organization after a key, in order of id.
+func (s *Service) Keys(ctx context.Context, a Actor, after ID, limit int) ([]Key, error) {
+	if err := a.need(OrganizationsRead); err != nil {
+		return nil, err
+	}
+	if _, err := s.directory(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	var keys []Key
+	err := s.view(ctx, func(r Reader) (err error) {
+		keys, err = r.Keys(ctx, a.Organization, after, limit)
+		return err
+	})
+	return keys, err
+}
+
+// RevokeKey ends a key of the actor's organization at once. Revoking it again changes nothing.
+func (s *Service) RevokeKey(ctx context.Context, a Actor, id ID) error {
+	if err := a.need(OrganizationsWrite); err != nil {
+		return err
+	}
+	defer s.cache.drop()
+	return classify(ctx, s.store.Update(ctx, func(tx Tx) error {
+		key, err := tx.Key(ctx, a.Organization, id)
+		if err != nil {
+			return err
+		}
+		if key == nil || a.Organization == NoID {
+			return Errorf(NotFound, "", "key not found")
+		}
+		if !key.RevokedAt.IsZero() {
+			return nil
+		}
+		key.RevokedAt = s.now()
+		return tx.Append(ctx, &Changes{Keys: []Key{*key}})
+	}))
+}
+
+// Secret gives a secret of the instance itself, such as a signing key; it is made on first use.
+func (s *Service) Secret(ctx context.Context, name string, size int) ([]byte, error) {
+	var secret []byte
+	read := func(r Reader) (err error) {
+		secret, err = r.Secret(ctx, name)
+		return err
+	}
+	if err := s.view(ctx, read); err != nil || secret != nil {
+		return secret, err
+	}
+	err := s.store.Update(ctx, func(tx Tx) error {
+		if err := read(tx); err != nil || secret != nil {
+			return err
+		}
+		secret = make([]byte, size)
+		s.read(secret)
+		return tx.Append(ctx, &Changes{Secrets: []Secret{{Name: name, Value: secret}}})
+	})
+	return secret, classify(ctx, err)
+}
+
+// RunOnce keeps the answer of a call that changes nothing else, so that a retry gets it again.
+func (s *Service) RunOnce(ctx context.Context, a Actor, once Once, run func() (any, error)) error {
+	return s.update(ctx, a, once, func(Tx) (any, error) { return run() })
+}

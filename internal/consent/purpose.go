@@ -1,0 +1,94 @@
+package consent
+
+import "time"
+
+// Purpose is what a consent is for.
+type Purpose struct {
+	Organization ID
+	Project      int // number within the organization
+	Number       int // within the project
+	ID           ID
+	Key          string   // unique within the project
+	Taxonomy     Taxonomy // unique within the project
+	Version      int      // of the legal text, from 1
+	Name         string
+	Description  string
+	URL          string
+	DocumentHash []byte // SHA-256 of the legal text, kept once; empty: none
+	ReadOnly     bool   // one of those a project starts with
+	ValidStates  []State
+	Status       string // active, test, archived, obsolete
+	Duration     Duration
+	Required     bool
+	// RequireReaccept: an acceptance of an earlier version does not hold for this one.
+	RequireReaccept bool
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+}
+
+// Taxonomy files a purpose under three words; AnyLabel where the third is absent.
+type Taxonomy struct{ Category, Subcategory, Label string }
+
+// AnyLabel is the label of a purpose that is a whole subcategory.
+const AnyLabel = "*"
+
+// PurposeRef names a purpose of a project by id, by taxonomy or by key. Where
+// both id and taxonomy are given they must agree.
+type PurposeRef struct {
+	ID       ID
+	Taxonomy Taxonomy
+	Key      string
+	// Create makes a purpose with that key on first use.
+	Create bool
+}
+
+// NewPurpose is a wish for a purpose.
+type NewPurpose struct {
+	Key             string // empty: made from the taxonomy
+	Taxonomy        Taxonomy
+	Name            string
+	Description     string
+	Document        string // the legal text
+	URL             string
+	ValidStates     []State // empty: accepted, declined, implied, viewed
+	Status          string  // empty: active
+	Duration        Duration
+	Required        bool
+	RequireReaccept bool
+}
+
+// Keys of the purposes that every new project starts with.
+const (
+	StrictlyNecessary     = "strictly_necessary"
+	Functional            = "functional"
+	Analytics             = "analytics"
+	Marketing             = "marketing"
+	Retargeting           = "retargeting"
+	Tracking              = "tracking"
+	NonePurpose           = "none"
+	GeneralMarketingOptIn = "general_marketing_opt_in"
+	DoNotSell             = "do_not_sell"
+	PrivacyPolicy         = "privacy_policy"
+	TermsOfService        = "terms_of_service"
+)
+
+// builtIn lists the purposes that every new project starts with (contracts, "Purposes").
+var builtIn = []struct {
+	key      string
+	taxonomy Taxonomy
+	name     string
+}{
+	{StrictlyNecessary, Taxonomy{"privacy_setting", "strictly_necessary", AnyLabel}, "Strictly necessary"},
+	{Functional, Taxonomy{"privacy_setting", "functional", AnyLabel}, "Functional"},
+	{Analytics, Taxonomy{"privacy_setting", "analytics", AnyLabel}, "Analytics"},
+	{Marketing, Taxonomy{"privacy_setting", "marketing", AnyLabel}, "Marketing"},
+	{Retargeting, Taxonomy{"custom", "unclassified", "retargeting"}, "Retargeting"},
+	{Tracking, Taxonomy{"custom", "unclassified", "tracking"}, "Tracking"},
+	{NonePurpose, Taxonomy{"custom", "unclassified", "none"}, "Refusal of all"},
+	{GeneralMarketingOptIn, Taxonomy{"communication", "email", "general_marketing"}, "General marketing by e-mail"},
+	{DoNotSell, Taxonomy{"privacy_setting", "do_not_sell", AnyLabel}, "Do not sell my data"},
+	{PrivacyPolicy, Taxonomy{"disclosure", "privacy_policy", AnyLabel}, "Privacy policy"},
+	{TermsOfService, Taxonomy{"disclosure", "terms_of_service", AnyLabel}, "Terms of service"},
+}
+
+var defaultStates = []State{Accepted, Declined, Implied, Viewed}

@@ -1,0 +1,152 @@
+package consent
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Service is what every protocol calls. Its methods check the actor's scopes,
+// may be called at once from many goroutines, and return *Error (or *Replayed,
+// see Once); the contexts carry a deadline and nothing else.
+type Service struct {
+	store   Store
+	places  Places
+	clock   func() time.Time
+	random  io.Reader
+	log     *slog.Logger
+	cache   directories
+	root    rootKey
+	batch   *batcher
+	observe func(requests int, took time.Duration, err error)
+
+	ended    chan struct{}
+	ending   sync.Once
+	sweeping sync.WaitGroup
+}
+
+// Options are what a Service is made of. Clock and Random are for exact tests.
+type Options struct {
+	Store  Store
+	Places Places
+	Clock  func() time.Time // nil: time.Now
+	Random io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log    *slog.Logger     // nil: slog.Default
+	// Observe, where set, is told of every batch that was written.
+	Observe func(requests int, took time.Duration, err error)
+}
+
+// New makes a service and starts its batcher; Close ends it.
+func New(o Options) *Service {
+	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, observe: o.Observe, ended: make(chan struct{})}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.cache.byID = map[ID]cached[*Directory]{}
+	s.cache.keys = map[ID]cached[*Key]{}
+	s.batch = newBatcher(s)
+	s.sweeping.Add(1)
+	go s.sweeper()
+	return s
+}
+
+// Close waits for the writes that were accepted and ends the batcher; later
+// writes are Unavailable. It may be called twice.
+func (s *Service) Close() {
+	s.batch.close()
+	s.ending.Do(func() { close(s.ended) })
+	s.sweeping.Wait()
+}
+
+// Ready tells whether the service can take writes, else why not.
+func (s *Service) Ready() error {
+	if s.batch.closed() {
+		return &Error{Kind: Unavailable, Msg: "shutting down"}
+	}
+	return s.store.Ready()
+}
+
+// now gives the time in the precision that is kept: microseconds, UTC.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// entropy hands out random bytes from a buffer, since asking the kernel for 10 bytes at a time is slow.
+var entropy = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func (s *Service) read(p []byte) {
+	buffer := entropy.Get().(*bytes.Buffer)
+	defer entropy.Put(buffer)
+	if s.random != rand.Reader { // a test's: exact, so not pooled
+		buffer = new(bytes.Buffer)
+	}
+	if buffer.Len() < len(p) {
+		buffer.Reset()
+		if _, err := io.CopyN(buffer, s.random, int64(max(len(p), 1024))); err != nil {
+			panic("consent: no randomness: " + err.Error())
+		}
+	}
+	_, _ = buffer.Read(p)
+}
+
+// newID makes the id of anything but an event.
+func (s *Service) newID() ID {
+	var random [10]byte
+	s.read(random[:])
+	return newID(s.clock(), random)
+}
+
+// view reads; what is not an *Error becomes Internal.
+func (s *Service) view(ctx context.Context, read func(Reader) error) error {
+	return classify(ctx, s.store.View(ctx, read))
+}
+
+// update does a write that is no decision, once (see Once).
+func (s *Service) update(ctx context.Context, a Actor, once Once, write func(Tx) (any, error)) error {
+	return classify(ctx, s.store.Update(ctx, func(tx Tx) error {
+		if once.Key == "" {
+			_, err := write(tx)
+			return err
+		}
+		kept, err := tx.Answers(ctx, []AnswerKey{once.answerKey(a)})
+		if err != nil {
+			return err
+		}
+		if err := once.replay(a, kept[0], s.now()); err != nil {
+			return err
+		}
+		result, err := write(tx)
+		if err != nil {
+			return err
+		}
+		answer, err := once.keep(a, result, s.now())
+		if err != nil {
+			return err
+		}
+		return tx.Append(ctx, &Changes{Answers: []KeptAnswer{answer}})
+	}))
+}
+
+// classify gives errors of the context their kind; everything else stays.
+func classify(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return &Error{Kind: Unavailable, Msg: "the time for this request is over", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,88 @@
+package consent
+
+import "time"
+
+// Subject is a person as the store knows one. Its identifiers are kept apart.
+type Subject struct {
+	Organization ID
+	ID           ID
+	Type         string // "user" unless said
+	MergedInto   ID     // zero: it stands for itself
+	CreatedAt    time.Time
+	Record       Record
+}
+
+// Record is what an organization keeps about a subject, in versions.
+type Record struct {
+	Version   int // 1, 2, 3, … without gaps
+	ChangedAt time.Time
+	ChangedBy ID     // the API key
+	Data      []byte // a JSON object, as given (numbers keep their text)
+	// Profile is a JSON object that one protocol keeps for itself; the core
+	// does not look inside. Empty: none.
+	Profile []byte
+}
+
+// DefaultSubjectType is the type of a person of whom nothing else was said.
+const DefaultSubjectType = "user"
+
+// SaveMode says how new data meets the data on record.
+type SaveMode uint8
+
+const (
+	// Merge replaces each member by the new one of that name; the others stay.
+	Merge SaveMode = iota
+	// Rewrite puts the new data in the place of the old.
+	Rewrite
+)
+
+// SaveSubject is a wish to make or change the record of a subject that is
+// named by type and id.
+type SaveSubject struct {
+	Type string // [A-Za-z0-9_.-]{1,64}
+	// Name is the id by which the organization names the subject: a user_id for type
+	// "user". Empty: made (UUIDv7).
+	Name string
+	Data []byte // a JSON object; empty: {}
+	Mode SaveMode
+	// MustExist refuses an unknown subject with NotFound.
+	MustExist bool
+	Once      Once
+}
+
+// SubjectView is the record of a subject with the names by which it is known.
+type SubjectView struct {
+	Subject
+	Name        string // the id by which the organization names it; see SaveSubject
+	Identifiers []Identifier
+	Created     bool // by this very call
+}
+
+// SavePerson is a wish to make or change the record of a person who is named by contact
+// identifiers: an upsert finds the person by them, by the identity rules.
+type SavePerson struct {
+	Handles []Identifier // e-mail addresses, phone numbers, user names; at least one where it creates
+	// Name is the user_id of a known person to change; empty: found by Handles, or made with
+	// a new user_id (UUIDv7).
+	Name string
+	// Upsert changes a known person; without it a known one is a Conflict.
+	Upsert  bool
+	Data    []byte // nil: as it was
+	Profile []byte // nil: as it was
+	Once    Once
+}
+
+// SubjectFilter narrows a list of subjects that have a name; zero members do not.
+type SubjectFilter struct {
+	Type   string
+	Name   string
+	Text   string // the data contains it, letter case aside
+	Offset int
+	Limit  int
+}
+
+// SubjectPage is a part of a list and the size of the whole.
+type SubjectPage struct {
+	Items []SubjectView
+	Total int64
+}

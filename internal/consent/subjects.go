@@ -1,0 +1,418 @@
+package consent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// MaxData is the most bytes of a subject's data.
+const MaxData = 64 << 10
+
+var subjectType = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// checkSubjectName checks the type and the name of a subject.
+func checkSubjectName(typ, name string) (Identifier, error) {
+	if !subjectType.MatchString(typ) {
+		return Identifier{}, Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
+	}
+	if err := checkIdentifier(name); err != nil {
+		return Identifier{}, Errorf(Invalid, "id", "%s", AsError(err).Msg)
+	}
+	if strings.Contains(name, "/") && typ != DefaultSubjectType {
+		return Identifier{}, Errorf(Invalid, "id", "must not contain a slash")
+	}
+	return Identifier{Kind: TypedKind(typ), Value: name}, nil
+}
+
+func checkData(field string, data []byte) error {
+	if len(data) > MaxData {
+		return Errorf(Invalid, field, "must have %d KiB at most", MaxData>>10)
+	}
+	return nil
+}
+
+var errNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
+
+// SaveSubject makes a subject's record or a new version of it. The once answer is
+// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound.
+func (s *Service) SaveSubject(ctx context.Context, a Actor, wish SaveSubject) (*SubjectView, error) {
+	if err := a.need(SubjectsWrite); err != nil {
+		return nil, err
+	}
+	generated := wish.Name == ""
+	if generated {
+		wish.Name = s.newID().String()
+	}
+	name, err := checkSubjectName(wish.Type, wish.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkData("data", wish.Data); err != nil {
+		return nil, err
+	}
+	if _, err := s.directory(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	var view *SubjectView
+	err = s.update(ctx, a, wish.Once, func(tx Tx) (any, error) {
+		var changes Changes
+		var err error
+		view, err = s.saveNamed(ctx, tx, a, name, wish, &changes)
+		if err != nil {
+			return nil, err
+		}
+		return view, tx.Append(ctx, &changes)
+	})
+	return view, err
+}
+
+func (s *Service) saveNamed(ctx context.Context, r Reader, a Actor, name Identifier, wish SaveSubject, changes *Changes) (*SubjectView, error) {
+	known, err := s.findSubject(ctx, r, a.Organization, name)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil && wish.MustExist {
+		return nil, errNoSubject
+	}
+	if known == nil {
+		subject := s.newSubject(a, wish.Type)
+		subject.Record.Data = orEmpty(wish.Data)
+		changes.Subjects = append(changes.Subjects, subject)
+		changes.name(name, &subject)
+		return &SubjectView{Subject: subject, Name: name.Value, Identifiers: []Identifier{name}, Created: true}, nil
+	}
+	data, err := wish.Mode.apply(known.Record.Data, orEmpty(wish.Data))
+	if err != nil {
+		return nil, err
+	}
+	s.newVersion(a, known, data, known.Record.Profile, changes)
+	return &SubjectView{Subject: *known, Name: name.Value, Identifiers: []Identifier{name}}, nil
+}
+
+// name gives a subject its first identifier by which the organization names it, and counts it.
+func (c *Changes) name(id Identifier, subject *Subject) {
+	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
+	if id.Kind.naming() {
+		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
+	}
+}
+
+// NamedCount is the name of the kept count of subjects that have a name of that kind.
+func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
+
+func (s *Service) newSubject(a Actor, typ string) Subject {
+	now := s.now()
+	return Subject{Organization: a.Organization, ID: s.newID(), Type: typ, CreatedAt: now,
+		Record: Record{Version: 1, ChangedAt: now, ChangedBy: a.Key, Data: []byte("{}")}}
+}
+
+// newVersion archives a subject's record and puts the next version in its place.
+func (s *Service) newVersion(a Actor, subject *Subject, data, profile []byte, changes *Changes) {
+	changes.Archive = append(changes.Archive, ArchivedRecord{subject.Organization, subject.ID, subject.Record})
+	subject.Record = Record{Version: subject.Record.Version + 1, ChangedAt: s.now(), ChangedBy: a.Key, Data: data, Profile: profile}
+	changes.Subjects = append(changes.Subjects, *subject)
+}
+
+func orEmpty(data []byte) []byte {
+	if len(data) == 0 {
+		return []byte("{}")
+	}
+	return data
+}
+
+func (s *Service) findSubject(ctx context.Context, r Reader, organization ID, name Identifier) (*Subject, error) {
+	owners, err := r.Owners(ctx, []OwnedName{{organization, name}})
+	if err != nil || owners[0] == NoID {
+		return nil, err
+	}
+	return r.Subject(ctx, organization, owners[0])
+}
+
+// apply gives the data that a save leaves on record.
+func (m SaveMode) apply(old, data []byte) ([]byte, error) {
+	if m == Rewrite {
+		return data, nil
+	}
+	merged, err := mergeObjects(old, data)
+	if err != nil {
+		return nil, Errorf(Invalid, "data", "must be a JSON object")
+	}
+	if len(merged) > MaxData {
+		return nil, Errorf(Invalid, "data", "would have more than %d KiB together with what is on record", MaxData>>10)
+	}
+	return merged, nil
+}
+
+// mergeObjects replaces each member of old by the member of that name in data, and adds the others
+// behind; values keep their text.
+func mergeObjects(old, data []byte) ([]byte, error) {
+	before, err := members(old)
+	if err != nil {
+		return nil, err
+	}
+	after, err := members(data)
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[string]int, len(before))
+	for i, m := range before {
+		at[m.name] = i
+	}
+	for _, m := range after {
+		if i, ok := at[m.name]; ok {
+			before[i].value = m.value
+		} else {
+			before = append(before, m)
+		}
+	}
+	var out bytes.Buffer
+	out.WriteByte('{')
+	for i, m := range before {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(appendString(nil, m.name))
+		out.WriteByte(':')
+		out.Write(m.value)
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// members takes a JSON object apart, in its order.
+func members(object []byte) ([]member, error) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, fmt.Errorf("not a JSON object")
+	}
+	var out []member
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		m := member{name: t.(string)}
+		if err := d.Decode(&m.value); err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	_, err := d.Token()
+	return out, err
+}
+
+// Subject gives the record of a subject by type and name; version 0 is the current one.
+func (s *Service) Subject(ctx context.Context, a Actor, typ, name string, version int) (*SubjectView, error) {
+	if err := a.need(SubjectsRead); err != nil {
+		return nil, err
+	}
+	id, err := checkSubjectName(typ, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.directory(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	var view *SubjectView
+	err = s.view(ctx, func(r Reader) error {
+		subject, err := s.findSubject(ctx, r, a.Organization, id)
+		if err != nil {
+			return err
+		}
+		if subject == nil {
+			return errNoSubject
+		}
+		view = &SubjectView{Subject: *subject, Name: name}
+		if version != 0 && version != subject.Record.Version {
+			record, err := r.ArchivedRecord(ctx, a.Organization, subject.ID, version)
+			if err != nil {
+				return err
+			}
+			if record == nil {
+				return Errorf(NotFound, "version", "this subject has no such version")
+			}
+			view.Record = *record
+		}
+		key := SubjectKey{a.Organization, subject.ID}
+		all, err := r.Identifiers(ctx, []SubjectKey{key})
+		view.Identifiers = all[key]
+		return err
+	})
+	return view, err
+}
+
+// Subjects lists the subjects that have a name, in order of type and name.
+func (s *Service) Subjects(ctx context.Context, a Actor, filter SubjectFilter) (SubjectPage, error) {
+	if err := a.need(SubjectsRead); err != nil {
+		return SubjectPage{}, err
+	}
+	if filter.Type != "" && !subjectType.MatchString(filter.Type) {
+		return SubjectPage{}, Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
+	}
+	if _, err := s.directory(ctx, a.Organization); err != nil {
+		return SubjectPage{}, err
+	}
+	var page SubjectPage
+	err := s.view(ctx, func(r Reader) (err error) {
+		page.Items, page.Total, err = r.NamedSubjects(ctx, a.Organization, filter)
+		return err
+	})
+	return page, err
+}
+
+// DeleteSubject removes a subject's record, its archive and its identifiers. With keepProof it is
+// refused (Conflict) while consent events are on record; without, the events stay
+// in the ledger under the subject's internal id, which then names nobody.
+func (s *Service) DeleteSubject(ctx context.Context, a Actor, typ, name string, keepProof bool) error {
+	if err := a.need(SubjectsWrite); err != nil {
+		return err
+	}
+	id, err := checkSubjectName(typ, name)
+	if err != nil {
+		return err
+	}
+	if _, err := s.directory(ctx, a.Organization); err != nil {
+		return err
+	}
+	return classify(ctx, s.store.Update(ctx, func(tx Tx) error {
+		subject, err := s.findSubject(ctx, tx, a.Organization, id)
+		if err != nil {
+			return err
+		}
+		if subject == nil {
+			return errNoSubject
+		}
+		if keepProof {
+			has, err := tx.HasEvents(ctx, a.Organization, subject.ID)
+			if err != nil {
+				return err
+			}
+			if has {
+				return Errorf(Conflict, "", "this subject has consent events on record and cannot be deleted")
+			}
+		}
+		return s.remove(ctx, tx, subject)
+	}))
+}
+
+func (s *Service) remove(ctx context.Context, tx Tx, subject *Subject) error {
+	key := SubjectKey{subject.Organization, subject.ID}
+	all, err := tx.Identifiers(ctx, []SubjectKey{key})
+	if err != nil {
+		return err
+	}
+	changes := Changes{RemovedSubjects: []SubjectKey{key}}
+	for _, id := range all[key] {
+		changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, OwnedName{subject.Organization, id})
+		if id.Kind.naming() {
+			changes.Counts = append(changes.Counts, Count{subject.Organization, NamedCount(id.Kind), -1})
+		}
+	}
+	return tx.Append(ctx, &changes)
+}
+
+// errKnown is the Conflict of a person who is to be made and is known.
+var errKnown = &Error{Kind: Conflict, Msg: "person exists"}
+
+// SavePerson makes a person's record or a new version of it. The once answer is
+// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound (wish.Name unknown), Conflict (known, no upsert).
+func (s *Service) SavePerson(ctx context.Context, a Actor, wish SavePerson) (*SubjectView, error) {
+	if err := a.need(SubjectsWrite); err != nil {
+		return nil, err
+	}
+	if _, err := s.directory(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		field string
+		data  []byte
+	}{{"data", wish.Data}, {"profile", wish.Profile}} {
+		if err := checkData(part.field, part.data); err != nil {
+			return nil, err
+		}
+	}
+	given := wish.Handles
+	if wish.Name != "" {
+		given = append([]Identifier{{Kind: UserID, Value: wish.Name}}, given...)
+	}
+	given, err := prepare(given, 1, false)
+	if err != nil {
+		return nil, err
+	}
+	if len(given) == 0 {
+		return nil, Errorf(Invalid, "handles", "must name at least one handle")
+	}
+	var view *SubjectView
+	err = s.update(ctx, a, wish.Once, func(tx Tx) (any, error) {
+		var err error
+		view, err = s.savePerson(ctx, tx, a, wish, given)
+		return view, err
+	})
+	return view, err
+}
+
+func (s *Service) savePerson(ctx context.Context, tx Tx, a Actor, wish SavePerson, given []Identifier) (*SubjectView, error) {
+	p, err := loadPeople(ctx, tx, a.Organization, given)
+	if err != nil {
+		return nil, err
+	}
+	if wish.Name != "" && p.owner(a.Organization, given[0]) == NoID {
+		return nil, errNoSubject
+	}
+	fresh := s.newSubject(a, DefaultSubjectType)
+	found := p.identify(a.Organization, given, func() ID { return fresh.ID })
+	subject := &fresh
+	if !found.created {
+		if subject, err = tx.Subject(ctx, a.Organization, found.subject); err != nil {
+			return nil, err
+		}
+		if subject == nil {
+			return nil, fmt.Errorf("subject of a known identifier is missing")
+		}
+	}
+	name, named := p.nameOf(a.Organization, found.subject)
+	if named && !wish.Upsert {
+		return nil, errKnown
+	}
+	if !named {
+		id := Identifier{Kind: UserID, Value: s.newID().String()}
+		p.attach(a.Organization, found.subject, id)
+		found.attach = append(found.attach, id)
+		name = id.Value
+	}
+	var changes Changes
+	s.keepPerson(a, subject, found.created, wish, &changes)
+	for _, id := range found.attach {
+		changes.name(id, subject)
+	}
+	key := SubjectKey{a.Organization, found.subject}
+	view := &SubjectView{Subject: *subject, Name: name, Identifiers: p.known[key], Created: !named}
+	return view, tx.Append(ctx, &changes)
+}
+
+// keepPerson puts the data and the profile of a wish on record, where it has any.
+func (s *Service) keepPerson(a Actor, subject *Subject, created bool, wish SavePerson, changes *Changes) {
+	data, profile := subject.Record.Data, subject.Record.Profile
+	if wish.Data != nil {
+		data = wish.Data
+	}
+	if wish.Profile != nil {
+		profile = wish.Profile
+	}
+	switch {
+	case created:
+		subject.Record.Data, subject.Record.Profile = data, profile
+		changes.Subjects = append(changes.Subjects, *subject)
+	case !bytes.Equal(data, subject.Record.Data) || !bytes.Equal(profile, subject.Record.Profile):
+		s.newVersion(a, subject, data, profile, changes)
+	}
+}

@@ -1,0 +1,143 @@
+package consent
+
+import (
+	"fmt"
+	"time"
+)
+
+// MaxItems is the most decisions that one write may carry.
+const MaxItems = 1000
+
+// Write is a batch of decisions: all or nothing.
+type Write struct {
+	Project ID // zero: the organization's default project
+	Items   []Item
+	Origin  Origin
+	Once    Once
+	// Field names the place of a mistake in the caller's words, from the index of the item and
+	// our noun ("identifiers", "email", "purpose", "state", "occurred_at", …). Nil: ours are used.
+	Field func(item int, noun string) string
+}
+
+func (w *Write) field(item int, noun string) string {
+	if w.Field != nil {
+		return w.Field(item, noun)
+	}
+	return fmt.Sprintf("items[%d].%s", item, noun)
+}
+
+// Item is what one person decided.
+type Item struct {
+	Identifiers []Identifier // at least one, one a kind
+	// EmailFirst ranks the e-mail address before all else, for callers who name people by it.
+	EmailFirst bool
+	// Known refuses an unknown person with NotFound: nobody is made, nothing attached.
+	Known     bool
+	Decisions []Decision
+	// Replace, where set, stands instead of Decisions.
+	Replace  *Replacement
+	Evidence Evidence
+}
+
+// Decision is one choice about one purpose.
+type Decision struct {
+	Purpose PurposeRef
+	State   State
+	Action  Action
+	// OccurredAt is when the person decided. Zero: now, and then it counts as later than
+	// everything on record. At most 5 minutes in the future.
+	OccurredAt time.Time
+	ExpiresAt  time.Time // zero: OccurredAt and the purpose's duration
+	// DisplayedText is what the person was told; kept once by its hash.
+	DisplayedText string
+}
+
+// Replacement makes the purposes of Among that are in force exactly those of Granted: accepted
+// for each that is new, withdrawn for each no longer there, nothing for one unchanged.
+// With nothing in Granted it takes back what is in force among Among.
+type Replacement struct {
+	Among, Granted []string // keys of purposes
+	Action         Action
+}
+
+// Recorded is what became of a Write, items in its order.
+type Recorded struct {
+	Session ID // one a write, in each event's Ident
+	Items   []RecordedItem
+}
+
+// RecordedItem is what became of an Item.
+type RecordedItem struct {
+	Subject     ID
+	AnonymousID string  // the id by which a browser may know the person from now on
+	Events      []Event // one for each decision, in order
+	Consents    []Consent
+}
+
+// Consent is the current state of (subject, purpose): a fold of its events.
+type Consent struct {
+	Organization ID
+	Subject      ID
+	Project      int
+	Purpose      int
+	Event        ID // the event that decides
+	Last         ID // the event recorded last: the head of the chain of Event.Previous
+	State        State
+	Grants       bool // accepted, or implied where the regime of the event's place was opt-out
+	OccurredAt   time.Time
+	ExpiresAt    time.Time
+	Since        time.Time // when it was first granted without a break since; zero: not granted
+}
+
+// Expired tells whether its time is over at that instant: from the very instant of ExpiresAt on.
+func (c *Consent) Expired(at time.Time) bool {
+	return !c.ExpiresAt.IsZero() && !at.Before(c.ExpiresAt)
+}
+
+// InForce tells whether it may be acted on at that instant.
+func (c *Consent) InForce(at time.Time) bool { return c.Grants && !c.Expired(at) }
+
+// PersonQuery asks for the current consents of one person.
+type PersonQuery struct {
+	Project    ID // zero: the default project
+	Identifier Identifier
+}
+
+// Person is one person's current consents by key of purpose; a purpose that is absent was never asked.
+type Person struct {
+	Subject  ID
+	Consents map[string]Consent
+}
+
+// EventFilter narrows the history; zero members do not. Lists mean any of.
+type EventFilter struct {
+	Projects      []ID
+	From, To      time.Time // OccurredAt, From included, To not
+	Categories    []string
+	Subcategories []string
+	Labels        []string
+	States        []State
+	Actions       []Action
+	Keys          []ID
+	Domains       []string
+	Countries     []string
+	People        []Identifier // any of these people
+	ByOccurredAt  bool         // sort by OccurredAt; else in the order of the ledger
+	Ascending     bool
+	Offset, Limit int
+}
+
+// EventPage is a part of the history and the size of the whole.
+type EventPage struct {
+	Items []EventView
+	Total int64
+}
+
+// EventView is an event with what is needed to show it.
+type EventView struct {
+	Event
+	ProjectID ID
+	PurposeOf *Purpose
+	Decided   Body
+	Identity  Ident
+}

@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const selectAnswer = `SELECT fingerprint, sealed, expires_at FROM kept_answers WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
+
+// Answers implements consent.Reader.
+func (t *tx) Answers(ctx context.Context, keys []consent.AnswerKey) ([]*consent.KeptAnswer, error) {
+	found := make([]*consent.KeptAnswer, len(keys))
+	err := t.conn.each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
+		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])
+	}, func(i int, r row) error {
+		a := &consent.KeptAnswer{AnswerKey: keys[i]}
+		var fingerprint []byte
+		err := r.Scan(&fingerprint, &a.Sealed, &a.ExpiresAt)
+		copy(a.Fingerprint[:], fingerprint)
+		found[i] = a
+		return err
+	})
+	return found, err
+}
+
+const upsertAnswer = `INSERT INTO kept_answers (organization_id, key_id, hash, fingerprint, sealed, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (organization_id, key_id, hash) DO UPDATE SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at`
+
+const deleteAnswers = `DELETE FROM kept_answers WHERE organization_id = $1 AND (key_id, hash) IN (
+  SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
+
+func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, upsertAnswer, c.Answers, func(a *consent.KeptAnswer, args []any) []any {
+		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt)
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, deleteAnswers, c.ForgetAnswers, func(f *consent.AnswersBefore, args []any) []any {
+		return append(args, &f.Organization, &f.Before, f.Limit)
+	})
+}
+
+// ExpiredAnswers implements consent.Reader. It names no organization: it is what finds them, on the instance's own behalf.
+func (t *tx) ExpiredAnswers(ctx context.Context, before time.Time) (organizations []consent.ID, err error) {
+	err = t.conn.query(ctx, `SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`, []any{&before}, func(r row) error {
+		var id consent.ID
+		err := r.Scan(&id)
+		organizations = append(organizations, id)
+		return err
+	})
+	return organizations, err
+}

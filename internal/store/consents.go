@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id, c.state, c.grants,
+c.occurred_at, c.expires_at, c.since`
+
+func scanConsent(r row, c *consent.Consent) error {
+	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State), &c.Grants,
+		&c.OccurredAt, &c.ExpiresAt, &c.Since)
+}
+
+const selectConsent = `SELECT ` + consentColumns + ` FROM consents c
+WHERE c.organization_id = $1 AND c.subject_id = $2 AND c.project_no = $3 AND c.purpose_no = $4`
+
+// Consents implements consent.Reader.
+func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey]consent.Consent, error) {
+	found := make(map[consent.ConsentKey]consent.Consent, len(keys))
+	err := t.conn.each(ctx, selectConsent, len(keys), func(i int, args []any) []any {
+		k := &keys[i]
+		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
+	}, func(i int, r row) error {
+		var c consent.Consent
+		err := scanConsent(r, &c)
+		found[keys[i]] = c
+		return err
+	})
+	return found, err
+}
+
+const selectConsentsOf = `SELECT ` + consentColumns + ` FROM consents c WHERE c.organization_id = $1 AND c.subject_id = $2`
+
+// ConsentsOf implements consent.Reader.
+func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error) {
+	found := make(map[consent.SubjectKey][]consent.Consent, len(subjects))
+	err := t.conn.each(ctx, selectConsentsOf, len(subjects), func(i int, args []any) []any {
+		return append(args, &subjects[i].Organization, &subjects[i].Subject)
+	}, func(i int, r row) error {
+		var c consent.Consent
+		err := scanConsent(r, &c)
+		found[subjects[i]] = append(found[subjects[i]], c)
+		return err
+	})
+	return found, err
+}
+
+// selectPerson has a row with NULLs where the person has no consent in the project.
+const selectPerson = `SELECT i.subject_id, c.project_no, c.purpose_no, c.event_id, c.state, c.grants, c.occurred_at, c.expires_at, c.since
+FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2
+WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
+
+// Person implements consent.Reader.
+func (t *tx) Person(ctx context.Context, name consent.OwnedName, project int) (subject consent.ID, consents []consent.Consent, err error) {
+	err = t.conn.query(ctx, selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}, func(r row) error {
+		c := consent.Consent{Organization: name.Organization}
+		err := r.Scan(&c.Subject, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), &c.Grants, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+		if c.Event != consent.NoID {
+			consents = append(consents, c)
+		}
+		subject = c.Subject
+		return err
+	})
+	return subject, consents, err
+}
+
+const upsertConsent = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants,
+occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
+last_event_id = excluded.last_event_id, state = excluded.state, grants = excluded.grants, occurred_at = excluded.occurred_at,
+expires_at = excluded.expires_at, since = excluded.since`
+
+func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
+	return insert(ctx, t.conn, upsertConsent, c.Consents, func(c *consent.Consent, args []any) []any {
+		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State), c.Grants,
+			&c.OccurredAt, &c.ExpiresAt, &c.Since)
+	})
+}
+
+const selectHead = `SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`
+
+// Heads implements consent.Reader.
+func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error) {
+	found := make(map[consent.ID]consent.Head, len(organizations))
+	err := t.conn.each(ctx, selectHead, len(organizations), func(i int, args []any) []any {
+		return append(args, &organizations[i])
+	}, func(i int, r row) error {
+		h := consent.Head{Organization: organizations[i]}
+		err := r.Scan(&h.Sequence, &h.LastID)
+		found[h.Organization] = h
+		return err
+	})
+	return found, err
+}
+
+const upsertHead = `INSERT INTO ledger_heads (organization_id, sequence, last_event_id) VALUES ($1, $2, $3)
+ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, last_event_id = excluded.last_event_id`
+
+const addCount = `INSERT INTO counts (organization_id, name, amount) VALUES ($1, $2, $3)
+ON CONFLICT (organization_id, name) DO UPDATE SET amount = counts.amount + excluded.amount`
+
+func (t *tx) appendHeads(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, upsertHead, c.Heads, func(h *consent.Head, args []any) []any {
+		return append(args, &h.Organization, &h.Sequence, (*optional)(&h.LastID))
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, addCount, addedUp(c.Counts), func(n *consent.Count, args []any) []any {
+		return append(args, &n.Organization, n.Name, &n.Add)
+	})
+}
+
+// addedUp joins what is added to one count.
+func addedUp(counts []consent.Count) []consent.Count {
+	if len(counts) < 2 {
+		return counts
+	}
+	type key struct {
+		organization consent.ID
+		name         string
+	}
+	at := make(map[key]int, len(counts))
+	out := make([]consent.Count, 0, 4)
+	for _, c := range counts {
+		k := key{c.Organization, c.Name}
+		i, ok := at[k]
+		if !ok {
+			i = len(out)
+			at[k] = i
+			out = append(out, consent.Count{Organization: c.Organization, Name: c.Name})
+		}
+		out[i].Add += c.Add
+	}
+	return out
+}

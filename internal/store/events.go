@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no, e.state, e.action, e.grants,
+e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country`
+
+// scanEvent reads a row of eventColumns and what blobs follow.
+func scanEvent(r row, e *consent.Event, blobs ...any) error {
+	return r.Scan(append([]any{&e.Organization, &e.ID, &e.Sequence, &e.Subject, &e.Project, &e.Purpose, (*uint8)(&e.State),
+		(*uint8)(&e.Action), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous, &e.Key, &e.Domain, &e.Country}, blobs...)...)
+}
+
+// chain walks a timeline backwards from the heads that a condition on consents c selects.
+const chain = `chain (event_id) AS (
+  SELECT c.last_event_id FROM consents c JOIN members m ON c.organization_id = $1 AND c.subject_id = m.subject_id
+  WHERE c.last_event_id IS NOT NULL%s
+  UNION ALL
+  SELECT e.previous_id FROM chain JOIN events e ON e.organization_id = $1 AND e.event_id = chain.event_id
+  WHERE e.previous_id IS NOT NULL)`
+
+// members are a subject and those that were merged into it.
+const members = `members (subject_id) AS (
+  SELECT subject_id FROM subjects WHERE organization_id = $1 AND subject_id = $2
+  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
+
+var selectHistory = `WITH RECURSIVE ` + members + `, ` + fmt.Sprintf(chain, ` AND c.project_no = $3 AND c.purpose_no = $4`) + `
+SELECT ` + eventColumns + ` FROM chain JOIN events e ON e.organization_id = $1 AND e.event_id = chain.event_id ORDER BY e.event_id`
+
+// History implements consent.Reader.
+func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Event, error) {
+	found := make(map[consent.ConsentKey][]consent.Event, len(keys))
+	err := t.conn.each(ctx, selectHistory, len(keys), func(i int, args []any) []any {
+		k := &keys[i]
+		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
+	}, func(i int, r row) error {
+		var e consent.Event
+		err := scanEvent(r, &e)
+		found[keys[i]] = append(found[keys[i]], e)
+		return err
+	})
+	return found, err
+}
+
+// HasEvents implements consent.Reader.
+func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error) {
+	var id consent.ID
+	return t.one(ctx, `WITH `+members+` SELECT c.event_id FROM consents c JOIN members m ON c.subject_id = m.subject_id
+WHERE c.organization_id = $1 LIMIT 1`, []any{organization, subject}, &id)
+}
+
+// Events implements consent.Reader.
+func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event, int64, error) {
+	if q.Subjects != nil && len(q.Subjects) == 0 || q.Purposes != nil && len(q.Purposes) == 0 {
+		return nil, 0, nil
+	}
+	s, with := eventSearch(&q)
+	total, err := t.countEvents(ctx, &q, s, with)
+	if err != nil {
+		return nil, 0, err
+	}
+	order := "ORDER BY e.event_id"
+	if q.ByOccurredAt {
+		order = "ORDER BY e.occurred_at, e.event_id"
+	}
+	if !q.Ascending {
+		order = "ORDER BY e.event_id DESC"
+		if q.ByOccurredAt {
+			order = "ORDER BY e.occurred_at DESC, e.event_id DESC"
+		}
+	}
+	var events []consent.Event
+	list, args := s.page(with+"SELECT "+eventColumns+", e.body, e.ident FROM "+eventSource(&q), order, q.Limit, q.Offset)
+	err = t.conn.search(ctx, list, args, func(r row) error {
+		events = append(events, consent.Event{})
+		e := &events[len(events)-1]
+		return scanEvent(r, e, &e.Body, &e.Ident)
+	})
+	return events, total, err
+}
+
+func eventSource(q *consent.EventQuery) string {
+	if q.Subjects == nil {
+		return "events e"
+	}
+	return "chain JOIN events e ON e.organization_id = $1 AND e.event_id = chain.event_id"
+}
+
+// eventSearch makes the conditions of a list of events, and the chain of the people it is about.
+func eventSearch(q *consent.EventQuery) (s *search, with string) {
+	s = &search{}
+	s.where("e.organization_id = ?", q.Organization)
+	if q.Subjects != nil {
+		people := &search{args: s.args}
+		anyOf(people, "subject_id", q.Subjects)
+		selected := people.conditions[0]
+		with = `WITH RECURSIVE members (subject_id) AS (
+  SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
+  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `), ` + fmt.Sprintf(chain, "") + ` `
+		s.args = people.args
+	}
+	anyOf(s, "e.project_no", q.Projects)
+	if len(q.Purposes) > 0 {
+		condition, args := "", make([]any, 0, 2*len(q.Purposes))
+		for i, p := range q.Purposes {
+			if i > 0 {
+				condition += " OR "
+			}
+			condition += "e.project_no = ? AND e.purpose_no = ?"
+			args = append(args, p.Project, p.Purpose)
+		}
+		s.where("("+condition+")", args...)
+	}
+	anyOf(s, "e.state", numbers(q.States))
+	anyOf(s, "e.action", numbers(q.Actions))
+	anyOf(s, "e.key_id", q.Keys)
+	anyOf(s, "e.domain", q.Domains)
+	anyOf(s, "e.country", q.Countries)
+	if !q.From.IsZero() {
+		s.where("e.occurred_at >= ?", &q.From)
+	}
+	if !q.To.IsZero() {
+		s.where("e.occurred_at < ?", &q.To)
+	}
+	return s, with
+}
+
+func numbers[T ~uint8](list []T) []int {
+	out := make([]int, len(list))
+	for i, n := range list {
+		out[i] = int(n)
+	}
+	return out
+}
+
+// countEvents takes the kept count where the list is narrowed by project at most.
+func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, with string) (total int64, err error) {
+	scan := func(r row) error { return r.Scan(&total) }
+	narrowed := len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 ||
+		q.Subjects != nil || !q.From.IsZero() || !q.To.IsZero()
+	if narrowed {
+		count, args := s.build(with+"SELECT count(*) FROM "+eventSource(q), "")
+		return total, t.conn.search(ctx, count, args, scan)
+	}
+	var counts search
+	counts.where("organization_id = ?", q.Organization)
+	if len(q.Projects) == 0 {
+		counts.where("name LIKE ?", "events/%")
+	}
+	names := make([]string, len(q.Projects))
+	for i, number := range q.Projects {
+		names[i] = consent.EventCount(number)
+	}
+	anyOf(&counts, "name", names)
+	statement, args := counts.build("SELECT coalesce(sum(amount), 0) FROM counts", "")
+	return total, t.conn.search(ctx, statement, args, scan)
+}
+
+const insertEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, grants,
+occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
+
+func (t *tx) appendEvents(ctx context.Context, c *consent.Changes) error {
+	return insert(ctx, t.conn, insertEvent, c.Events, func(e *consent.Event, args []any) []any {
+		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State), int(e.Action), e.Grants,
+			&e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, (*optional)(&e.Previous), &e.Key, &e.Domain, &e.Country, e.Body, e.Ident)
+	})
+}

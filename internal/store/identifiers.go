@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const selectOwner = `SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
+
+const selectOwnID = `SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1 AND subject_id = $2`
+
+// Owners implements consent.Reader.
+func (t *tx) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error) {
+	owners := make([]consent.ID, len(names))
+	err := t.conn.each(ctx, selectOwner, len(names), func(i int, args []any) []any {
+		n := &names[i]
+		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value)
+	}, func(i int, r row) error { return r.Scan(&owners[i]) })
+	if err != nil {
+		return nil, err
+	}
+	return owners, t.ownersOfOwnID(ctx, names, owners)
+}
+
+// ownersOfOwnID finds those who are named by their own id.
+func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owners []consent.ID) error {
+	var at []int
+	var ids []consent.ID
+	for i := range names {
+		if names[i].Kind == consent.AnonymousID && owners[i] == consent.NoID {
+			if id, ok := consent.ParseID(names[i].Value); ok {
+				at, ids = append(at, i), append(ids, id)
+			}
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	return t.conn.each(ctx, selectOwnID, len(at), func(i int, args []any) []any {
+		return append(args, &names[at[i]].Organization, &ids[i])
+	}, func(i int, r row) error {
+		var mergedInto consent.ID
+		err := r.Scan(&owners[at[i]], &mergedInto)
+		if mergedInto != consent.NoID {
+			owners[at[i]] = mergedInto
+		}
+		return err
+	})
+}
+
+const selectIdentifiers = `SELECT kind, project_no, value FROM identifiers WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
+
+// Identifiers implements consent.Reader.
+func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error) {
+	found := make(map[consent.SubjectKey][]consent.Identifier, len(subjects))
+	err := t.conn.each(ctx, selectIdentifiers, len(subjects), func(i int, args []any) []any {
+		return append(args, &subjects[i].Organization, &subjects[i].Subject)
+	}, func(i int, r row) error {
+		var id consent.Identifier
+		err := r.Scan((*string)(&id.Kind), &id.Project, &id.Value)
+		found[subjects[i]] = append(found[subjects[i]], id)
+		return err
+	})
+	return found, err
+}
+
+const upsertIdentifier = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
+
+const insertMerge = `INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at, after_sequence) VALUES ($1, $2, $3, $4, $5)`
+
+const markMerged = `UPDATE subjects SET merged_into = $1 WHERE organization_id = $2 AND subject_id = $3`
+
+func (t *tx) appendIdentifiers(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, upsertIdentifier, c.Identifiers, func(o *consent.OwnedIdentifier, args []any) []any {
+		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+	})
+	if err != nil {
+		return err
+	}
+	err = insert(ctx, t.conn, insertMerge, c.Merges, func(m *consent.SubjectMerge, args []any) []any {
+		return append(args, &m.Organization, &m.Into, &m.From, &m.MergedAt, &m.After)
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, markMerged, c.Merges, func(m *consent.SubjectMerge, args []any) []any {
+		return append(args, &m.Into, &m.Organization, &m.From)
+	})
+}

@@ -1,0 +1,227 @@
+-- +goose Up
+-- Every tenant table leads with organization_id and every statement names it, so that the same schema can be
+-- sharded by organization. Times are microseconds since 1970 in UTC; ids are the 16 bytes of a UUID.
+CREATE TABLE organizations (
+    organization_id BLOB NOT NULL,
+    name            TEXT NOT NULL,
+    slug            TEXT NOT NULL,
+    primary_domain  TEXT NOT NULL,
+    status          TEXT NOT NULL,
+    test            INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    details         TEXT NOT NULL,
+    PRIMARY KEY (organization_id)
+) STRICT, WITHOUT ROWID;
+
+-- Looked up without an organization, so a table of its own.
+CREATE TABLE slugs (
+    slug            TEXT NOT NULL,
+    organization_id BLOB NOT NULL,
+    PRIMARY KEY (slug)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projects (
+    organization_id BLOB NOT NULL,
+    project_no      INTEGER NOT NULL,
+    project_id      BLOB NOT NULL,
+    name            TEXT NOT NULL,
+    slug            TEXT NOT NULL,
+    whole_address   INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    details         TEXT NOT NULL,
+    PRIMARY KEY (organization_id, project_no),
+    UNIQUE (organization_id, project_id),
+    UNIQUE (organization_id, slug),
+    FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purposes (
+    organization_id  BLOB NOT NULL,
+    project_no       INTEGER NOT NULL,
+    purpose_no       INTEGER NOT NULL,
+    purpose_id       BLOB NOT NULL,
+    purpose_key      TEXT NOT NULL,
+    category         TEXT NOT NULL,
+    subcategory      TEXT NOT NULL,
+    label            TEXT NOT NULL,
+    version          INTEGER NOT NULL,
+    name             TEXT NOT NULL,
+    description      TEXT NOT NULL,
+    url              TEXT NOT NULL,
+    document_hash    BLOB,
+    read_only        INTEGER NOT NULL,
+    valid_states     TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    duration         TEXT NOT NULL,
+    required         INTEGER NOT NULL,
+    require_reaccept INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, project_no, purpose_no),
+    UNIQUE (organization_id, project_no, purpose_key),
+    UNIQUE (organization_id, project_no, category, subcategory, label),
+    FOREIGN KEY (organization_id, project_no) REFERENCES projects (organization_id, project_no)
+) STRICT, WITHOUT ROWID;
+
+-- Only a SHA-256 of a key's secret is kept. The organization of the root key is all zeros.
+CREATE TABLE api_keys (
+    organization_id BLOB NOT NULL,
+    key_id          BLOB NOT NULL,
+    name            TEXT NOT NULL,
+    scopes          TEXT NOT NULL,
+    secret_hash     BLOB NOT NULL,
+    created_at      INTEGER NOT NULL,
+    expires_at      INTEGER,
+    revoked_at      INTEGER,
+    PRIMARY KEY (organization_id, key_id)
+) STRICT, WITHOUT ROWID;
+
+-- Of the instance, not of a tenant.
+CREATE TABLE instance_secrets (
+    name  TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (name)
+) STRICT, WITHOUT ROWID;
+
+-- Texts that people were shown, once by their SHA-256.
+CREATE TABLE texts (
+    organization_id BLOB NOT NULL,
+    hash            BLOB NOT NULL,
+    text            TEXT NOT NULL,
+    PRIMARY KEY (organization_id, hash)
+) STRICT;
+
+CREATE TABLE subjects (
+    organization_id BLOB NOT NULL,
+    subject_id      BLOB NOT NULL,
+    type            TEXT NOT NULL,
+    merged_into     BLOB,
+    created_at      INTEGER NOT NULL,
+    version         INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL,
+    changed_by      BLOB NOT NULL,
+    data            TEXT NOT NULL,
+    profile         TEXT,
+    PRIMARY KEY (organization_id, subject_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subject_archive (
+    organization_id BLOB NOT NULL,
+    subject_id      BLOB NOT NULL,
+    version         INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL,
+    changed_by      BLOB NOT NULL,
+    data            TEXT NOT NULL,
+    profile         TEXT,
+    PRIMARY KEY (organization_id, subject_id, version),
+    FOREIGN KEY (organization_id, subject_id) REFERENCES subjects (organization_id, subject_id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE identifiers (
+    organization_id BLOB NOT NULL,
+    kind            TEXT NOT NULL,
+    project_no      INTEGER NOT NULL,
+    value           TEXT NOT NULL,
+    subject_id      BLOB NOT NULL,
+    PRIMARY KEY (organization_id, kind, project_no, value)
+) STRICT, WITHOUT ROWID;
+
+-- Subjects are made in order of time, so this index grows at its end.
+CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id);
+
+CREATE TABLE subject_merges (
+    organization_id BLOB NOT NULL,
+    into_id         BLOB NOT NULL,
+    from_id         BLOB NOT NULL,
+    merged_at       INTEGER NOT NULL,
+    after_sequence  INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, into_id, from_id)
+) STRICT, WITHOUT ROWID;
+
+-- The ledger. No secondary index: a subject's timeline is a chain, from consents.last_event_id through
+-- previous_id. body and ident are canonical JSON (RFC 8785), kept byte for byte.
+CREATE TABLE events (
+    organization_id BLOB NOT NULL,
+    event_id        BLOB NOT NULL,
+    sequence        INTEGER NOT NULL,
+    subject_id      BLOB NOT NULL,
+    project_no      INTEGER NOT NULL,
+    purpose_no      INTEGER NOT NULL,
+    state           INTEGER NOT NULL,
+    action          INTEGER NOT NULL,
+    grants          INTEGER NOT NULL,
+    occurred_at     INTEGER NOT NULL,
+    recorded_at     INTEGER NOT NULL,
+    expires_at      INTEGER,
+    previous_id     BLOB,
+    key_id          BLOB NOT NULL,
+    domain          TEXT NOT NULL,
+    country         TEXT NOT NULL,
+    body            BLOB NOT NULL,
+    ident           BLOB NOT NULL,
+    PRIMARY KEY (organization_id, event_id)
+) STRICT, WITHOUT ROWID;
+
+-- A fold of the events, kept so that a question costs one look-up. No other index: an update stays in its page.
+CREATE TABLE consents (
+    organization_id BLOB NOT NULL,
+    subject_id      BLOB NOT NULL,
+    project_no      INTEGER NOT NULL,
+    purpose_no      INTEGER NOT NULL,
+    event_id        BLOB NOT NULL,
+    last_event_id   BLOB,
+    state           INTEGER NOT NULL,
+    grants          INTEGER NOT NULL,
+    occurred_at     INTEGER NOT NULL,
+    expires_at      INTEGER,
+    since           INTEGER,
+    PRIMARY KEY (organization_id, subject_id, project_no, purpose_no)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledger_heads (
+    organization_id BLOB NOT NULL,
+    sequence        INTEGER NOT NULL,
+    last_event_id   BLOB,
+    PRIMARY KEY (organization_id),
+    FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counts (
+    organization_id BLOB NOT NULL,
+    name            TEXT NOT NULL,
+    amount          INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- Answers to writes that carried an Idempotency-Key, encrypted by the caller's credential.
+CREATE TABLE kept_answers (
+    organization_id BLOB NOT NULL,
+    key_id          BLOB NOT NULL,
+    hash            BLOB NOT NULL,
+    fingerprint     BLOB NOT NULL,
+    sealed          BLOB NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, key_id, hash)
+) STRICT;
+
+CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id);
+
+-- +goose Down
+DROP TABLE kept_answers;
+DROP TABLE counts;
+DROP TABLE ledger_heads;
+DROP TABLE consents;
+DROP TABLE events;
+DROP TABLE subject_merges;
+DROP TABLE identifiers;
+DROP TABLE subject_archive;
+DROP TABLE subjects;
+DROP TABLE texts;
+DROP TABLE instance_secrets;
+DROP TABLE api_keys;
+DROP TABLE purposes;
+DROP TABLE projects;
+DROP TABLE slugs;
+DROP TABLE organizations;

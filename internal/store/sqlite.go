@@ -1,0 +1,349 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // for migrations alone
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+//go:embed migrations/sqlite/*.sql
+var sqliteMigrations embed.FS
+
+// SQLiteFile is the name of the database in the data folder.
+const SQLiteFile = "consentd.db"
+
+const (
+	sqliteReaders = 4
+	busyTimeout   = 10 * time.Second
+	// maxWAL is how far the write-ahead log may grow before the writer waits for a checkpoint.
+	maxWAL = 128 << 20
+	// writerCache keeps the pages that random writes come back to; it bounds memory.
+	writerCache = "-24576"
+	readerCache = "-4096"
+)
+
+// SQLiteOptions say how to open a data folder.
+type SQLiteOptions struct {
+	// Exclusive refuses a folder that another server uses (ErrLocked); for servers, not for tools beside one.
+	Exclusive bool
+	Log       *slog.Logger // nil: slog.Default
+	// Fatal is called when it is no longer known what is on disk (an fsync failed). nil: the process exits.
+	Fatal func(error)
+}
+
+// OpenSQLite opens the database in a data folder, makes both where they are
+// absent, and brings the schema up to date.
+func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(err error) {
+			o.Log.Error("the disk failed to keep a write: stopping, since what is on disk is unknown", "error", err)
+			os.Exit(1)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data folder: %w", err)
+	}
+	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
+	if o.Exclusive {
+		unlock, err := lockFolder(dir)
+		if err != nil {
+			return nil, err
+		}
+		e.unlock = unlock
+	}
+	if err := e.open(ctx); err != nil {
+		_ = e.close()
+		return nil, err
+	}
+	return &Store{engine: e}, nil
+}
+
+// sqliteEngine is one writer, a few readers, and a checkpointer beside them.
+type sqliteEngine struct {
+	path   string
+	log    *slog.Logger
+	fatal  func(error)
+	unlock func()
+
+	writing sync.Mutex // held by whoever uses writer
+	writer  *sqlite.Conn
+	readers chan *sqlite.Conn
+
+	checkpoint *sqlite.Conn
+	dirty      chan struct{} // something was committed since the last checkpoint
+	stopped    chan struct{} // the checkpointer ended
+	tooLong    atomic.Bool   // the write-ahead log is past maxWAL
+	full       atomic.Int64  // when the disk was found full, in Unix milliseconds; 0: it is not
+	ending     context.CancelFunc
+}
+
+func (e *sqliteEngine) open(ctx context.Context) error {
+	if err := e.migrate(ctx); err != nil {
+		return err
+	}
+	var err error
+	if e.writer, err = e.connect(writerCache, sqlite.OpenReadWrite|sqlite.OpenWAL); err != nil {
+		return err
+	}
+	if err := e.checkDurable(); err != nil {
+		return err
+	}
+	if e.checkpoint, err = e.connect("-256", sqlite.OpenReadWrite|sqlite.OpenWAL); err != nil {
+		return err
+	}
+	e.readers = make(chan *sqlite.Conn, sqliteReaders)
+	for range sqliteReaders {
+		c, err := e.connect(readerCache, sqlite.OpenReadWrite|sqlite.OpenWAL)
+		if err != nil {
+			return err
+		}
+		if err := sqlitex.ExecuteTransient(c, "PRAGMA query_only = ON", nil); err != nil {
+			return err
+		}
+		e.readers <- c
+	}
+	running, cancel := context.WithCancel(context.Background())
+	e.ending = cancel
+	go e.checkpointer(running)
+	return nil
+}
+
+// migrate brings the schema up to date, over database/sql as goose wants it.
+func (e *sqliteEngine) migrate(ctx context.Context) error {
+	db, err := sql.Open("sqlite", "file:"+e.path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate")
+	if err != nil {
+		return fmt.Errorf("open %s: %w", SQLiteFile, err)
+	}
+	defer db.Close()
+	files, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("bring the schema of %s up to date: %w", SQLiteFile, err)
+	}
+	return nil
+}
+
+func (e *sqliteEngine) connect(cache string, flags sqlite.OpenFlags) (*sqlite.Conn, error) {
+	c, err := sqlite.OpenConn(e.path, flags)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", SQLiteFile, err)
+	}
+	c.SetBusyTimeout(busyTimeout)
+	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "secure_delete = ON",
+		"wal_autocheckpoint = 0", "cache_size = " + cache, "temp_store = MEMORY"} {
+		if err := sqlitex.ExecuteTransient(c, "PRAGMA "+pragma, nil); err != nil {
+			_ = c.Close()
+			return nil, fmt.Errorf("set %s: %w", pragma, err)
+		}
+	}
+	return c, nil
+}
+
+// checkDurable reads back what durability rests on.
+func (e *sqliteEngine) checkDurable() error {
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "secure_delete": "1"} {
+		got := ""
+		err := sqlitex.ExecuteTransient(e.writer, "PRAGMA "+pragma, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+			got = s.ColumnText(0)
+			return nil
+		}})
+		if err != nil {
+			return fmt.Errorf("read back %s: %w", pragma, err)
+		}
+		if got != want {
+			return fmt.Errorf("SQLite reports %s = %s, not %s: writes would not be durable on this file system", pragma, got, want)
+		}
+	}
+	return nil
+}
+
+func (e *sqliteEngine) view(ctx context.Context, read func(conn) error) error {
+	var c *sqlite.Conn
+	select {
+	case c = <-e.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { e.readers <- c }()
+	sc := &sqliteConn{c: c}
+	if err := sc.run("BEGIN"); err != nil {
+		return e.classify(err)
+	}
+	err := read(sc)
+	if end := sc.run("COMMIT"); err == nil && end != nil {
+		err = end
+	}
+	return e.classify(err)
+}
+
+func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := e.ready(); err != nil {
+		return err
+	}
+	if e.tooLong.Load() {
+		e.restartLog()
+	}
+	sc := &sqliteConn{c: e.writer}
+	if err := sc.run("BEGIN IMMEDIATE"); err != nil {
+		return e.notDone(err)
+	}
+	if err := write(sc); err != nil {
+		if back := sc.run("ROLLBACK"); back != nil && !e.writer.AutocommitEnabled() {
+			e.fatal(fmt.Errorf("roll back: %w", back))
+		}
+		return e.notDone(err)
+	}
+	if err := sc.run("COMMIT"); err != nil {
+		if !e.writer.AutocommitEnabled() {
+			_ = sc.run("ROLLBACK")
+		}
+		return e.classify(err)
+	}
+	if e.full.Load() != 0 {
+		e.full.Store(0)
+		e.log.Info("the disk has room again: taking writes")
+	}
+	select {
+	case e.dirty <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// notDone classifies the error of a transaction that was not committed.
+func (e *sqliteEngine) notDone(err error) error {
+	err = e.classify(err)
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultBusy {
+		return &consent.Error{Kind: consent.Unavailable, Msg: "the database is busy; retry", Err: err}
+	}
+	return err
+}
+
+// retryFull is how long writes are refused after the disk was found full.
+const retryFull = time.Second
+
+// classify looks at what went wrong with the disk.
+func (e *sqliteEngine) classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch code := sqlite.ErrCode(err); {
+	case code == sqlite.ResultIOErrFsync || code == sqlite.ResultIOErrDirFsync:
+		e.fatal(err)
+	case code.ToPrimary() == sqlite.ResultFull:
+		if e.full.Swap(time.Now().UnixMilli()) == 0 {
+			e.log.Error("the disk is full: reading only", "error", err)
+		}
+		return &consent.Error{Kind: consent.Unavailable, Msg: errFull.Error(), Err: err}
+	}
+	return err
+}
+
+var errFull = errors.New("the disk is full: reads go on, writes are refused until there is room")
+
+// ready refuses writes for a while after the disk was full; then one may try.
+func (e *sqliteEngine) ready() error {
+	since := e.full.Load()
+	if since != 0 && time.Since(time.UnixMilli(since)) < retryFull {
+		return &consent.Error{Kind: consent.Unavailable, Msg: errFull.Error()}
+	}
+	return nil
+}
+
+// checkpointer moves the write-ahead log into the database while the writer goes on.
+func (e *sqliteEngine) checkpointer(running context.Context) {
+	defer close(e.stopped)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-running.Done():
+			return
+		case <-tick.C:
+		}
+		select {
+		case <-e.dirty:
+		default:
+			continue
+		}
+		frames, err := runCheckpoint(e.checkpoint, "PASSIVE")
+		if err != nil {
+			e.log.Warn("checkpoint failed; it is tried again", "error", err)
+			continue
+		}
+		if frames*4096 > maxWAL {
+			e.tooLong.Store(true)
+		}
+	}
+}
+
+// restartLog lets the log start anew; called by the writer, between transactions.
+func (e *sqliteEngine) restartLog() {
+	e.tooLong.Store(false)
+	if _, err := runCheckpoint(e.writer, "RESTART"); err != nil {
+		e.log.Warn("the write-ahead log could not be restarted; a long read may be holding it", "error", err)
+	}
+}
+
+// runCheckpoint gives the number of frames in the log.
+func runCheckpoint(c *sqlite.Conn, mode string) (frames int64, err error) {
+	err = sqlitex.Execute(c, "PRAGMA wal_checkpoint("+mode+")", &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+		frames = s.ColumnInt64(1)
+		return nil
+	}})
+	return frames, err
+}
+
+func (e *sqliteEngine) close() error {
+	if e.ending != nil {
+		e.ending()
+		<-e.stopped
+	}
+	var errs []error
+	if e.writer != nil && e.ending != nil {
+		_, err := runCheckpoint(e.writer, "TRUNCATE")
+		errs = append(errs, err)
+	}
+	for range len(e.readers) {
+		errs = append(errs, (<-e.readers).Close())
+	}
+	for _, c := range []*sqlite.Conn{e.checkpoint, e.writer} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	if e.unlock != nil {
+		e.unlock()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// sqliteConn is conn over one SQLite connection.
+type sqliteConn struct {
+	c    *sqlite.Conn
+	args []any
+}
+
+func (s *sqliteConn) run(statement string) error {
+	stmt, err := s.c.Prepare(statement)
+	if err != nil {
+		return err
+	}
+	_, err = stmt.Step()
+	if resetErr := stmt.Reset(); err == nil {
+		err = resetErr
+	}
+	return err
+}
+
+func (s *sqliteConn) query(_ context.Context, statement string, args []any, scan func(row) error) error {
+	stmt, err := s.c.Prepare(statement)
+	if err != nil {
+		return err
+	}
+	return step(stmt, args, scan)
+}
+
+func (s *sqliteConn) each(_ context.Context, statement string, n int, fill func(int, []any) []any, scan func(int, row) error) error {
+	if n == 0 {
+		return nil
+	}
+	stmt, err := s.c.Prepare(statement)
+	if err != nil {
+		return err
+	}
+	i := 0
+	var scanRow func(row) error
+	if scan != nil {
+		scanRow = func(r row) error { return scan(i, r) }
+	}
+	for ; i < n; i++ {
+		s.args = fill(i, s.args[:0])
+		if err := step(stmt, s.args, scanRow); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sqliteConn) search(ctx context.Context, statement string, args []any, scan func(row) error) error {
+	s.c.SetInterrupt(ctx.Done())
+	defer s.c.SetInterrupt(nil)
+	stmt, _, err := s.c.PrepareTransient(statement)
+	if err != nil {
+		return err
+	}
+	err = step(stmt, args, scan)
+	if end := stmt.Finalize(); err == nil {
+		err = end
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// step runs a statement to its end and leaves it ready for the next time.
+func step(stmt *sqlite.Stmt, args []any, scan func(row) error) error {
+	for i, arg := range args {
+		if err := bind(stmt, i+1, arg); err != nil {
+			return err
+		}
+	}
+	for {
+		more, err := stmt.Step()
+		if err == nil && more && scan != nil {
+			err = scan(sqliteRow{stmt})
+		}
+		if err != nil {
+			_ = stmt.Reset()
+			return err
+		}
+		if !more {
+			return stmt.Reset()
+		}
+	}
+}
+
+func bind(stmt *sqlite.Stmt, i int, arg any) error {
+	switch v := arg.(type) {
+	case nil:
+		stmt.BindNull(i)
+	case consent.ID:
+		stmt.BindBytes(i, v[:])
+	case *consent.ID:
+		stmt.BindBytes(i, v[:])
+	case *optional:
+		if consent.ID(*v) == consent.NoID {
+			stmt.BindNull(i)
+		} else {
+			stmt.BindBytes(i, v[:])
+		}
+	case int:
+		stmt.BindInt64(i, int64(v))
+	case int64:
+		stmt.BindInt64(i, v)
+	case *int64:
+		stmt.BindInt64(i, *v)
+	case bool:
+		stmt.BindBool(i, v)
+	case string:
+		stmt.BindText(i, v)
+	case *string:
+		stmt.BindText(i, *v)
+	case []byte:
+		if v == nil {
+			stmt.BindNull(i)
+		} else {
+			stmt.BindBytes(i, v)
+		}
+	case *time.Time:
+		if v.IsZero() {
+			stmt.BindNull(i)
+		} else {
+			stmt.BindInt64(i, v.UnixMicro())
+		}
+	default:
+		return fmt.Errorf("no way to bind a %T", arg)
+	}
+	return nil
+}
+
+// sqliteRow is row over a statement that stands on one.
+type sqliteRow struct{ stmt *sqlite.Stmt }
+
+// Scan implements row.
+func (r sqliteRow) Scan(to ...any) error {
+	for i, target := range to {
+		switch v := target.(type) {
+		case *consent.ID:
+			*v = consent.NoID
+			r.stmt.ColumnBytes(i, v[:])
+		case *int:
+			*v = int(r.stmt.ColumnInt64(i))
+		case *uint8:
+			*v = uint8(r.stmt.ColumnInt64(i))
+		case *int64:
+			*v = r.stmt.ColumnInt64(i)
+		case *bool:
+			*v = r.stmt.ColumnInt64(i) != 0
+		case *string:
+			*v = r.stmt.ColumnText(i)
+		case *[]byte:
+			*v = nil
+			if !r.stmt.ColumnIsNull(i) {
+				*v = make([]byte, r.stmt.ColumnLen(i))
+				r.stmt.ColumnBytes(i, *v)
+			}
+		case *time.Time:
+			*v = time.Time{}
+			if !r.stmt.ColumnIsNull(i) {
+				*v = time.UnixMicro(r.stmt.ColumnInt64(i)).UTC()
+			}
+		default:
+			return fmt.Errorf("no way to scan into a %T", target)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+// Package store keeps what the core decided: all SQL, written once in the
+// subset that every engine understands. It decides nothing and knows no
+// protocol; an engine (sqlite.go) knows how to open, run and commit.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// Store is a consent.Store over an engine. It may be used at once from many goroutines.
+type Store struct{ engine engine }
+
+// engine is what tells one database from another.
+type engine interface {
+	// view runs read on a connection that shows one consistent state.
+	view(ctx context.Context, read func(conn) error) error
+	// update runs write in a transaction and returns nil when it is durable.
+	update(ctx context.Context, write func(conn) error) error
+	ready() error
+	close() error
+}
+
+var _ consent.Store = (*Store)(nil)
+
+// View implements consent.Store.
+func (s *Store) View(ctx context.Context, read func(consent.Reader) error) error {
+	return s.engine.view(ctx, func(c conn) error { return read(&tx{c}) })
+}
+
+// Update implements consent.Store.
+func (s *Store) Update(ctx context.Context, write func(consent.Tx) error) error {
+	return s.engine.update(ctx, func(c conn) error { return write(&tx{c}) })
+}
+
+// Ready implements consent.Store.
+func (s *Store) Ready() error { return s.engine.ready() }
+
+// Close implements consent.Store.
+func (s *Store) Close() error { return s.engine.close() }
+
+// tx is a transaction, or a view.
+type tx struct{ conn conn }
+
+var _ consent.Tx = (*tx)(nil)
+
+// one runs a statement that gives at most one row, and tells whether it did.
+func (t *tx) one(ctx context.Context, statement string, args []any, to ...any) (bool, error) {
+	found := false
+	err := t.conn.query(ctx, statement, args, func(r row) error {
+		found = true
+		return r.Scan(to...)
+	})
+	return found, err
+}
+
+// Append implements consent.Tx.
+func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
+	for _, step := range []struct {
+		what string
+		run  func(context.Context, *consent.Changes) error
+	}{
+		{"remove", t.remove}, {"organizations", t.appendOrganizations}, {"purposes", t.appendPurposes},
+		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
+		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"consents", t.appendConsents},
+		{"heads", t.appendHeads}, {"answers", t.appendAnswers},
+	} {
+		if err := step.run(ctx, c); err != nil {
+			return fmt.Errorf("append %s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+// insert runs one statement for each of some rows.
+func insert[T any](ctx context.Context, c conn, statement string, rows []T, fill func(r *T, args []any) []any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return c.each(ctx, statement, len(rows), func(i int, args []any) []any { return fill(&rows[i], args) }, nil)
+}
+
+// ErrLocked says that another server uses the data folder.
+var ErrLocked = errors.New("another server is running on this data folder")

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const selectSubject = `SELECT organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile
+FROM subjects WHERE organization_id = $1 AND subject_id = $2`
+
+func scanSubject(r row, s *consent.Subject) error {
+	return r.Scan(&s.Organization, &s.ID, &s.Type, &s.MergedInto, &s.CreatedAt,
+		&s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, &s.Record.Data, &s.Record.Profile)
+}
+
+// Subject implements consent.Reader.
+func (t *tx) Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error) {
+	var subject *consent.Subject
+	err := t.conn.query(ctx, selectSubject, []any{organization, id}, func(r row) error {
+		subject = &consent.Subject{}
+		return scanSubject(r, subject)
+	})
+	return subject, err
+}
+
+const selectArchived = `SELECT version, changed_at, changed_by, data, profile FROM subject_archive
+WHERE organization_id = $1 AND subject_id = $2 AND version = $3`
+
+// ArchivedRecord implements consent.Reader.
+func (t *tx) ArchivedRecord(ctx context.Context, organization, subject consent.ID, version int) (*consent.Record, error) {
+	var record consent.Record
+	found, err := t.one(ctx, selectArchived, []any{organization, subject, version},
+		&record.Version, &record.ChangedAt, &record.ChangedBy, &record.Data, &record.Profile)
+	if !found || err != nil {
+		return nil, err
+	}
+	return &record, nil
+}
+
+// NamedSubjects implements consent.Reader.
+func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID, f consent.SubjectFilter) ([]consent.SubjectView, int64, error) {
+	var q search
+	q.where("i.organization_id = ?", organization)
+	if f.Type != "" {
+		q.where("i.kind = ?", string(consent.TypedKind(f.Type)))
+	} else {
+		q.where("(i.kind = ? OR i.kind LIKE ?)", string(consent.UserID), "subject:%")
+	}
+	if f.Name != "" {
+		q.where("i.value = ?", f.Name)
+	}
+	if f.Text != "" {
+		q.where(`lower(s.data) LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(strings.ToLower(f.Text))+"%")
+	}
+	const from = ` FROM identifiers i JOIN subjects s ON s.organization_id = i.organization_id AND s.subject_id = i.subject_id`
+	total, err := t.countNamed(ctx, organization, f, &q, from)
+	if err != nil {
+		return nil, 0, err
+	}
+	var views []consent.SubjectView
+	list, args := q.page(`SELECT i.kind, i.value, s.organization_id, s.subject_id, s.type, s.merged_into, s.created_at,
+s.version, s.changed_at, s.changed_by, s.data, s.profile`+from, "ORDER BY i.kind, i.project_no, i.value", f.Limit, f.Offset)
+	err = t.conn.search(ctx, list, args, func(r row) error {
+		var v consent.SubjectView
+		var kind string
+		err := r.Scan(&kind, &v.Name, &v.Organization, &v.ID, &v.Type, &v.MergedInto, &v.CreatedAt,
+			&v.Record.Version, &v.Record.ChangedAt, &v.Record.ChangedBy, &v.Record.Data, &v.Record.Profile)
+		v.Type = consent.IdentifierKind(kind).SubjectType()
+		views = append(views, v)
+		return err
+	})
+	return views, total, err
+}
+
+var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// countNamed takes the kept counts where the list is not narrowed further.
+func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.SubjectFilter, q *search, from string) (total int64, err error) {
+	scan := func(r row) error { return r.Scan(&total) }
+	if f.Name != "" || f.Text != "" {
+		count, args := q.build("SELECT count(*)"+from, "")
+		return total, t.conn.search(ctx, count, args, scan)
+	}
+	name := "named/%"
+	if f.Type != "" {
+		name = likeEscape.Replace(consent.NamedCount(consent.TypedKind(f.Type)))
+	}
+	err = t.conn.query(ctx, `SELECT coalesce(sum(amount), 0) FROM counts WHERE organization_id = $1 AND name LIKE $2 ESCAPE '\'`,
+		[]any{organization, name}, scan)
+	return total, err
+}
+
+const upsertSubject = `INSERT INTO subjects (organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
+changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
+
+const insertArchived = `INSERT INTO subject_archive (organization_id, subject_id, version, changed_at, changed_by, data, profile)
+VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+func (t *tx) appendSubjects(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, upsertSubject, c.Subjects, func(s *consent.Subject, args []any) []any {
+		return append(args, &s.Organization, &s.ID, s.Type, (*optional)(&s.MergedInto), &s.CreatedAt,
+			s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, text(s.Record.Data), optionalText(s.Record.Profile))
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, insertArchived, c.Archive, func(a *consent.ArchivedRecord, args []any) []any {
+		return append(args, &a.Organization, &a.Subject, a.Record.Version, &a.Record.ChangedAt, &a.Record.ChangedBy,
+			text(a.Record.Data), optionalText(a.Record.Profile))
+	})
+}
+
+func optionalText(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return string(b)
+}
+
+const deleteIdentifier = `DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
+
+const deleteSubject = `DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
+
+func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, deleteIdentifier, c.RemovedIdentifiers, func(n *consent.OwnedName, args []any) []any {
+		return append(args, &n.Organization, string(n.Kind), n.Project, n.Value)
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, deleteSubject, c.RemovedSubjects, func(k *consent.SubjectKey, args []any) []any {
+		return append(args, &k.Organization, &k.Subject)
+	})
+}
