@@ -1,0 +1,192 @@
+package protocol
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// Limits of every request body (contracts, "Limits").
+const (
+	MaxBody  = 1 << 20
+	maxDepth = 32
+)
+
+// ReadJSON reads the call's body into v: one JSON value, without duplicate names, invalid
+// UTF-8, NUL in strings, trailing data or nesting past 32. Names match by case; unknown members are passed over.
+// Errors: Invalid with the field, TooLarge, 415.
+func ReadJSON(c *Call, v any) error {
+	body, err := c.readBody()
+	if err != nil {
+		return err
+	}
+	return Unmarshal(body, v)
+}
+
+// Unmarshal is ReadJSON of bytes.
+func Unmarshal(body []byte, v any) error {
+	if len(body) == 0 {
+		return consent.Errorf(consent.Invalid, "", "the request body is missing; send a JSON object")
+	}
+	if err := scan(body); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return jsonError(err)
+	}
+	return nil
+}
+
+func (c *Call) readBody() ([]byte, error) {
+	if given := c.Request.Header.Get("Content-Type"); given != "" {
+		kind, params, err := mime.ParseMediaType(given)
+		charset, has := params["charset"]
+		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") || has && !strings.EqualFold(charset, "utf-8") {
+			return nil, &StatusError{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
+		}
+	}
+	if c.Request.Header.Get("Content-Encoding") != "" {
+		return nil, &StatusError{http.StatusUnsupportedMediaType, "Content-Encoding is not supported; send the body as it is"}
+	}
+	body, err := readAll(http.MaxBytesReader(c.ResponseWriter, c.Request.Body, MaxBody), c.Request.ContentLength)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, consent.Errorf(consent.TooLarge, "", "the request body may have %d bytes at most", MaxBody)
+	case err != nil:
+		return nil, &consent.Error{Kind: consent.Invalid, Msg: "the request body could not be read to its end", Err: err}
+	}
+	c.body = body
+	return body, nil
+}
+
+// readAll reads with one allocation where the length was told.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 || length > MaxBody {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, length)
+	n, err := io.ReadFull(r, body)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return body[:n], err
+}
+
+// scan refuses what the decoder admits: deep nesting and NUL in strings.
+func scan(body []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(body); i++ {
+		switch b := body[i]; {
+		case inString && b == '\\':
+			if strings.HasPrefix(string(body[i+1:min(i+6, len(body))]), "u0000") {
+				return consent.Errorf(consent.Invalid, "", "a string contains NUL")
+			}
+			i++
+		case b == '"':
+			inString = !inString
+		case b == 0:
+			return consent.Errorf(consent.Invalid, "", "the request body contains NUL")
+		case inString:
+		case b == '{' || b == '[':
+			if depth++; depth > maxDepth {
+				return consent.Errorf(consent.Invalid, "", "JSON may be nested %d levels deep at most", maxDepth)
+			}
+		case b == '}' || b == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// jsonError tells the place and what is wrong there, and never repeats a value.
+func jsonError(err error) error {
+	var semantic *json.SemanticError
+	var syntactic *jsontext.SyntacticError
+	var ours *consent.Error
+	switch {
+	case errors.As(err, &ours):
+		if errors.As(err, &semantic) && ours.Field == "" {
+			return &consent.Error{Kind: ours.Kind, Field: fieldOf(semantic.JSONPointer), Msg: ours.Msg}
+		}
+		return ours
+	case errors.As(err, &syntactic):
+		msg := "is not valid JSON at byte " + strconv.FormatInt(syntactic.ByteOffset, 10)
+		switch {
+		case errors.Is(err, jsontext.ErrDuplicateName):
+			msg = "has a member twice"
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			msg = "is not valid JSON: it ends too early"
+		case strings.Contains(syntactic.Error(), "UTF-8"):
+			msg = "is not valid UTF-8"
+		}
+		return consent.Errorf(consent.Invalid, "", "the request body %s", msg)
+	case errors.As(err, &semantic):
+		return consent.Errorf(consent.Invalid, fieldOf(semantic.JSONPointer), "has the wrong type: it must not be %s", kindName(semantic.JSONKind))
+	}
+	return &consent.Error{Kind: consent.Invalid, Msg: "the request body is not acceptable JSON", Err: err}
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "this string"
+	case '0':
+		return "this number"
+	case 'n':
+		return "null"
+	default:
+		return "a boolean"
+	}
+}
+
+// fieldOf shows a JSON pointer the way people write it: items[3].consentState.
+func fieldOf(p jsontext.Pointer) string {
+	var out strings.Builder
+	for token := range p.Tokens() {
+		if _, err := strconv.Atoi(token); err == nil {
+			out.WriteString("[" + token + "]")
+			continue
+		}
+		if out.Len() > 0 {
+			out.WriteByte('.')
+		}
+		out.WriteString(token)
+	}
+	return out.String()
+}
+
+// JSON makes an answer of a value.
+func JSON(status int, v any) (Answer, error) {
+	body, err := json.Marshal(v)
+	return Answer{Status: status, ContentType: "application/json", Body: body}, err
+}
+
+// WriteJSON answers a read.
+func WriteJSON(c *Call, status int, v any) error {
+	answer, err := JSON(status, v)
+	if err != nil {
+		return err
+	}
+	return answer.write(c)
+}
+
+func chiParam(r *http.Request, name string) string { return chi.URLParam(r, name) }
+
+// nounOf turns organizationId into "organization".
+func nounOf(param string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(param, "_id"), "Id"), "ID"), "_", " ")
+}
