@@ -216,7 +216,8 @@ func (b *batch) identify(i int) {
 	for n := range p.items {
 		item := &p.items[n]
 		if item.known {
-			b.resolved[i][n] = identified{subject: b.people.owner(o, item.given[0])}
+			subject := b.people.owner(o, item.given[0])
+			b.resolved[i][n] = identified{subject: subject, anonymousID: b.people.anonymousID(o, subject, item.given)}
 			continue
 		}
 		found := b.people.identify(o, item.given, b.service.newID)
@@ -232,12 +233,14 @@ func (b *batch) identify(i int) {
 		for _, id := range found.attach {
 			b.changes.name(id, &subject)
 		}
-		for _, m := range found.merge {
+		for at := range found.merge {
+			m := &found.merge[at]
 			for _, id := range m.identifiers {
 				b.changes.Identifiers = append(b.changes.Identifiers, OwnedIdentifier{OwnedName{o, id}, found.subject})
 			}
+			m.record = len(b.changes.Merges) // After is known when the item is decided
 			b.changes.Merges = append(b.changes.Merges, SubjectMerge{Organization: o, Into: found.subject,
-				From: m.subject, MergedAt: b.now, After: b.heads[o].Sequence})
+				From: m.subject, MergedAt: b.now})
 		}
 	}
 }
@@ -392,13 +395,9 @@ func (b *batch) decide() error {
 
 func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out *RecordedItem) {
 	out.Subject = who.subject
-	out.AnonymousID = who.subject.String()
-	for _, id := range item.given {
-		if id.Kind == AnonymousID && b.people.owner(p.actor.Organization, id) == who.subject {
-			out.AnonymousID = id.Value
-		}
-	}
+	out.AnonymousID = who.anonymousID
 	for _, m := range who.merge {
+		b.changes.Merges[m.record].After = b.heads[p.actor.Organization].Sequence
 		b.mergeConsents(SubjectKey{p.actor.Organization, m.subject}, SubjectKey{p.actor.Organization, who.subject})
 	}
 	identity := item.identity

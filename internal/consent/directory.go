@@ -172,15 +172,19 @@ func (d *Directory) freeTaxonomy(project int, key string) Taxonomy {
 	}
 }
 
-// directories keeps directories and keys in memory for a short while, so that a
-// request reads only what changes. What this process changes is dropped at
-// once; what another process changes is seen after freshFor.
-type directories struct {
-	mu         sync.Mutex
-	generation int64
-	byID       map[ID]cached[*Directory]
-	keys       map[ID]cached[*Key]
+// memory keeps directories and keys for a short while, so that a request reads
+// only what changes. What this process changes is dropped at once; what another
+// process changes is seen after freshFor.
+type memory struct {
+	mu          sync.Mutex
+	generation  int64
+	directories map[ID]cached[*Directory]
+	keys        map[keyName]cached[*Key]
+	shown       map[[32]byte]cached[shownKey] // by the SHA-256 of the text that was shown
 }
+
+// keyName names a key: its id alone does not, since anybody can make up a text with another's id.
+type keyName struct{ organization, id ID }
 
 type cached[T any] struct {
 	value T
@@ -192,13 +196,17 @@ const (
 	maxCached = 4096 // entries of each map; past it the map starts anew
 )
 
-// get gives what is cached, or loads it. What is loaded while a change commits is not kept.
-func get[T any](d *directories, of func() map[ID]cached[T], id ID, load func() (T, error)) (T, error) {
+func newMemory() memory {
+	return memory{directories: map[ID]cached[*Directory]{}, keys: map[keyName]cached[*Key]{}, shown: map[[32]byte]cached[shownKey]{}}
+}
+
+// remember gives what is cached in one of the maps, or loads it. What is loaded while a change commits is not kept.
+func remember[K comparable, T any](m *memory, in map[K]cached[T], key K, load func() (T, error)) (T, error) {
 	now := time.Now()
-	d.mu.Lock()
-	entry, ok := of()[id]
-	generation := d.generation
-	d.mu.Unlock()
+	m.mu.Lock()
+	entry, ok := in[key]
+	generation := m.generation
+	m.mu.Unlock()
 	if ok && now.Before(entry.until) {
 		return entry.value, nil
 	}
@@ -206,31 +214,32 @@ func get[T any](d *directories, of func() map[ID]cached[T], id ID, load func() (
 	if err != nil {
 		return value, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.generation == generation {
-		if len(of()) >= maxCached {
-			clear(of())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.generation == generation {
+		if len(in) >= maxCached {
+			clear(in)
 		}
-		of()[id] = cached[T]{value, now.Add(freshFor)}
+		in[key] = cached[T]{value, now.Add(freshFor)}
 	}
 	return value, nil
 }
 
 // drop forgets everything: called after each change of an organization or a key.
-func (d *directories) drop() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.generation++
-	clear(d.byID)
-	clear(d.keys)
+func (m *memory) drop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.generation++
+	clear(m.directories)
+	clear(m.keys)
+	clear(m.shown)
 }
 
 // directory gives the organization of an actor; NotFound where there is none.
 func (s *Service) directory(ctx context.Context, organization ID) (*Directory, error) {
-	return get(&s.cache, func() map[ID]cached[*Directory] { return s.cache.byID }, organization, func() (*Directory, error) {
+	return remember(&s.cache, s.cache.directories, organization, func() (*Directory, error) {
 		var d *Directory
-		err := s.store.View(ctx, func(r Reader) (err error) {
+		err := s.view(ctx, func(r Reader) (err error) {
 			d, err = r.Directory(ctx, organization)
 			return err
 		})

@@ -1,7 +1,10 @@
 package consent
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 )
 
 // Record puts a batch of decisions on record: all or nothing, durable when it returns.
@@ -9,7 +12,7 @@ import (
 // not acceptable), Forbidden, NotFound (organization, project, or a person who must be known),
 // Unavailable (not done: too busy or shutting down).
 func (s *Service) Record(ctx context.Context, a Actor, w Write) (*Recorded, error) {
-	if err := a.need(ConsentsWrite, ManageHub); err != nil {
+	if err := a.need(cmp.Or(w.Scope, ConsentsWrite)); err != nil {
 		return nil, err
 	}
 	d, err := s.directory(ctx, a.Organization)
@@ -25,7 +28,7 @@ func (s *Service) Record(ctx context.Context, a Actor, w Write) (*Recorded, erro
 
 // Person gives the current consents of one person. An unknown person is NotFound. It makes nobody.
 func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, error) {
-	if err := a.need(ConsentsRead, ManageHub); err != nil {
+	if err := a.need(cmp.Or(q.Scope, ConsentsRead)); err != nil {
 		return nil, err
 	}
 	d, err := s.directory(ctx, a.Organization)
@@ -43,7 +46,7 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 	if err := a.confined(given); err != nil {
 		return nil, err
 	}
-	person := &Person{}
+	person := &Person{At: s.now()}
 	err = s.view(ctx, func(r Reader) error {
 		subject, consents, err := r.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
 		if err != nil {
@@ -79,26 +82,22 @@ func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage
 	if err := a.need(ConsentsRead); err != nil {
 		return EventPage{}, err
 	}
-	d, err := s.directory(ctx, a.Organization)
-	if err != nil {
-		return EventPage{}, err
-	}
-	q, people, err := d.query(f)
-	if err != nil {
-		return EventPage{}, err
-	}
 	var page EventPage
-	err = s.view(ctx, func(r Reader) error {
+	err := s.view(ctx, func(r Reader) error {
+		d, err := r.Directory(ctx, a.Organization) // not from memory: an event may be of a purpose made just now
+		if err != nil {
+			return err
+		}
+		if d == nil {
+			return errNoOrganization
+		}
+		q, people, err := d.query(f)
+		if err != nil {
+			return err
+		}
 		if len(people) > 0 {
-			owners, err := r.Owners(ctx, people)
-			if err != nil {
+			if q.Subjects, err = whoIs(ctx, r, people); err != nil {
 				return err
-			}
-			q.Subjects = []ID{}
-			for _, owner := range owners {
-				if owner != NoID {
-					q.Subjects = append(q.Subjects, owner)
-				}
 			}
 		}
 		events, total, err := r.Events(ctx, q)
@@ -110,6 +109,27 @@ func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage
 		return err
 	})
 	return page, err
+}
+
+// whoIs gives the subjects that have one of the identifiers of each kind that is asked for.
+func whoIs(ctx context.Context, r Reader, people []OwnedName) ([]ID, error) {
+	owners, err := r.Owners(ctx, people)
+	if err != nil {
+		return nil, err
+	}
+	byKind := map[IdentifierKind][]ID{}
+	for i, owner := range owners {
+		byKind[people[i].Kind] = append(byKind[people[i].Kind], owner)
+	}
+	var all []ID
+	for _, of := range byKind {
+		if all == nil {
+			all = of
+		}
+		all = slices.DeleteFunc(all, func(id ID) bool { return id == NoID || !slices.Contains(of, id) })
+	}
+	slices.SortFunc(all, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(all), nil
 }
 
 // query looks up the names of a filter.

@@ -83,11 +83,14 @@ func Normalize(kind IdentifierKind, value string) (string, error) {
 		return normalizePhone(value)
 	case AnonymousID:
 		id, ok := ParseID(value)
-		if !ok {
-			return "", Errorf(Invalid, "", "must be a UUID")
+		if !ok || id == NoID { // all zeros means "unset" to many clients: they are not one person
+			return "", Errorf(Invalid, "", "must be a UUID that is not all zeros")
 		}
 		return id.String(), nil
 	default:
+		if id, ok := ParseID(value); ok {
+			value = id.String() // lower case
+		}
 		return value, checkIdentifier(value)
 	}
 }
@@ -167,15 +170,25 @@ func normalizePhone(value string) (string, error) {
 	if err := checkIdentifier(value); err != nil {
 		return "", err
 	}
-	if n, err := phonenumbers.Parse(value, ""); err == nil {
-		if e164 := phonenumbers.Format(n, phonenumbers.E164); len(e164) > 1 {
+	if e164, ok := toE164(value); ok {
+		// What no country has dialled may lose a digit each time it is parsed: then it has no one form.
+		if again, ok := toE164(e164); ok && again == e164 {
 			return e164, nil
 		}
 	}
 	return value, nil
 }
 
-// prepare normalises identifiers, scopes them to the project, ranks them and refuses two of one kind.
+func toE164(value string) (string, bool) {
+	n, err := phonenumbers.Parse(value, "")
+	if err != nil {
+		return "", false
+	}
+	e164 := phonenumbers.Format(n, phonenumbers.E164)
+	return e164, len(e164) > 1
+}
+
+// prepare normalises identifiers, scopes them to the project and ranks them.
 // The error's Field is the kind.
 func prepare(given []Identifier, project int, emailFirst bool) ([]Identifier, error) {
 	out := make([]Identifier, 0, len(given))

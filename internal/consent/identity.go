@@ -11,24 +11,27 @@ import (
 type people struct {
 	owners map[OwnedName]ID            // who has an identifier
 	known  map[SubjectKey][]Identifier // all identifiers of a subject
+	merged map[SubjectKey]ID           // who a subject turned out to be: its own id still names it in owners
 }
 
 func newPeople() *people {
-	return &people{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}}
+	return &people{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
 }
 
 // identified is what the identity rules say about the identifiers of one write.
 type identified struct {
-	subject ID
-	created bool
-	attach  []Identifier // that nobody had
-	merge   []mergedSubject
+	subject     ID
+	created     bool
+	anonymousID string       // the given one where it is the person's, else the subject's own id
+	attach      []Identifier // that nobody had
+	merge       []mergedSubject
 }
 
 // mergedSubject is an anonymous subject that turned out to be somebody, with the identifiers that it gave away.
 type mergedSubject struct {
 	subject     ID
 	identifiers []Identifier
+	record      int // the index of its SubjectMerge in the batch's changes
 }
 
 // identify applies the identity rules (contracts, "Identity") to identifiers that
@@ -37,7 +40,7 @@ type mergedSubject struct {
 func (p *people) identify(organization ID, given []Identifier, create func() ID) identified {
 	var result identified
 	at := slices.IndexFunc(given, func(id Identifier) bool { return p.owner(organization, id) != NoID })
-	if at >= 0 && !p.contradicts(organization, p.owner(organization, given[at]), given[:at]) {
+	if at >= 0 && !p.contradicts(organization, p.owner(organization, given[at]), stronger(given, at)) {
 		result.subject = p.owner(organization, given[at])
 	} else {
 		result.subject, result.created = create(), true
@@ -50,14 +53,38 @@ func (p *people) identify(organization ID, given []Identifier, create func() ID)
 				result.attach = append(result.attach, id)
 			}
 		case p.anonymous(organization, owner):
-			result.merge = append(result.merge, mergedSubject{owner, p.merge(organization, owner, result.subject)})
+			result.merge = append(result.merge, mergedSubject{subject: owner, identifiers: p.merge(organization, owner, result.subject)})
 		}
 	}
+	result.anonymousID = p.anonymousID(organization, result.subject, given)
 	return result
 }
 
+// anonymousID gives the id by which a browser knows a person from now on.
+func (p *people) anonymousID(organization, subject ID, given []Identifier) string {
+	for _, id := range given {
+		if id.Kind == AnonymousID && p.owner(organization, id) == subject {
+			return id.Value
+		}
+	}
+	return subject.String()
+}
+
+// stronger gives those of ranked identifiers that are of a stronger kind than the one at an index.
+func stronger(given []Identifier, at int) []Identifier {
+	end := at
+	for end > 0 && given[end-1].Kind == given[at].Kind {
+		end--
+	}
+	return given[:end]
+}
+
 func (p *people) owner(organization ID, id Identifier) ID {
-	return p.owners[OwnedName{organization, id}]
+	owner := p.owners[OwnedName{organization, id}]
+	if into, ok := p.merged[SubjectKey{organization, owner}]; ok {
+		return into
+	}
+	return owner
 }
 
 // contradicts tells whether the candidate has another value of any of these kinds, all of which
@@ -100,6 +127,7 @@ func (p *people) merge(organization, from, into ID) []Identifier {
 	}
 	p.known[intoKey] = append(p.known[intoKey], moved...)
 	delete(p.known, fromKey)
+	p.merged[fromKey] = into
 	return moved
 }
 

@@ -78,12 +78,12 @@ var errNoOrganization = &Error{Kind: NotFound, Msg: "organization not found"}
 // Has tells whether the actor has a scope; the root key has all.
 func (a Actor) Has(s Scope) bool { return a.Root || slices.Contains(a.Scopes, s) }
 
-// need refuses an actor that has none of the scopes.
-func (a Actor) need(scopes ...Scope) error {
-	if slices.ContainsFunc(scopes, a.Has) {
+// need refuses an actor that lacks a scope.
+func (a Actor) need(s Scope) error {
+	if a.Has(s) {
 		return nil
 	}
-	return Errorf(Forbidden, "", "the key lacks the scope %s", scopes[0])
+	return Errorf(Forbidden, "", "the key lacks the scope %s", s)
 }
 
 // Text form of a key (contracts, "Keys and scopes"):

@@ -26,25 +26,42 @@ func (s *Service) Authenticate(ctx context.Context, text string) (Actor, error) 
 	if text == "" {
 		return Actor{}, errCredentials
 	}
-	if a, ok := s.givenRoot(text); ok {
-		return a, nil
+	hash := sha256.Sum256([]byte(text))
+	given, isRoot := s.givenRoot(hash)
+	if isRoot {
+		return Actor{Root: true, Key: rootID(hash), seal: sealOf(text)}, nil
 	}
-	parsed, ok := parseKey(text)
-	if !ok {
-		return Actor{}, errCredentials
-	}
-	key, err := s.key(ctx, parsed.organization, parsed.id)
+	shown, err := remember(&s.cache, s.cache.shown, hash, func() (shownKey, error) { return s.findShown(ctx, text) })
 	if err != nil {
 		return Actor{}, err
 	}
-	if key == nil || subtle.ConstantTimeCompare(key.SecretHash[:], parsed.secretHash[:]) != 1 || !key.Live(s.clock()) {
+	key := shown.key
+	if !key.Live(s.clock()) || key.Organization == NoID && given { // the configured root key stands in its place
 		return Actor{}, errCredentials
 	}
-	if key.Organization == NoID && s.rootGiven() {
-		return Actor{}, errCredentials // the configured root key stands in its place
+	return Actor{Organization: key.Organization, Key: key.ID, Root: key.Organization == NoID, Scopes: key.Scopes, seal: shown.seal}, nil
+}
+
+// shownKey is a key whose text was shown and found right.
+type shownKey struct {
+	key  *Key
+	seal [32]byte
+}
+
+// findShown looks up the key of a text and compares the secret.
+func (s *Service) findShown(ctx context.Context, text string) (shownKey, error) {
+	parsed, ok := parseKey(text)
+	if !ok {
+		return shownKey{}, errCredentials
 	}
-	return Actor{Organization: key.Organization, Key: key.ID, Root: key.Organization == NoID,
-		Scopes: key.Scopes, seal: sealOf(text)}, nil
+	key, err := s.readKey(ctx, parsed.organization, parsed.id)
+	if err != nil {
+		return shownKey{}, err
+	}
+	if key == nil || subtle.ConstantTimeCompare(key.SecretHash[:], parsed.secretHash[:]) != 1 {
+		return shownKey{}, errCredentials
+	}
+	return shownKey{key, sealOf(text)}, nil
 }
 
 func sealOf(text string) [32]byte {
@@ -54,20 +71,11 @@ func sealOf(text string) [32]byte {
 }
 
 // AuthenticatePerson makes the actor of a person who shows a token that the
-// caller has verified and that a key signed for: confined to that person's consents.
+// caller has verified and that a key signed for: confined to that person's consents. It ends with the key.
 // credential is anything secret that stays the same for the person.
 func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID ID, person string, credential []byte) (Actor, error) {
-	if keyID != NoID {
-		key, err := s.key(ctx, organization, keyID)
-		if err == nil && key == nil {
-			key, err = s.key(ctx, NoID, keyID)
-		}
-		if err != nil {
-			return Actor{}, err
-		}
-		if key != nil && !key.Live(s.clock()) {
-			return Actor{}, errCredentials
-		}
+	if err := s.vouched(ctx, organization, keyID); err != nil {
+		return Actor{}, err
 	}
 	if _, err := s.directory(ctx, organization); err != nil {
 		if IsKind(err, NotFound) {
@@ -79,18 +87,39 @@ func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID ID
 		Scopes: []Scope{ConsentsRead, ConsentsWrite}, seal: sealOf(string(credential) + "\x00" + person)}, nil
 }
 
-// key gives a key by its id, from memory where it is fresh.
-func (s *Service) key(ctx context.Context, organization, id ID) (*Key, error) {
-	return get(&s.cache, func() map[ID]cached[*Key] { return s.cache.keys }, id, func() (k *Key, err error) {
-		err = s.store.View(ctx, func(r Reader) error {
-			k, err = r.Key(ctx, organization, id)
+// vouched refuses a key that is not live any more, be it the organization's or the root key.
+func (s *Service) vouched(ctx context.Context, organization, keyID ID) error {
+	if keyID == NoID {
+		return errCredentials
+	}
+	if s.givenRootID(keyID) {
+		return nil
+	}
+	for _, owner := range []ID{organization, NoID} {
+		key, err := s.key(ctx, owner, keyID)
+		if err != nil {
 			return err
-		})
-		if k != nil && k.Organization != organization {
-			k = nil
 		}
-		return k, err
+		if key != nil && key.Live(s.clock()) {
+			return nil
+		}
+	}
+	return errCredentials
+}
+
+// key gives a key by its name, from memory where it is fresh; nil where there is none.
+func (s *Service) key(ctx context.Context, organization, id ID) (*Key, error) {
+	return remember(&s.cache, s.cache.keys, keyName{organization, id}, func() (*Key, error) {
+		return s.readKey(ctx, organization, id)
 	})
+}
+
+func (s *Service) readKey(ctx context.Context, organization, id ID) (key *Key, err error) {
+	err = s.view(ctx, func(r Reader) error {
+		key, err = r.Key(ctx, organization, id)
+		return err
+	})
+	return key, err
 }
 
 // Operator gives the actor of whoever holds the data itself, for tools on the
@@ -104,24 +133,24 @@ func (s *Service) UseRootKey(value string) {
 	s.root.hash, s.root.given = sha256.Sum256([]byte(value)), true
 }
 
-func (s *Service) rootGiven() bool {
+// givenRoot tells whether a root key was configured, and whether this is the hash of it.
+func (s *Service) givenRoot(hash [32]byte) (given, is bool) {
 	s.root.mu.RLock()
 	defer s.root.mu.RUnlock()
-	return s.root.given
+	return s.root.given, s.root.given && subtle.ConstantTimeCompare(hash[:], s.root.hash[:]) == 1
 }
 
-// givenRoot compares hashes, so that neither length nor content shows in the time taken.
-func (s *Service) givenRoot(text string) (Actor, bool) {
+// givenRootID tells whether an id is that of the configured root key.
+func (s *Service) givenRootID(id ID) bool {
 	s.root.mu.RLock()
 	defer s.root.mu.RUnlock()
-	if !s.root.given {
-		return Actor{}, false
-	}
-	hash := sha256.Sum256([]byte(text))
-	if subtle.ConstantTimeCompare(hash[:], s.root.hash[:]) != 1 {
-		return Actor{}, false
-	}
-	return Actor{Root: true, Key: ID(s.root.hash[:16]), seal: sealOf(text)}, true
+	return s.root.given && id == rootID(s.root.hash)
+}
+
+// rootID is the id under which a configured root key is shown: the start of a hash of its hash.
+func rootID(hash [32]byte) ID {
+	again := sha256.Sum256(hash[:])
+	return ID(again[:16])
 }
 
 // CreateRootKey makes the instance's root key where there is none. Its text is
@@ -269,5 +298,9 @@ func (s *Service) Secret(ctx context.Context, name string, size int) ([]byte, er
 
 // RunOnce keeps the answer of a call that changes nothing else, so that a retry gets it again.
 func (s *Service) RunOnce(ctx context.Context, a Actor, once Once, run func() (any, error)) error {
+	if once.Key == "" {
+		_, err := run()
+		return err
+	}
 	return s.update(ctx, a, once, func(Tx) (any, error) { return run() })
 }

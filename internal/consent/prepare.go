@@ -98,6 +98,9 @@ func (s *Service) prepareItem(p *prepared, w *Write, i int, now time.Time) error
 		e := AsError(err)
 		return Errorf(e.Kind, w.field(i, e.Field), "%s", e.Msg)
 	}
+	if kind, twice := givenTwice(given); twice {
+		return Errorf(Invalid, w.field(i, string(kind)), "must be given once")
+	}
 	if err := p.actor.confined(given); err != nil {
 		return err
 	}
@@ -121,6 +124,16 @@ func (s *Service) prepareItem(p *prepared, w *Write, i int, now time.Time) error
 	p.decisions += len(out.decisions) + len(out.replace)
 	p.identify(in, out)
 	return nil
+}
+
+// givenTwice finds a kind of which there are two among ranked identifiers.
+func givenTwice(given []Identifier) (IdentifierKind, bool) {
+	for i := 1; i < len(given); i++ {
+		if given[i].Kind == given[i-1].Kind {
+			return given[i].Kind, true
+		}
+	}
+	return "", false
 }
 
 func checkEvidence(e Evidence) *Error {

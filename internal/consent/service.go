@@ -20,7 +20,7 @@ type Service struct {
 	clock   func() time.Time
 	random  io.Reader
 	log     *slog.Logger
-	cache   directories
+	cache   memory
 	root    rootKey
 	batch   *batcher
 	observe func(requests int, took time.Duration, err error)
@@ -53,8 +53,7 @@ func New(o Options) *Service {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.cache.byID = map[ID]cached[*Directory]{}
-	s.cache.keys = map[ID]cached[*Key]{}
+	s.cache = newMemory()
 	s.batch = newBatcher(s)
 	s.sweeping.Add(1)
 	go s.sweeper()

@@ -53,8 +53,8 @@ type Reader interface {
 	ConsentsOf(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Consent, error)
 	// History gives all events of a key that led to its consent, in order of id, without the blobs.
 	History(ctx context.Context, keys []ConsentKey) (map[ConsentKey][]Event, error)
-	// Person gives the current consents in a project of whoever has the identifier, in
-	// one query; NoID: nobody.
+	// Person gives the current consents in a project of whoever has the identifier, as Owners
+	// tells, where possible in one query; NoID: nobody.
 	Person(ctx context.Context, name OwnedName, project int) (ID, []Consent, error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []ID) (map[ID]Head, error)
@@ -103,7 +103,7 @@ type Changes struct {
 	Answers       []KeptAnswer
 
 	RemovedIdentifiers []OwnedName
-	RemovedSubjects    []SubjectKey // with their archive
+	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
 	// ForgetAnswers removes kept answers that expired, some at a time.
 	ForgetAnswers []AnswersBefore
 }

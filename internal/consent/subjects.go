@@ -19,7 +19,8 @@ func checkSubjectName(typ, name string) (Identifier, error) {
 	if !subjectType.MatchString(typ) {
 		return Identifier{}, Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
 	}
-	if err := checkIdentifier(name); err != nil {
+	name, err := Normalize(TypedKind(typ), name)
+	if err != nil {
 		return Identifier{}, Errorf(Invalid, "id", "%s", AsError(err).Msg)
 	}
 	if strings.Contains(name, "/") && typ != DefaultSubjectType {
@@ -231,7 +232,7 @@ func (s *Service) Subject(ctx context.Context, a Actor, typ, name string, versio
 		if subject == nil {
 			return errNoSubject
 		}
-		view = &SubjectView{Subject: *subject, Name: name}
+		view = &SubjectView{Subject: *subject, Name: id.Value}
 		if version != 0 && version != subject.Record.Version {
 			record, err := r.ArchivedRecord(ctx, a.Organization, subject.ID, version)
 			if err != nil {

@@ -10,7 +10,8 @@ const MaxItems = 1000
 
 // Write is a batch of decisions: all or nothing.
 type Write struct {
-	Project ID // zero: the organization's default project
+	Scope   Scope // what the actor needs; empty: ConsentsWrite
+	Project ID    // zero: the organization's default project
 	Items   []Item
 	Origin  Origin
 	Once    Once
@@ -99,13 +100,15 @@ func (c *Consent) InForce(at time.Time) bool { return c.Grants && !c.Expired(at)
 
 // PersonQuery asks for the current consents of one person.
 type PersonQuery struct {
-	Project    ID // zero: the default project
+	Scope      Scope // what the actor needs; empty: ConsentsRead
+	Project    ID    // zero: the default project
 	Identifier Identifier
 }
 
 // Person is one person's current consents by key of purpose; a purpose that is absent was never asked.
 type Person struct {
 	Subject  ID
+	At       time.Time // the instant for which it is the answer
 	Consents map[string]Consent
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -64,7 +65,23 @@ func (t *tx) Person(ctx context.Context, name consent.OwnedName, project int) (s
 		subject = c.Subject
 		return err
 	})
+	if err == nil && subject == consent.NoID && name.Kind == consent.AnonymousID {
+		return t.personByOwnID(ctx, name, project)
+	}
 	return subject, consents, err
+}
+
+// personByOwnID is Person of somebody who is named by a subject's own id.
+func (t *tx) personByOwnID(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
+	owners := make([]consent.ID, 1)
+	err := t.ownersOfOwnID(ctx, []consent.OwnedName{name}, owners)
+	if err != nil || owners[0] == consent.NoID {
+		return consent.NoID, nil, err
+	}
+	key := consent.SubjectKey{Organization: name.Organization, Subject: owners[0]}
+	all, err := t.ConsentsOf(ctx, []consent.SubjectKey{key})
+	consents := slices.DeleteFunc(all[key], func(c consent.Consent) bool { return c.Project != project })
+	return owners[0], consents, err
 }
 
 const upsertConsent = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants,

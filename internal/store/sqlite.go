@@ -86,7 +86,8 @@ type sqliteEngine struct {
 
 	writing sync.Mutex // held by whoever uses writer
 	writer  *sqlite.Conn
-	readers chan *sqlite.Conn
+	readers chan *reader
+	commits atomic.Int64 // goes up with each commit, before it is acknowledged; from 1
 
 	checkpoint *sqlite.Conn
 	dirty      chan struct{} // something was committed since the last checkpoint
@@ -110,7 +111,8 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 	if e.checkpoint, err = e.connect("-256", sqlite.OpenReadWrite|sqlite.OpenWAL); err != nil {
 		return err
 	}
-	e.readers = make(chan *sqlite.Conn, sqliteReaders)
+	e.commits.Store(1)
+	e.readers = make(chan *reader, sqliteReaders)
 	for range sqliteReaders {
 		c, err := e.connect(readerCache, sqlite.OpenReadWrite|sqlite.OpenWAL)
 		if err != nil {
@@ -119,7 +121,7 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 		if err := sqlitex.ExecuteTransient(c, "PRAGMA query_only = ON", nil); err != nil {
 			return err
 		}
-		e.readers <- c
+		e.readers <- &reader{c: c}
 	}
 	running, cancel := context.WithCancel(context.Background())
 	e.ending = cancel
@@ -182,23 +184,74 @@ func (e *sqliteEngine) checkDurable() error {
 	return nil
 }
 
+// reader is a connection that reads. It keeps its snapshot while nothing is
+// committed, since taking and leaving one costs locks, which are system calls.
+type reader struct {
+	c     *sqlite.Conn
+	shows int64     // the commit that its snapshot shows at least; 0: it has none
+	since time.Time // when the snapshot was taken
+}
+
+// snapshotAge is how long a snapshot is used: another process may commit too, and
+// the write-ahead log cannot start anew behind a snapshot.
+const snapshotAge = 100 * time.Millisecond
+
+// fresh makes sure that the reader's snapshot shows everything up to a commit.
+func (r *reader) fresh(commit int64) error {
+	now := time.Now()
+	if r.shows == commit && now.Sub(r.since) < snapshotAge {
+		return nil
+	}
+	if err := r.leave(); err != nil {
+		return err
+	}
+	if err := (&sqliteConn{c: r.c}).run("BEGIN"); err != nil {
+		return err
+	}
+	r.shows, r.since = commit, now
+	return nil
+}
+
+// leave gives up the snapshot.
+func (r *reader) leave() error {
+	if r.shows == 0 {
+		return nil
+	}
+	r.shows = 0
+	return (&sqliteConn{c: r.c}).run("COMMIT")
+}
+
 func (e *sqliteEngine) view(ctx context.Context, read func(conn) error) error {
-	var c *sqlite.Conn
+	var r *reader
 	select {
-	case c = <-e.readers:
+	case r = <-e.readers:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { e.readers <- c }()
-	sc := &sqliteConn{c: c}
-	if err := sc.run("BEGIN"); err != nil {
+	defer func() { e.readers <- r }()
+	if err := r.fresh(e.commits.Load()); err != nil {
 		return e.classify(err)
 	}
-	err := read(sc)
-	if end := sc.run("COMMIT"); err == nil && end != nil {
-		err = end
+	err := read(&sqliteConn{c: r.c})
+	if err != nil {
+		_ = r.leave() // the error may have ended the transaction
 	}
 	return e.classify(err)
+}
+
+// leaveIdle makes readers that nobody uses give up snapshots of at least an age.
+func (e *sqliteEngine) leaveIdle(age time.Duration) {
+	for range sqliteReaders {
+		select {
+		case r := <-e.readers:
+			if time.Since(r.since) >= age {
+				_ = r.leave()
+			}
+			e.readers <- r
+		default:
+			return
+		}
+	}
 }
 
 func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error {
@@ -217,18 +270,21 @@ func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error
 	if err := sc.run("BEGIN IMMEDIATE"); err != nil {
 		return e.notDone(err)
 	}
-	if err := write(sc); err != nil {
-		if back := sc.run("ROLLBACK"); back != nil && !e.writer.AutocommitEnabled() {
-			e.fatal(fmt.Errorf("roll back: %w", back))
+	written := false
+	defer func() {
+		if !written { // an error, or a panic on its way up
+			e.rollBack(sc)
 		}
+	}()
+	if err := write(sc); err != nil {
 		return e.notDone(err)
 	}
+	written = true
 	if err := sc.run("COMMIT"); err != nil {
-		if !e.writer.AutocommitEnabled() {
-			_ = sc.run("ROLLBACK")
-		}
+		e.rollBack(sc)
 		return e.classify(err)
 	}
+	e.commits.Add(1)
 	if e.full.Load() != 0 {
 		e.full.Store(0)
 		e.log.Info("the disk has room again: taking writes")
@@ -238,6 +294,16 @@ func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error
 	default:
 	}
 	return nil
+}
+
+// rollBack ends a transaction that is not to be. Some errors have ended it already.
+func (e *sqliteEngine) rollBack(sc *sqliteConn) {
+	if e.writer.AutocommitEnabled() {
+		return
+	}
+	if err := sc.run("ROLLBACK"); err != nil && !e.writer.AutocommitEnabled() {
+		e.fatal(fmt.Errorf("roll back: %w", err))
+	}
 }
 
 // notDone classifies the error of a transaction that was not committed.
@@ -291,6 +357,7 @@ func (e *sqliteEngine) checkpointer(running context.Context) {
 			return
 		case <-tick.C:
 		}
+		e.leaveIdle(snapshotAge)
 		select {
 		case <-e.dirty:
 		default:
@@ -307,9 +374,16 @@ func (e *sqliteEngine) checkpointer(running context.Context) {
 	}
 }
 
+// restartWait is how long the writer waits for readers who are in the way of a new log; then it goes on
+// and tries again after the next checkpoint.
+const restartWait = 50 * time.Millisecond
+
 // restartLog lets the log start anew; called by the writer, between transactions.
 func (e *sqliteEngine) restartLog() {
 	e.tooLong.Store(false)
+	e.leaveIdle(0)
+	e.writer.SetBusyTimeout(restartWait)
+	defer e.writer.SetBusyTimeout(busyTimeout)
 	if _, err := runCheckpoint(e.writer, "RESTART"); err != nil {
 		e.log.Warn("the write-ahead log could not be restarted; a long read may be holding it", "error", err)
 	}
@@ -330,12 +404,13 @@ func (e *sqliteEngine) close() error {
 		<-e.stopped
 	}
 	var errs []error
+	for range len(e.readers) {
+		r := <-e.readers
+		errs = append(errs, r.leave(), r.c.Close())
+	}
 	if e.writer != nil && e.ending != nil {
 		_, err := runCheckpoint(e.writer, "TRUNCATE")
 		errs = append(errs, err)
-	}
-	for range len(e.readers) {
-		errs = append(errs, (<-e.readers).Close())
 	}
 	for _, c := range []*sqlite.Conn{e.checkpoint, e.writer} {
 		if c != nil {

@@ -125,6 +125,10 @@ const deleteIdentifier = `DELETE FROM identifiers WHERE organization_id = $1 AND
 
 const deleteSubject = `DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
+// deleteMerged removes those who turned out to be the subject: their own ids would go on naming it.
+const deleteMerged = `DELETE FROM subjects WHERE organization_id = $1 AND subject_id IN (
+  SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
+
 func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, deleteIdentifier, c.RemovedIdentifiers, func(n *consent.OwnedName, args []any) []any {
 		return append(args, &n.Organization, string(n.Kind), n.Project, n.Value)
@@ -132,7 +136,13 @@ func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
-	return insert(ctx, t.conn, deleteSubject, c.RemovedSubjects, func(k *consent.SubjectKey, args []any) []any {
-		return append(args, &k.Organization, &k.Subject)
-	})
+	for _, statement := range []string{deleteMerged, deleteSubject} {
+		err := insert(ctx, t.conn, statement, c.RemovedSubjects, func(k *consent.SubjectKey, args []any) []any {
+			return append(args, &k.Organization, &k.Subject)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
