@@ -138,9 +138,9 @@ func (c *Call) Param(name string) (string, error) {
 	return value, nil
 }
 
-// ID gives a part of the path that is an id; what is no UUID names nothing, so it is NotFound.
+// IDParam gives a part of the path that is an id; what is no UUID names nothing, so it is NotFound.
 func (c *Call) IDParam(name string) (consent.ID, error) {
-	if id, ok := consent.ParseID(chiParam(c.Request, name)); ok {
+	if id, ok := consent.ParseID(chiParam(c.Request, name)); ok && id != consent.NoID {
 		return id, nil
 	}
 	return consent.NoID, consent.Errorf(consent.NotFound, "", "%s not found", nounOf(name))

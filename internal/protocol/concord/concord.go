@@ -1,0 +1,148 @@
+// Package concord knows Concord's privacy-v1 protocol: its calls, words, envelopes and
+// errors. It does not know what a consent means, nor how anything is kept.
+//
+// Source: the contract concord.md ("Concord privacy-v1") and the vendor's public
+// reference of privacy-v1 (Create organization, Create consent events). README.md lists
+// the calls, what is the vendor's and what is ours.
+package concord
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+const (
+	name = "concord"
+	root = "privacy-v1"
+
+	organizationsPath = "/" + root + "/organizations"
+	organizationPath  = organizationsPath + "/{organizationId}"
+	projectsPath      = organizationPath + "/projects"
+	projectPath       = projectsPath + "/{projectId}"
+)
+
+// api answers the protocol's calls. Its methods may be called at once.
+type api struct{ svc *consent.Service }
+
+// New makes the protocol over a service, which it does not close.
+func New(svc *consent.Service) protocol.Protocol {
+	a := &api{svc: svc}
+	return protocol.Protocol{Name: name, Roots: []string{root}, Routes: a.routes(), Fail: fail}
+}
+
+func (a *api) routes() []protocol.Route {
+	own := a.inOrganization
+	return []protocol.Route{
+		{Method: http.MethodPost, Pattern: organizationsPath, Handle: a.authenticated(a.createOrganization)},
+		{Method: http.MethodGet, Pattern: organizationsPath, Handle: a.authenticated(a.listOrganizations)},
+		{Method: http.MethodGet, Pattern: organizationPath, Handle: own(a.getOrganization)},
+		{Method: http.MethodPost, Pattern: projectsPath, Handle: own(a.createProject)},
+		{Method: http.MethodGet, Pattern: projectsPath, Handle: own(a.listProjects)},
+		{Method: http.MethodPost, Pattern: projectPath + "/consent-types", Handle: own(a.createType)},
+		{Method: http.MethodGet, Pattern: projectPath + "/consent-types", Handle: own(a.listTypes)},
+		{Method: http.MethodPost, Pattern: projectPath + "/consent-events", Handle: own(a.createEvents)},
+		{Method: http.MethodGet, Pattern: projectPath + "/consent-events", Handle: own(a.listProjectEvents)},
+		{Method: http.MethodGet, Pattern: organizationPath + "/consent-events", Handle: own(a.listOrganizationEvents)},
+	}
+}
+
+// authenticated takes the key from x-api-key, before anything else is looked at.
+func (a *api) authenticated(handle func(*protocol.Call) error) func(*protocol.Call) error {
+	return func(c *protocol.Call) error {
+		actor, err := a.svc.Authenticate(c.Request.Context(), c.Request.Header.Get("x-api-key"))
+		if err != nil {
+			return err
+		}
+		c.Actor = actor
+		return handle(c)
+	}
+}
+
+// inOrganization points the actor at the organization of the path.
+func (a *api) inOrganization(handle func(*protocol.Call) error) func(*protocol.Call) error {
+	return a.authenticated(func(c *protocol.Call) error {
+		id, err := c.IDParam("organizationId")
+		if err != nil {
+			return err
+		}
+		if c.Actor, err = c.Actor.In(id); err != nil {
+			return err
+		}
+		return handle(c)
+	})
+}
+
+// project gives the directory of the path's organization and the project of the path, so
+// that a write tells before it looks at the body that there is no such place.
+func (a *api) project(c *protocol.Call) (*consent.Directory, consent.ID, error) {
+	id, err := projectID(c)
+	if err != nil {
+		return nil, id, err
+	}
+	directory, err := a.svc.Directory(c.Request.Context(), c.Actor)
+	if err == nil {
+		_, err = directory.Project(id)
+	}
+	return directory, id, err
+}
+
+// projectID gives the project of the path. The nil UUID, the core's word for the default project, is none here.
+func projectID(c *protocol.Call) (consent.ID, error) {
+	id, err := c.IDParam("projectId")
+	if err == nil && id == consent.NoID {
+		err = consent.Errorf(consent.NotFound, "", "project not found")
+	}
+	return id, err
+}
+
+// originOf tells where a call came from. The core cuts what is too long.
+func originOf(c *protocol.Call) consent.Origin {
+	return consent.Origin{Protocol: name, Address: c.Client, UserAgent: c.Request.UserAgent(), Domain: siteOf(c.Request.Header)}
+}
+
+// siteOf gives the host of Origin, else of Referer, in lower case; empty where neither has one.
+func siteOf(h http.Header) string {
+	for _, header := range [...]string{"Origin", "Referer"} {
+		given := h.Get(header)
+		if given == "" {
+			continue
+		}
+		u, err := url.Parse(given)
+		if err != nil {
+			continue
+		}
+		if host := strings.ToLower(u.Hostname()); isHostname(host) || isAddress(host) {
+			return host
+		}
+	}
+	return ""
+}
+
+func isAddress(s string) bool {
+	address, err := netip.ParseAddr(s)
+	return err == nil && address.Zone() == ""
+}
+
+// isHostname tells whether s is a host name in lower-case ASCII (RFC 1123, section 2.1):
+// its last label is not all digits, so that no IPv4 address is one.
+func isHostname(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	last := ""
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		if strings.ContainsFunc(label, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }) {
+			return false
+		}
+		last = label
+	}
+	return strings.Trim(last, "0123456789") != ""
+}

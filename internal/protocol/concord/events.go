@@ -1,0 +1,257 @@
+package concord
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// createEvents: POST …/projects/{projectId}/consent-events, 201, all or nothing.
+func (a *api) createEvents(c *protocol.Call) error {
+	ctx := c.Request.Context()
+	directory, project, err := a.project(c)
+	if err != nil {
+		return err
+	}
+	var body newEvents
+	if err := protocol.ReadJSON(c, &body); err != nil {
+		return err
+	}
+	write, err := body.write(project)
+	if err != nil {
+		return err
+	}
+	write.Origin = originOf(c)
+	return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
+		write.Once = once
+		return a.svc.Record(ctx, c.Actor, write)
+	}, func(recorded *consent.Recorded) (protocol.Answer, error) {
+		answer, err := answerRecorded(directory, recorded)
+		if errors.Is(err, errStale) {
+			if directory, err = a.svc.Directory(ctx, c.Actor); err == nil {
+				answer, err = answerRecorded(directory, recorded)
+			}
+		}
+		return answer, err
+	})
+}
+
+// write makes the core's batch of a request. Errors: no items, 400; an item that names no type, 422.
+func (b *newEvents) write(project consent.ID) (consent.Write, error) {
+	if len(b.Items) == 0 {
+		return consent.Write{}, invalid("items", "is required")
+	}
+	w := consent.Write{Project: project, Items: make([]consent.Item, len(b.Items)), Field: b.field}
+	decisions := make([]consent.Decision, len(b.Items))
+	identifiers := make([]consent.Identifier, 0, 2*len(b.Items))
+	for i := range b.Items {
+		item := &b.Items[i]
+		purpose := item.purpose()
+		if purpose == (consent.PurposeRef{}) {
+			return w, consent.Errorf(consent.Unprocessable, itemField(i, "consentType"), "is required, or else category, subcategory and label")
+		}
+		decisions[i] = consent.Decision{Purpose: purpose, State: consent.State(item.ConsentState), Action: consent.Action(item.ConsentAction),
+			OccurredAt: item.ConsentDate.Time, ExpiresAt: item.ExpirationDate.Time}
+		from := len(identifiers)
+		identifiers = item.identifiers(identifiers)
+		w.Items[i] = consent.Item{Identifiers: identifiers[from:len(identifiers):len(identifiers)], Decisions: decisions[i : i+1 : i+1]}
+	}
+	return w, nil
+}
+
+// purpose gives what the item says about its type; zero where it says nothing. An absent label is AnyLabel.
+func (e *newEvent) purpose() consent.PurposeRef {
+	ref := consent.PurposeRef{ID: consent.ID(e.ConsentType)}
+	if e.Category == "" && !e.Subcategory.given && e.Label == "" {
+		return ref
+	}
+	ref.Taxonomy = consent.Taxonomy{Category: string(e.Category), Subcategory: e.Subcategory.value, Label: string(e.Label)}
+	if e.Label == "" {
+		ref.Taxonomy.Label = consent.AnyLabel
+	}
+	return ref
+}
+
+// identifiers appends the item's identifiers to a list.
+func (e *newEvent) identifiers(list []consent.Identifier) []consent.Identifier {
+	add := func(kind consent.IdentifierKind, given *text) {
+		if given.given {
+			list = append(list, consent.Identifier{Kind: kind, Value: given.value})
+		}
+	}
+	add(consent.UserID, &e.UserID)
+	add(consent.ProjectUserID, &e.ProjectUserID)
+	add(consent.Email, &e.Email)
+	add(consent.Phone, &e.PhoneNumber)
+	if e.ConcordID != (id{}) {
+		list = append(list, consent.Identifier{Kind: consent.AnonymousID, Value: consent.ID(e.ConcordID).String()})
+	}
+	return list
+}
+
+// field names the place of a mistake: items[3].consentState.
+func (b *newEvents) field(i int, noun string) string {
+	switch noun {
+	case "identifiers":
+		return fmt.Sprintf("items[%d]", i)
+	case "purpose":
+		if i < len(b.Items) && b.Items[i].ConsentType == (id{}) {
+			return itemField(i, "category, subcategory, label")
+		}
+		return itemField(i, "consentType")
+	case "state":
+		noun = "consentState"
+	case "action":
+		noun = "consentAction"
+	case "occurred_at":
+		noun = "consentDate"
+	case "expires_at":
+		noun = "expirationDate"
+	}
+	if ours, ok := fieldNames[noun]; ok {
+		noun = ours
+	}
+	return itemField(i, noun)
+}
+
+func itemField(i int, name string) string { return fmt.Sprintf("items[%d].%s", i, name) }
+
+// errStale says that a type was made after the directory was read.
+var errStale = errors.New("the directory lacks the type of an event")
+
+// answerRecorded shows what was recorded in the form in which a list shows it later.
+func answerRecorded(d *consent.Directory, recorded *consent.Recorded) (protocol.Answer, error) {
+	n := len(recorded.Items) // one event each
+	body := make([]byte, 0, 32+n*eventSize)
+	body = append(strconv.AppendInt(append(body, `{"count":`...), int64(n), 10), `,"items":[`...)
+	for i := range recorded.Items {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		view, err := d.Show(&recorded.Items[i].Events[0])
+		if err == nil && view.PurposeOf == nil {
+			err = errStale
+		}
+		if err != nil {
+			return protocol.Answer{}, err
+		}
+		body = appendEvent(body, &view)
+	}
+	return protocol.Answer{Status: http.StatusCreated, ContentType: "application/json", Body: append(body, `]}`...)}, nil
+}
+
+// listProjectEvents: GET …/projects/{projectId}/consent-events.
+func (a *api) listProjectEvents(c *protocol.Call) error {
+	project, err := projectID(c)
+	if err != nil {
+		return err
+	}
+	filter, err := parseEventFilter(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	filter.Projects = []consent.ID{project}
+	return a.listEvents(c, filter)
+}
+
+// listOrganizationEvents: GET …/organizations/{organizationId}/consent-events, which has one more filter, projectIds.
+func (a *api) listOrganizationEvents(c *protocol.Call) error {
+	filter, err := parseEventFilter(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	return a.listEvents(c, filter)
+}
+
+func (a *api) listEvents(c *protocol.Call, filter consent.EventFilter) error {
+	page, err := a.svc.Events(c.Request.Context(), c.Actor, filter)
+	if err != nil {
+		return inOurWords(err)
+	}
+	items := make([]event, len(page.Items))
+	for i := range page.Items {
+		items[i] = event{&page.Items[i]}
+	}
+	return protocol.WriteJSON(c, http.StatusOK, newList(filter.Offset, page.Total, items))
+}
+
+// parseEventFilter reads the filters, the order and the page of a list of events.
+func parseEventFilter(raw string) (consent.EventFilter, error) {
+	q := parseQuery(raw)
+	f := consent.EventFilter{
+		Projects:      convert(q.projectIDs(), toID),
+		From:          q.instant("startDate").Time,
+		To:            q.instant("endDate").Time,
+		Categories:    convert(each(q, "category", parseCategory), func(c category) string { return string(c) }),
+		Subcategories: q.all("subcategory"),
+		Labels:        convert(each(q, "label", parseLabel), func(l label) string { return string(l) }),
+		States:        q.states(),
+		Actions:       q.actions(),
+		Keys:          convert(each(q, "submitter", parseID), toID),
+		Domains:       convert(q.all("domain"), strings.ToLower),
+		Countries:     convert(q.all("geography"), strings.ToUpper),
+		People:        q.people(),
+		ByOccurredAt:  q.choice("sort", "dateCreated", "consentDate"),
+		Ascending:     q.choice("order", "desc", "asc"),
+		Offset:        q.offset(),
+		Limit:         q.limit(),
+	}
+	return f, q.err
+}
+
+func toID(i id) consent.ID { return consent.ID(i) }
+
+// projectIDs may be given several times or joined by commas [ours].
+func (q *query) projectIDs() []id {
+	const name = "projectIds"
+	if given := q.all(name); len(given) > 0 {
+		q.values[name] = strings.Split(strings.Join(given, ","), ",")
+	}
+	return each(q, name, parseID)
+}
+
+// states counts withdrawn as declined, as which it shows.
+func (q *query) states() []consent.State {
+	given := convert(each(q, "consentState", parseState), func(s state) consent.State { return consent.State(s) })
+	for _, s := range given {
+		if s == consent.Declined {
+			return append(given, consent.Withdrawn)
+		}
+	}
+	return given
+}
+
+// actions counts what consentd did by itself as import, as which it shows.
+func (q *query) actions() []consent.Action {
+	given := convert(each(q, "consentAction", parseAction), func(a action) consent.Action { return consent.Action(a) })
+	for _, a := range given {
+		if a == consent.Import {
+			return append(given, consent.System)
+		}
+	}
+	return given
+}
+
+// people gives whom the filters name.
+func (q *query) people() []consent.Identifier {
+	people := convert(each(q, "concordId", parseID), func(i id) consent.Identifier {
+		return consent.Identifier{Kind: consent.AnonymousID, Value: consent.ID(i).String()}
+	})
+	for _, filter := range [...]struct {
+		name string
+		kind consent.IdentifierKind
+	}{
+		{"userId", consent.UserID}, {"projectUserId", consent.ProjectUserID},
+		{"email", consent.Email}, {"phoneNumber", consent.Phone},
+	} {
+		for _, value := range q.all(filter.name) {
+			people = append(people, consent.Identifier{Kind: filter.kind, Value: value})
+		}
+	}
+	return people
+}

@@ -1,0 +1,67 @@
+// Package consentgrid speaks ConsentGrid's subjects API: it knows that API's
+// paths, words and errors, and nothing of how subjects are kept or of any
+// other protocol.
+//
+// The law is the contract "ConsentGrid subjects" and the vendor's pages
+// https://aws.consentgrid.io/apidoc/ (subjects); README.md says which of the
+// two says what.
+package consentgrid
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+type api struct{ svc *consent.Service }
+
+// New makes the protocol over a service.
+func New(svc *consent.Service) protocol.Protocol {
+	a := &api{svc: svc}
+	const one = "/v1/subjects/{type}/{subjectId}"
+	return protocol.Protocol{
+		Name:  "consentgrid",
+		Roots: []string{"v1"},
+		Routes: []protocol.Route{
+			{Method: http.MethodGet, Pattern: "/v1/subjects", Handle: a.admit(a.listSubjects)},
+			{Method: http.MethodPost, Pattern: "/v1/subjects/{type}", Handle: a.admit(a.createSubject)},
+			{Method: http.MethodPost, Pattern: one, Handle: a.admit(a.saveSubject)},
+			{Method: http.MethodPatch, Pattern: one, Handle: a.admit(a.updateSubject)},
+			{Method: http.MethodGet, Pattern: one, Handle: a.admit(a.getSubject)},
+			{Method: http.MethodDelete, Pattern: one, Handle: a.admit(a.deleteSubject)},
+		},
+		Fail: fail,
+	}
+}
+
+// admit runs a call for whoever shows a good key of an organization.
+// Errors: Unauthenticated; Forbidden for the root key, since no path here names an organization.
+func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) error {
+	return func(c *protocol.Call) error {
+		actor, err := a.svc.Authenticate(c.Request.Context(), bearer(c.Request))
+		if err != nil {
+			return err
+		}
+		c.Actor = actor
+		if actor.Root {
+			return consent.Errorf(consent.Forbidden, "", "the root key belongs to no organization; use a key of one")
+		}
+		return handle(c)
+	}
+}
+
+// bearer gives the token of the Authorization header (RFC 6750, section 2.1);
+// empty where there is none, or more than one header.
+func bearer(r *http.Request) string {
+	headers := r.Header["Authorization"]
+	if len(headers) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.Trim(token, " ")
+}

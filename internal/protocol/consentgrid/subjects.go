@@ -1,0 +1,139 @@
+package consentgrid
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// createSubject answers POST /v1/subjects/{type}: a new subject with an id of ours.
+func (a *api) createSubject(c *protocol.Call) error {
+	typ, err := c.Param("type")
+	if err != nil {
+		return err
+	}
+	return a.save(c, typ, "", false)
+}
+
+// saveSubject answers POST /v1/subjects/{type}/{subjectId}: made where it is unknown.
+func (a *api) saveSubject(c *protocol.Call) error {
+	typ, id, err := nameOf(c)
+	if err != nil {
+		return err
+	}
+	return a.save(c, typ, id, false)
+}
+
+// updateSubject answers PATCH /v1/subjects/{type}/{subjectId}: unknown is 404.
+func (a *api) updateSubject(c *protocol.Call) error {
+	typ, id, err := nameOf(c)
+	if err != nil {
+		return err
+	}
+	return a.save(c, typ, id, true)
+}
+
+// save does the three calls above; an empty id is to be made.
+func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
+	mode, err := saveModeOf(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	var request *saveRequest
+	if err := protocol.ReadJSON(c, &request); err != nil {
+		return err
+	}
+	data, err := request.dataFor(typ, id)
+	if err != nil {
+		return err
+	}
+	wish := consent.SaveSubject{Type: typ, Name: id, Data: data, Mode: mode, MustExist: mustExist}
+	return protocol.Reply(c, func(once consent.Once) (*consent.SubjectView, error) {
+		wish.Once = once
+		return a.svc.SaveSubject(c.Request.Context(), c.Actor, wish)
+	}, savedAnswer)
+}
+
+// savedAnswer is 201 with the place of a new subject, 200 for one that was there.
+func savedAnswer(s *consent.SubjectView) (protocol.Answer, error) {
+	if !s.Created {
+		return protocol.JSON(http.StatusOK, recordOf(s))
+	}
+	answer, err := protocol.JSON(http.StatusCreated, recordOf(s))
+	answer.Location = "/v1/subjects/" + url.PathEscape(s.Type) + "/" + url.PathEscape(s.Name)
+	return answer, err
+}
+
+// getSubject answers GET /v1/subjects/{type}/{subjectId}, with ?version= from the archive.
+func (a *api) getSubject(c *protocol.Call) error {
+	typ, id, err := nameOf(c)
+	if err != nil {
+		return err
+	}
+	version, err := versionOf(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	s, err := a.svc.Subject(c.Request.Context(), c.Actor, typ, id, version)
+	if err != nil {
+		return err
+	}
+	return protocol.WriteJSON(c, http.StatusOK, envelopeOf(s))
+}
+
+// listSubjects answers GET /v1/subjects.
+func (a *api) listSubjects(c *protocol.Call) error {
+	filter, err := filterOf(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	page, err := a.svc.Subjects(c.Request.Context(), c.Actor, filter)
+	if err != nil {
+		return err
+	}
+	answer := subjectList{Total: page.Total, Subjects: make([]envelope, len(page.Items))}
+	for i := range page.Items {
+		answer.Subjects[i] = envelopeOf(&page.Items[i])
+	}
+	return protocol.WriteJSON(c, http.StatusOK, answer)
+}
+
+// deleteSubject answers DELETE /v1/subjects/{type}/{subjectId}: 200 without a
+// body; 409 while consent events are on record.
+func (a *api) deleteSubject(c *protocol.Call) error {
+	typ, id, err := nameOf(c)
+	if err != nil {
+		return err
+	}
+	if err := a.svc.DeleteSubject(c.Request.Context(), c.Actor, typ, id, true); err != nil {
+		return err
+	}
+	c.Header().Set("Content-Length", "0")
+	c.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// nameOf gives the type and the id in the path. Errors: Invalid.
+func nameOf(c *protocol.Call) (typ, id string, err error) {
+	if typ, err = c.Param("type"); err != nil {
+		return "", "", err
+	}
+	if id, err = c.Param("subjectId"); err != nil {
+		return "", "", err
+	}
+	return typ, id, checkID("subjectId", id)
+}
+
+// checkID holds an id against the contract's last line: 1 to 256 bytes, no control characters, no slash.
+func checkID(field, id string) error {
+	if _, err := consent.Normalize(consent.UserID, id); err != nil {
+		return consent.Errorf(consent.Invalid, field, "%s", consent.AsError(err).Msg)
+	}
+	if strings.Contains(id, "/") {
+		return consent.Errorf(consent.Invalid, field, "must not contain a slash")
+	}
+	return nil
+}

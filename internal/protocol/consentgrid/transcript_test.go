@@ -1,0 +1,73 @@
+package consentgrid_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/consentd/consentd/internal/webtest"
+)
+
+func TestTranscripts(t *testing.T) {
+	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+}
+
+// TestUpdatesAtOnce proves consentgrid.md, Versions: two updates at once both
+// count, no update is lost, and versions have no gaps.
+func TestUpdatesAtOnce(t *testing.T) {
+	const updates = 24
+	site := webtest.NewSite(t)
+	server := httptest.NewServer(site.Handler)
+	defer server.Close()
+	call := func(method, path, body string) (int, []byte, error) {
+		r, err := http.NewRequest(method, server.URL+path, strings.NewReader(body))
+		if err != nil {
+			return 0, nil, err
+		}
+		r.Header.Set("Authorization", "Bearer "+site.Vars["key"])
+		r.Header.Set("Content-Type", "application/json")
+		res, err := server.Client().Do(r)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		return res.StatusCode, answer, err
+	}
+	var all sync.WaitGroup
+	errs := make(chan error, updates)
+	for i := range updates {
+		all.Go(func() { // POST: the first one of all makes the subject
+			status, answer, err := call("POST", "/v1/subjects/user/crowd", fmt.Sprintf(`{"data":{"m%d":%d}}`, i, i))
+			if err != nil || status != 200 && status != 201 {
+				errs <- fmt.Errorf("update %d: %d %s %v", i, status, answer, err)
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	for version := 1; version <= updates; version++ {
+		status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", version), "")
+		var got struct {
+			Version int            `json:"version"`
+			Data    map[string]int `json:"data"`
+		}
+		if err == nil {
+			err = json.Unmarshal(answer, &got)
+		}
+		if err != nil || status != 200 || got.Version != version || len(got.Data) != version {
+			t.Errorf("version %d: %d %s %v", version, status, answer, err)
+		}
+	}
+	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", updates+1), ""); status != 404 {
+		t.Errorf("one version too many: %d %s %v", status, answer, err)
+	}
+}

@@ -1,0 +1,41 @@
+package consenthub
+
+import (
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// setConsents answers POST /consent-hub/consent: 202 without a body once the
+// decisions are durable (contract, first call).
+func (a *api) setConsents(c *protocol.Call) error {
+	var request *consentRequest
+	if err := protocol.ReadJSON(c, &request); err != nil {
+		return err
+	}
+	write, err := request.write()
+	if err != nil {
+		return err
+	}
+	return protocol.Reply(c, func(once consent.Once) (any, error) {
+		return a.record(c, write, once)
+	}, accepted)
+}
+
+// accepted is the same for every write.
+func accepted(any) (protocol.Answer, error) {
+	return protocol.Answer{Status: 202}, nil
+}
+
+// record puts a write on record. One without decisions changes nothing, but its
+// answer is kept like any other.
+func (a *api) record(c *protocol.Call, write consent.Write, once consent.Once) (any, error) {
+	ctx := c.Request.Context()
+	if len(write.Items[0].Decisions) == 0 {
+		nothing := struct{}{}
+		return nothing, a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) { return nothing, nil })
+	}
+	origin := originOf(c)
+	origin.Country = write.Origin.Country
+	write.Origin, write.Once, write.Scope = origin, once, consent.ManageHub
+	return a.svc.Record(ctx, c.Actor, write)
+}

@@ -1,0 +1,67 @@
+package consenthub
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+func TestCredential(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		headers []string
+		want    string
+	}{
+		{"none", nil, ""},
+		{"basic", []string{"Basic bWVAZXhhbXBsZS5jb206c2VjcmV0"}, "secret"},
+		{"basic, no user name", []string{"Basic OnNlY3JldA=="}, "secret"},
+		{"basic, a colon in the password", []string{"basic bWU6c2U6Y3JldA=="}, "se:cret"},
+		{"basic, no colon", []string{"Basic c2VjcmV0"}, ""},
+		{"basic, no base64", []string{"Basic !"}, ""},
+		{"bearer", []string{"Bearer secret"}, "secret"},
+		{"bearer, other case", []string{"bEARER  secret"}, "secret"},
+		{"bearer, empty", []string{"Bearer"}, ""},
+		{"another scheme", []string{"Digest secret"}, ""},
+		{"twice", []string{"Bearer secret", "Bearer secret"}, ""},
+	} {
+		r := &http.Request{Header: http.Header{"Authorization": tc.headers}}
+		if got := credential(r); got != tc.want {
+			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestDomainOf(t *testing.T) {
+	for _, tc := range []struct{ origin, referer, want string }{
+		{"", "", ""},
+		{"https://Shop.Example.com:8443", "https://other.example/", "shop.example.com"},
+		{"null", "https://other.example/form?email=a@b.c", "other.example"},
+		{"", "https://other.example/form", "other.example"},
+		{"https://[2001:db8::1]:443", "", "2001:db8::1"},
+		{"https://a b", "", ""},
+		{"https://%ff/", "", ""},
+		{"https://" + strings.Repeat("a", 254), "", ""},
+	} {
+		h := http.Header{}
+		h.Set("Origin", tc.origin)
+		h.Set("Referer", tc.referer)
+		if got := domainOf(h); got != tc.want {
+			t.Errorf("Origin %q, Referer %q: got %q, want %q", tc.origin, tc.referer, got, tc.want)
+		}
+	}
+}
+
+// TestFieldOf: no noun of the core's reaches a client.
+func TestFieldOf(t *testing.T) {
+	for noun, want := range map[string]string{
+		"identifiers": "email", "email": "email", "project_user_id": "providerId", "locale": "locale",
+		"form_url": "formUrl", "purpose": "consents", "state": "consents", "displayed_text": "consents",
+		string(consent.Phone): "consents",
+	} {
+		if got := fieldOf(0, noun); got != want {
+			t.Errorf("%s: got %s, want %s", noun, got, want)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package consenthub_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/webtest"
+)
+
+func TestTranscripts(t *testing.T) {
+	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+}
+
+// TestEvidence proves consenthub.md, POST /consent-hub/consent: displayedText, formUrl,
+// locale and providerId are kept with each event. No call shows them, so it looks at the ledger.
+func TestEvidence(t *testing.T) {
+	store := webtest.OpenSQLite(t)
+	site := webtest.NewSiteOn(t, store, webtest.SiteOptions{})
+	res := webtest.Do(t, site.Handler, "POST", "/consent-hub/consent", map[string]string{
+		"Authorization": "Bearer " + site.Vars["key"],
+		"Content-Type":  "application/json",
+		"User-Agent":    "a browser",
+		"Referer":       "https://Shop.example/form?email=ada%40example.com",
+	}, `{"email":"Ada@example.com","locale":"us","providerId":"12345","formUrl":"https://shop.example/form",
+		"consents":[{"key":"generalMarketingOptIn","granted":true,"displayedText":"Yes"},{"key":"beta","granted":false}]}`)
+	if res.Status != 202 {
+		t.Fatal(res)
+	}
+	events := eventsOf(t, store, site.Vars["key"])
+	if len(events) != 2 {
+		t.Fatalf("%d events, want 2", len(events))
+	}
+	text := sha256.Sum256([]byte("Yes"))
+	for i, want := range []struct{ purpose, state, text string }{
+		{consent.GeneralMarketingOptIn, "accepted", "sha256:" + hex.EncodeToString(text[:])},
+		{"beta", "declined", ""},
+	} {
+		decided, who := events[i].Decided, events[i].Identity
+		if decided.Purpose != want.purpose || decided.State != want.state || decided.DisplayedText != want.text ||
+			decided.Locale != "US" || decided.Action != "user_click" || decided.Regime != consent.OptOut {
+			t.Errorf("event %d: %+v", i, decided)
+		}
+		if d := cmp.Diff(map[string]string{"email": "ada@example.com", "project_user_id": "12345"}, who.Identifiers); d != "" {
+			t.Errorf("event %d: identifiers -want +got\n%s", i, d)
+		}
+		if who.FormURL != "https://shop.example/form" || who.Protocol != "consent-hub" || who.Country != "US" ||
+			who.Domain != "shop.example" || who.UserAgent != "a browser" || who.IP != "127.0.0.0" {
+			t.Errorf("event %d: %+v", i, who)
+		}
+	}
+}
+
+// eventsOf reads the history of a key's organization, the oldest event first.
+func eventsOf(t *testing.T, store consent.Store, key string) []consent.EventView {
+	t.Helper()
+	places, err := geo.New(geo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc := consent.New(consent.Options{Store: store, Places: places})
+	defer svc.Close()
+	actor, err := svc.Authenticate(context.Background(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := svc.Events(context.Background(), actor, consent.EventFilter{Ascending: true, Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Items
+}

@@ -1,0 +1,81 @@
+package native
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+func FuzzNewKey(f *testing.F) {
+	for _, seed := range []string{
+		`{"name":"site","scopes":["consents:read"],"expiresAt":"2030-01-02T15:04:05Z"}`, `{}`, `null`, `[]`,
+		`{"name":1}`, `{"scopes":"consents:read"}`, `{"scopes":[null]}`, `{"expiresAt":"9999-12-31T23:59:59-01:00"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var request *newKey
+		if err := protocol.Unmarshal(body, &request); err != nil {
+			if status, _, _ := protocol.Status(err); status != 400 {
+				t.Fatalf("status %d for %v", status, err)
+			}
+			return
+		}
+		wish, err := request.wish()
+		if err != nil {
+			if !consent.IsKind(err, consent.Invalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if given := request.ExpiresAt != nil; given == wish.ExpiresAt.IsZero() {
+			t.Fatalf("%s became %v", body, wish.ExpiresAt)
+		}
+		shown := keyOf(&consent.Key{Name: wish.Name, Scopes: wish.Scopes, ExpiresAt: wish.ExpiresAt})
+		if _, err := protocol.JSON(201, shown); err != nil {
+			t.Fatalf("cannot be answered: %v", err)
+		}
+	})
+}
+
+func FuzzPage(f *testing.F) {
+	for _, seed := range []string{"", "limit=5", "cursor=AQIDAAAAAAAAAAAAAAAAAA", "limit=1001", "cursor=x", "%zz", "limit=5&cursor=AQIDAAAAAAAAAAAAAAAAAB"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		p, err := pageOf(raw)
+		if err != nil {
+			if !consent.IsKind(err, consent.Invalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if p.limit < 1 || p.limit > 1000 {
+			t.Fatalf("%q became limit %d", raw, p.limit)
+		}
+		if p.after == consent.NoID {
+			return
+		}
+		if id, ok := parseCursor(cursorOf(p.after)); !ok || id != p.after {
+			t.Fatalf("%q: cursor %v does not come back", raw, p.after)
+		}
+	})
+}
+
+func FuzzPointer(f *testing.F) {
+	f.Add("items[3].state")
+	f.Add("a/b~[]..")
+	f.Fuzz(func(t *testing.T, field string) {
+		p := pointerTo(field)
+		if (p == "") != (field == "") || p != "" && !strings.HasPrefix(p, "/") {
+			t.Fatalf("%q became %q", field, p)
+		}
+		for _, token := range strings.Split(p, "~")[1:] {
+			if !strings.HasPrefix(token, "0") && !strings.HasPrefix(token, "1") {
+				t.Fatalf("%q became %q, which is no JSON pointer", field, p)
+			}
+		}
+	})
+}

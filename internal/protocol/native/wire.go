@@ -1,0 +1,74 @@
+package native
+
+import (
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// newKey is the body of POST {org}/keys.
+type newKey struct {
+	Name      string          `json:"name"`
+	Scopes    []consent.Scope `json:"scopes"`
+	ExpiresAt *string         `json:"expiresAt"`
+}
+
+// key is a key as it is shown. Text is there in the answer that made it, and nowhere else.
+type key struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Scopes    []consent.Scope `json:"scopes"`
+	CreatedAt instant         `json:"createdAt"`
+	ExpiresAt instant         `json:"expiresAt,omitzero"`
+	RevokedAt instant         `json:"revokedAt,omitzero"`
+	Text      string          `json:"key,omitzero"`
+}
+
+// keyList is a page of keys; NextCursor is absent on the last one.
+type keyList struct {
+	Items      []key  `json:"items"`
+	NextCursor string `json:"nextCursor,omitzero"`
+}
+
+// wish makes the core's wish for a key, which checks name and scopes. Errors: Invalid, with the field.
+func (r *newKey) wish() (consent.NewKey, error) {
+	if r == nil {
+		return consent.NewKey{}, consent.Errorf(consent.Invalid, "", "the request body must be a JSON object")
+	}
+	wish := consent.NewKey{Name: r.Name, Scopes: r.Scopes}
+	if r.ExpiresAt == nil {
+		return wish, nil
+	}
+	at, err := time.Parse(time.RFC3339, *r.ExpiresAt)
+	at = at.UTC()
+	if err != nil || at.Year() < 1 || at.Year() > 9999 {
+		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be an RFC 3339 time such as 2030-01-02T15:04:05Z")
+	}
+	if at.IsZero() { // which the core reads as never
+		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be in the future")
+	}
+	wish.ExpiresAt = at
+	return wish, nil
+}
+
+func keyOf(k *consent.Key) key {
+	return key{
+		ID:        k.ID.String(),
+		Name:      k.Name,
+		Scopes:    k.Scopes,
+		CreatedAt: instant(k.CreatedAt),
+		ExpiresAt: instant(k.ExpiresAt),
+		RevokedAt: instant(k.RevokedAt),
+	}
+}
+
+// instant is a time as the API shows it: RFC 3339 in UTC, always with microseconds.
+type instant time.Time
+
+// IsZero leaves out what is not set, by omitzero.
+func (t instant) IsZero() bool { return time.Time(t).IsZero() }
+
+// MarshalText implements encoding.TextMarshaler.
+func (t instant) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000Z"), nil
+}

@@ -1,0 +1,173 @@
+package slashid
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// levels are the consent levels in the order of the vendor's enum, which is the order of
+// answers, with the purpose that each stands for (contracts, "Purposes").
+var levels = [...]struct{ name, purpose string }{
+	{"none", consent.NonePurpose},
+	{"necessary", consent.StrictlyNecessary},
+	{"analytics", consent.Analytics},
+	{"marketing", consent.Marketing},
+	{"retargeting", consent.Retargeting},
+	{"tracking", consent.Tracking},
+}
+
+const levelsAllowed = "must be one of none, necessary, analytics, marketing, retargeting, tracking"
+
+func allPurposes() []string {
+	all := make([]string, len(levels))
+	for i, l := range levels {
+		all[i] = l.purpose
+	}
+	return all
+}
+
+// purposesOf gives the purposes of the levels that were named, duplicates collapsed, or the index of one that is none.
+func purposesOf(names []string) (purposes []string, unknown int) {
+	for i, name := range names {
+		at := slices.IndexFunc(levels[:], func(l struct{ name, purpose string }) bool { return l.name == name })
+		if at < 0 {
+			return nil, i
+		}
+		if !slices.Contains(purposes, levels[at].purpose) {
+			purposes = append(purposes, levels[at].purpose)
+		}
+	}
+	return purposes, -1
+}
+
+// granted gives the purposes that a body asks for. Errors: Invalid.
+func (r levelsRequest) granted() ([]string, error) {
+	if r.ConsentLevels == nil {
+		return nil, consent.Errorf(consent.Invalid, "consent_levels", "is required: an array of levels, [] for none of them")
+	}
+	purposes, unknown := purposesOf(*r.ConsentLevels)
+	if unknown >= 0 {
+		return nil, consent.Errorf(consent.Invalid, "consent_levels["+strconv.Itoa(unknown)+"]", levelsAllowed)
+	}
+	return purposes, nil
+}
+
+// toDelete gives the purposes that the query of a DELETE names: all with deleteAll=true, else those
+// of consent_levels, which repeats or is joined by commas. Errors: Invalid.
+func toDelete(rawQuery string) ([]string, error) {
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return nil, consent.Errorf(consent.Invalid, "", "the query is not valid percent-encoding")
+	}
+	all := false
+	for _, value := range query["deleteAll"] {
+		if value != "true" && value != "false" {
+			return nil, consent.Errorf(consent.Invalid, "deleteAll", "must be true or false")
+		}
+		all = all || value == "true"
+	}
+	if all {
+		return allPurposes(), nil
+	}
+	// An empty array comes as an empty value: it names nothing.
+	names := strings.FieldsFunc(strings.Join(query["consent_levels"], ","), func(r rune) bool { return r == ',' })
+	purposes, unknown := purposesOf(names)
+	switch {
+	case unknown >= 0:
+		return nil, consent.Errorf(consent.Invalid, "consent_levels", levelsAllowed)
+	case len(purposes) == 0:
+		return nil, consent.Errorf(consent.Invalid, "consent_levels", "is required where deleteAll is not true")
+	}
+	return purposes, nil
+}
+
+// getLevels answers GET: the levels in force.
+func (a *api) getLevels(c *protocol.Call, who caller) error {
+	person, err := a.svc.Person(c.Request.Context(), who.actor, consent.PersonQuery{Identifier: who.identifier()})
+	if err != nil {
+		return err
+	}
+	return protocol.WriteJSON(c, http.StatusOK, a.show(person.Consents))
+}
+
+// overwriteLevels answers POST and PUT, which differ in their status alone: the levels of the body
+// take the place of those on record (contract, "the vendor's SDK comments call POST add").
+func (a *api) overwriteLevels(status int) func(*protocol.Call, caller) error {
+	return func(c *protocol.Call, who caller) error {
+		var body levelsRequest
+		if err := protocol.ReadJSON(c, &body); err != nil {
+			return err
+		}
+		granted, err := body.granted()
+		if err != nil {
+			return err
+		}
+		write := who.replace(c, allPurposes(), granted)
+		return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
+			write.Once = once
+			return a.svc.Record(c.Request.Context(), who.actor, write)
+		}, func(recorded *consent.Recorded) (protocol.Answer, error) {
+			return protocol.JSON(status, a.show(who.byPurpose(recorded.Items[0].Consents)))
+		})
+	}
+}
+
+// deleteLevels answers DELETE: the named levels that are in force are taken back.
+func (a *api) deleteLevels(c *protocol.Call, who caller) error {
+	purposes, err := toDelete(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if _, err := a.svc.Record(c.Request.Context(), who.actor, who.replace(c, purposes, nil)); err != nil {
+		return err
+	}
+	c.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// replace makes the write after which the granted purposes, of those among, are in force and no others.
+func (w caller) replace(c *protocol.Call, among, granted []string) consent.Write {
+	return consent.Write{
+		Items: []consent.Item{{
+			Identifiers: []consent.Identifier{w.identifier()},
+			Known:       true,
+			Replace:     &consent.Replacement{Among: among, Granted: granted, Action: consent.UserClick},
+		}},
+		Origin: origin(c),
+		Field: func(_ int, noun string) string {
+			if noun == "identifiers" || noun == string(consent.UserID) {
+				return personField
+			}
+			return "consent_levels"
+		},
+	}
+}
+
+// byPurpose files consents under their purposes' keys.
+func (w caller) byPurpose(consents []consent.Consent) map[string]consent.Consent {
+	filed := make(map[string]consent.Consent, len(consents))
+	for _, each := range consents {
+		if p := w.directory.PurposeNumbered(each.Project, each.Purpose); p != nil {
+			filed[p.Key] = each
+		}
+	}
+	return filed
+}
+
+// show makes the answer from a person's consents by purpose: the levels in force, in the order of the enum.
+func (a *api) show(consents map[string]consent.Consent) result[levelsResult] {
+	now := a.clock()
+	shown := []levelBody{}
+	for _, l := range levels {
+		if on, ok := consents[l.purpose]; ok && on.InForce(now) {
+			shown = append(shown, levelBody{ConsentLevel: l.name, CreatedAt: timestamp(on.Since)})
+		}
+	}
+	return result[levelsResult]{levelsResult{shown}}
+}

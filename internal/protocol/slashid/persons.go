@@ -1,0 +1,223 @@
+package slashid
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// Limits of what a person's body may hold [ours].
+const (
+	maxHandles = 100
+	maxGroups  = 1000
+	maxWord    = 100 // characters of a group's or a region's name; the vendor's limit for groups
+)
+
+// handleTypes are the types of handles and the identifiers they stand for (contracts, "Identity").
+var handleTypes = []struct {
+	name string
+	kind consent.IdentifierKind
+}{
+	{"email_address", consent.Email},
+	{"phone_number", consent.Phone},
+	{"username", consent.Username},
+}
+
+const personRegular = "regular"
+
+// createPerson answers POST /persons: 201; Conflict where the person is known.
+func (a *api) createPerson(c *protocol.Call, who caller) error { return a.savePerson(c, who, false) }
+
+// upsertPerson answers PUT /persons: 201 where it made the person, 200 where it changed one.
+func (a *api) upsertPerson(c *protocol.Call, who caller) error { return a.savePerson(c, who, true) }
+
+func (a *api) savePerson(c *protocol.Call, who caller, upsert bool) error {
+	var body personRequest
+	if err := protocol.ReadJSON(c, &body); err != nil {
+		return err
+	}
+	wish, err := body.wish()
+	if err != nil {
+		return err
+	}
+	wish.Upsert = upsert
+	return protocol.Reply(c, func(once consent.Once) (*consent.SubjectView, error) {
+		wish.Once = once
+		view, err := a.svc.SavePerson(c.Request.Context(), who.actor, wish)
+		return view, inBody(err)
+	}, func(view *consent.SubjectView) (protocol.Answer, error) {
+		status := http.StatusOK
+		if view.Created {
+			status = http.StatusCreated
+		}
+		return protocol.JSON(status, showPerson(view))
+	})
+}
+
+// inBody names the place of the core's errors about a person's record in this protocol's words.
+func inBody(err error) error {
+	if err == nil || !consent.IsKind(err, consent.Invalid) {
+		return err
+	}
+	e := *consent.AsError(err)
+	switch e.Field {
+	case "data":
+		e.Field = "attributes"
+	case "profile":
+		e.Field = "groups" // of what it holds the only part that can be that long
+	default:
+		e.Field = "handles"
+	}
+	return &e
+}
+
+// wish makes the core's wish of a body. Errors: Invalid with the place.
+func (r personRequest) wish() (wish consent.SavePerson, err error) {
+	if err := r.check(); err != nil {
+		return wish, err
+	}
+	kept := profile{Inactive: r.Active != nil && !*r.Active, Groups: r.Groups}
+	if r.PersonType != nil {
+		kept.PersonType = *r.PersonType
+	}
+	if r.Region != nil {
+		kept.Region = *r.Region
+	}
+	if wish.Handles, kept.Handles, err = r.handles(); err != nil {
+		return wish, err
+	}
+	if kind := r.Attributes.Kind(); kind == '{' {
+		wish.Data = r.Attributes
+	}
+	encoded, err := protocol.JSON(http.StatusOK, kept)
+	wish.Profile = encoded.Body
+	return wish, err
+}
+
+// check looks at all but the handles.
+func (r personRequest) check() error {
+	if r.PersonType != nil && *r.PersonType != personRegular && *r.PersonType != "anonymous" {
+		return consent.Errorf(consent.Invalid, "person_type", "must be regular or anonymous")
+	}
+	if r.Region != nil && !isWord(*r.Region) {
+		return consent.Errorf(consent.Invalid, "region", "must have 1 to %d characters", maxWord)
+	}
+	if len(r.Groups) > maxGroups {
+		return consent.Errorf(consent.Invalid, "groups", "may name %d groups at most", maxGroups)
+	}
+	for i, group := range r.Groups {
+		if !isWord(group) {
+			return consent.Errorf(consent.Invalid, at("groups", i), "must have 1 to %d characters", maxWord)
+		}
+	}
+	if kind := r.Attributes.Kind(); len(r.Attributes) > 0 && kind != '{' && kind != 'n' {
+		return consent.Errorf(consent.Invalid, "attributes", "must be an object")
+	}
+	return nil
+}
+
+func isWord(s string) bool {
+	n := utf8.RuneCountInString(s)
+	return n >= 1 && n <= maxWord
+}
+
+func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
+
+// handles gives the identifiers of a body, and its handles in the form that is looked up; duplicates collapse.
+func (r personRequest) handles() ([]consent.Identifier, []handleBody, error) {
+	if len(r.Handles) == 0 || len(r.Handles) > maxHandles {
+		return nil, nil, consent.Errorf(consent.Invalid, "handles", "must name 1 to %d handles", maxHandles)
+	}
+	var identifiers []consent.Identifier
+	var shown []handleBody
+	for i, h := range r.Handles {
+		kind, ok := kindOf(h.Type)
+		if !ok {
+			return nil, nil, consent.Errorf(consent.Invalid, at("handles", i)+".type", "must be email_address, phone_number or username")
+		}
+		value, err := consent.Normalize(kind, h.Value)
+		if err != nil {
+			return nil, nil, consent.Errorf(consent.Invalid, at("handles", i)+".value", "%s", consent.AsError(err).Msg)
+		}
+		id := consent.Identifier{Kind: kind, Value: value}
+		if !slices.Contains(identifiers, id) {
+			identifiers = append(identifiers, id)
+			shown = append(shown, handleBody{h.Type, value})
+		}
+	}
+	return identifiers, shown, nil
+}
+
+func kindOf(handleType string) (consent.IdentifierKind, bool) {
+	for _, t := range handleTypes {
+		if t.name == handleType {
+			return t.kind, true
+		}
+	}
+	return "", false
+}
+
+// getPerson answers GET /persons/{person_id}.
+func (a *api) getPerson(c *protocol.Call, who caller) error {
+	view, err := a.svc.Subject(c.Request.Context(), who.actor, consent.DefaultSubjectType, who.person, 0)
+	if err != nil {
+		return err
+	}
+	return protocol.WriteJSON(c, http.StatusOK, showPerson(view))
+}
+
+// deletePerson answers DELETE /persons/{person_id}: record and identifiers go, and the
+// events in the ledger name nobody from then on.
+func (a *api) deletePerson(c *protocol.Call, who caller) error {
+	if err := a.svc.DeleteSubject(c.Request.Context(), who.actor, consent.DefaultSubjectType, who.person, false); err != nil {
+		return err
+	}
+	c.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// showPerson makes the answer from a record; one that came about through another protocol has no profile.
+func showPerson(view *consent.SubjectView) result[personResult] {
+	var kept profile
+	if len(view.Record.Profile) > 0 {
+		// What cannot be read is not ours: the person is shown without it.
+		if err := protocol.Unmarshal(view.Record.Profile, &kept); err != nil {
+			kept = profile{}
+		}
+	}
+	if kept.PersonType == "" {
+		kept.PersonType = personRegular
+	}
+	attributes := view.Record.Data
+	if len(attributes) == 0 {
+		attributes = []byte("{}")
+	}
+	return result[personResult]{personResult{
+		Active: !kept.Inactive, PersonID: view.Name, PersonType: kept.PersonType, Region: kept.Region,
+		Handles: showHandles(kept.Handles, view.Identifiers), Groups: kept.Groups, Attributes: attributes,
+	}}
+}
+
+// showHandles shows the identifiers that are handles: in the order that was last given, then those that
+// came from elsewhere, by type.
+func showHandles(given []handleBody, identifiers []consent.Identifier) []handleBody {
+	var has []handleBody
+	for _, t := range handleTypes {
+		for _, id := range identifiers {
+			if id.Kind == t.kind {
+				has = append(has, handleBody{t.name, id.Value})
+			}
+		}
+	}
+	shown := make([]handleBody, 0, len(has))
+	for _, h := range append(slices.Clone(given), has...) {
+		if slices.Contains(has, h) && !slices.Contains(shown, h) {
+			shown = append(shown, h)
+		}
+	}
+	return shown
+}

@@ -1,0 +1,166 @@
+// Package slashid knows the published protocol of SlashID's GDPR consent and persons calls: paths, credentials,
+// JSON, status codes and tokens. It does not know what a consent means or who is who: that is the core's.
+package slashid
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// Options are what the operator decides.
+type Options struct {
+	// Issuer is the public URL of the server: the iss of tokens.
+	Issuer string
+	// Origins are the exact web origins whose pages may call /consent/gdpr.
+	Origins []string
+	Clock   func() time.Time // nil: time.Now
+}
+
+// api holds what the handlers share; they may run at once.
+type api struct {
+	svc     *consent.Service
+	origins []string
+	clock   func() time.Time
+	tokens  *tokens
+}
+
+// New makes the protocol over a service.
+func New(svc *consent.Service, o Options) protocol.Protocol {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	a := &api{svc: svc, origins: o.Origins, clock: o.Clock, tokens: newTokens(svc, o.Issuer, o.Clock)}
+	return protocol.Protocol{
+		Name:   "slashid",
+		Roots:  []string{"persons", "consent", ".well-known"},
+		Routes: a.routes(),
+		Fail:   a.fail,
+	}
+}
+
+func (a *api) routes() []protocol.Route {
+	const ofPerson = "/persons/{person_id}/consent/gdpr"
+	return []protocol.Route{
+		{Method: http.MethodGet, Pattern: ofPerson, Handle: a.byKey(a.getLevels)},
+		{Method: http.MethodPost, Pattern: ofPerson, Handle: a.byKey(a.overwriteLevels(http.StatusCreated))},
+		{Method: http.MethodPut, Pattern: ofPerson, Handle: a.byKey(a.overwriteLevels(http.StatusOK))},
+		{Method: http.MethodDelete, Pattern: ofPerson, Handle: a.byKey(a.deleteLevels)},
+
+		{Method: http.MethodGet, Pattern: ownLevels, Handle: a.byToken(a.getLevels)},
+		{Method: http.MethodPost, Pattern: ownLevels, Handle: a.byToken(a.overwriteLevels(http.StatusCreated))},
+		{Method: http.MethodPut, Pattern: ownLevels, Handle: a.byToken(a.overwriteLevels(http.StatusOK))},
+		{Method: http.MethodDelete, Pattern: ownLevels, Handle: a.byToken(a.deleteLevels)},
+		{Method: http.MethodOptions, Pattern: ownLevels, Handle: a.preflight},
+
+		{Method: http.MethodPost, Pattern: "/persons", Handle: a.byKey(a.createPerson)},
+		{Method: http.MethodPut, Pattern: "/persons", Handle: a.byKey(a.upsertPerson)},
+		{Method: http.MethodGet, Pattern: "/persons/{person_id}", Handle: a.byKey(a.getPerson)},
+		{Method: http.MethodDelete, Pattern: "/persons/{person_id}", Handle: a.byKey(a.deletePerson)},
+		{Method: http.MethodPost, Pattern: "/persons/{person_id}/mint-token", Handle: a.byKey(a.mintToken)},
+		{Method: http.MethodGet, Pattern: "/.well-known/jwks.json", Handle: a.jwks},
+	}
+}
+
+// caller is who calls, and about which person.
+type caller struct {
+	actor     consent.Actor
+	directory *consent.Directory
+	person    string // empty where the call names nobody
+	byToken   bool   // the person speaks for themselves
+}
+
+// identifier is how the core knows the person.
+func (w caller) identifier() consent.Identifier {
+	return consent.Identifier{Kind: consent.UserID, Value: w.person}
+}
+
+// byKey serves calls of an organization's own servers, with its id and key in the two headers.
+func (a *api) byKey(handle func(*protocol.Call, caller) error) func(*protocol.Call) error {
+	return func(c *protocol.Call) error {
+		who, err := a.authenticateKey(c)
+		if err != nil {
+			return err
+		}
+		if who.person, err = c.Param("person_id"); err != nil {
+			return errPersonID
+		}
+		return who.explain(handle(c, who))
+	}
+}
+
+// authenticateKey reads SlashID-OrgID and SlashID-API-Key. Whatever is wrong with either, an
+// unknown organization or another tenant's included, is Unauthenticated (contract, "Errors").
+func (a *api) authenticateKey(c *protocol.Call) (who caller, err error) {
+	ctx, header := c.Request.Context(), c.Request.Header
+	if who.actor, err = a.svc.Authenticate(ctx, header.Get("SlashID-API-Key")); err != nil {
+		return who, err
+	}
+	c.Actor = who.actor
+	organization, ok := consent.ParseID(header.Get("SlashID-OrgID"))
+	if !ok {
+		return who, errOrganization
+	}
+	if who.actor, err = who.actor.In(organization); err != nil {
+		return who, errOrganization
+	}
+	c.Actor = who.actor
+	if who.directory, err = a.svc.Directory(ctx, who.actor); consent.IsKind(err, consent.NotFound) {
+		err = errOrganization
+	}
+	return who, err
+}
+
+// byToken serves calls of a person's browser, with a token that mintToken made.
+func (a *api) byToken(handle func(*protocol.Call, caller) error) func(*protocol.Call) error {
+	return func(c *protocol.Call) error {
+		a.allowOrigin(c)
+		who, err := a.authenticateToken(c)
+		if err != nil {
+			return err
+		}
+		return who.explain(handle(c, who))
+	}
+}
+
+func (a *api) authenticateToken(c *protocol.Call) (who caller, err error) {
+	ctx := c.Request.Context()
+	if who.actor, err = a.tokens.actor(ctx, bearer(c.Request.Header)); err != nil {
+		return who, err
+	}
+	c.Actor = who.actor
+	who.person, who.byToken = who.actor.Person, true
+	who.directory, err = a.svc.Directory(ctx, who.actor)
+	return who, err
+}
+
+// bearer gives the token of an Authorization header (RFC 6750, section 2.1); empty where there is none.
+func bearer(h http.Header) string {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// origin tells where a write comes from.
+func origin(c *protocol.Call) consent.Origin {
+	return consent.Origin{Protocol: "slashid", Address: c.Client, UserAgent: c.Request.UserAgent(), Domain: domain(c.Request)}
+}
+
+// domain gives the host name of the page that a browser calls from: of Origin, else of Referer.
+func domain(r *http.Request) string {
+	page := r.Header.Get("Origin")
+	if page == "" || page == "null" {
+		page = r.Referer()
+	}
+	u, err := url.Parse(page)
+	if err != nil || len(u.Hostname()) > 253 {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are what /metrics shows. No label has a value that a client chose.
+type Metrics struct {
+	http.Handler
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	batches   *prometheus.CounterVec
+	batchSize prometheus.Histogram
+	batchTime prometheus.Histogram
+}
+
+// NewMetrics makes the metrics of one process. ready tells whether writes are taken.
+func NewMetrics(version string, ready func() error) *Metrics {
+	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_requests_total",
+			Help: "Requests answered."}, []string{"protocol", "method", "route", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "consentd_request_duration_seconds",
+			Help: "Time from the head of a request to the end of its answer.", Buckets: buckets}, []string{"protocol"}),
+		batches: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_batches_total",
+			Help: "Transactions of the batcher."}, []string{"outcome"}),
+		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_batch_requests",
+			Help: "Write requests that shared one commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
+		batchTime: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_batch_duration_seconds",
+			Help: "Time to load, decide, append and commit one batch.", Buckets: buckets}),
+	}
+	started := float64(time.Now().Unix())
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.requests, m.durations, m.batches, m.batchSize, m.batchTime,
+		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
+		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {
+			if ready() != nil {
+				return 0
+			}
+			return 1
+		}),
+		gauge("consentd_goroutines", "Goroutines.", func() float64 { return float64(runtime.NumGoroutine()) }),
+		gauge("consentd_heap_bytes", "Bytes of live and not yet collected heap objects.", func() float64 {
+			var stats runtime.MemStats
+			runtime.ReadMemStats(&stats)
+			return float64(stats.HeapAlloc)
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentd_build_info", Help: "1; the labels tell the build.",
+			ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()}}, func() float64 { return 1 }),
+	)
+	m.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return m
+}
+
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+func (m *Metrics) request(protocol, method, route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(protocol, methodName(method), route, strconv.Itoa(status)).Inc()
+	m.durations.WithLabelValues(protocol).Observe(took.Seconds())
+}
+
+// Batch is told of every batch that was written; see consent.Options.Observe.
+func (m *Metrics) Batch(requests int, took time.Duration, err error) {
+	outcome := "committed"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.batches.WithLabelValues(outcome).Inc()
+	m.batchSize.Observe(float64(requests))
+	m.batchTime.Observe(took.Seconds())
+}

@@ -1,0 +1,272 @@
+// Package server puts the protocols on one listener: it finds whose path it
+// is, bounds what a request may cost, and writes one access line each. It
+// knows no protocol's shapes: mistakes are answered by the protocol they befall.
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+// system is what /healthz, /readyz and /metrics go by in place of a protocol.
+const system = "system"
+
+// Bounds of a request besides those of the body.
+const (
+	requestTimeout = 30 * time.Second
+	smallBody      = 64 << 10 // bodies up to this size are always let in
+	bodyRoom       = 64 << 20 // all larger ones together
+)
+
+// Options are what the server is made of.
+type Options struct {
+	Service        *consent.Service
+	Places         consent.Places
+	Log            *slog.Logger // nil: slog.Default
+	Metrics        *Metrics     // nil: none are kept
+	PublicURL      string       // the issuer of tokens
+	CORSOrigins    []string
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+}
+
+// Server is an http.Handler for all protocols and for /healthz, /readyz and /metrics.
+type Server struct {
+	Options
+	protocols []protocol.Protocol
+	byRoot    map[string]*porch
+	fallback  *porch // for paths that nobody owns
+	room      *semaphore.Weighted
+	ids       string // what makes request ids differ from those of another start
+	last      atomic.Uint64
+	draining  atomic.Bool
+}
+
+// porch is a protocol with its router.
+type porch struct {
+	*protocol.Protocol
+	router chi.Router
+}
+
+// New makes a server of the protocols in the list.
+func New(o Options) *Server { return newServer(o, Protocols(o.Service, o)) }
+
+func newServer(o Options, protocols []protocol.Protocol) *Server {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: semaphore.NewWeighted(bodyRoom),
+		ids: strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
+	for i := range protocols {
+		p := s.mount(&protocols[i])
+		for _, root := range p.Roots {
+			if s.byRoot[root] != nil {
+				panic("server: two protocols own /" + root)
+			}
+			s.byRoot[root] = p
+		}
+	}
+	plain := protocol.Protocol{Name: "none", Fail: failPlain}
+	s.fallback = s.mount(&plain)
+	return s
+}
+
+// failPlain answers what no protocol owns, the way net/http does.
+func failPlain(c *protocol.Call, err error) {
+	status, _, msg := protocol.Status(err)
+	if status == http.StatusNotFound {
+		msg = "404 page not found"
+	}
+	http.Error(c, msg, status)
+}
+
+// mount makes a protocol's router. Each has its own answers to an unknown path and a wrong method.
+func (s *Server) mount(p *protocol.Protocol) *porch {
+	router := chi.NewRouter()
+	for _, route := range p.Routes {
+		router.Method(route.Method, route.Pattern, s.handler(p, route.Pattern, route.Handle))
+	}
+	notFound := &protocol.StatusError{Status: http.StatusNotFound, Msg: "no such path"}
+	router.NotFound(s.handler(p, "-", func(*protocol.Call) error { return notFound }))
+	router.MethodNotAllowed(s.handler(p, "-", func(c *protocol.Call) error {
+		allow := strings.Join(allowed(router, p, c), ", ")
+		if allow == "" { // the router says so of every path where it does not know the method
+			return notFound
+		}
+		c.Header().Set("Allow", allow)
+		return &protocol.StatusError{Status: http.StatusMethodNotAllowed, Msg: "method not allowed; allowed: " + allow}
+	}))
+	return &porch{Protocol: p, router: router}
+}
+
+// allowed lists the methods of a path, and notes its route.
+func allowed(router chi.Router, p *protocol.Protocol, c *protocol.Call) (methods []string) {
+	path := c.Request.URL.EscapedPath()
+	for _, route := range p.Routes {
+		if slices.Contains(methods, route.Method) {
+			continue
+		}
+		if pattern := router.Find(chi.NewRouteContext(), route.Method, path); pattern != "" {
+			c.Route = pattern
+			methods = append(methods, route.Method)
+		}
+	}
+	return methods
+}
+
+// handler runs a route's handler within the server's bounds.
+func (s *Server) handler(p *protocol.Protocol, pattern string, handle func(*protocol.Call) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := w.(*protocol.Call)
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		c.Request, c.Route = r.WithContext(ctx), pattern
+		protocol.Handle(c, s.Log, func(c *protocol.Call) error {
+			release, err := s.admit(c)
+			if err != nil {
+				return err
+			}
+			defer release()
+			return handle(c)
+		}, p.Fail)
+	}
+}
+
+// admit waits until there is room for a large body.
+func (s *Server) admit(c *protocol.Call) (release func(), err error) {
+	size := c.Request.ContentLength
+	if size >= 0 && size <= smallBody {
+		return func() {}, nil
+	}
+	if size < 0 || size > protocol.MaxBody {
+		size = protocol.MaxBody
+	}
+	if err := s.room.Acquire(c.Request.Context(), size); err != nil {
+		return nil, &consent.Error{Kind: consent.Unavailable, Msg: "too many large requests at once; retry", Err: err}
+	}
+	return func() { s.room.Release(size) }, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-",
+		ID: s.ids + strconv.FormatUint(s.last.Add(1), 36)}
+	c.Header()["X-Request-Id"] = []string{c.ID}
+	p := s.find(r.URL.Path)
+	name := p.Name
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.recovered(c, p, cause)
+		}
+		s.tell(c, name, time.Since(started))
+	}()
+	if s.draining.Load() {
+		c.Header().Set("Connection", "close")
+	}
+	if p == s.fallback && s.serveSystem(c, r) {
+		name = system
+		return
+	}
+	p.router.ServeHTTP(c, r)
+}
+
+// find tells whose path it is, by its first segment.
+func (s *Server) find(path string) *porch {
+	root, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if p := s.byRoot[root]; p != nil {
+		return p
+	}
+	return s.fallback
+}
+
+// recovered answers a call whose handler panicked.
+func (s *Server) recovered(c *protocol.Call, p *porch, cause any) {
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	c.Err = fmt.Errorf("panic: %v", cause)
+	s.Log.Error("call panicked", "request", c.ID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if c.Status == 0 {
+		p.Fail(c, c.Err)
+	}
+}
+
+// tell writes the access line: no body, no key, no address, and the route instead of the path.
+func (s *Server) tell(c *protocol.Call, name string, took time.Duration) {
+	if c.Status == 0 {
+		c.Status = http.StatusOK
+	}
+	if s.Metrics != nil {
+		s.Metrics.request(name, c.Request.Method, c.Route, c.Status, took)
+	}
+	if name == system && c.Status < 400 {
+		return // probes come every few seconds
+	}
+	key := "-"
+	if c.Actor.Key != consent.NoID {
+		key = c.Actor.Key.String()
+	}
+	s.Log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("id", c.ID), slog.String("protocol", name),
+		slog.String("method", methodName(c.Request.Method)), slog.String("route", c.Route), slog.String("key", key),
+		slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
+}
+
+// methodName keeps invented methods out of logs and metrics.
+func methodName(method string) string {
+	switch method {
+	case "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS":
+		return method
+	}
+	return "other"
+}
+
+// Drain makes every answer close its connection and /readyz red, before the listener closes.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// client gives the address of the client. X-Forwarded-For is believed as far as trusted proxies wrote it.
+func (s *Server) client(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := peer.Addr().Unmap()
+	if len(s.TrustedProxies) == 0 || !s.trusted(addr) {
+		return addr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return addr
+		}
+		addr = hop.Unmap().WithZone("")
+		if !s.trusted(addr) {
+			return addr
+		}
+	}
+	return addr
+}
+
+func (s *Server) trusted(a netip.Addr) bool {
+	for _, p := range s.TrustedProxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
