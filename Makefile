@@ -1,0 +1,62 @@
+# consentd. `make` lists the targets; each says what it needs beyond Go and make.
+
+GO          ?= go
+FUZZTIME    ?= 5s
+TESTFLAGS   ?=
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Pure Go: the binary runs anywhere, and no test depends on a C compiler.
+# Only the race detector needs one.
+export CGO_ENABLED := 0
+
+# Outside a usable git checkout (an archive, another user's folder) the build
+# goes on without the commit's name.
+BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint format vet staticcheck race fuzz bench geo libc-check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: build ## build and serve on 127.0.0.1:8080 with data in ./data (CONSENTD_* variables apply)
+	./bin/consentd serve
+
+build: ## build ./bin/consentd
+	$(GO) build -trimpath $(BUILDVCS) -o bin/consentd ./cmd/consentd
+
+test: ## vet, build and all tests; installs Node.js and npm where missing
+	scripts/need.sh node npm
+	$(GO) vet ./...
+	$(MAKE) --no-print-directory build
+	$(GO) test $(TESTFLAGS) ./...
+
+lint: format vet staticcheck ## gofmt, go vet, staticcheck
+
+format:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted (gofmt -w mends it):"; echo "$$unformatted"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+race: ## tests under the race detector, the long loops short; installs a C compiler where missing
+	scripts/need.sh gcc
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) ./...
+
+fuzz: ## every fuzz test for FUZZTIME (5s) each
+	GO="$(GO)" scripts/fuzz.sh $(FUZZTIME)
+
+bench: build ## measure requests/s and latency on this machine
+	./bin/consentd bench
+
+geo: ## make the country table anew from its pinned source (network)
+	$(GO) generate ./internal/geo
+
+libc-check: build ## check that the binary holds the libc its SQLite was made for
+	GO="$(GO)" scripts/check-libc.sh bin/consentd
+
+clean: ## remove what was built; ./data stays
+	rm -rf bin

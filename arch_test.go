@@ -1,0 +1,256 @@
+// Package consentd_test knows which package of this module may import which,
+// and enforces it. It does not know what the packages do.
+//
+// The rules are for the code that is built into programs: _test.go files may
+// import anything, because a test may bring up as much of the house as it needs.
+package consentd_test
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/consentd/consentd"
+
+// anything stands for every package of ours that is not for tests only.
+const anything = "**"
+
+// mayImport says what of ours each package may import. Imports run one way:
+// cmd → server → protocol/*, console → protocol → consent → ledger, and the store
+// hangs below the core. A key or a value may end in /*, which is one folder; an
+// exact key goes before it. A row may be there before its package is; a package
+// without a row fails the test. Only cmd and tests import the store: no other
+// row names it.
+var mayImport = map[string][]string{
+	"ledger":                   {},
+	"client":                   {},
+	"cmd/*":                    {anything},
+	"internal/bench":           {"internal/consent"},
+	"internal/config":          {"internal/consent"},
+	"internal/consent":         {"ledger"},
+	"internal/console":         {"internal/protocol", "internal/consent"},
+	"internal/geo":             {"internal/geo/table", "internal/consent"},
+	"internal/geo/gen":         {"internal/geo/table"},
+	"internal/geo/table":       {},
+	"internal/jobs":            {"internal/consent"},
+	"internal/protocol":        {"internal/consent"},
+	"internal/protocol/*":      {"internal/protocol", "internal/consent"},
+	"internal/server":          {"internal/protocol", "internal/protocol/*", "internal/console", "internal/consent"},
+	"internal/store":           {"internal/consent"},
+	"internal/store/storetest": {"internal/consent"},
+	"internal/webtest":         {"internal/server", "internal/store", "internal/geo", "internal/consent"},
+}
+
+// forTests are the packages that only tests import.
+var forTests = []string{"internal/store/storetest", "internal/webtest"}
+
+// mayNotUse names packages of others that a package stays free of, with all below them.
+var mayNotUse = map[string][]string{
+	"internal/consent": {"net/http", "database/sql"},
+}
+
+// bannedNames say nothing about what a package knows.
+var bannedNames = []string{"pkg", "util", "utils", "common", "models", "types", "helpers", "mocks"}
+
+// vendorWord finds the vendors' names; the core and the store speak of none.
+var vendorWord = regexp.MustCompile(`(?i)concord|slashid|atlassian|consent[-_ ]?hub|consentgrid`)
+
+// sharedScope is the one word of a vendor's that is everybody's: the name of a scope of our own keys.
+const sharedScope = `"manage:consent-hub-consent"`
+
+// vendorFree are the folders in which no file, tests and SQL included, holds a vendor's word.
+var vendorFree = []string{"internal/consent", "internal/store"}
+
+func TestImports(t *testing.T) {
+	packages := readPackages(t)
+	if len(packages) == 0 {
+		t.Fatal("no package found")
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(packages)) {
+		for _, fault := range faults(pkg, packages[pkg]) {
+			t.Error(fault)
+		}
+	}
+}
+
+func TestPackageNames(t *testing.T) {
+	for pkg := range readPackages(t) {
+		for _, folder := range strings.Split(pkg, "/") {
+			if slices.Contains(bannedNames, folder) {
+				t.Errorf("%s: %q says nothing; name the package after what it knows", pkg, folder)
+			}
+		}
+	}
+}
+
+func TestNoVendorInTheCore(t *testing.T) {
+	for _, folder := range vendorFree {
+		for _, file := range filesBelow(t, folder) {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for line := range strings.Lines(string(content)) {
+				n++
+				if word := vendorWord.FindString(strings.ReplaceAll(line, sharedScope, "")); word != "" {
+					t.Errorf("%s:%d: %q is a vendor's word; it belongs in the vendor's adapter", file, n, word)
+				}
+			}
+			if word := vendorWord.FindString(filepath.Base(file)); word != "" {
+				t.Errorf("%s: the name holds a vendor's word", file)
+			}
+		}
+	}
+}
+
+// TestTheRulesBite holds the rules against imports that they must refuse.
+func TestTheRulesBite(t *testing.T) {
+	for _, tc := range []struct {
+		pkg, imports string
+		fine         bool
+	}{
+		{"internal/consent", "ledger", true},
+		{"internal/consent", "internal/store", false},
+		{"internal/consent", "net/http", false},
+		{"internal/consent", "net/http/httptest", false},
+		{"internal/consent", "net/netip", true},
+		{"internal/consent", "database/sql", false},
+		{"internal/store", "internal/consent", true},
+		{"internal/store", "database/sql", true},
+		{"internal/store", "internal/protocol", false},
+		{"internal/protocol", "internal/consent", true},
+		{"internal/protocol", "internal/protocol/native", false},
+		{"internal/protocol/native", "internal/protocol", true},
+		{"internal/protocol/native", "internal/protocol/fifth", false},
+		{"internal/protocol/native", "internal/store", false},
+		{"internal/protocol/fifth", "internal/consent", true},
+		{"internal/server", "internal/protocol/fifth", true},
+		{"internal/server", "internal/store", false},
+		{"internal/geo", "internal/consent", true},
+		{"internal/geo", "internal/server", false},
+		{"internal/config", "internal/geo", false},
+		{"internal/bench", "internal/store", false},
+		{"cmd/consentd", "internal/store", true},
+		{"cmd/consentd", "internal/bench", true},
+		{"cmd/consentd", "internal/webtest", false},
+		{"cmd/consentd", "internal/store/storetest", false},
+		{"internal/without/row", "fmt", false},
+		{"ledger", "internal/consent", false},
+	} {
+		found := faults(tc.pkg, []string{tc.imports})
+		if fine := len(found) == 0; fine != tc.fine {
+			t.Errorf("%s imports %s: faults %q", tc.pkg, tc.imports, found)
+		}
+	}
+}
+
+// faults holds one package's imports against the rules. Packages of ours are
+// named from the module's root.
+func faults(pkg string, imports []string) []string {
+	allowed, ok := rowOf(pkg)
+	if !ok {
+		return []string{pkg + " has no row in mayImport: decide what of ours it may import"}
+	}
+	var found []string
+	for _, imported := range imports {
+		for _, banned := range mayNotUse[pkg] {
+			if imported == banned || strings.HasPrefix(imported, banned+"/") {
+				found = append(found, fmt.Sprintf("%s imports %s, which it must stay free of", pkg, imported))
+			}
+		}
+		if _, ours := rowOf(imported); ours && !permits(allowed, imported) {
+			found = append(found, fmt.Sprintf("%s imports %s; it may import %q", pkg, imported, allowed))
+		}
+	}
+	return found
+}
+
+func rowOf(pkg string) ([]string, bool) {
+	if row, ok := mayImport[pkg]; ok {
+		return row, true
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(mayImport)) {
+		if matches(pattern, pkg) {
+			return mayImport[pattern], true
+		}
+	}
+	return nil, false
+}
+
+func permits(allowed []string, imported string) bool {
+	return slices.ContainsFunc(allowed, func(pattern string) bool {
+		return matches(pattern, imported) || pattern == anything && !slices.Contains(forTests, imported)
+	})
+}
+
+func matches(pattern, pkg string) bool {
+	ok, err := path.Match(pattern, pkg)
+	return ok && err == nil
+}
+
+// readPackages gives every package of the module with what its files import, all
+// build tags taken together; _test.go files do not count.
+func readPackages(t *testing.T) map[string][]string {
+	t.Helper()
+	packages := map[string][]string{}
+	for _, file := range filesBelow(t, ".") {
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") || strings.Contains(file, "testdata"+string(filepath.Separator)) {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pkg := filepath.ToSlash(filepath.Dir(file))
+		if packages[pkg] == nil {
+			packages[pkg] = []string{}
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			packages[pkg] = append(packages[pkg], strings.TrimPrefix(imported, module+"/"))
+		}
+	}
+	return packages
+}
+
+// filesBelow lists the files in a folder that may be there or not, without hidden
+// folders and those that the go command passes over, testdata excepted.
+func filesBelow(t *testing.T, folder string) []string {
+	t.Helper()
+	if _, err := os.Stat(folder); os.IsNotExist(err) {
+		return nil
+	}
+	var files []string
+	err := filepath.WalkDir(folder, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() && file != folder && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if entry.Type().IsRegular() {
+			files = append(files, file)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
