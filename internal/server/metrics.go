@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ type Metrics struct {
 	http.Handler
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
+	series    sync.Map // answered → *answeredSeries: looking labels up by their text is slow
 	batches   *prometheus.CounterVec
 	batchSize prometheus.Histogram
 	batchTime prometheus.Histogram
@@ -62,9 +64,28 @@ func gauge(name, help string, value func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 }
 
+// answered names the series of a request.
+type answered struct {
+	protocol, method, route string
+	status                  int
+}
+
+type answeredSeries struct {
+	count    prometheus.Counter
+	duration prometheus.Observer
+}
+
 func (m *Metrics) request(protocol, method, route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(protocol, methodName(method), route, strconv.Itoa(status)).Inc()
-	m.durations.WithLabelValues(protocol).Observe(took.Seconds())
+	key := answered{protocol, methodName(method), route, status}
+	found, ok := m.series.Load(key)
+	if !ok {
+		found, _ = m.series.LoadOrStore(key, &answeredSeries{
+			count:    m.requests.WithLabelValues(key.protocol, key.method, key.route, strconv.Itoa(status)),
+			duration: m.durations.WithLabelValues(key.protocol)})
+	}
+	series := found.(*answeredSeries)
+	series.count.Inc()
+	series.duration.Observe(took.Seconds())
 }
 
 // Batch is told of every batch that was written; see consent.Options.Observe.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,9 +133,7 @@ func allowed(router chi.Router, p *protocol.Protocol, c *protocol.Call) (methods
 func (s *Server) handler(p *protocol.Protocol, pattern string, handle func(*protocol.Call) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := w.(*protocol.Call)
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		c.Request, c.Route = r.WithContext(ctx), pattern
+		c.Request, c.Route = r, pattern
 		protocol.Handle(c, s.Log, func(c *protocol.Call) error {
 			release, err := s.admit(c)
 			if err != nil {
@@ -182,8 +181,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = system
 		return
 	}
-	p.router.ServeHTTP(c, r)
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	// The router would copy the request once more to add its own context.
+	routing := routings.Get().(*chi.Context)
+	routing.Reset()
+	routing.Routes = p.router
+	p.router.ServeHTTP(c, r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, routing)))
+	routings.Put(routing) // not after a panic: its answer may look at the route
 }
+
+var routings = sync.Pool{New: func() any { return chi.NewRouteContext() }}
 
 // find tells whose path it is, by its first segment.
 func (s *Server) find(path string) *porch {

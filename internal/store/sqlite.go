@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,8 +164,17 @@ func (e *sqliteEngine) connect(cache string, flags sqlite.OpenFlags) (*sqlite.Co
 			return nil, fmt.Errorf("set %s: %w", pragma, err)
 		}
 	}
+	if err := c.CreateFunction("lower", &lower); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("define lower: %w", err)
+	}
 	return c, nil
 }
+
+// lower knows the letters of every language; SQLite's own knows ASCII only.
+var lower = sqlite.FunctionImpl{NArgs: 1, Deterministic: true, Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
+	return sqlite.TextValue(strings.ToLower(args[0].Text())), nil
+}}
 
 // checkDurable reads back what durability rests on.
 func (e *sqliteEngine) checkDurable() error {
@@ -378,15 +388,37 @@ func (e *sqliteEngine) checkpointer(running context.Context) {
 // and tries again after the next checkpoint.
 const restartWait = 50 * time.Millisecond
 
-// restartLog lets the log start anew; called by the writer, between transactions.
+// restartLog lets the log start anew; called by the writer, between transactions. It holds the readers back
+// meanwhile: under a steady stream of reads there would never be a moment without a snapshot in the way.
 func (e *sqliteEngine) restartLog() {
 	e.tooLong.Store(false)
-	e.leaveIdle(0)
+	defer e.holdReaders(restartWait)()
 	e.writer.SetBusyTimeout(restartWait)
 	defer e.writer.SetBusyTimeout(busyTimeout)
 	if _, err := runCheckpoint(e.writer, "RESTART"); err != nil {
 		e.log.Warn("the write-ahead log could not be restarted; a long read may be holding it", "error", err)
 	}
+}
+
+// holdReaders takes the readers as they become free, at most for a while, and makes them give up their snapshots.
+func (e *sqliteEngine) holdReaders(wait time.Duration) (release func()) {
+	held := make([]*reader, 0, sqliteReaders)
+	release = func() {
+		for _, r := range held {
+			e.readers <- r
+		}
+	}
+	over := time.After(wait)
+	for len(held) < sqliteReaders {
+		select {
+		case r := <-e.readers:
+			_ = r.leave()
+			held = append(held, r)
+		case <-over:
+			return release
+		}
+	}
+	return release
 }
 
 // runCheckpoint gives the number of frames in the log.

@@ -83,12 +83,11 @@ func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.
 		count, args := q.build("SELECT count(*)"+from, "")
 		return total, t.conn.search(ctx, count, args, scan)
 	}
-	name := "named/%"
+	condition, name := "name LIKE $2", "named/%"
 	if f.Type != "" {
-		name = likeEscape.Replace(consent.NamedCount(consent.TypedKind(f.Type)))
+		condition, name = "name = $2", consent.NamedCount(consent.TypedKind(f.Type))
 	}
-	err = t.conn.query(ctx, `SELECT coalesce(sum(amount), 0) FROM counts WHERE organization_id = $1 AND name LIKE $2 ESCAPE '\'`,
-		[]any{organization, name}, scan)
+	err = t.conn.query(ctx, `SELECT coalesce(sum(amount), 0) FROM counts WHERE organization_id = $1 AND `+condition, []any{organization, name}, scan)
 	return total, err
 }
 

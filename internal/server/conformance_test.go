@@ -1,0 +1,260 @@
+package server_test
+
+import (
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/webtest"
+)
+
+// TestTranscripts plays what several protocols do together.
+func TestTranscripts(t *testing.T) {
+	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+}
+
+// TestSamples proves that each sample succeeds, so that no test of a failure passes for another reason.
+func TestSamples(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, c := range calls(t, w.protocols) {
+		if res := c.send(w, w.mine, nil, c.body); res.Status != c.status {
+			t.Errorf("%s: want %d, got %v", c.name, c.status, res)
+		}
+	}
+}
+
+// TestCredentials proves common.md, "Keys and scopes": whatever is wrong with a key is one and the same 401.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	foreign := openWorld(t, t.TempDir()) // no copy: its tokens are signed by another key
+	foreign.mine = foreign.tenant("okapi")
+	before := w.contents()
+	for _, c := range calls(t, w.protocols) {
+		if c.open {
+			continue
+		}
+		var first *webtest.Response
+		for what, v := range badCredentials(w, foreign, c.credential()) {
+			change := map[string]string{}
+			if v == nil {
+				v = w.mine
+				for name, value := range c.headers {
+					if strings.Contains(value, "{{"+c.credential()+"}}") {
+						change[name] = ""
+					}
+				}
+			}
+			res := c.send(w, v, change, c.body)
+			c.refused(w, res, http.StatusUnauthorized, what)
+			if first == nil {
+				first = res
+			}
+			if a, b := w.comparable(first, nil), w.comparable(res, nil); a != b {
+				t.Errorf("%s: %s is told from another bad credential:\n%s\nand:\n%s", c.name, what, a, b)
+			}
+		}
+	}
+	w.unchanged("", before, "bad credentials")
+}
+
+// badCredentials gives variables in which the credential is bad; nil: it is left out.
+func badCredentials(w, foreign *world, credential string) map[string]vars {
+	v := w.mine
+	typo := v["key"][:len(v["key"])-1] + "~"
+	bad := map[string]vars{"no credentials": nil}
+	set := func(what, key, token string) {
+		bad[what] = v.with(vars{"key": key, "root": key, "token": token})
+	}
+	mistyped := v["token"][:len(v["token"])-8] + "AAAAAAAA"
+	set("malformed", "nonsense", "nonsense")
+	set("mistyped", typo, mistyped)
+	set("unknown", forgedKey(v["org"], uuid.NewString()), foreign.mine["token"])
+	set("wrong secret", forgedKey(v["org"], v["keyid"]), "e30."+strings.SplitN(v["token"], ".", 2)[1])
+	set("unknown organization", forgedKey(uuid.NewString(), v["keyid"]), foreign.mine["token"])
+	set("revoked", v["revokedkey"], v["revokedtoken"])
+	set("expired", v["expiredkey"], v["expiredtoken"])
+	if credential != "token" {
+		set("a token", v["token"], "")
+	} else {
+		set("a key", "", v["key"])
+	}
+	return bad
+}
+
+// TestScopes proves that each call asks for its scope: all others together are 403, that one alone does.
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	actor := w.actorOf(w.mine)
+	keys := map[string]string{}
+	key := func(scopes []consent.Scope) vars {
+		name := ""
+		for _, scope := range scopes {
+			name += string(scope) + " "
+		}
+		if keys[name] == "" {
+			keys[name], _ = w.key(actor, name, scopes...)
+		}
+		return w.mine.with(vars{"key": keys[name]})
+	}
+	for _, c := range calls(t, w.protocols) {
+		if c.open || c.credential() == "token" {
+			continue
+		}
+		others := slices.DeleteFunc(slices.Clone(consent.AllScopes), func(s consent.Scope) bool { return slices.Contains(c.scopes, s) })
+		v := key(others)
+		v["root"] = w.mine["key"]
+		before := w.contents()
+		c.refused(w, c.send(w, v, nil, c.body), http.StatusForbidden, "without the scope")
+		w.unchanged("", before, c.name+" without the scope")
+		for _, scope := range c.scopes {
+			if res := c.send(w, key([]consent.Scope{scope}), nil, c.body); res.Status != c.status && !strings.HasPrefix(c.route.Method, "DELETE") {
+				t.Errorf("%s: with %s alone: %v", c.name, scope, res)
+			}
+		}
+	}
+}
+
+// TestTenants proves that ids of another tenant's are answered as ids of nobody's, on every call and both ways
+// round: "another organization gets the same answer as if that organization did not exist".
+func TestTenants(t *testing.T) {
+	t.Parallel()
+	for _, c := range calls(t, newWorld(t).protocols) {
+		used := tenantVars(&c)
+		if len(used) == 0 {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for _, set := range subsets(used) {
+				crossTenant(w, &c, set, w.mine, w.theirs)
+				crossTenant(w, &c, set, w.theirs, w.mine)
+			}
+		})
+	}
+}
+
+// tenantVars lists the variables of a call that name something of the tenant's.
+func tenantVars(c *call) (used []string) {
+	whole := c.target + c.body + strings.Join(slices.Collect(maps.Values(c.headers)), " ")
+	for _, name := range []string{"org", "project", "person", "doomedperson", "subject", "doomedsubject", "doomedkey", "keyid", "type", "device", "email"} {
+		if strings.Contains(whole, "{{"+name+"}}") {
+			used = append(used, name)
+		}
+	}
+	return used
+}
+
+// subsets gives each name alone, and all of them.
+func subsets(names []string) (sets [][]string) {
+	for _, name := range names {
+		sets = append(sets, []string{name})
+	}
+	if len(names) > 1 {
+		sets = append(sets, names)
+	}
+	return sets
+}
+
+// crossTenant calls with our credentials and their ids, and with ids that nobody has.
+func crossTenant(w *world, c *call, names []string, ours, theirs vars) {
+	w.Helper()
+	foreign, absent := vars{}, vars{}
+	for _, name := range names {
+		foreign[name] = theirs[name]
+		absent[name] = uuid.NewString()
+		if strings.HasSuffix(name, "subject") || name == "email" {
+			absent[name] = strings.Replace(theirs[name], theirs["word"], "nobody", 1)
+		}
+	}
+	what := "with another tenant's " + strings.Join(names, ", ")
+	before := w.contents()
+	got := c.send(w, ours.with(foreign), nil, c.body)
+	if got.Status >= 500 {
+		w.Errorf("%s %s: %v", c.name, what, got)
+	}
+	spared := theirs["org"]
+	if got.Status >= 400 {
+		spared = "" // nobody's rows may change
+		if err := shapes[c.protocol](got); err != nil {
+			w.Errorf("%s %s: %v in %v", c.name, what, err, got)
+		}
+	}
+	w.unchanged(spared, before, c.name+" "+what)
+	noLeak(w, c, got, what, theirs, foreign)
+	want := c.send(w, ours.with(absent), nil, c.body)
+	if a, b := w.comparable(got, foreign), w.comparable(want, absent); a != b {
+		w.Errorf("%s %s is told from ids that nobody has:\n%s\nand:\n%s", c.name, what, a, b)
+	}
+}
+
+// noLeak fails where an answer has anything of the other tenant's but what was sent.
+func noLeak(w *world, c *call, res *webtest.Response, what string, theirs, sent vars) {
+	w.Helper()
+	text := strings.ToLower(res.String())
+	for _, value := range sent {
+		text = strings.ReplaceAll(text, strings.ToLower(value), "")
+	}
+	for name, value := range theirs {
+		if name != "root" && strings.Contains(text, strings.ToLower(value)) {
+			w.Errorf("%s %s shows their %s: %v", c.name, what, name, res)
+		}
+	}
+}
+
+var (
+	anyTime   = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z|\b1[7-9]\d{11}\b`)
+	anyUUID   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	anyToken  = regexp.MustCompile(`cd_(live|test)_[0-9A-Za-z]+|eyJ[\w-]+\.[\w-]+\.[\w-]+`)
+	anyNumber = regexp.MustCompile(`\d{6}`)
+)
+
+// comparable gives an answer as text without what differs by nature: its request id, the ids that were
+// sent and, where it succeeded, ids, times and numbers that were made.
+func (w *world) comparable(res *webtest.Response, sent vars) string {
+	out := *res
+	out.Header = res.Header.Clone()
+	id := out.Header.Get("X-Request-Id")
+	for _, name := range []string{"Date", "X-Request-Id", "Content-Length"} {
+		out.Header.Del(name)
+	}
+	text := strings.ReplaceAll(out.String(), id, "<request>")
+	for name, value := range sent {
+		text = strings.ReplaceAll(text, value, "<"+name+">")
+	}
+	if res.Status >= 300 {
+		return text
+	}
+	for _, made := range []*regexp.Regexp{anyToken, anyTime, anyUUID, anyNumber} {
+		text = made.ReplaceAllString(text, "<made>")
+	}
+	return text
+}
+
+// TestForgedKeys proves that bad credentials do the good ones no harm: whoever knows a key's id, which is no
+// secret, cannot lock its holder out.
+func TestForgedKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for what, forged := range map[string]string{"another organization": forgedKey(w.theirs["org"], w.mine["keyid"]),
+		"no organization": forgedKey(uuid.NewString(), w.mine["keyid"]), "another secret": forgedKey(w.mine["org"], w.mine["keyid"])} {
+		w.forget()
+		for range 2 {
+			if res := w.do(w.mine.with(vars{"key": forged}), "GET", "/v1/subjects", bearerKey, ""); res.Status != 401 {
+				t.Errorf("%s: %v", what, res)
+			}
+			if res := w.do(w.mine, "GET", "/v1/subjects", bearerKey, ""); res.Status != 200 {
+				t.Errorf("after a forged key with %s the good one is refused: %v", what, res)
+			}
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package server
+
+// NewOf makes a server of protocols that only a test has.
+var NewOf = newServer

@@ -1,0 +1,127 @@
+package server_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/webtest"
+)
+
+// TestFailingStore proves that a store that fails or panics is a 500 in the protocol's shape which says nothing of
+// the cause, that the log has the cause, that nothing is left behind, and that the server goes on afterwards.
+func TestFailingStore(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		fault fault
+		cold  bool // nothing is in memory
+	}{
+		{"reads fail", viewing, false}, {"reads fail, cold", viewing, true}, {"writes fail", updating, false},
+		{"writes are lost", losing, false}, {"all fails", all, false}, {"all fails, cold", all, true}, {"panic", panicking, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			met := 0
+			for _, c := range calls(t, w.protocols) {
+				if tc.cold {
+					w.forget()
+				}
+				met += c.underFault(w, tc.fault)
+			}
+			if met < 10 {
+				t.Errorf("only %d calls met the fault: the test proves little", met)
+			}
+			for _, c := range calls(t, w.protocols) {
+				if res := c.send(w, w.mine, nil, c.body); res.Status != c.status {
+					t.Fatalf("%s: after the fault: want %d, got %v", c.name, c.status, res)
+				}
+			}
+		})
+	}
+}
+
+// forget empties what the service keeps in memory: it does so at every revocation, of a key that was revoked before too.
+func (w *world) forget() {
+	w.Helper()
+	actor := w.actorOf(w.mine)
+	id, ok := consent.ParseID(w.mine["revokedkeyid"])
+	if !ok {
+		w.Fatal("the world has no revoked key")
+	}
+	w.must(w.svc.RevokeKey(context.Background(), actor, id))
+}
+
+// underFault makes a call while the store fails, and tells whether (0 or 1) the fault met it.
+func (c *call) underFault(w *world, f fault) int {
+	w.Helper()
+	before := w.contents()
+	w.store.set(f)
+	res := c.send(w, w.mine, map[string]string{"Idempotency-Key": "k{{n}}"}, c.body)
+	met := w.store.hits.Load() > 0
+	w.store.set(none)
+	if !met {
+		if res.Status != c.status {
+			w.Errorf("%s: did not meet the fault, but: %v", c.name, res)
+		}
+		return 0
+	}
+	if f == panicking && res.Status == c.status {
+		return 0 // it read and had nothing to write
+	}
+	c.refused(w, res, http.StatusInternalServerError, "with a failing store")
+	if strings.Contains(res.String(), "crocodile") || strings.Contains(res.String(), "secret") {
+		w.Errorf("%s: shows the cause: %v", c.name, res)
+	}
+	c.logged(w, res)
+	w.unchanged("", before, c.name+": with a failing store")
+	return 1
+}
+
+// logged fails unless the log tells the cause of an answer, by its request id.
+func (c *call) logged(w *world, res *webtest.Response) {
+	w.Helper()
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, `"request":"`+res.Header.Get("X-Request-Id")+`"`) && strings.Contains(line, cause) {
+			return
+		}
+	}
+	w.Errorf("%s: the log has no cause for %v", c.name, res)
+}
+
+// TestHangingStore proves that a request whose time is over is answered 503 in the protocol's shape.
+func TestHangingStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, c := range calls(t, w.protocols) {
+		if c.route.Method == http.MethodOptions || strings.HasPrefix(c.target, "/.well-known") {
+			continue // answered from memory
+		}
+		w.store.set(hanging)
+		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Millisecond)
+		r := httptest.NewRequestWithContext(ctx, c.route.Method, w.mine.expand(c.target), strings.NewReader(w.mine.expand(c.body)))
+		for name, value := range c.headers {
+			r.Header.Set(name, w.mine.expand(value))
+		}
+		rec := httptest.NewRecorder()
+		w.server.ServeHTTP(rec, r)
+		cancel()
+		if w.store.hits.Load() == 0 {
+			continue // answered from memory as well
+		}
+		res := &webtest.Response{Status: rec.Code, Header: rec.Header(), Body: rec.Body.Bytes()}
+		c.refused(w, res, http.StatusServiceUnavailable, "with a hanging store")
+	}
+	w.store.set(none)
+	close(w.store.release)
+	for _, c := range calls(t, w.protocols) {
+		if res := c.send(w, w.mine, nil, c.body); res.Status != c.status {
+			t.Errorf("%s: after the store came back: want %d, got %v", c.name, c.status, res)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// fault is what a faultyStore does to those who use it.
+type fault int32
+
+const (
+	none      fault = iota
+	viewing         // View fails
+	updating        // Update fails before anything was done
+	losing          // Update does its work, fails, and leaves nothing behind
+	all             // View and Update fail
+	panicking       // whoever reads or writes panics within the transaction
+	hanging         // nothing is answered until the context is over
+)
+
+// cause is what went wrong; clients must not see a word of it.
+const cause = "cause-crocodile at /secret/place"
+
+var errCause = errors.New(cause)
+
+// faultyStore is a real store that fails on demand. It is a fault in the disk's place, not a store.
+type faultyStore struct {
+	consent.Store
+	fault   atomic.Int32
+	hits    atomic.Int64 // how often it failed somebody
+	release chan struct{}
+}
+
+func (s *faultyStore) set(f fault) {
+	s.fault.Store(int32(f))
+	s.hits.Store(0)
+}
+
+func (s *faultyStore) is(faults ...fault) bool {
+	for _, f := range faults {
+		if fault(s.fault.Load()) == f {
+			s.hits.Add(1)
+			return true
+		}
+	}
+	return false
+}
+
+func (s *faultyStore) hang(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.release:
+		return errCause
+	}
+}
+
+// View implements consent.Store.
+func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error) error {
+	switch {
+	case s.is(viewing, all):
+		return errCause
+	case s.is(hanging):
+		return s.hang(ctx)
+	case s.is(panicking):
+		return s.Store.View(ctx, func(consent.Reader) error { panic(cause) })
+	}
+	return s.Store.View(ctx, read)
+}
+
+// Update implements consent.Store.
+func (s *faultyStore) Update(ctx context.Context, write func(consent.Tx) error) error {
+	switch {
+	case s.is(updating, all):
+		return errCause
+	case s.is(hanging):
+		return s.hang(ctx)
+	case s.is(panicking):
+		return s.Store.Update(ctx, func(tx consent.Tx) error { return write(panickingTx{tx}) })
+	case s.is(losing):
+		return s.Store.Update(ctx, func(tx consent.Tx) error {
+			if err := write(tx); err != nil {
+				return err
+			}
+			return errCause
+		})
+	}
+	return s.Store.Update(ctx, write)
+}
+
+// panickingTx panics where something is to be written.
+type panickingTx struct{ consent.Tx }
+
+func (panickingTx) Append(context.Context, *consent.Changes) error { panic(cause) }

@@ -1,0 +1,306 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/server"
+)
+
+// speaking makes a protocol of one call, /name/call, for what the server itself does.
+func speaking(name string, handle func(*protocol.Call) error) protocol.Protocol {
+	return protocol.Protocol{Name: name, Roots: []string{name},
+		Routes: []protocol.Route{{Method: "POST", Pattern: "/" + name + "/call", Handle: handle}},
+		Fail: func(c *protocol.Call, err error) {
+			status, _, msg := protocol.Status(err)
+			http.Error(c, name+": "+msg, status)
+		}}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// TestClientAddress proves "trusted proxies by configuration, none by default".
+func TestClientAddress(t *testing.T) {
+	t.Parallel()
+	const proxies = "10.0.0.0/8 fd00::/8"
+	for _, tc := range []struct{ name, trusted, peer, forwarded, want string }{
+		{"nobody is trusted", "", "10.0.0.1:5", "203.0.113.9", "10.0.0.1"},
+		{"no header", proxies, "10.0.0.1:5", "", "10.0.0.1"},
+		{"a proxy", proxies, "10.0.0.1:5", "203.0.113.9", "203.0.113.9"},
+		{"spoofed without a proxy", proxies, "198.51.100.7:5", "203.0.113.9", "198.51.100.7"},
+		{"spoofed through a proxy", proxies, "10.0.0.1:5", "1.2.3.4, 203.0.113.9", "203.0.113.9"},
+		{"a trusted address spoofed", proxies, "10.0.0.1:5", "10.9.9.9, 203.0.113.9", "203.0.113.9"},
+		{"a chain", proxies, "10.0.0.1:5", "203.0.113.9, 10.0.0.2, 10.0.0.3", "203.0.113.9"},
+		{"several headers", proxies, "10.0.0.1:5", "203.0.113.9\n10.0.0.2", "203.0.113.9"},
+		{"several headers, spoofed", proxies, "10.0.0.1:5", "1.2.3.4\n203.0.113.9", "203.0.113.9"},
+		{"only proxies", proxies, "10.0.0.1:5", "10.0.0.3, 10.0.0.2", "10.0.0.3"},
+		{"garbage", proxies, "10.0.0.1:5", "unknown", "10.0.0.1"},
+		{"garbage before", proxies, "10.0.0.1:5", "<script>, 203.0.113.9", "203.0.113.9"},
+		{"garbage after", proxies, "10.0.0.1:5", "203.0.113.9, x, 10.0.0.2", "10.0.0.2"},
+		{"empty parts", proxies, "10.0.0.1:5", ",,", "10.0.0.1"},
+		{"with a port", proxies, "10.0.0.1:5", "203.0.113.9:1234", "10.0.0.1"},
+		{"IPv6 peer", "", "[2001:db8::7]:5", "", "2001:db8::7"},
+		{"IPv6 proxy", proxies, "[fd00::1]:5", "2001:DB8:0::9", "2001:db8::9"},
+		{"IPv4 in IPv6", proxies, "[::ffff:10.0.0.1]:5", "::ffff:203.0.113.9", "203.0.113.9"},
+		{"a zone", proxies, "10.0.0.1:5", "fe80::1%eth0", "fe80::1"},
+		{"a zone of a proxy", proxies, "10.0.0.1:5", "203.0.113.9, fd00::1%eth0", "203.0.113.9"},
+		{"no address", proxies, "@", "203.0.113.9", "invalid IP"},
+	} {
+		var got netip.Addr
+		o := server.Options{Log: quiet()}
+		for _, prefix := range strings.Fields(tc.trusted) {
+			o.TrustedProxies = append(o.TrustedProxies, netip.MustParsePrefix(prefix))
+		}
+		s := server.NewOf(o, []protocol.Protocol{speaking("one", func(c *protocol.Call) error {
+			got = c.Client
+			return nil
+		})})
+		r := httptest.NewRequest("POST", "/one/call", nil)
+		r.RemoteAddr = tc.peer
+		for _, value := range strings.Split(tc.forwarded, "\n") {
+			r.Header.Add("X-Forwarded-For", value)
+		}
+		s.ServeHTTP(httptest.NewRecorder(), r)
+		if got.String() != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestRequestIDs proves that each answer has an id of its own, which no client chooses.
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	s := server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", func(*protocol.Call) error { return nil })})
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	seen := map[string]bool{}
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				r, rec := httptest.NewRequest("POST", "/one/call", nil), httptest.NewRecorder()
+				r.Header.Set("X-Request-Id", "theirs")
+				s.ServeHTTP(rec, r)
+				id := rec.Header().Values("X-Request-Id")
+				mu.Lock()
+				if len(id) != 1 || id[0] == "" || id[0] == "theirs" || seen[id[0]] {
+					t.Errorf("X-Request-Id %q", id)
+				}
+				seen[strings.Join(id, "")] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != 1600 {
+		t.Errorf("%d ids for 1600 requests", len(seen))
+	}
+}
+
+// TestSystem proves what /healthz, /readyz and /metrics answer, draining included.
+func TestSystem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	expect := func(method, path string, status int, body string) {
+		t.Helper()
+		res := w.do(w.mine, method, path, nil, "")
+		if res.Status != status || body != "*" && string(res.Body) != body {
+			t.Errorf("%s %s: want %d %q, got %v", method, path, status, body, res)
+		}
+		if allow := res.Header.Get("Allow"); (status == 405) != (allow == "GET, HEAD") {
+			t.Errorf("%s %s: Allow %q", method, path, allow)
+		}
+	}
+	expect("GET", "/healthz", 200, "ok\n")
+	expect("GET", "/readyz", 200, "ready\n")
+	expect("GET", "/metrics", 200, "*")
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		expect("HEAD", path, 200, "")
+		for _, method := range []string{"POST", "DELETE", "OPTIONS", "BREW"} {
+			expect(method, path, 405, "method not allowed\n")
+		}
+	}
+	for _, path := range []string{"/", "/healthz/", "/healthz/x", "/nothing", "/metricsx", "//healthz"} {
+		expect("GET", path, 404, "404 page not found\n")
+		expect("BREW", path, 404, "404 page not found\n")
+	}
+	connection := func() string {
+		rec := httptest.NewRecorder()
+		w.server.ServeHTTP(rec, httptest.NewRequest("GET", "/.well-known/jwks.json", nil))
+		if rec.Code != 200 {
+			t.Errorf("got %d", rec.Code)
+		}
+		return rec.Header().Get("Connection")
+	}
+	if got := connection(); got != "" {
+		t.Errorf("Connection: %s without need", got)
+	}
+	w.server.Drain()
+	expect("GET", "/healthz", 200, "ok\n")
+	expect("GET", "/readyz", 503, "shutting down\n")
+	if got := connection(); got != "close" {
+		t.Errorf("Connection: %q while draining", got)
+	}
+	for _, line := range w.lines() {
+		if route, _ := line["route"].(string); line["msg"] == "request" && (route == "/healthz" || route == "/readyz" || route == "/metrics") {
+			if line["protocol"] != "system" || line["status"].(float64) < 400 {
+				t.Errorf("a probe that went well has an access line, or one that did not has another name: %v", line)
+			}
+		}
+	}
+}
+
+// TestNotReady proves that /readyz shows why writes are refused.
+func TestNotReady(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if res := w.do(w.mine, "GET", "/metrics", nil, ""); !strings.Contains(string(res.Body), "\nconsentd_ready 1\n") {
+		t.Errorf("consentd_ready is not 1: %v", res)
+	}
+	w.svc.Close()
+	if res := w.do(w.mine, "GET", "/readyz", nil, ""); res.Status != 503 || string(res.Body) != "shutting down\n" {
+		t.Errorf("with a closed service: %v", res)
+	}
+	if res := w.do(w.mine, "GET", "/metrics", nil, ""); !strings.Contains(string(res.Body), "\nconsentd_ready 0\n") {
+		t.Errorf("consentd_ready is not 0: %v", res)
+	}
+}
+
+// TestNoMetrics proves that without metrics there is no /metrics.
+func TestNoMetrics(t *testing.T) {
+	t.Parallel()
+	rec := httptest.NewRecorder()
+	server.NewOf(server.Options{Log: quiet()}, nil).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	if rec.Code != http.StatusNotFound {
+		t.Errorf("got %d %s", rec.Code, rec.Body)
+	}
+}
+
+// TestRoom proves that large bodies share 64 MiB: one too many waits, small ones pass, and room is given back.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	inside, leave := make(chan struct{}), make(chan struct{})
+	s := server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", func(*protocol.Call) error {
+		inside <- struct{}{}
+		<-leave
+		return nil
+	})})
+	send := func(ctx context.Context, size int64) *httptest.ResponseRecorder {
+		r, rec := httptest.NewRequestWithContext(ctx, "POST", "/one/call", strings.NewReader("")), httptest.NewRecorder()
+		r.ContentLength = size
+		s.ServeHTTP(rec, r)
+		return rec
+	}
+	var wg sync.WaitGroup
+	enter := func(size int64) {
+		wg.Go(func() { send(context.Background(), size) })
+		select {
+		case <-inside:
+		case <-time.After(20 * time.Second):
+			t.Error("a request that fits is not let in")
+		}
+	}
+	for i := range 64 {
+		enter([]int64{-1, 1 << 20, 5 << 30}[i%3]) // chunked, or longer than may be: as much as may be
+	}
+	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if rec := send(short, 64<<10+1); rec.Code != http.StatusServiceUnavailable || !strings.HasPrefix(rec.Body.String(), "one: too many large requests") {
+		t.Errorf("with the room full: %d %s", rec.Code, rec.Body)
+	}
+	enter(64 << 10)
+	leave <- struct{}{} // somebody goes; it may be the small one
+	leave <- struct{}{}
+	enter(1 << 20)
+	close(leave)
+	wg.Wait()
+}
+
+// TestTwoOfOneRoot proves that a list in which two protocols own one path does not start.
+func TestTwoOfOneRoot(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if got := fmt.Sprint(recover()); got != "server: two protocols own /one" {
+			t.Errorf("got %q", got)
+		}
+	}()
+	server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", nil), speaking("two", nil), speaking("one", nil)})
+}
+
+// TestPanic proves that a panic is that call's 500, in its protocol's shape, and nobody else's trouble.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	log := &logBuffer{}
+	begun := false
+	s := server.NewOf(server.Options{Log: slog.New(slog.NewJSONHandler(log, nil))}, []protocol.Protocol{
+		speaking("one", func(c *protocol.Call) error {
+			if begun {
+				_, _ = io.WriteString(c, "half an answer")
+			}
+			panic(cause)
+		}),
+		speaking("two", func(c *protocol.Call) error {
+			c.WriteHeader(http.StatusNoContent)
+			return nil
+		}),
+		speaking("three", func(*protocol.Call) error { panic(http.ErrAbortHandler) }),
+	})
+	send := func(path string) *httptest.ResponseRecorder {
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, httptest.NewRequest("POST", path, nil))
+		return rec
+	}
+	if rec := send("/one/call"); rec.Code != 500 || rec.Body.String() != "one: Internal Server Error\n" {
+		t.Errorf("got %d %q", rec.Code, rec.Body)
+	}
+	if !strings.Contains(log.String(), cause) || !strings.Contains(log.String(), "server_test.go") {
+		t.Errorf("the log has not the cause and the stack: %s", log)
+	}
+	begun = true
+	if rec := send("/one/call"); rec.Body.String() != "half an answer" {
+		t.Errorf("after half an answer: %q", rec.Body)
+	}
+	if rec := send("/two/call"); rec.Code != 204 {
+		t.Errorf("another protocol: %d", rec.Code)
+	}
+	func() {
+		defer func() {
+			if recover() != http.ErrAbortHandler {
+				t.Error("http.ErrAbortHandler does not reach net/http")
+			}
+		}()
+		send("/three/call")
+	}()
+}
+
+// TestUnclassified proves that what nobody classified is a 500 without its words, and is logged once.
+func TestUnclassified(t *testing.T) {
+	t.Parallel()
+	log := &logBuffer{}
+	s := server.NewOf(server.Options{Log: slog.New(slog.NewJSONHandler(log, nil))}, []protocol.Protocol{
+		speaking("one", func(*protocol.Call) error { return fmt.Errorf("try this: %w", errCause) }),
+		speaking("two", func(*protocol.Call) error {
+			return &consent.Error{Kind: consent.Conflict, Field: "f", Msg: "no", Err: errCause}
+		}),
+	})
+	for path, want := range map[string]string{"/one/call": "500 one: Internal Server Error\n", "/two/call": "409 two: no\n"} {
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, httptest.NewRequest("POST", path, nil))
+		if got := fmt.Sprintf("%d %s", rec.Code, rec.Body); got != want {
+			t.Errorf("%s: got %q", path, got)
+		}
+	}
+	if n := strings.Count(log.String(), cause); n != 1 {
+		t.Errorf("the cause is logged %d times: %s", n, log)
+	}
+}

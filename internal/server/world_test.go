@@ -1,0 +1,433 @@
+package server_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/server"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/webtest"
+)
+
+// issuer signs tokens of every world, so that one world's look right to another.
+const issuer = "http://consentd.test"
+
+// world is the whole server over a store in a file, with two tenants in it. Every
+// value of the first has "giraffe" in it, every one of the second "zebra", so that
+// whatever shows where it must not is found by a word.
+type world struct {
+	testing.TB
+	svc       *consent.Service
+	server    *server.Server
+	protocols []protocol.Protocol
+	store     *faultyStore
+	metrics   *server.Metrics
+	log       *logBuffer
+	db        string // the path of the database
+	reader    *sqlite.Conn
+	rows      map[string]string // as last read by contents, when the database had this version
+	version   int64
+	url       string
+	mine      vars
+	theirs    vars
+	ago       atomic.Int64 // how far the service's clock is behind, in ns
+}
+
+// vars are what samples name: ids, keys and values of one tenant.
+type vars map[string]string
+
+// unique makes each {{n}} another number.
+var unique atomic.Int64
+
+// expand puts the variables into a template; what is unknown stays and so fails the call.
+func (v vars) expand(s string) string {
+	if !strings.Contains(s, "{{") {
+		return s
+	}
+	pairs := []string{"{{n}}", fmt.Sprintf("%06d", unique.Add(1)),
+		"{{basic}}", base64.StdEncoding.EncodeToString([]byte("ops@shop.example:" + v["key"]))}
+	for name, value := range v {
+		pairs = append(pairs, "{{"+name+"}}", value)
+	}
+	return strings.NewReplacer(pairs...).Replace(s)
+}
+
+// with gives a copy that has other values.
+func (v vars) with(others vars) vars {
+	out := maps.Clone(v)
+	maps.Copy(out, others)
+	return out
+}
+
+// newWorld gives a world of its own to a test: a copy of one that was furnished once, which is quicker.
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	furnished.once.Do(func() { furnish(t) })
+	if furnished.db == nil {
+		t.Fatal("the world that all tests copy could not be furnished; see the first failure")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, store.SQLiteFile), furnished.db, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := openWorld(t, dir)
+	w.mine, w.theirs = maps.Clone(furnished.mine), maps.Clone(furnished.theirs)
+	return w
+}
+
+// furnished is the world that all others are copies of.
+var furnished struct {
+	once         sync.Once
+	db           []byte
+	mine, theirs vars
+}
+
+func furnish(t testing.TB) {
+	t.Helper()
+	dir := t.TempDir()
+	w := openWorld(t, dir)
+	furnished.mine, furnished.theirs = w.tenant("giraffe"), w.tenant("zebra")
+	c, err := sqlite.OpenConn(w.db, sqlite.OpenReadOnly|sqlite.OpenWAL)
+	w.must(err)
+	defer c.Close()
+	copied := filepath.Join(dir, "copy.db")
+	w.must(sqlitex.ExecuteTransient(c, "VACUUM INTO '"+copied+"'", nil))
+	db, err := os.ReadFile(copied)
+	w.must(err)
+	furnished.db = db
+}
+
+// openWorld starts the server on a data folder.
+func openWorld(t testing.TB, dir string) *world {
+	t.Helper()
+	w := &world{TB: t, log: &logBuffer{}, db: filepath.Join(dir, store.SQLiteFile)}
+	real, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{})
+	w.must(err)
+	t.Cleanup(func() {
+		if err := real.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.store = &faultyStore{Store: real, release: make(chan struct{})}
+	places, err := geo.New(geo.Options{})
+	w.must(err)
+	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
+	w.svc = consent.New(consent.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
+		Clock: func() time.Time { return time.Now().Add(-time.Duration(w.ago.Load())) }})
+	t.Cleanup(w.svc.Close)
+	w.svc.UseRootKey(webtest.RootKey)
+	options := server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
+		CORSOrigins: []string{"https://shop.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	w.protocols = server.Protocols(w.svc, options)
+	w.server = server.New(options)
+	listener := httptest.NewServer(w.server)
+	t.Cleanup(listener.Close)
+	w.url = listener.URL
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// tenant makes an organization with keys of every sort and somebody whom all protocols know.
+func (w *world) tenant(word string) vars {
+	w.Helper()
+	ctx := context.Background()
+	root, err := w.svc.Authenticate(ctx, webtest.RootKey)
+	w.must(err)
+	made, err := w.svc.CreateOrganization(ctx, root, consent.NewOrganization{Name: word + " Traders", PrimaryDomain: word + ".example",
+		Details: json.RawMessage(`{}`)}, consent.Once{})
+	w.must(err)
+	actor, err := root.In(made.ID)
+	w.must(err)
+	v := vars{"word": word, "root": webtest.RootKey, "org": made.ID.String(), "project": made.Projects[0].ID.String(),
+		"email": "one." + word + "@shop.example", "phone": phoneOf(word), "device": uuid.NewString()}
+	v["key"], v["keyid"] = w.key(actor, "everything", consent.AllScopes...)
+	_, v["doomedkey"] = w.key(actor, "doomed", consent.LedgerRead)
+	w.furnish(v)
+	w.deadCredentials(actor, v)
+	return v
+}
+
+func phoneOf(word string) string {
+	return fmt.Sprintf("+3161%07d", crc32.ChecksumIEEE([]byte(word))%1e7)
+}
+
+// key makes a key of the actor's organization; a key has its scopes in an order of its own.
+func (w *world) key(actor consent.Actor, name string, scopes ...consent.Scope) (text, id string) {
+	w.Helper()
+	wish := consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}
+	made, err := w.svc.CreateKey(context.Background(), actor, wish, consent.Once{})
+	w.must(err)
+	return made.Text, made.ID.String()
+}
+
+// actorOf gives the root key's actor within a tenant's organization.
+func (w *world) actorOf(v vars) consent.Actor {
+	w.Helper()
+	root, err := w.svc.Authenticate(context.Background(), webtest.RootKey)
+	w.must(err)
+	id, ok := consent.ParseID(v["org"])
+	if !ok {
+		w.Fatalf("no id: %s", v["org"])
+	}
+	actor, err := root.In(id)
+	w.must(err)
+	return actor
+}
+
+// furnish makes people and things through the protocols themselves.
+func (w *world) furnish(v vars) {
+	w.Helper()
+	slash := map[string]string{"SlashID-OrgID": "{{org}}", "SlashID-API-Key": "{{key}}"}
+	person := func(email string) string {
+		body := `{"handles":[{"type":"email_address","value":"` + email + `"}],"attributes":{"note":"{{word}}"}}`
+		return w.value(w.do(v, "POST", "/persons", slash, body), 201, "result", "person_id")
+	}
+	v["person"], v["doomedperson"] = person("{{email}}"), person("doomed.{{email}}")
+	v["token"] = w.mint(v)
+	v["subject"], v["doomedsubject"] = v["word"]+"-1", v["word"]+"-2"
+	for _, subject := range []string{"subject", "doomedsubject"} {
+		w.value(w.do(v, "POST", "/v1/subjects/user/{{"+subject+"}}", bearerKey, `{"data":{"note":"{{word}}"}}`), 201, "version")
+	}
+	types := w.do(v, "POST", concordProject+"/consent-types", concordKey,
+		`{"category":"custom","subcategory":"{{word}}","label":"{{word}}","name":"{{word}} letters"}`)
+	v["type"] = w.value(types, 201, "id")
+	w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"{{person}}","email":"{{email}}",`+
+		`"phoneNumber":"{{phone}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"accepted","consentAction":"user_click"}]}`), 201, "count")
+	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
+}
+
+// mint makes a token of the tenant's person.
+func (w *world) mint(v vars) string {
+	w.Helper()
+	headers := map[string]string{"SlashID-OrgID": "{{org}}", "SlashID-API-Key": "{{key}}"}
+	return w.value(w.do(v, "POST", "/persons/{{person}}/mint-token", headers, ""), 201, "result")
+}
+
+// deadCredentials makes keys that were revoked and that expired, and a token of each.
+func (w *world) deadCredentials(actor consent.Actor, v vars) {
+	w.Helper()
+	ctx := context.Background()
+	text, id := w.key(actor, "revoked", consent.AllScopes...)
+	v["revokedkey"], v["revokedkeyid"], v["revokedtoken"] = text, id, w.mint(v.with(vars{"key": text}))
+	revoked, _ := consent.ParseID(id)
+	w.must(w.svc.RevokeKey(ctx, actor, revoked))
+
+	w.ago.Store(int64(2 * time.Hour))
+	made, err := w.svc.CreateKey(ctx, actor, consent.NewKey{Name: "expired", Scopes: append([]consent.Scope(nil), consent.AllScopes...),
+		ExpiresAt: time.Now().Add(-time.Hour)}, consent.Once{})
+	w.must(err)
+	v["expiredkey"], v["expiredtoken"] = made.Text, w.mint(v.with(vars{"key": made.Text}))
+	w.ago.Store(0)
+}
+
+// do sends one request over loopback TCP; target, headers and body are templates.
+func (w *world) do(v vars, method, target string, headers map[string]string, body string) *webtest.Response {
+	w.Helper()
+	filled := map[string]string{}
+	for name, value := range headers {
+		filled[name] = v.expand(value)
+	}
+	return webtest.DoURL(w, w.url, method, v.expand(target), filled, v.expand(body))
+}
+
+// value finds a member of a JSON answer that must have that status.
+func (w *world) value(res *webtest.Response, status int, path ...string) string {
+	w.Helper()
+	if res.Status != status {
+		w.Fatalf("want %d, got %v", status, res)
+	}
+	var at any
+	if err := json.Unmarshal(res.Body, &at); err != nil {
+		w.Fatalf("%v in %v", err, res)
+	}
+	for _, name := range path {
+		object, ok := at.(map[string]any)
+		if !ok || object[name] == nil {
+			w.Fatalf("no %v in %v", path, res)
+		}
+		at = object[name]
+	}
+	return fmt.Sprint(at)
+}
+
+// contents gives every row of every table as text, read from the file by a connection of its own. It reads
+// again only where SQLite says that somebody else has committed since; the result is not to be changed.
+func (w *world) contents() map[string]string {
+	w.Helper()
+	if w.reader == nil {
+		c, err := sqlite.OpenConn(w.db, sqlite.OpenReadOnly|sqlite.OpenWAL)
+		w.must(err)
+		w.Cleanup(func() {
+			if err := c.Close(); err != nil {
+				w.Error(err)
+			}
+		})
+		w.reader = c
+	}
+	version := int64(0)
+	w.must(sqlitex.Execute(w.reader, "PRAGMA data_version", &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+		version = s.ColumnInt64(0)
+		return nil
+	}}))
+	if w.rows == nil || version != w.version {
+		w.rows, w.version = w.readAll(), version
+	}
+	return w.rows
+}
+
+func (w *world) readAll() map[string]string {
+	w.Helper()
+	out := map[string]string{}
+	var tables []string
+	w.must(sqlitex.Execute(w.reader, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error {
+			tables = append(tables, s.ColumnText(0))
+			return nil
+		}}))
+	if len(tables) < 10 {
+		w.Fatalf("the database has the tables %q only", tables)
+	}
+	for _, table := range tables {
+		var rows strings.Builder
+		w.must(sqlitex.Execute(w.reader, "SELECT * FROM "+table, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+			rows.WriteString(rowText(s))
+			return nil
+		}}))
+		out[table] = rows.String()
+	}
+	return out
+}
+
+// rowsOf leaves the rows of one organization; of all where none is named.
+func rowsOf(organization, rows string) string {
+	if organization == "" {
+		return rows
+	}
+	var out strings.Builder
+	for row := range strings.Lines(rows) {
+		if strings.Contains(row, strings.ReplaceAll(organization, "-", "")) {
+			out.WriteString(row)
+		}
+	}
+	return out.String()
+}
+
+func rowText(s *sqlite.Stmt) string {
+	var row strings.Builder
+	for i := range s.ColumnCount() {
+		if s.ColumnType(i) == sqlite.TypeBlob {
+			blob := make([]byte, s.ColumnLen(i))
+			s.ColumnBytes(i, blob)
+			row.WriteString(hex.EncodeToString(blob) + "|")
+			continue
+		}
+		row.WriteString(s.ColumnText(i) + "|")
+	}
+	return row.String() + "\n"
+}
+
+// unchanged fails where a table has other rows than before; an organization narrows it to its own.
+func (w *world) unchanged(organization string, before map[string]string, what string) {
+	w.Helper()
+	for table, rows := range w.contents() {
+		if was, is := rowsOf(organization, before[table]), rowsOf(organization, rows); was != is {
+			w.Errorf("%s: wrote to %s; of its rows these are new:\n%s", what, table, newRows(was, is))
+		}
+	}
+}
+
+// newRows shows the first few rows that were not there before.
+func newRows(before, after string) (out string) {
+	for row := range strings.Lines(after) {
+		if !strings.Contains(before, row) && len(out) < 400 {
+			out += row[:min(len(row), 200)] + "\n"
+		}
+	}
+	return out
+}
+
+// forgedKey makes a key in the right form, checksum included, that nobody was given.
+func forgedKey(organization, id string) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	encode := func(b []byte, width int) string {
+		n, digit, out := new(big.Int).SetBytes(b), new(big.Int), make([]byte, width)
+		for i := width - 1; i >= 0; i-- {
+			n.DivMod(n, big.NewInt(62), digit)
+			out[i] = digits[digit.Int64()]
+		}
+		return string(out)
+	}
+	o, k := uuid.MustParse(organization), uuid.MustParse(id)
+	text := "cd_live_" + encode(append(o[:], k[:]...), 43) + encode([]byte("a secret nobody has, 24 b")[:24], 33)
+	sum := crc32.ChecksumIEEE([]byte(text))
+	return text + encode([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}, 6)
+}
+
+// logBuffer keeps log lines.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// lines gives the log's lines so far as JSON objects.
+func (w *world) lines() (lines []map[string]any) {
+	w.Helper()
+	for line := range strings.Lines(w.log.String()) {
+		var fields map[string]any
+		w.must(json.Unmarshal([]byte(line), &fields))
+		lines = append(lines, fields)
+	}
+	return lines
+}
+
+var _ http.Handler = (*server.Server)(nil)
+
+// Reset forgets the lines before.
+func (b *logBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.Reset()
+}
