@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/consentd/consentd/internal/bench"
+	"github.com/consentd/consentd/internal/store"
+)
+
+type benchCmd struct {
+	Phase      time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
+	People     int           `help:"How many people the events are about (1 to 10 million)." default:"100000"`
+	Dir        string        `help:"Measure the disk of this folder; scratch data is made below it and removed." default:"." type:"existingdir"`
+	EchoServer bool          `hidden:""`
+	Listen     string        `hidden:""`
+}
+
+// Help implements kong.HelpProvider.
+func (benchCmd) Help() string {
+	return `Starts a server of its own with scratch data on a free loopback port, loads it, and prints how it compares with a
+handler that does nothing and with bare inserts into SQLite. It ends by itself, and touches no other server or data.
+
+Example:
+
+	consentd bench --phase 10s --dir /var/lib/consentd`
+}
+
+// Run measures.
+func (b *benchCmd) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if b.EchoServer {
+		return bench.ServeEcho(ctx, b.Listen)
+	}
+	if b.People < 1 || b.People > 10_000_000 {
+		return &exitError{exitUsage, errors.New("--people must be 1 to 10000000")}
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(b.Dir)
+	if err != nil {
+		return err
+	}
+	scratch, remove, err := bench.Scratch(dir)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	return bench.Run(ctx, bench.Options{Binary: binary, Dir: scratch, Phase: b.Phase, People: b.People, Out: os.Stdout,
+		Database: store.SQLiteFile, Prepare: emptyDatabase})
+}
+
+// emptyDatabase makes a database with the schema and nothing in it.
+func emptyDatabase(dir string) error {
+	s, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}

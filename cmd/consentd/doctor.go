@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/consentd/consentd/internal/config"
+)
+
+type doctorCmd struct {
+	Settings
+	Full bool `help:"Check every index, every event and every consent, not samples of them. Takes longer."`
+}
+
+// Help implements kong.HelpProvider.
+func (doctorCmd) Help() string {
+	return `Checks the configuration, the data folder, the database, the ledgers, the clock and this machine's limits. One line
+a check: ok, warn or fail, and what to do. It changes nothing and may run beside a server; run it as the user
+that the server runs as.
+
+Examples:
+
+	consentd doctor
+	consentd doctor --full --data /var/lib/consentd
+
+Environment: as for consentd serve.
+Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wrong command line.`
+}
+
+// Run checks everything that can be checked.
+func (c *doctorCmd) Run() error {
+	d := &doctor{out: os.Stdout, full: c.Full}
+	cfg, err := c.load()
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			d.fail("configuration", strings.TrimSpace(line), "mend the setting; consentd config --help tells how it is read")
+		}
+		return d.verdict()
+	}
+	d.ok("configuration", "loads; consentd config shows it")
+	d.cfg = cfg
+	ctx := context.Background()
+	d.clock()
+	d.limits()
+	if d.folder() {
+		d.database(ctx)
+	}
+	return d.verdict()
+}
+
+// doctor checks one data folder on one machine and writes a line a check.
+type doctor struct {
+	out   io.Writer
+	cfg   *config.Config
+	full  bool
+	fails int
+	warns int
+}
+
+func (d *doctor) line(word, check, found, advice string) {
+	if advice != "" {
+		advice = ". To do: " + advice
+	}
+	fmt.Fprintf(d.out, "%-5s %-14s %s%s\n", word, check, found, advice)
+}
+
+func (d *doctor) ok(check, found string) { d.line("ok", check, found, "") }
+
+func (d *doctor) warn(check, found, advice string) {
+	d.warns++
+	d.line("warn", check, found, advice)
+}
+
+func (d *doctor) fail(check, found, advice string) {
+	d.fails++
+	d.line("fail", check, found, advice)
+}
+
+// verdict closes the output; what failed was said line by line.
+func (d *doctor) verdict() error {
+	fmt.Fprintf(d.out, "\n%d failed, %d warnings\n", d.fails, d.warns)
+	if d.fails > 0 {
+		return errSaid
+	}
+	return nil
+}
+
+// clock checks the clock by itself; whether it goes behind the ledger is checked with the ledgers.
+func (d *doctor) clock() {
+	const check = "clock"
+	began := time.Now()
+	time.Sleep(50 * time.Millisecond)
+	now := time.Now()
+	jump := now.Round(0).Sub(began.Round(0)) - now.Sub(began) // wall clock against monotonic clock
+	switch year := now.UTC().Year(); {
+	case year < 2025 || year > 2100:
+		d.fail(check, "the year is "+fmt.Sprint(year), "set the clock; events carry its time")
+	case jump.Abs() > 20*time.Millisecond:
+		d.warn(check, fmt.Sprintf("it jumped by %s within 50 ms", jump), "let one time service alone set the clock")
+	default:
+		d.ok(check, now.UTC().Format(time.RFC3339)+", steady")
+	}
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/consentd/consentd/internal/config"
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/store"
+)
+
+// keyCmd works on the data folder itself, beside a running server or without one.
+type keyCmd struct {
+	Settings
+	Create     keyCreateCmd `cmd:"" help:"Make a key for an organization and print it once."`
+	List       keyListCmd   `cmd:"" help:"List the keys of one organization or all; never the keys themselves."`
+	Revoke     keyRevokeCmd `cmd:"" help:"End a key."`
+	RotateRoot keyRotateCmd `cmd:"" help:"Make a new root key, print it once, and end the old one."`
+}
+
+// Help implements kong.HelpProvider.
+func (keyCmd) Help() string {
+	return `These commands open the data folder itself, so they need no key: whoever may read and write the folder may use
+them. They work beside a running server, which knows of a change within about a second.
+
+Examples:
+
+	consentd key create --name shop
+	consentd key list --data /var/lib/consentd
+	consentd key revoke 0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13
+	consentd key rotate-root
+
+Environment: CONSENTD_DATA names the data folder, CONSENTD_CONFIG the YAML file, as for consentd serve.
+Exit codes: 0 done, 1 failed, 2 wrong command line.`
+}
+
+type keyCreateCmd struct {
+	Organization string   `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
+	Name         string   `required:"" help:"What the key is for, in your words."`
+	Scope        []string `help:"Scopes of the key, repeated or separated by commas; default: all." placeholder:"SCOPE"`
+	Expires      string   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
+}
+
+// Help implements kong.HelpProvider.
+func (keyCreateCmd) Help() string {
+	scopes := make([]string, len(consent.AllScopes))
+	for i, s := range consent.AllScopes {
+		scopes[i] = string(s)
+	}
+	return `Only a hash of the key is kept: what is printed now cannot be shown again.
+
+Scopes: ` + strings.Join(scopes, ", ") + `.
+
+Examples:
+
+	consentd key create --name shop
+	consentd key create --name reports --scope consents:read --expires 90d
+	consentd key create --name form --organization acme --scope manage:consent-hub-consent`
+}
+
+// Run makes a key.
+func (c *keyCreateCmd) Run(k *keyCmd) error {
+	wish := consent.NewKey{Name: c.Name, Scopes: slices.Clone(consent.AllScopes)}
+	if len(c.Scope) > 0 {
+		wish.Scopes = nil
+	}
+	for _, s := range c.Scope {
+		wish.Scopes = append(wish.Scopes, consent.Scope(strings.TrimSpace(s)))
+	}
+	var err error
+	if wish.ExpiresAt, err = parseExpiry(c.Expires, time.Now()); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return k.onFolder(func(ctx context.Context, f *folder) error {
+		o, err := f.organization(ctx, c.Organization)
+		if err != nil {
+			return err
+		}
+		actor, err := f.service.Operator().In(o.ID)
+		if err != nil {
+			return err
+		}
+		made, err := f.service.CreateKey(ctx, actor, wish, consent.Once{})
+		if consent.IsKind(err, consent.Invalid) {
+			return &exitError{exitUsage, fmt.Errorf("%w; consentd key create --help lists what is allowed", err)}
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Printf("Key %s of %s (%s), scopes %s, expires %s. It is shown once:\n\n  %s\n",
+			made.ID, o.Name, o.ID, joinScopes(made.Scopes, ","), when(made.ExpiresAt, "never"), made.Text)
+		return nil
+	})
+}
+
+// parseExpiry reads 90d, a duration of Go or an RFC 3339 time; empty is never.
+func parseExpiry(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36500 {
+			return now.AddDate(0, 0, n), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(d), nil
+	}
+	if at, err := time.Parse(time.RFC3339, s); err == nil && at.After(now) {
+		return at, nil
+	}
+	return time.Time{}, fmt.Errorf("--expires %q is not in the future or not understood; allowed: 90d, 12h, 2030-01-02T15:04:05Z", s)
+}
+
+type keyListCmd struct {
+	Organization string `help:"Id or slug of the organization; default: all." placeholder:"ID"`
+}
+
+// Run lists keys.
+func (c *keyListCmd) Run(k *keyCmd) error {
+	return k.onFolder(func(ctx context.Context, f *folder) error {
+		organizations, err := f.named(ctx, c.Organization)
+		if err != nil {
+			return err
+		}
+		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "ORGANIZATION\tID\tNAME\tSCOPES\tCREATED\tEXPIRES\tREVOKED")
+		for _, o := range organizations {
+			err := f.eachKey(ctx, o.ID, func(key *consent.Key) bool {
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Slug, key.ID, strconv.QuoteToGraphic(key.Name), joinScopes(key.Scopes, ","),
+					when(key.CreatedAt, "-"), when(key.ExpiresAt, "never"), when(key.RevokedAt, "-"))
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return t.Flush()
+	})
+}
+
+type keyRevokeCmd struct {
+	ID string `arg:"" help:"Id of the key, as consentd key list shows it."`
+}
+
+// Run revokes a key, of whichever organization it is.
+func (c *keyRevokeCmd) Run(k *keyCmd) error {
+	id, ok := consent.ParseID(c.ID)
+	if !ok {
+		return &exitError{exitUsage, fmt.Errorf("%q is not the id of a key; consentd key list shows the ids", c.ID)}
+	}
+	return k.onFolder(func(ctx context.Context, f *folder) error {
+		organizations, err := f.named(ctx, "")
+		if err != nil {
+			return err
+		}
+		for _, o := range organizations {
+			actor, err := f.service.Operator().In(o.ID)
+			if err != nil {
+				return err
+			}
+			err = f.service.RevokeKey(ctx, actor, id)
+			if consent.IsKind(err, consent.NotFound) {
+				continue
+			}
+			if err == nil {
+				fmt.Printf("Key %s of %s is revoked. A running server refuses it within a second or so.\n", id, o.Name)
+			}
+			return err
+		}
+		return fmt.Errorf("no organization has a key %s; consentd key list shows the ids", id)
+	})
+}
+
+type keyRotateCmd struct{}
+
+// Help implements kong.HelpProvider.
+func (keyRotateCmd) Help() string {
+	return `Where the server is started with CONSENTD_ROOT_KEY, that value stays the root key, and the new one counts
+once the server is started without it.`
+}
+
+// Run makes a new root key.
+func (keyRotateCmd) Run(k *keyCmd) error {
+	return k.onFolder(func(ctx context.Context, f *folder) error {
+		made, err := f.service.CreateRootKey(ctx, true)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("The new root key; the old one has ended. It is shown once:\n\n  %s\n", made.Text)
+		if f.rootKeySet {
+			fmt.Println("\nCONSENTD_ROOT_KEY is set: a server that is started with it goes on with that value.")
+		}
+		return nil
+	})
+}
+
+// folder is a data folder that is open for a tool.
+type folder struct {
+	service    *consent.Service
+	rootKeySet bool
+}
+
+// onFolder opens the data folder, which must have a database, for as long as do runs.
+func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
+	cfg, err := k.load()
+	if err != nil {
+		return err
+	}
+	if err := hasDatabase(cfg); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	places, err := geo.New(geo.Options{})
+	if err != nil {
+		return err
+	}
+	s, err := store.OpenSQLite(ctx, cfg.Data, store.SQLiteOptions{Log: log})
+	if err != nil {
+		return fmt.Errorf("data folder %s: %w", cfg.Data, err)
+	}
+	service := consent.New(consent.Options{Store: s, Places: places, Log: log})
+	defer func() {
+		service.Close()
+		if closeErr := s.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	return do(ctx, &folder{service, cfg.RootKey != ""})
+}
+
+// hasDatabase refuses a folder without data: a mistyped path must not become a new data folder.
+func hasDatabase(cfg *config.Config) error {
+	_, err := os.Stat(filepath.Join(cfg.Data, store.SQLiteFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no %s in %s: start consentd serve there first, or name the data folder with --data", store.SQLiteFile, cfg.Data)
+	}
+	return err
+}
+
+// named gives the organization with an id or slug, or all for an empty name.
+func (f *folder) named(ctx context.Context, name string) (found []consent.OrganizationView, err error) {
+	for {
+		filter := consent.OrganizationFilter{Offset: len(found), Limit: consent.MaxPage}
+		page, err := f.service.Organizations(ctx, f.service.Operator(), filter)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, page.Items...)
+		if len(page.Items) < consent.MaxPage {
+			break
+		}
+	}
+	if name == "" {
+		return found, nil
+	}
+	for _, o := range found {
+		if o.ID.String() == strings.ToLower(name) || o.Slug == name {
+			return []consent.OrganizationView{o}, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no organization %q; there are: %s", name, slugs(found))
+}
+
+// organization gives the organization with an id or slug, or the only one for an empty name.
+func (f *folder) organization(ctx context.Context, name string) (*consent.OrganizationView, error) {
+	found, err := f.named(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	switch len(found) {
+	case 0:
+		return nil, errors.New("there is no organization yet: make one with the root key (POST /privacy-v1/organizations)")
+	case 1:
+		return &found[0], nil
+	}
+	return nil, &exitError{exitUsage, fmt.Errorf("there are several organizations; name one with --organization: %s", slugs(found))}
+}
+
+func slugs(organizations []consent.OrganizationView) string {
+	names := make([]string, 0, len(organizations))
+	for i, o := range organizations {
+		if i == 20 {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, o.Slug)
+	}
+	return strings.Join(names, ", ")
+}
+
+// eachKey calls f for the keys of an organization in order of id, until it says no.
+func (f *folder) eachKey(ctx context.Context, organization consent.ID, visit func(*consent.Key) bool) error {
+	actor, err := f.service.Operator().In(organization)
+	if err != nil {
+		return err
+	}
+	for after := consent.NoID; ; {
+		keys, err := f.service.Keys(ctx, actor, after, consent.MaxPage)
+		if err != nil {
+			return err
+		}
+		for i := range keys {
+			if !visit(&keys[i]) {
+				return nil
+			}
+		}
+		if len(keys) < consent.MaxPage {
+			return nil
+		}
+		after = keys[len(keys)-1].ID
+	}
+}
+
+func joinScopes(scopes []consent.Scope, separator string) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = string(s)
+	}
+	return strings.Join(names, separator)
+}
+
+// when shows a time, or a word where there is none.
+func when(t time.Time, none string) string {
+	if t.IsZero() {
+		return none
+	}
+	return t.UTC().Format(time.RFC3339)
+}

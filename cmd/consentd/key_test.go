@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestKeyCommands makes, lists and revokes keys beside a running server, and after it.
+func TestKeyCommands(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := serveOn(t, dir, nil)
+	keys := keyPattern.FindAllString(p.out.String(), -1)
+	root, first := keys[0], keys[1]
+	organization := organizationOf(t, p, root)
+
+	made := command(t, []string{"CONSENTD_DATA=" + dir}, "key", "create", "--name", "reports", "--scope", "consents:read,organizations:read", "--expires", "90d")
+	reports := keyPattern.FindString(made.out.String())
+	hold(t, "key create", made.out.String(), "My organization", "consents:read,organizations:read", time.Now().UTC().AddDate(0, 0, 90).Format("2006-01-02"))
+	at := func(key string) int {
+		status, _ := call(t, "GET", p.url+"/api/v1/organizations/"+organization+"/keys", map[string]string{"Authorization": "Bearer " + key}, "")
+		return status
+	}
+	if status := at(reports); status != 200 {
+		t.Errorf("the new key gets %d", status)
+	}
+	list := command(t, nil, "key", "list", "--data", dir).out.String()
+	hold(t, "key list", list, "my-organization", `"first key"`, `"reports"`)
+	for _, secret := range []string{root, first, reports} {
+		if strings.Contains(list, secret) {
+			t.Error("key list shows a key")
+		}
+	}
+	id := idOf(t, list, `"reports"`)
+	if revoked := command(t, nil, "key", "revoke", "--data", dir, id); revoked.code != 0 {
+		t.Errorf("key revoke: %s", revoked.errOut.String())
+	}
+	within(t, 2*time.Second, "the revoked key is refused", func() bool { return at(reports) == 401 })
+	if again := command(t, nil, "key", "revoke", "--data", dir, id); again.code != 0 {
+		t.Errorf("key revoke again: %s", again.errOut.String())
+	}
+	rotated := command(t, nil, "key", "rotate-root", "--data", dir)
+	within(t, 2*time.Second, "the old root key is refused", func() bool { return at(root) == 401 })
+	newRoot := keyPattern.FindString(rotated.out.String())
+	if status := at(newRoot); status != 200 {
+		t.Errorf("the new root key gets %d", status)
+	}
+	p.stop(t)
+	p = serveOn(t, dir, nil)
+	for key, want := range map[string]int{root: 401, newRoot: 200, first: 200, reports: 401} {
+		if status := at(key); status != want {
+			t.Errorf("after a restart a key gets %d, want %d", status, want)
+		}
+	}
+}
+
+func organizationOf(t *testing.T, p *process, root string) string {
+	t.Helper()
+	_, answer := call(t, "GET", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": root}, "")
+	var list struct {
+		Items []struct {
+			ID string `json:"id"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(answer, &list); err != nil || len(list.Items) != 1 {
+		t.Fatalf("organizations: %v %s", err, answer)
+	}
+	return list.Items[0].ID
+}
+
+// idOf gives the id in the line of a list that holds a name.
+func idOf(t *testing.T, list, name string) string {
+	t.Helper()
+	for line := range strings.Lines(list) {
+		if strings.Contains(line, name) {
+			return strings.Fields(line)[1]
+		}
+	}
+	t.Fatalf("no %s in:\n%s", name, list)
+	return ""
+}
+
+func within(t *testing.T, most time.Duration, what string, done func() bool) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < most; time.Sleep(20 * time.Millisecond) {
+		if done() {
+			return
+		}
+	}
+	t.Errorf("not within %s: %s", most, what)
+}
+
+func TestKeyMistakes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	serveOn(t, dir, nil).stop(t)
+	for _, tc := range []struct {
+		args []string
+		code int
+		said string
+	}{
+		{[]string{"create", "--name", "x", "--scope", "nope"}, exitUsage, "consents:write"},
+		{[]string{"create", "--name", ""}, exitUsage, "name"},
+		{[]string{"create", "--name", "x", "--expires", "2001-01-01T00:00:00Z"}, exitUsage, "--expires"},
+		{[]string{"create", "--name", "x", "--expires", "soon"}, exitUsage, "90d"},
+		{[]string{"create", "--name", "x", "--organization", "nobody"}, exitFailed, "my-organization"},
+		{[]string{"list", "--organization", "nobody"}, exitFailed, "my-organization"},
+		{[]string{"revoke", "not-an-id"}, exitUsage, "key list"},
+		{[]string{"revoke", "0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13"}, exitFailed, "key list"},
+	} {
+		p := command(t, nil, append([]string{"key", "--data", dir}, tc.args...)...)
+		if p.code != tc.code || keyPattern.MatchString(p.out.String()) {
+			t.Errorf("%v: exit code %d, want %d; printed %q", tc.args, p.code, tc.code, p.out.String())
+		}
+		hold(t, strings.Join(tc.args, " "), p.errOut.String(), tc.said)
+	}
+	for _, args := range [][]string{{"list"}, {"create", "--name", "x"}, {"rotate-root"}} {
+		elsewhere := t.TempDir()
+		p := command(t, nil, append([]string{"key", "--data", elsewhere}, args...)...)
+		if p.code != exitFailed {
+			t.Errorf("%v on an empty folder: exit code %d", args, p.code)
+		}
+		hold(t, "on an empty folder", p.errOut.String(), elsewhere, "consentd serve", "--data")
+	}
+}
+
+func TestParseExpiry(t *testing.T) {
+	now := time.Date(2026, 2, 1, 12, 0, 0, 0, time.UTC)
+	for given, want := range map[string]time.Time{
+		"": {}, "1d": now.AddDate(0, 0, 1), "90d": now.AddDate(0, 0, 90), "36500d": now.AddDate(0, 0, 36500), "12h": now.Add(12 * time.Hour),
+		"2030-01-02T15:04:05Z": time.Date(2030, 1, 2, 15, 4, 5, 0, time.UTC),
+	} {
+		if got, err := parseExpiry(given, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v %v, want %v", given, got, err, want)
+		}
+	}
+	for _, given := range []string{"0d", "-1d", "36501d", "d", "-1h", "0s", "tomorrow", "2026-02-01T11:59:59Z", "2030-01-02"} {
+		if got, err := parseExpiry(given, now); err == nil {
+			t.Errorf("%q is taken as %v", given, got)
+		}
+	}
+}

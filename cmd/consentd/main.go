@@ -1,0 +1,94 @@
+// Command consentd is the consent server and its tools. It knows the command
+// line and how the parts are wired together; what the parts do, it doesn't know.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the table of subcommands, one file each.
+type commands struct {
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
+	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
+	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
+	Bench   benchCmd   `cmd:"" help:"Measure requests a second and latency on this machine."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func newCommands() *commands {
+	c := &commands{}
+	c.Serve.Settings = newSettings()
+	c.Config.Settings = newSettings()
+	c.Doctor.Settings = newSettings()
+	c.Key.Settings = newSettings("config", "data")
+	return c
+}
+
+// Exit codes. Scripts and supervisors may rely on them.
+const (
+	exitFailed = 1 // it was tried and failed; requests were cut off; doctor found something
+	exitUsage  = 2 // the command line or the configuration is wrong
+	exitLocked = 3 // another server runs on the data folder
+)
+
+const description = `Keeps proof of consent: four vendors' consent protocols over one append-only ledger.
+
+Examples:
+
+	consentd serve                                  serve on 127.0.0.1:8080, data in ./data
+	consentd serve --listen :8080 --data /var/lib/consentd
+	consentd key create --name shop --scope consents:write,consents:read
+	consentd doctor --full
+
+Every setting is a flag, an environment variable CONSENTD_X (or CONSENTD_X_FILE, a file with the value) or a
+line of the YAML file that --config names; the first of these that is given wins.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 another server runs on the data folder.`
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run parses the command line, runs the command and gives the exit code.
+func run(args []string) int {
+	parser, err := kong.New(newCommands(), kong.Name("consentd"), kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}))
+	if err != nil {
+		panic(err) // the table itself is wrong
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return complain(&exitError{exitUsage, fmt.Errorf("%w\nconsentd --help tells what there is", err)})
+	}
+	if err := parsed.Run(); err != nil {
+		return complain(err)
+	}
+	return 0
+}
+
+// complain prints an error, unless everything was said already, and gives its exit code.
+func complain(err error) int {
+	if !errors.Is(err, errSaid) {
+		fmt.Fprintf(os.Stderr, "consentd: %v\n", err)
+	}
+	var coded *exitError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
+	return exitFailed
+}
+
+// errSaid ends a command whose output has told already what is wrong.
+var errSaid = errors.New("said already")

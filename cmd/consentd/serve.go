@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/consentd/consentd/internal/config"
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/server"
+	"github.com/consentd/consentd/internal/store"
+)
+
+// Timeouts and limits of a connection (contracts, "Limits").
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 64 << 10
+)
+
+type serveCmd struct{ Settings }
+
+// Help implements kong.HelpProvider.
+func (serveCmd) Help() string {
+	return `Serves all protocols on one address until SIGTERM or SIGINT. Then it takes no new connections, answers every
+request that has arrived, and ends; a second signal ends it at once.
+
+The first start on an empty data folder prints the root key, makes an organization with a key of its own, and
+prints a curl for each protocol. With CONSENTD_ROOT_KEY (or CONSENTD_ROOT_KEY_FILE) that value is the root key and
+nothing is printed or made.
+
+Examples:
+
+	consentd serve
+	consentd serve --listen :8080 --data /var/lib/consentd --log-format json
+	CONSENTD_ROOT_KEY_FILE=/run/secrets/root-key consentd serve
+	consentd serve --trusted-proxies 10.0.0.0/8 --public-url https://consent.example.com
+
+For the operator's tools: /healthz (the process answers), /readyz (it takes writes, or why not), /metrics.
+
+Exit codes: 0 ended by a signal, every request answered; 1 failed, requests cut off at --shutdown-timeout, or a second
+signal; 2 wrong configuration; 3 another server runs on the data folder.`
+}
+
+// Run serves until a signal.
+func (c *serveCmd) Run() error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	log, flush := newLog(os.Stderr, cfg)
+	defer flush()
+	ending, stop := onSignals(log)
+	defer stop()
+	s, err := start(ending, cfg, log)
+	if err != nil {
+		return err
+	}
+	return s.serve(ending)
+}
+
+// onSignals gives a context that ends with the first SIGTERM or SIGINT; the second ends the process.
+func onSignals(log *slog.Logger) (ending context.Context, stop func()) {
+	ending, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	go func() {
+		first, ok := <-signals
+		if !ok {
+			return
+		}
+		log.Info("shutting down: every request that has arrived is answered", "signal", first.String())
+		cancel()
+		if second, ok := <-signals; ok {
+			log.Error("stopped at once by a second signal", "signal", second.String())
+			os.Exit(exitFailed)
+		}
+	}()
+	return ending, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel()
+	}
+}
+
+// running is a server with everything that it is made of.
+type running struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	listener *listener
+	store    *store.Store
+	service  *consent.Service
+	handler  *server.Server
+	http     *http.Server
+}
+
+// start opens everything. The address comes first: where it is taken, nothing was made or printed.
+func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*running, error) {
+	began := time.Now()
+	r := &running{cfg: cfg, log: log}
+	if err := r.open(ctx); err != nil {
+		r.close()
+		return nil, err
+	}
+	log.Info("listening", "address", r.listener.Addr().String(), "url", localURL(r.listener.Addr()), "data", cfg.Data,
+		"version", version, "us", time.Since(began).Microseconds())
+	return r, nil
+}
+
+func (r *running) open(ctx context.Context) (err error) {
+	places, err := geo.New(geo.Options{MMDB: r.cfg.GeoMMDB, Regimes: r.cfg.Regimes})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if r.listener, err = listen(ctx, r.cfg.Listen); err != nil {
+		return fmt.Errorf("%w; give another address with --listen", err)
+	}
+	r.store, err = store.OpenSQLite(ctx, r.cfg.Data, store.SQLiteOptions{Exclusive: true, Log: r.log})
+	if errors.Is(err, store.ErrLocked) {
+		return &exitError{exitLocked, fmt.Errorf("data folder %s: %w", r.cfg.Data, err)}
+	}
+	if err != nil {
+		return fmt.Errorf("data folder %s: %w; consentd doctor --data %s tells more", r.cfg.Data, err, r.cfg.Data)
+	}
+	metrics := server.NewMetrics(version, func() error { return r.service.Ready() })
+	r.service = consent.New(consent.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
+	if err := r.letIn(ctx); err != nil {
+		return err
+	}
+	r.handler = server.New(server.Options{Service: r.service, Places: places, Log: r.log, Metrics: metrics,
+		PublicURL: r.publicURL(), CORSOrigins: r.cfg.CORSOrigins, TrustedProxies: r.cfg.TrustedProxies})
+	r.http = &http.Server{Handler: r.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ConnState: r.listener.state, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelWarn)}
+	return nil
+}
+
+// publicURL is the configured one, with the port that was taken where any was asked for.
+func (r *running) publicURL() string {
+	if base, ok := strings.CutSuffix(r.cfg.PublicURL, ":0"); ok {
+		_, port, _ := net.SplitHostPort(r.listener.Addr().String())
+		return base + ":" + port
+	}
+	return r.cfg.PublicURL
+}
+
+// serve answers until the context ends, and then ends in order.
+func (r *running) serve(ending context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- r.http.Serve(r.listener) }()
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve: %w", err)
+	case <-ending.Done():
+		err = r.drain()
+	}
+	if closeErr := r.close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		r.log.Info("stopped: every request was answered")
+	}
+	return err
+}
+
+// drain lets every request that has arrived be answered, within the shutdown timeout.
+func (r *running) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.ShutdownTimeout)
+	defer cancel()
+	r.handler.Drain()
+	err := r.listener.drain(ctx)
+	if err == nil {
+		err = r.http.Shutdown(ctx)
+	}
+	if err != nil {
+		_ = r.http.Close()
+		return fmt.Errorf("requests were cut off, since they took longer than --shutdown-timeout %s: %w", r.cfg.ShutdownTimeout, err)
+	}
+	return nil
+}
+
+// close ends what was opened, the last first.
+func (r *running) close() error {
+	var errs []error
+	if r.listener != nil {
+		_ = r.listener.Close() // mostly closed by the http.Server
+	}
+	if r.service != nil {
+		r.service.Close()
+	}
+	if r.store != nil {
+		if err := r.store.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close the data folder: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// localURL is a URL by which this machine reaches an address that is listened on.
+func localURL(a net.Addr) string {
+	tcp := a.(*net.TCPAddr)
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// letIn sees to it that somebody has a key: the configured root key, or one
+// that is made and printed at the first start on an empty store.
+func (r *running) letIn(ctx context.Context) error {
+	if r.cfg.RootKey != "" {
+		r.service.UseRootKey(r.cfg.RootKey)
+		return nil
+	}
+	root, err := r.service.CreateRootKey(ctx, false)
+	if err != nil {
+		return fmt.Errorf("make the root key: %w", err)
+	}
+	page, err := r.service.Organizations(ctx, r.service.Operator(), consent.OrganizationFilter{Limit: 1})
+	if err != nil {
+		return fmt.Errorf("look for organizations: %w", err)
+	}
+	w := welcome{URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Data), Root: root.Text}
+	switch {
+	case root.Text == "" && page.Total == 0:
+		r.log.Warn("there is a root key but no organization yet. If you do not have the root key, make a new one: consentd key rotate-root --data " + shellWord(r.cfg.Data))
+		return nil
+	case root.Text == "":
+		return nil
+	}
+	if err := w.print(rootText); err != nil { // at once: nobody can read the key later
+		return err
+	}
+	if page.Total > 0 {
+		return nil
+	}
+	if err := r.firstOrganization(ctx, &w); err != nil {
+		return fmt.Errorf("make the first organization: %w", err)
+	}
+	return w.print(firstText)
+}
+
+// firstOrganization makes an organization with a key of its own.
+func (r *running) firstOrganization(ctx context.Context, w *welcome) error {
+	operator := r.service.Operator()
+	view, err := r.service.CreateOrganization(ctx, operator, consent.NewOrganization{
+		Name: "My organization", PrimaryDomain: "localhost", Details: []byte("{}")}, consent.Once{})
+	if err != nil {
+		return err
+	}
+	actor, err := operator.In(view.ID)
+	if err != nil {
+		return err
+	}
+	key, err := r.service.CreateKey(ctx, actor, consent.NewKey{Name: "first key", Scopes: slices.Clone(consent.AllScopes)}, consent.Once{})
+	if err != nil {
+		return err
+	}
+	w.Name, w.Organization, w.Project, w.Key = view.Name, view.ID.String(), view.DefaultProject().ID.String(), key.Text
+	return nil
+}
+
+// welcome is what the texts of the first start are made from.
+type welcome struct {
+	URL, Data, Root                  string
+	Name, Organization, Project, Key string
+}
+
+func (w *welcome) print(t *template.Template) error {
+	var text bytes.Buffer
+	if err := t.Execute(&text, w); err != nil {
+		return err
+	}
+	if _, err := os.Stdout.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("print the keys: %w; they cannot be shown again: consentd key rotate-root makes a new root key", err)
+	}
+	return nil
+}
+
+// shellWord quotes a text so that a shell takes it as one word.
+func shellWord(s string) string {
+	plain := strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%,", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) < 0
+	if plain && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+var rootText = template.Must(template.New("root").Parse(`
+This is the first start on {{.Data}}, where all data is kept. Two kinds of keys open this server; only a hash
+of each is kept, so each is shown once. Put them where you keep passwords.
+
+The root key. It makes organizations and acts for any of them; keep it for administration:
+
+  {{.Root}}
+
+Lost it? consentd key rotate-root --data {{.Data}} makes a new one, and the old one ends.
+`))
+
+// firstText holds a curl for each protocol, each of which works alone, in any order and again.
+var firstText = template.Must(template.New("first").Parse(`
+A first organization was made, "{{.Name}}" ({{.Organization}}), with a key of its own. It has all scopes;
+your applications use it, or keys with fewer scopes (consentd key create --help):
+
+  {{.Key}}
+
+Try it. Paste each of these into another terminal, in any order and as often as you like.
+
+Concord: record that Ada accepted e-mail marketing.
+
+curl -sS {{.URL}}/privacy-v1/organizations/{{.Organization}}/projects/{{.Project}}/consent-events \
+  -H 'x-api-key: {{.Key}}' -H 'Content-Type: application/json' \
+  -d '{"items":[{"email":"ada@example.com","category":"communication","subcategory":"email","label":"general_marketing","consentState":"accepted","consentAction":"user_click"}]}'
+
+Consent Hub: what did Ada choose? Once the call above was made, usersChoice… is true: one person, one ledger.
+
+curl -sS {{.URL}}/consent-hub/consent-config/get \
+  -u 'me@example.com:{{.Key}}' -H 'Content-Type: application/json' \
+  -d '{"email":"ada@example.com","userIp":"185.166.140.232"}'
+
+SlashID: make Ada's person record, or find it. Then PUT /persons/<person_id of the answer>/consent/gdpr with the
+same headers and {"consent_levels":["analytics","marketing"]} sets her levels, and GET on that path reads them.
+
+curl -sS -X PUT {{.URL}}/persons \
+  -H 'SlashID-OrgID: {{.Organization}}' -H 'SlashID-API-Key: {{.Key}}' -H 'Content-Type: application/json' \
+  -d '{"handles":[{"type":"email_address","value":"ada@example.com"}]}'
+
+ConsentGrid: keep data about a subject; each call makes a new version.
+
+curl -sS {{.URL}}/v1/subjects/user/ada \
+  -H 'Authorization: Bearer {{.Key}}' -H 'Content-Type: application/json' \
+  -d '{"data":{"plan":"free"}}'
+
+consentd's own API: list the keys of the organization.
+
+curl -sS {{.URL}}/api/v1/organizations/{{.Organization}}/keys \
+  -H 'Authorization: Bearer {{.Key}}'
+
+Next: point an unchanged client of any of these at {{.URL}}. consentd config shows the settings, consentd doctor
+checks this machine, consentd --help tells the rest.
+
+`))

@@ -1,0 +1,279 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// Inspection is a SQLite data folder opened to be checked. It changes nothing, also not the schema, and may run
+// beside a server: each method looks at one state of its own, so that none is held for long.
+type Inspection struct {
+	conn *sqliteConn
+	path string
+}
+
+// InspectSQLite opens a data folder for checks; fs.ErrNotExist where it has no database.
+func InspectSQLite(dir string) (*Inspection, error) {
+	path := filepath.Join(dir, SQLiteFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite) // the log of a running server is read by its shared memory
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", SQLiteFile, err)
+	}
+	c.SetBusyTimeout(busyTimeout)
+	i := &Inspection{&sqliteConn{c: c}, path}
+	if err := i.conn.run("PRAGMA query_only = ON"); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("read %s: %w", SQLiteFile, err)
+	}
+	return i, nil
+}
+
+// Close ends the inspection.
+func (i *Inspection) Close() error { return i.conn.c.Close() }
+
+// ServerOn tells whether a server runs on a data folder.
+func ServerOn(dir string) (bool, error) {
+	file, err := os.Open(filepath.Join(dir, "consentd.lock"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) // let go with the file
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
+// lines gives the first column of an answer, at most 20 rows of it.
+func (i *Inspection) lines(ctx context.Context, statement string) (found []string, err error) {
+	err = i.conn.search(ctx, statement, nil, func(r row) error {
+		var line string
+		err := r.Scan(&line)
+		if len(found) < 20 {
+			found = append(found, line)
+		}
+		return err
+	})
+	return found, err
+}
+
+// Integrity gives what SQLite finds wrong with its file; whole looks at indexes too, which takes longer.
+func (i *Inspection) Integrity(ctx context.Context, whole bool) ([]string, error) {
+	check := "PRAGMA quick_check(20)"
+	if whole {
+		check = "PRAGMA integrity_check(20)"
+	}
+	found, err := i.lines(ctx, check)
+	if len(found) == 1 && found[0] == "ok" {
+		found = nil
+	}
+	return found, err
+}
+
+// ForeignKeys names the tables with rows that refer to nothing.
+func (i *Inspection) ForeignKeys(ctx context.Context) ([]string, error) {
+	return i.lines(ctx, "PRAGMA foreign_key_check")
+}
+
+// Schema gives the version of the schema and the one that this program wants.
+func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
+	files, err := fs.Glob(sqliteMigrations, "migrations/sqlite/*.sql")
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, file := range files {
+		n, err := strconv.ParseInt(filepath.Base(file)[:4], 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("migration %s: %w", file, err)
+		}
+		want = max(want, n)
+	}
+	err = i.conn.search(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
+		func(r row) error { return r.Scan(&have) })
+	return have, want, err
+}
+
+// View reads one consistent state.
+func (i *Inspection) View(ctx context.Context, read func(consent.Reader) error) error {
+	return i.view(func(t *tx) error { return read(t) })
+}
+
+func (i *Inspection) view(read func(*tx) error) error {
+	if err := i.conn.run("BEGIN"); err != nil {
+		return err
+	}
+	err := read(&tx{i.conn})
+	if end := i.conn.run("ROLLBACK"); err == nil {
+		err = end
+	}
+	return err
+}
+
+// Ledger is what is known of an organization's ledger.
+type Ledger struct {
+	Events int64
+	Last   time.Time // when the last event was recorded
+	Faults []string
+}
+
+// ledgerChecks count what must not be there, each; $1 is the organization.
+var ledgerChecks = []struct{ what, count string }{
+	{"events whose sequence is not one more than that of the event before", `SELECT count(*) FROM (
+SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), 0) AS step FROM events WHERE organization_id = $1) WHERE step <> 1`},
+	{"heads that are not the last event", `SELECT count(*) FROM ledger_heads h WHERE h.organization_id = $1 AND
+(h.sequence, h.last_event_id) IS NOT (SELECT sequence, event_id FROM (SELECT sequence, event_id FROM events WHERE organization_id = $1
+UNION ALL SELECT 0, NULL ORDER BY sequence DESC LIMIT 1))`},
+	{"organizations without a head", `SELECT count(*) FROM organizations o WHERE o.organization_id = $1
+AND NOT EXISTS (SELECT 1 FROM ledger_heads h WHERE h.organization_id = $1)`},
+	{"events whose predecessor is not there", `SELECT count(*) FROM events e WHERE e.organization_id = $1 AND e.previous_id IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM events p WHERE p.organization_id = $1 AND p.event_id = e.previous_id AND p.event_id < e.event_id
+AND p.subject_id = e.subject_id AND p.project_no = e.project_no AND p.purpose_no = e.purpose_no)`},
+	{"consents whose last event is not there", `SELECT count(*) FROM consents c WHERE c.organization_id = $1 AND c.last_event_id IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = c.last_event_id
+AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no = c.purpose_no)`},
+	{"events that no timeline leads to, or several", `SELECT abs((SELECT count(*) FROM events WHERE organization_id = $1)
+- (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1)
+- (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id IS NOT NULL))`},
+	{"events by which the kept count is wrong", `SELECT abs((SELECT count(*) FROM events WHERE organization_id = $1)
+- (SELECT coalesce(sum(amount), 0) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
+}
+
+// Ledger checks that a ledger is whole: sequence without gaps in the order of ids, every event on
+// exactly one timeline, head and count right.
+func (i *Inspection) Ledger(ctx context.Context, organization consent.ID) (found Ledger, err error) {
+	err = i.view(func(t *tx) error {
+		err := t.conn.search(ctx, `SELECT count(*), (SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)
+FROM events WHERE organization_id = $1`, []any{organization}, func(r row) error { return r.Scan(&found.Events, &found.Last) })
+		if err != nil {
+			return err
+		}
+		for _, check := range ledgerChecks {
+			var n int64
+			err := t.conn.search(ctx, check.count, []any{organization}, func(r row) error { return r.Scan(&n) })
+			if err != nil {
+				return fmt.Errorf("count %s: %w", check.what, err)
+			}
+			if n != 0 {
+				found.Faults = append(found.Faults, fmt.Sprintf("%d %s", n, check.what))
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// inspectPage is how many rows are read in one state.
+const inspectPage = 500
+
+// Events calls visit for the events of an organization with their blobs, in order; some is how many
+// at either end of the ledger, 0 all.
+func (i *Inspection) Events(ctx context.Context, organization consent.ID, some int, visit func(*consent.Event) error) error {
+	page := func(condition string, args []any, limit int) (last consent.ID, n int, err error) {
+		statement := "SELECT " + eventColumns + ", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		err = i.view(func(t *tx) error {
+			return t.conn.search(ctx, statement, args, func(r row) error {
+				var e consent.Event
+				if err := scanEvent(r, &e, &e.Body, &e.Ident); err != nil {
+					return err
+				}
+				last = e.ID
+				n++
+				return visit(&e)
+			})
+		})
+		return last, n, err
+	}
+	if some > 0 {
+		if _, n, err := page("TRUE ORDER BY e.event_id", []any{organization}, some); err != nil || n < some {
+			return err
+		}
+		_, _, err := page("TRUE ORDER BY e.event_id DESC", []any{organization}, some)
+		return err
+	}
+	for after, n := consent.NoID, inspectPage; n == inspectPage; {
+		var err error
+		if after, n, err = page("e.event_id > $2 ORDER BY e.event_id", []any{organization, after}, inspectPage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selectWholeHistory is selectHistory without asking whether the subject's record is still there. CROSS JOIN
+// keeps SQLite from starting at the larger table.
+const selectWholeHistory = `WITH RECURSIVE members (subject_id) AS (
+  SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2 UNION SELECT $2), chain (event_id) AS (
+  SELECT c.last_event_id FROM members m CROSS JOIN consents c
+  WHERE c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL AND c.project_no = $3 AND c.purpose_no = $4
+  UNION
+  SELECT e.previous_id FROM chain CROSS JOIN events e
+  WHERE e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL)
+SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e WHERE e.organization_id = $1 AND e.event_id = chain.event_id`
+
+// Consents calls visit for the current consents of an organization with all events that led to each; some is
+// how many at either end of the table, 0 all.
+func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit func(*consent.Consent, []consent.Event) error) error {
+	page := func(condition string, args []any, limit int) (last consent.Consent, n int, err error) {
+		var consents []consent.Consent
+		statement := "SELECT " + consentColumns + " FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		err = i.view(func(t *tx) error {
+			err := t.conn.search(ctx, statement, args, func(r row) error {
+				consents = append(consents, consent.Consent{})
+				return scanConsent(r, &consents[len(consents)-1])
+			})
+			for n = 0; n < len(consents) && err == nil; n++ {
+				last = consents[n]
+				var history []consent.Event
+				if history, err = t.wholeHistory(ctx, &last); err == nil {
+					err = visit(&last, history)
+				}
+			}
+			return err
+		})
+		return last, n, err
+	}
+	const order, back = " ORDER BY c.subject_id, c.project_no, c.purpose_no", " ORDER BY c.subject_id DESC, c.project_no DESC, c.purpose_no DESC"
+	if some > 0 {
+		if _, n, err := page("TRUE"+order, []any{organization}, some); err != nil || n < some {
+			return err
+		}
+		_, _, err := page("TRUE"+back, []any{organization}, some)
+		return err
+	}
+	var last consent.Consent
+	for n := inspectPage; n == inspectPage; {
+		var err error
+		last, n, err = page("(c.subject_id, c.project_no, c.purpose_no) > ($2, $3, $4)"+order,
+			[]any{organization, last.Subject, last.Project, last.Purpose}, inspectPage)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) wholeHistory(ctx context.Context, c *consent.Consent) (events []consent.Event, err error) {
+	err = t.conn.query(ctx, selectWholeHistory, []any{c.Organization, c.Subject, c.Project, c.Purpose}, func(r row) error {
+		events = append(events, consent.Event{})
+		return scanEvent(r, &events[len(events)-1])
+	})
+	return events, err
+}
