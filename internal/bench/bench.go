@@ -1,0 +1,185 @@
+// Package bench measures a consentd server on its own machine: it knows how to
+// start one, load it over loopback, and compare it with what the machine does
+// without it. It knows nothing of how the server works inside.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Options say what to measure.
+type Options struct {
+	Binary   string        // the consentd binary; it is started as a server and as the echo handler
+	Dir      string        // scratch space on the disk to be measured; it is emptied by the caller
+	Phase    time.Duration // how long each load runs; bounded to a minute
+	People   int           // how many people the events are about
+	Prepare  func(dir string) error
+	Database string // the database's file name in a data folder
+	Out      io.Writer
+}
+
+// figure is one line of the result.
+type figure struct {
+	what  string
+	load  result
+	extra string
+}
+
+// ratio compares two figures with what they should reach.
+type ratio struct {
+	what         string
+	value, least float64
+}
+
+// Run measures everything once, and prints ratios first. It stops early when ctx ends.
+func Run(ctx context.Context, o Options) error {
+	o.Phase = min(max(o.Phase, 500*time.Millisecond), time.Minute)
+	fmt.Fprintf(o.Out, "measuring on %s/%s, %d cores, %s a load; server, generator and disk share this machine\n",
+		runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), o.Phase)
+	r := &run{Options: o}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"echo handler", r.echo}, {"consentd", r.server}, {"bare inserts", r.bare}} {
+		fmt.Fprintf(o.Out, "… %s\n", step.name)
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	r.print()
+	return nil
+}
+
+type run struct {
+	Options
+	echo64, write1, write64, write256, batches, reads result
+	bareEvents                                        float64 // per second
+	batchEvents                                       float64
+	started                                           time.Duration
+	peak                                              int64 // bytes
+}
+
+func (r *run) echo(ctx context.Context) error {
+	child, err := startChild(ctx, r.Binary, nil, "bench", "--echo-server")
+	if err != nil {
+		return err
+	}
+	defer child.stop()
+	person := newPeople(r.People)
+	r.echo64, err = load(ctx, 64, r.Phase, func(w *worker) *call {
+		return w.post(child.url+"/echo", nil, person.event(w.random))
+	})
+	return err
+}
+
+// server loads one server with single events and reads, and a second one, whose rows are then inserted bare, with batches.
+func (r *run) server(ctx context.Context) error {
+	person := newPeople(r.People)
+	err := r.with(ctx, "data", person, func(s *site) error {
+		single := func(w *worker) *call { return w.post(s.events, s.concordHeaders, person.event(w.random)) }
+		read := func(w *worker) *call { return w.get(s.levels(person.known(w.random)), s.slashHeaders) }
+		for _, phase := range []struct {
+			into        *result
+			connections int
+			next        func(*worker) *call
+		}{{&r.write64, 64, single}, {&r.write1, 1, single}, {&r.write256, 256, single}, {&r.reads, 64, read}} {
+			var err error
+			if *phase.into, err = load(ctx, phase.connections, r.Phase, phase.next); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.with(ctx, batchData, person, func(s *site) (err error) {
+		r.batches, err = load(ctx, 8, r.Phase, func(w *worker) *call {
+			return w.post(s.events, s.concordHeaders, person.events(w.random, 100))
+		})
+		r.batchEvents = 100 * r.batches.rate
+		return err
+	})
+}
+
+const batchData = "data-of-batches"
+
+// with runs a load against a fresh server.
+func (r *run) with(ctx context.Context, data string, p *people, do func(*site) error) error {
+	rootKey := strings.Repeat("bench-root-key-", 3)
+	child, err := startChild(ctx, r.Binary, []string{"CONSENTD_ROOT_KEY=" + rootKey},
+		"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(r.Dir, data))
+	if err != nil {
+		return err
+	}
+	defer child.stop()
+	r.started = max(r.started, child.started)
+	site, err := furnish(child.url, rootKey)
+	if err != nil {
+		return err
+	}
+	if err := site.welcome(p); err != nil {
+		return err
+	}
+	if err := do(site); err != nil {
+		return err
+	}
+	r.peak = max(r.peak, child.peakMemory())
+	return child.stop()
+}
+
+func (r *run) bare(ctx context.Context) error {
+	empty := filepath.Join(r.Dir, "bare")
+	if err := r.Prepare(empty); err != nil {
+		return err
+	}
+	rate, err := bareInserts(ctx, filepath.Join(r.Dir, batchData, r.Database), filepath.Join(empty, r.Database), r.Phase)
+	r.bareEvents = rate
+	return err
+}
+
+func (r *run) print() {
+	fmt.Fprintln(r.Out, "\nratios")
+	for _, x := range []ratio{
+		{"single-event writes at 64 connections / echo handler at 64", r.write64.rate / r.echo64.rate, 0.40},
+		{"events of batches of 100 / bare inserts of the same rows", r.batchEvents / r.bareEvents, 0.85},
+		{"reads of a person's levels at 64 / echo handler at 64", r.reads.rate / r.echo64.rate, 0.70},
+	} {
+		fmt.Fprintf(r.Out, "  %-62s %5.2f   to reach %.2f  %s\n", x.what, x.value, x.least, verdict(x.value >= x.least))
+	}
+	fmt.Fprintf(r.Out, "  %-62s %5.1f ms  at most 25  %s\n", "p99 of writes at 64 connections", r.write64.p99.Seconds()*1e3, verdict(r.write64.p99 <= 25*time.Millisecond))
+	fmt.Fprintf(r.Out, "  %-62s %5.0f MiB at most 150 %s\n", "peak resident memory of the server", float64(r.peak)/(1<<20), verdict(r.peak > 0 && r.peak < 150<<20))
+	fmt.Fprintf(r.Out, "  %-62s %5.0f ms  at most 300 %s\n", "start, from exec to ready", r.started.Seconds()*1e3, verdict(r.started < 300*time.Millisecond))
+	fmt.Fprintf(r.Out, "\n%-44s %12s %10s %10s\n", "figures", "requests/s", "p50 ms", "p99 ms")
+	for _, f := range []figure{
+		{"JSON echo handler, 64 connections", r.echo64, ""},
+		{"single-event writes, 1 connection", r.write1, ""},
+		{"single-event writes, 64 connections", r.write64, ""},
+		{"single-event writes, 256 connections", r.write256, ""},
+		{"batches of 100, 8 connections", r.batches, fmt.Sprintf("  %.0f events/s", r.batchEvents)},
+		{"reads of a person's levels, 64 connections", r.reads, ""},
+	} {
+		fmt.Fprintf(r.Out, "  %-42s %12.0f %10.2f %10.2f%s\n", f.what, f.load.rate, f.load.p50.Seconds()*1e3, f.load.p99.Seconds()*1e3, f.extra)
+	}
+	fmt.Fprintf(r.Out, "  %-42s %12s %10s %10s  %.0f events/s\n", "bare inserts, transactions of 256", "", "", "", r.bareEvents)
+}
+
+func verdict(ok bool) string {
+	if ok {
+		return "ok"
+	}
+	return "MISSED"
+}
+
+// Scratch makes an empty folder to measure in, and tells how to remove it.
+func Scratch(parent string) (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp(parent, "consentd-bench-")
+	return dir, func() { _ = os.RemoveAll(dir) }, err
+}

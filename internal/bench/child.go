@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// child is a server that was started to be measured.
+type child struct {
+	command *exec.Cmd
+	url     string
+	started time.Duration // from exec to the first answer of /readyz
+	ended   bool
+}
+
+// startChild starts the binary on a free port and waits until it is ready.
+func startChild(ctx context.Context, binary string, environment []string, args ...string) (*child, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	for i, arg := range args {
+		if arg == "127.0.0.1:0" {
+			args[i] = "127.0.0.1:" + port
+		}
+	}
+	if args[0] == "bench" {
+		args = append(args, "--listen", "127.0.0.1:"+port)
+	}
+	c := &child{command: exec.CommandContext(ctx, binary, args...), url: "http://127.0.0.1:" + port}
+	c.command.Env = append(os.Environ(), environment...)
+	log, err := os.CreateTemp("", "consentd-bench-log-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(log.Name())
+	defer log.Close()
+	c.command.Stderr = log
+	began := time.Now()
+	if err := c.command.Start(); err != nil {
+		return nil, err
+	}
+	for time.Since(began) < 10*time.Second {
+		res, err := http.Get(c.url + "/readyz")
+		if err == nil {
+			_ = res.Body.Close()
+			c.started = time.Since(began)
+			return c, nil
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	_ = c.stop()
+	text, _ := os.ReadFile(log.Name())
+	return nil, fmt.Errorf("%s did not become ready: %s", strings.Join(args, " "), text)
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+// stop ends the child and waits for it; a second call does nothing.
+func (c *child) stop() error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
+	if err := c.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	err := c.command.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		return nil // by our signal
+	}
+	return err
+}
+
+// peakMemory gives the most memory that was resident, in bytes; 0 where the system does not tell.
+func (c *child) peakMemory() int64 {
+	file, err := os.Open("/proc/" + strconv.Itoa(c.command.Process.Pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// ServeEcho answers every POST with its own JSON, decoded and encoded again, until ctx ends: what a
+// handler costs that does nothing.
+func ServeEcho(ctx context.Context, listen string) error {
+	type item struct {
+		UserID        string `json:"userId"`
+		Category      string `json:"category"`
+		Subcategory   string `json:"subcategory"`
+		ConsentState  string `json:"consentState"`
+		ConsentAction string `json:"consentAction"`
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
+		var v struct {
+			Items []item `json:"items"`
+		}
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = json.Unmarshal(body, &v)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	})
+	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// result is what one load came to.
+type result struct {
+	rate     float64 // requests a second
+	p50, p99 time.Duration
+	requests int
+}
+
+// call is one request to make.
+type call struct {
+	method, url string
+	header      http.Header
+	body        []byte
+}
+
+// worker is one connection of a load: it sends one request after another.
+type worker struct {
+	random *rand.Rand
+	client *http.Client
+	took   []time.Duration
+	failed error
+	next   call
+}
+
+func (w *worker) post(url string, header http.Header, body []byte) *call {
+	w.next = call{http.MethodPost, url, header, body}
+	return &w.next
+}
+
+func (w *worker) get(url string, header http.Header) *call {
+	w.next = call{http.MethodGet, url, header, nil}
+	return &w.next
+}
+
+// warmUp is the part of a load that comes first and is not counted.
+const warmUp = 0.2
+
+// load sends requests over so many connections, each as soon as its last one is
+// answered, and fails on the first answer that is no 2xx.
+func load(ctx context.Context, connections int, phase time.Duration, next func(*worker) *call) (result, error) {
+	workers := make([]*worker, connections)
+	counting := time.Now().Add(time.Duration(warmUp * float64(phase)))
+	end := counting.Add(phase)
+	var done sync.WaitGroup
+	for i := range workers {
+		w := &worker{random: rand.New(rand.NewPCG(uint64(i), 42)), client: &http.Client{
+			Transport: &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}, Timeout: 30 * time.Second}}
+		workers[i] = w
+		done.Go(func() { w.run(ctx, counting, end, next) })
+	}
+	done.Wait()
+	var all []time.Duration
+	for _, w := range workers {
+		w.client.CloseIdleConnections()
+		if w.failed != nil {
+			return result{}, w.failed
+		}
+		all = append(all, w.took...)
+	}
+	if len(all) == 0 {
+		return result{}, fmt.Errorf("no request was answered in %s", phase)
+	}
+	slices.Sort(all)
+	return result{rate: float64(len(all)) / phase.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100], requests: len(all)}, nil
+}
+
+func (w *worker) run(ctx context.Context, counting, end time.Time, next func(*worker) *call) {
+	for ctx.Err() == nil {
+		started := time.Now()
+		if started.After(end) {
+			return
+		}
+		if w.failed = w.send(next(w)); w.failed != nil {
+			return
+		}
+		if now := time.Now(); started.After(counting) && now.Before(end) {
+			w.took = append(w.took, now.Sub(started))
+		}
+	}
+}
+
+func (w *worker) send(c *call) error {
+	var body io.Reader
+	if c.body != nil {
+		body = bytes.NewReader(c.body)
+	}
+	req, err := http.NewRequest(c.method, c.url, body)
+	if err != nil {
+		return err
+	}
+	if c.header != nil {
+		req.Header = c.header
+	}
+	res, err := w.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1024))
+		return fmt.Errorf("%s answered %s: %s", c.method, res.Status, text)
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return err
+}
