@@ -25,8 +25,8 @@ run: build ## build and serve on 127.0.0.1:8080 with data in ./data (CONSENTD_* 
 build: ## build ./bin/consentd
 	$(GO) build -trimpath $(BUILDVCS) -o bin/consentd ./cmd/consentd
 
-test: ## vet, build and all tests; installs Node.js and npm where missing
-	scripts/need.sh node npm
+test: ## vet, build and all tests; installs Node.js, npm and curl where missing
+	scripts/need.sh node npm curl
 	$(GO) vet ./...
 	$(MAKE) --no-print-directory build
 	$(GO) test $(TESTFLAGS) ./...

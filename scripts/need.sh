@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: scripts/need.sh COMMAND...
 # Installs, by the system's package manager, those of the commands that are
-# missing, and says so. Knows node, npm and gcc. Needs root or sudo only where
+# missing, and says so. Knows node, npm, curl and gcc. Needs root or sudo only where
 # something is missing.
 set -eu
 
@@ -45,6 +45,7 @@ package() {
 	dnf:npm) echo nodejs-npm ;;
 	*:npm) echo npm ;;
 	*:gcc) echo gcc ;;
+	*:curl) echo curl ;;
 	*) fail "no package known for $1" ;;
 	esac
 }

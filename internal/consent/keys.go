@@ -222,8 +222,7 @@ func (s *Service) checkNewKey(a Actor, wish *NewKey) error {
 			return Errorf(Forbidden, "scopes", "a key may only make keys whose scopes it has itself; it lacks %s", scope)
 		}
 	}
-	slices.Sort(wish.Scopes)
-	wish.Scopes = slices.Compact(wish.Scopes)
+	wish.Scopes = slices.Compact(slices.Sorted(slices.Values(wish.Scopes)))
 	if !wish.ExpiresAt.IsZero() && !wish.ExpiresAt.After(s.now()) {
 		return Errorf(Invalid, "expiresAt", "must be in the future")
 	}

@@ -82,7 +82,7 @@ func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call
 		err = decodeErr
 	}
 	c.Err = err
-	if status, _, _ := Status(err); status >= 500 {
+	if status, _, _ := Status(err); status == http.StatusInternalServerError { // who is Unavailable has said so once
 		log.Error("call failed", "request", c.ID, "error", err)
 	}
 	if c.Status == 0 {

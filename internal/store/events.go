@@ -16,13 +16,14 @@ func scanEvent(r row, e *consent.Event, blobs ...any) error {
 		(*uint8)(&e.Action), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous, &e.Key, &e.Domain, &e.Country}, blobs...)...)
 }
 
-// chain walks a timeline backwards from the heads that a condition on consents c selects.
+// chain walks a timeline backwards from the heads that a condition on consents c selects. CROSS JOIN keeps
+// SQLite from turning the joins round, which would read all of the organization.
 const chain = `chain (event_id) AS (
-  SELECT c.last_event_id FROM consents c JOIN members m ON c.organization_id = $1 AND c.subject_id = m.subject_id
-  WHERE c.last_event_id IS NOT NULL%s
+  SELECT c.last_event_id FROM members m CROSS JOIN consents c
+  WHERE c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL%s
   UNION ALL
-  SELECT e.previous_id FROM chain JOIN events e ON e.organization_id = $1 AND e.event_id = chain.event_id
-  WHERE e.previous_id IS NOT NULL)`
+  SELECT e.previous_id FROM chain CROSS JOIN events e
+  WHERE e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL)`
 
 // members are a subject and those that were merged into it.
 const members = `members (subject_id) AS (
@@ -30,7 +31,7 @@ const members = `members (subject_id) AS (
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
 var selectHistory = `WITH RECURSIVE ` + members + `, ` + fmt.Sprintf(chain, ` AND c.project_no = $3 AND c.purpose_no = $4`) + `
-SELECT ` + eventColumns + ` FROM chain JOIN events e ON e.organization_id = $1 AND e.event_id = chain.event_id ORDER BY e.event_id`
+SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e WHERE e.organization_id = $1 AND e.event_id = chain.event_id ORDER BY e.event_id`
 
 // History implements consent.Reader.
 func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Event, error) {
@@ -50,9 +51,11 @@ func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consen
 // HasEvents implements consent.Reader.
 func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error) {
 	var id consent.ID
-	return t.one(ctx, `WITH `+members+` SELECT c.event_id FROM consents c JOIN members m ON c.subject_id = m.subject_id
-WHERE c.organization_id = $1 LIMIT 1`, []any{organization, subject}, &id)
+	return t.one(ctx, selectAnyEvent, []any{organization, subject}, &id)
 }
+
+const selectAnyEvent = `WITH ` + members + ` SELECT c.event_id FROM members m CROSS JOIN consents c
+WHERE c.organization_id = $1 AND c.subject_id = m.subject_id LIMIT 1`
 
 // Events implements consent.Reader.
 func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event, int64, error) {
@@ -88,7 +91,7 @@ func eventSource(q *consent.EventQuery) string {
 	if q.Subjects == nil {
 		return "events e"
 	}
-	return "chain JOIN events e ON e.organization_id = $1 AND e.event_id = chain.event_id"
+	return "chain CROSS JOIN events e"
 }
 
 // eventSearch makes the conditions of a list of events, and the chain of the people it is about.
@@ -103,6 +106,7 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `), ` + fmt.Sprintf(chain, "") + ` `
 		s.args = people.args
+		s.where("e.event_id = chain.event_id")
 	}
 	anyOf(s, "e.project_no", q.Projects)
 	if len(q.Purposes) > 0 {

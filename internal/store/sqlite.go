@@ -64,6 +64,9 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
 	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
+	if err := private(e.path); err != nil {
+		return nil, err
+	}
 	if o.Exclusive {
 		unlock, err := lockFolder(dir)
 		if err != nil {
@@ -76,6 +79,15 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 		return nil, err
 	}
 	return &Store{engine: e}, nil
+}
+
+// private makes the database's file, for its owner alone, where there is none; SQLite gives its other files the same mode.
+func private(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", SQLiteFile, err)
+	}
+	return file.Close()
 }
 
 // sqliteEngine is one writer, a few readers, and a checkpointer beside them.
@@ -270,7 +282,7 @@ func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := e.ready(); err != nil {
+	if err := e.refusing(); err != nil {
 		return err
 	}
 	if e.tooLong.Load() {
@@ -336,7 +348,7 @@ func (e *sqliteEngine) classify(err error) error {
 	switch code := sqlite.ErrCode(err); {
 	case code == sqlite.ResultIOErrFsync || code == sqlite.ResultIOErrDirFsync:
 		e.fatal(err)
-	case code.ToPrimary() == sqlite.ResultFull:
+	case code.ToPrimary() == sqlite.ResultFull || code == sqlite.ResultIOErrWrite: // the latter: a quota
 		if e.full.Swap(time.Now().UnixMilli()) == 0 {
 			e.log.Error("the disk is full: reading only", "error", err)
 		}
@@ -347,13 +359,30 @@ func (e *sqliteEngine) classify(err error) error {
 
 var errFull = errors.New("the disk is full: reads go on, writes are refused until there is room")
 
-// ready refuses writes for a while after the disk was full; then one may try.
+// ready is red from the moment when the disk was full until a write succeeded again.
 func (e *sqliteEngine) ready() error {
-	since := e.full.Load()
-	if since != 0 && time.Since(time.UnixMilli(since)) < retryFull {
-		return &consent.Error{Kind: consent.Unavailable, Msg: errFull.Error()}
+	if e.full.Load() == 0 {
+		return nil
+	}
+	return &consent.Error{Kind: consent.Unavailable, Msg: errFull.Error()}
+}
+
+// refusing refuses writes for a while after the disk was full; then one may try.
+func (e *sqliteEngine) refusing() error {
+	if since := e.full.Load(); since != 0 && time.Since(time.UnixMilli(since)) < retryFull {
+		return e.ready()
 	}
 	return nil
+}
+
+// probe writes something small where the disk was full, so that the server recovers while nobody asks it to write.
+func (e *sqliteEngine) probe() {
+	if e.full.Load() == 0 || e.refusing() != nil {
+		return
+	}
+	_ = e.update(context.Background(), func(c conn) error { // its failure says again that the disk is full
+		return c.query(context.Background(), "PRAGMA user_version = 1", nil, nil)
+	})
 }
 
 // checkpointer moves the write-ahead log into the database while the writer goes on.
@@ -368,6 +397,7 @@ func (e *sqliteEngine) checkpointer(running context.Context) {
 		case <-tick.C:
 		}
 		e.leaveIdle(snapshotAge)
+		e.probe()
 		select {
 		case <-e.dirty:
 		default:
