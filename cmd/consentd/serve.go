@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -61,6 +62,7 @@ func (c *serveCmd) Run() error {
 	}
 	log, flush := newLog(os.Stderr, cfg)
 	defer flush()
+	tuneCollector()
 	ending, stop := onSignals(log)
 	defer stop()
 	s, err := start(ending, cfg, log)
@@ -68,6 +70,23 @@ func (c *serveCmd) Run() error {
 		return err
 	}
 	return s.serve(ending)
+}
+
+// The live heap is some megabytes, so Go's default collects many times a second. It is let grow further, up to a
+// soft limit that keeps the whole process below 150 MiB.
+const (
+	collectAt = 400      // percent over the live heap
+	softLimit = 80 << 20 // bytes
+)
+
+// tuneCollector sets the garbage collector, unless the operator did by GOGC or GOMEMLIMIT.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softLimit)
+	}
 }
 
 // onSignals gives a context that ends with the first SIGTERM or SIGINT; the second ends the process.

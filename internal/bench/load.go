@@ -19,6 +19,14 @@ type result struct {
 	requests int
 }
 
+// mean joins two runs of the same load; the zero result counts for nothing.
+func (r result) mean(other result) result {
+	if r.requests == 0 {
+		return other
+	}
+	return result{rate: (r.rate + other.rate) / 2, p50: (r.p50 + other.p50) / 2, p99: max(r.p99, other.p99), requests: r.requests + other.requests}
+}
+
 // call is one request to make.
 type call struct {
 	method, url string

@@ -193,8 +193,8 @@ type AnswersBefore struct {
 	Limit        int
 }
 
-// EventQuery is an EventFilter with all names looked up. A nil list does not
-// narrow, an empty one matches nothing.
+// EventQuery is an EventFilter with all names looked up. A nil list does not narrow; Subjects and
+// Purposes that are empty but not nil match nothing.
 type EventQuery struct {
 	Organization  ID
 	Projects      []int

@@ -32,10 +32,13 @@ const SQLiteFile = "consentd.db"
 const (
 	sqliteReaders = 4
 	busyTimeout   = 10 * time.Second
+	// checkpointEvery is how often what was committed moves into the database: seldom enough for
+	// pages that are written again and again, often enough that little is left when the log must start anew.
+	checkpointEvery = 500 * time.Millisecond
 	// maxWAL is how far the write-ahead log may grow before the writer waits for a checkpoint.
 	maxWAL = 128 << 20
 	// writerCache keeps the pages that random writes come back to; it bounds memory.
-	writerCache = "-24576"
+	writerCache = "-12288"
 	readerCache = "-4096"
 )
 
@@ -388,7 +391,7 @@ func (e *sqliteEngine) probe() {
 // checkpointer moves the write-ahead log into the database while the writer goes on.
 func (e *sqliteEngine) checkpointer(running context.Context) {
 	defer close(e.stopped)
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
 	for {
 		select {

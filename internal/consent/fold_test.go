@@ -1,0 +1,159 @@
+package consent
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// drawEvents draws events of one subject and purpose, with instants so few that they often meet.
+func drawEvents(t *rapid.T) []Event {
+	n := rapid.IntRange(1, 9).Draw(t, "n")
+	order := rapid.Permutation(make([]int, n)).Draw(t, "order") // only its length matters
+	events := make([]Event, len(order))
+	numbers := rapid.Permutation([]int{1, 2, 3, 4, 5, 6, 7, 8, 9}).Draw(t, "ids")
+	for i := range events {
+		at := noon.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "minute")) * time.Minute)
+		e := Event{ID: ID{15: byte(numbers[i])}, Subject: ID{1}, Project: 1, Purpose: 2, OccurredAt: at,
+			State: State(rapid.IntRange(1, 5).Draw(t, "state")), Grants: rapid.Bool().Draw(t, "grants")}
+		if life := rapid.IntRange(0, 4).Draw(t, "life"); life > 0 {
+			e.ExpiresAt = at.Add(time.Duration(life) * time.Minute)
+		}
+		events[i] = e
+	}
+	return events
+}
+
+// later is the order of the contract: by when it occurred, then by id.
+func later(a, b *Event) bool {
+	if a.OccurredAt.Equal(b.OccurredAt) {
+		return slices.Compare(a.ID[:], b.ID[:]) > 0
+	}
+	return a.OccurredAt.After(b.OccurredAt)
+}
+
+// deciding finds the event that decides by comparing each with every other.
+func deciding(events []Event) *Event {
+	for i := range events {
+		greatest := true
+		for j := range events {
+			greatest = greatest && !later(&events[j], &events[i])
+		}
+		if greatest {
+			return &events[i]
+		}
+	}
+	panic("no event is the greatest")
+}
+
+// grantedSince says from the definition since when the last event's grant holds without a break.
+func grantedSince(events []Event) time.Time {
+	last := deciding(events)
+	if !last.Grants {
+		return time.Time{}
+	}
+	var before []Event
+	for _, e := range events {
+		if later(last, &e) {
+			before = append(before, e)
+		}
+	}
+	if len(before) == 0 {
+		return last.OccurredAt
+	}
+	previous := deciding(before)
+	overBefore := !previous.ExpiresAt.IsZero() && !last.OccurredAt.Before(previous.ExpiresAt)
+	if !previous.Grants || overBefore {
+		return last.OccurredAt
+	}
+	return grantedSince(before)
+}
+
+func TestFoldIsTheGreatestEvent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := drawEvents(t)
+		got, want := fold(events), deciding(events)
+		if got.Event != want.ID || got.State != want.State || got.Grants != want.Grants ||
+			!got.OccurredAt.Equal(want.OccurredAt) || !got.ExpiresAt.Equal(want.ExpiresAt) {
+			t.Fatalf("fold gives %+v, the greatest event is %+v", got, want)
+		}
+		if since := grantedSince(events); !got.Since.Equal(since) {
+			t.Fatalf("granted since %v, by the definition %v", got.Since, since)
+		}
+	})
+}
+
+func TestFoldIgnoresTheOrderOfArrival(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := drawEvents(t)
+		want := fold(events)
+		if got := fold(rapid.Permutation(events).Draw(t, "arrival")); got != want {
+			t.Fatalf("one order gives %+v, another %+v", want, got)
+		}
+	})
+}
+
+// TestFoldStepByStep arrives in random batches, the way a batch keeps a standing: one step where nothing
+// is late, the whole fold else.
+func TestFoldStepByStep(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := drawEvents(t)
+		s := &standing{}
+		for i := range events {
+			if rapid.Bool().Draw(t, "batch ends") {
+				s = &standing{consent: *s.current()}
+			}
+			if s.consent.Event != NoID && !s.whole && later(&Event{OccurredAt: s.current().OccurredAt, ID: s.current().Event}, &events[i]) {
+				s = &standing{consent: *s.current(), whole: true, history: slices.Clone(events[:i])}
+			}
+			s.add(&events[i])
+			want := fold(events[:i+1])
+			want.Last = events[i].ID
+			if got := *s.current(); got != want {
+				t.Fatalf("after %d events %+v, the whole fold gives %+v", i+1, got, want)
+			}
+		}
+	})
+}
+
+func TestLateArrivalKeepsTheState(t *testing.T) {
+	first := Event{ID: ID{15: 1}, State: Accepted, Grants: true, OccurredAt: noon}
+	late := Event{ID: ID{15: 2}, State: Withdrawn, OccurredAt: noon.Add(-time.Second)}
+	if got := fold([]Event{first, late}); got.Event != first.ID || !got.InForce(noon) || !got.Since.Equal(noon) {
+		t.Errorf("an older withdrawal that came late gives %+v", got)
+	}
+	// Of the same instant the greater id decides.
+	late.OccurredAt = noon
+	if got := fold([]Event{first, late}); got.Event != late.ID || got.InForce(noon) {
+		t.Errorf("of two at one instant the lesser id decides: %+v", got)
+	}
+}
+
+func TestExpiryFromTheVeryInstant(t *testing.T) {
+	c := Consent{Grants: true, ExpiresAt: noon}
+	for _, tc := range []struct {
+		at      time.Time
+		expired bool
+	}{{noon.Add(-time.Microsecond), false}, {noon, true}, {noon.Add(time.Microsecond), true}} {
+		if c.Expired(tc.at) != tc.expired || c.InForce(tc.at) == tc.expired {
+			t.Errorf("%v: expired %t, in force %t", tc.at, c.Expired(tc.at), c.InForce(tc.at))
+		}
+	}
+	if never := (Consent{Grants: true}); never.Expired(noon.AddDate(9000, 0, 0)) {
+		t.Error("what never expires has expired")
+	}
+	// A break by expiry is a break: granted again at that very instant, it counts from there.
+	yes := Event{ID: ID{15: 1}, Grants: true, OccurredAt: noon, ExpiresAt: noon.Add(time.Minute)}
+	again := Event{ID: ID{15: 2}, Grants: true, OccurredAt: noon.Add(time.Minute)}
+	if got := fold([]Event{yes, again}); !got.Since.Equal(again.OccurredAt) {
+		t.Errorf("granted again when it expired: since %v", got.Since)
+	}
+	again.OccurredAt = noon.Add(time.Minute - time.Microsecond)
+	if got := fold([]Event{yes, again}); !got.Since.Equal(noon) {
+		t.Errorf("granted again just before it expired: since %v", got.Since)
+	}
+}

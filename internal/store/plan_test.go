@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// TestNothingReadsAllOfAnOrganization asks SQLite how it would run the statements that find people and their
+// timelines: none may walk the organization's consents, events or identifiers.
+func TestNothingReadsAllOfAnOrganization(t *testing.T) {
+	s, e := openEngine(t)
+	q := consent.EventQuery{Subjects: []consent.ID{{1}, {2}}, Limit: 10, ByOccurredAt: true}
+	by, with := eventSearch(&q)
+	list, _ := by.page(with+"SELECT "+eventColumns+" FROM "+eventSource(&q), "ORDER BY e.occurred_at", 10, 0)
+	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
+	for name, statement := range map[string]string{
+		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent, "consents": selectConsentsOf,
+		"person": selectPerson, "history": selectHistory, "any event": selectAnyEvent, "events of people": list, "count of people": count,
+		"merged": markMerged, "delete merged": deleteMerged, "head": selectHead, "answer": selectAnswer, "key": selectKey, "subject": selectSubject,
+	} {
+		for _, step := range planOf(t, e, statement) {
+			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") || strings.HasPrefix(step, "SCAN ") && step != "SCAN chain" && step != "SCAN m" && step != "SCAN members" {
+				t.Errorf("%s: %s", name, step)
+			}
+		}
+	}
+	_ = s
+}
+
+func planOf(t *testing.T, e *sqliteEngine, statement string) (steps []string) {
+	t.Helper()
+	plan, _, err := e.writer.PrepareTransient("EXPLAIN QUERY PLAN " + statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = plan.Finalize() }()
+	for {
+		more, err := plan.Step()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			return steps
+		}
+		steps = append(steps, plan.ColumnText(3))
+	}
+}
+
+// openEngine opens a fresh store and gives its engine too.
+func openEngine(t *testing.T) (*Store, *sqliteEngine) {
+	t.Helper()
+	s, err := OpenSQLite(context.Background(), t.TempDir(), SQLiteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, s.engine.(*sqliteEngine)
+}

@@ -1,0 +1,161 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/storetest"
+)
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) consent.Store {
+		s := open(t, t.TempDir(), store.SQLiteOptions{})
+		t.Cleanup(func() { closed(t, s) })
+		return s
+	})
+}
+
+func open(t *testing.T, dir string, o store.SQLiteOptions) *store.Store {
+	t.Helper()
+	s, err := store.OpenSQLite(context.Background(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func closed(t *testing.T, s *store.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func keep(t *testing.T, s *store.Store, name string) {
+	t.Helper()
+	err := s.Update(context.Background(), func(tx consent.Tx) error {
+		return tx.Append(context.Background(), &consent.Changes{Secrets: []consent.Secret{{Name: name, Value: make([]byte, 4096)}}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func has(t *testing.T, s *store.Store, name string) bool {
+	t.Helper()
+	var value []byte
+	err := s.View(context.Background(), func(r consent.Reader) (err error) {
+		value, err = r.Secret(context.Background(), name)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value != nil
+}
+
+// TestLock: one server a folder; a tool may open it beside the server.
+func TestLock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "on the way")
+	first := open(t, dir, store.SQLiteOptions{Exclusive: true})
+	_, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{Exclusive: true})
+	if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "--data") {
+		t.Errorf("a second server: %v", err)
+	}
+	tool := open(t, dir, store.SQLiteOptions{})
+	keep(t, first, "by the server")
+	keep(t, tool, "by the tool")
+	if !has(t, tool, "by the server") {
+		t.Error("the tool does not see what the server wrote")
+	}
+	closed(t, tool)
+	keep(t, first, "after the tool")
+	closed(t, first)
+	again := open(t, dir, store.SQLiteOptions{Exclusive: true})
+	for _, name := range []string{"by the server", "by the tool", "after the tool"} {
+		if !has(t, again, name) {
+			t.Errorf("what was kept %s is gone", name)
+		}
+	}
+	closed(t, again)
+}
+
+// TestReopen opens and closes often: nothing is lost, and no log is left behind.
+func TestReopen(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 8 {
+		s := open(t, dir, store.SQLiteOptions{Exclusive: true})
+		for n := range i {
+			if !has(t, s, strings.Repeat("x", n+1)) {
+				t.Errorf("round %d: what round %d kept is gone", i, n)
+			}
+		}
+		keep(t, s, strings.Repeat("x", i+1))
+		closed(t, s)
+		if info, err := os.Stat(filepath.Join(dir, store.SQLiteFile+"-wal")); err == nil && info.Size() > 0 {
+			t.Errorf("round %d left a log of %d bytes", i, info.Size())
+		}
+	}
+}
+
+// TestDamagedFile: what is no database, or one that is broken, is refused with the file's name.
+func TestDamagedFile(t *testing.T) {
+	for name, damage := range map[string]func(content []byte) []byte{
+		"no database": func([]byte) []byte { return []byte(strings.Repeat("this is no database ", 1000)) },
+		"broken head": func(content []byte) []byte { copy(content, "nonsense nonsense"); return content },
+		"broken tree": func(content []byte) []byte {
+			for i := 100; i < len(content); i++ {
+				content[i] = 0xaa
+			}
+			return content
+		},
+		"cut off": func(content []byte) []byte { return content[:5000] },
+	} {
+		dir := t.TempDir()
+		s := open(t, dir, store.SQLiteOptions{})
+		keep(t, s, "a")
+		closed(t, s)
+		path := filepath.Join(dir, store.SQLiteFile)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, damage(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		broken, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{Exclusive: true})
+		if err == nil {
+			err = broken.View(context.Background(), func(r consent.Reader) error {
+				_, err := r.Secret(context.Background(), "a")
+				return err
+			})
+			_ = broken.Close()
+		} else if !strings.Contains(err.Error(), store.SQLiteFile) {
+			t.Errorf("%s: the error does not name the file: %v", name, err)
+		}
+		if err == nil {
+			t.Errorf("%s: opened and read as if nothing were", name)
+			continue
+		}
+		if err := os.Remove(path); err != nil { // and the lock was given back
+			t.Fatal(err)
+		}
+		closed(t, open(t, dir, store.SQLiteOptions{Exclusive: true}))
+	}
+}
+
+func TestFolderThatCannotBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.OpenSQLite(context.Background(), filepath.Join(file, "below"), store.SQLiteOptions{Exclusive: true}); err == nil {
+		t.Error("a folder below a file was opened")
+	}
+}

@@ -1,0 +1,126 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+func testConsents(f *fixture) {
+	o := f.organization()
+	ada, bob := f.subject(o), f.subject(o)
+	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Implied, Grants: true,
+		OccurredAt: noon, ExpiresAt: noon.Add(time.Microsecond), Since: noon.Add(-time.Hour)}
+	bare := consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), State: consent.Declined, OccurredAt: noon}
+	bobs := bare
+	bobs.Subject, bobs.Project = bob, 1
+	f.append(consent.Changes{Consents: []consent.Consent{full, bare, bobs}})
+	key := func(c consent.Consent) consent.ConsentKey {
+		return consent.ConsentKey{Organization: c.Organization, Subject: c.Subject, Project: c.Project, Purpose: c.Purpose}
+	}
+	check := func(all ...consent.Consent) {
+		f.Helper()
+		keys := []consent.ConsentKey{{Organization: o, Subject: ada, Project: 1, Purpose: 1}}
+		byKey, byPerson := map[consent.ConsentKey]consent.Consent{}, map[consent.SubjectKey][]consent.Consent{}
+		for _, c := range all {
+			person := consent.SubjectKey{Organization: o, Subject: c.Subject}
+			keys, byKey[key(c)], byPerson[person] = append(keys, key(c)), c, append(byPerson[person], c)
+		}
+		f.view(func(ctx context.Context, r consent.Reader) error {
+			got, err := r.Consents(ctx, keys)
+			same(f, "by key", got, byKey)
+			if err != nil {
+				return err
+			}
+			of, err := r.ConsentsOf(ctx, []consent.SubjectKey{{Organization: o, Subject: ada}, {Organization: o, Subject: bob}, {Organization: o, Subject: f.id()}})
+			for _, list := range of {
+				slices.SortFunc(list, func(x, y consent.Consent) int { return x.Project - y.Project })
+			}
+			same(f, "by person", of, byPerson)
+			return err
+		})
+	}
+	check(full, bare, bobs)
+	full, bare = consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), State: consent.Withdrawn, OccurredAt: noon.Add(time.Second)},
+		consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Grants: true, OccurredAt: noon,
+			ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}
+	f.append(consent.Changes{Consents: []consent.Consent{full, bare}})
+	check(full, bare, bobs)
+}
+
+func testPerson(f *fixture) {
+	o := f.organization()
+	browser := named(consent.AnonymousID, consent.ID{5}.String())
+	ada := f.subject(o, named(consent.UserID, "ada"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
+	other, from := f.subject(o, named(consent.UserID, "other")), f.subject(o, browser)
+	c := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Grants: true,
+		OccurredAt: noon, ExpiresAt: noon.Add(time.Hour), Since: noon}
+	second, elsewhere := c, c
+	second.Purpose, second.Event, second.Last, second.ExpiresAt, second.Since, second.Grants = 3, f.id(), consent.NoID, time.Time{}, time.Time{}, false
+	elsewhere.Project, elsewhere.Event = 2, f.id()
+	f.append(consent.Changes{Consents: []consent.Consent{c, second, elsewhere}, Merges: []consent.SubjectMerge{{Organization: o, Into: ada, From: from, MergedAt: noon}},
+		Identifiers: []consent.OwnedIdentifier{owned(o, browser, ada)}})
+	for _, tc := range []struct {
+		name    consent.Identifier
+		project int
+		subject consent.ID
+		want    []consent.Consent
+	}{
+		{named(consent.UserID, "ada"), 1, ada, []consent.Consent{c, second}}, {browser, 1, ada, []consent.Consent{c, second}},
+		{ownID(ada), 1, ada, []consent.Consent{c, second}}, {ownID(from), 2, ada, []consent.Consent{elsewhere}},
+		{named(consent.UserID, "ada"), 2, ada, []consent.Consent{elsewhere}}, {named(consent.UserID, "ada"), 3, ada, nil},
+		{consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"}, 1, ada, []consent.Consent{c, second}},
+		{consent.Identifier{Kind: consent.ProjectUserID, Project: 1, Value: "p"}, 1, consent.NoID, nil},
+		{named(consent.UserID, "other"), 1, other, nil}, {ownID(other), 1, other, nil}, {ownID(f.id()), 1, consent.NoID, nil},
+		{named(consent.UserID, "nobody"), 1, consent.NoID, nil}, {named(consent.AnonymousID, "no id"), 1, consent.NoID, nil},
+	} {
+		f.view(func(ctx context.Context, r consent.Reader) error {
+			subject, got, err := r.Person(ctx, consent.OwnedName{Organization: o, Identifier: tc.name}, tc.project)
+			if subject != tc.subject {
+				f.Errorf("%v is %s, want %s", tc.name, subject, tc.subject)
+			}
+			slices.SortFunc(got, func(x, y consent.Consent) int { return x.Purpose - y.Purpose })
+			for i := range got { // Last is the ledger's matter, and may be left out here
+				got[i].Last = consent.NoID
+			}
+			want := slices.Clone(tc.want)
+			for i := range want {
+				want[i].Last = consent.NoID
+			}
+			same(f, "consents of "+tc.name.Value, got, want)
+			return err
+		})
+	}
+}
+
+func testHeads(f *fixture) {
+	a, b := f.organization(), f.organization()
+	heads := func(list ...consent.ID) (got map[consent.ID]consent.Head) {
+		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+			got, err = r.Heads(ctx, list)
+			return err
+		})
+		return got
+	}
+	same(f, "heads at birth", heads(a, b, f.id()), map[consent.ID]consent.Head{a: {Organization: a}, b: {Organization: b}})
+	moved := consent.Head{Organization: a, Sequence: 1 << 40, LastID: f.id()}
+	f.append(consent.Changes{Heads: []consent.Head{moved}, Counts: []consent.Count{{Organization: a, Name: consent.EventCount(1), Add: 2},
+		{Organization: a, Name: consent.EventCount(2), Add: 5}, {Organization: a, Name: consent.EventCount(1), Add: 1}, {Organization: b, Name: consent.EventCount(1), Add: 100}}})
+	same(f, "heads", heads(a, b), map[consent.ID]consent.Head{a: moved, b: {Organization: b}})
+	f.append(consent.Changes{Counts: []consent.Count{{Organization: a, Name: consent.EventCount(1), Add: 10}, {Organization: a, Name: consent.EventCount(2), Add: -1},
+		{Organization: a, Name: consent.NamedCount(consent.UserID), Add: 1000}}})
+	for _, tc := range []struct {
+		projects []int
+		want     int64
+	}{{nil, 17}, {[]int{1}, 13}, {[]int{2}, 4}, {[]int{1, 2}, 17}, {[]int{3}, 0}} {
+		f.view(func(ctx context.Context, r consent.Reader) error {
+			_, total, err := r.Events(ctx, consent.EventQuery{Organization: a, Projects: tc.projects, Limit: 1})
+			if total != tc.want {
+				f.Errorf("the kept count of %v is %d, want %d", tc.projects, total, tc.want)
+			}
+			return err
+		})
+	}
+}

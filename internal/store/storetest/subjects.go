@@ -1,0 +1,241 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+func (f *fixture) read(o, id consent.ID) (s *consent.Subject) {
+	f.Helper()
+	f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		s, err = r.Subject(ctx, o, id)
+		return err
+	})
+	return s
+}
+
+func (f *fixture) archived(o, id consent.ID, version int) (record *consent.Record) {
+	f.Helper()
+	f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		record, err = r.ArchivedRecord(ctx, o, id, version)
+		return err
+	})
+	return record
+}
+
+func testSubjects(f *fixture) {
+	o := f.organization()
+	s := f.newSubject(o)
+	s.Type, s.Record.Data = "device.x-1", []byte(`{"b":1.00, "a":"é𝄞"}`)
+	f.append(consent.Changes{Subjects: []consent.Subject{s}})
+	same(f, "subject", f.read(o, s.ID), &s)
+	if got := f.read(o, s.ID); got.Record.Profile != nil {
+		f.Errorf("no profile reads as %q", got.Record.Profile)
+	}
+	var archive []consent.ArchivedRecord
+	for version := 2; version <= 4; version++ {
+		archive = append(archive, consent.ArchivedRecord{Organization: o, Subject: s.ID, Record: s.Record})
+		s.Record = consent.Record{Version: version, ChangedAt: noon.Add(time.Duration(version) * time.Microsecond), ChangedBy: f.id(),
+			Data: fmt.Appendf(nil, `{"version":%d}`, version)}
+		if version == 3 {
+			s.Record.Profile = []byte(`{"p":"` + strings.Repeat("x", 60_000) + `"}`)
+		}
+		f.append(consent.Changes{Subjects: []consent.Subject{s}, Archive: archive[len(archive)-1:]})
+		same(f, "changed", f.read(o, s.ID), &s)
+	}
+	for i := range archive {
+		same(f, "archived", f.archived(o, s.ID, i+1), &archive[i].Record)
+	}
+	for _, version := range []int{0, 4, 5, -1} {
+		if got := f.archived(o, s.ID, version); got != nil {
+			f.Errorf("version %d is in the archive: %+v", version, got)
+		}
+	}
+	f.refuses("a version twice", consent.Changes{Archive: archive[:1]})
+	if got := f.read(o, f.id()); got != nil {
+		f.Errorf("an unknown subject: %+v", got)
+	}
+}
+
+func testNamedSubjects(f *fixture) {
+	o := f.organization()
+	var all []consent.SubjectView
+	counts := map[consent.IdentifierKind]int64{}
+	for i, data := range []string{`{"city":"Köln"}`, `{"city":"KÖLN"}`, `{"rate":"100%"}`, `{"rate":"100_"}`, `{"path":"a\\b"}`, `{"City":"x"}`, `{}`} {
+		for _, typ := range []string{"user", "Device", "device", "de_ice"} {
+			s := f.newSubject(o)
+			s.Type, s.Record.Data = typ, []byte(data)
+			id := named(consent.TypedKind(typ), fmt.Sprintf("%s n%d", typ, i))
+			f.append(consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, id, s.ID),
+				owned(o, named(consent.Email, id.Value+"@example.com"), s.ID)}, Counts: []consent.Count{{Organization: o, Name: consent.NamedCount(id.Kind), Add: 1}}})
+			all = append(all, consent.SubjectView{Subject: s, Name: id.Value})
+			counts[id.Kind]++
+		}
+	}
+	slices.SortFunc(all, func(x, y consent.SubjectView) int {
+		if c := strings.Compare(string(consent.TypedKind(x.Type)), string(consent.TypedKind(y.Type))); c != 0 {
+			return c
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
+	f.subject(o, named(consent.Email, "nameless@example.com"), named(consent.Phone, "1"))
+	for _, filter := range []consent.SubjectFilter{
+		{Limit: 100}, {Limit: 5}, {Limit: 5, Offset: 25}, {Limit: 5, Offset: 100},
+		{Type: "user", Limit: 100}, {Type: "device", Limit: 100}, {Type: "Device", Limit: 3, Offset: 3}, {Type: "de_ice", Limit: 100}, {Type: "DEVICE", Limit: 100},
+		{Name: "user n1", Limit: 100}, {Type: "device", Name: "device n1", Limit: 100}, {Type: "device", Name: "user n1", Limit: 100}, {Name: "USER N1", Limit: 100},
+		{Text: "köln", Limit: 100}, {Text: "KÖLN", Limit: 100}, {Text: "100%", Limit: 100}, {Text: "0_", Limit: 100}, {Text: `a\\b`, Limit: 100},
+		{Text: "CITY", Limit: 4}, {Text: "city", Type: "user", Limit: 1, Offset: 1}, {Text: "'", Limit: 100}, {Text: "absent", Limit: 100},
+	} {
+		want := []consent.SubjectView{}
+		for _, v := range all {
+			if (filter.Type == "" || filter.Type == v.Type) && (filter.Name == "" || filter.Name == v.Name) &&
+				strings.Contains(strings.ToLower(string(v.Record.Data)), strings.ToLower(filter.Text)) {
+				want = append(want, v)
+			}
+		}
+		f.view(func(ctx context.Context, r consent.Reader) error {
+			got, total, err := r.NamedSubjects(ctx, o, filter)
+			if total != int64(len(want)) {
+				f.Errorf("%+v: total %d of %d", filter, total, len(want))
+			}
+			same(f, fmt.Sprintf("%+v", filter), got, page(want, filter.Offset, filter.Limit))
+			return err
+		})
+	}
+}
+
+func testRemoval(f *fixture) {
+	o, other := f.organization(), f.organization()
+	ada := named(consent.UserID, "ada")
+	gone, stays := f.subject(o, ada, named(consent.Email, "a@b.c")), f.subject(o, named(consent.UserID, "bob"))
+	f.subject(other, ada)
+	s := f.read(o, gone)
+	f.append(consent.Changes{Archive: []consent.ArchivedRecord{{Organization: o, Subject: gone, Record: s.Record}}})
+	browser := f.subject(o, named(consent.AnonymousID, consent.ID{9}.String()))
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: gone, From: browser, MergedAt: noon}},
+		Identifiers: []consent.OwnedIdentifier{owned(o, named(consent.AnonymousID, consent.ID{9}.String()), gone)}})
+	e := f.event(o, gone, 1, 1, nil)
+	f.append(consent.Changes{Events: []consent.Event{e}, Consents: []consent.Consent{consentOf(e)}})
+
+	f.append(consent.Changes{RemovedIdentifiers: []consent.OwnedName{{Organization: o, Identifier: ada}},
+		RemovedSubjects: []consent.SubjectKey{{Organization: o, Subject: gone}, {Organization: o, Subject: f.id()}}})
+	same(f, "who is left", f.owners(o, ada, ownID(gone), ownID(browser), named(consent.UserID, "bob"), ownID(stays)),
+		[]consent.ID{consent.NoID, consent.NoID, consent.NoID, stays, stays})
+	if f.read(o, gone) != nil || f.read(o, browser) != nil || f.archived(o, gone, 1) != nil {
+		f.Error("the removed subject, one merged into it, or its archive is still there")
+	}
+	if f.owners(other, ada)[0] == consent.NoID {
+		f.Error("another organization's identifier is gone")
+	}
+	f.view(func(ctx context.Context, r consent.Reader) error {
+		events, total, err := r.Events(ctx, consent.EventQuery{Organization: o, From: noon.AddDate(-1, 0, 0), Limit: 10})
+		if len(events) != 1 || total != 1 {
+			f.Errorf("%d events are left of 1", len(events))
+		}
+		return err
+	})
+}
+
+func testIdentifiers(f *fixture) {
+	o := f.organization()
+	var names []consent.Identifier
+	for _, value := range odd {
+		names = append(names, named(consent.UserID, value), named(consent.TypedKind("device"), value),
+			consent.Identifier{Kind: consent.ProjectUserID, Project: 1, Value: value}, consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: value})
+	}
+	names = append(names, named(consent.UserID, strings.Repeat("x", consent.MaxIdentifier)), named(consent.UserID, "Case"), named(consent.UserID, "case"))
+	want := make([]consent.ID, len(names))
+	for i, name := range names {
+		want[i] = f.subject(o, name)
+	}
+	same(f, "owners", f.owners(o, names...), want)
+	same(f, "owners of nothing", f.owners(o), []consent.ID{})
+	same(f, "nobody's", f.owners(o, named(consent.UserID, "absent"), named(consent.Email, "Case"), named(consent.UserID, "CASE"),
+		consent.Identifier{Kind: consent.ProjectUserID, Project: 3, Value: odd[0]}, ownID(f.id()), named(consent.AnonymousID, "no id")),
+		make([]consent.ID, 6))
+	same(f, "a name twice, and a subject by its own id", f.owners(o, names[0], ownID(want[1]), names[0]), []consent.ID{want[0], want[1], want[0]})
+	// An identifier stands before an own id of the same value.
+	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, ownID(want[1]), want[2])}})
+	same(f, "an own id that is another's identifier", f.owners(o, ownID(want[1])), want[2:3])
+
+	many := f.subject(o, named(consent.Phone, "2"), named(consent.Email, "b@c.d"), named(consent.Phone, "1"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
+	none := f.subject(o)
+	f.view(func(ctx context.Context, r consent.Reader) error {
+		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
+		got, err := r.Identifiers(ctx, []consent.SubjectKey{key(many), key(none), key(f.id()), key(want[0])})
+		same(f, "identifiers", got, map[consent.SubjectKey][]consent.Identifier{
+			key(many): {named(consent.Email, "b@c.d"), named(consent.Phone, "1"), named(consent.Phone, "2"),
+				{Kind: consent.ProjectUserID, Project: 2, Value: "p"}},
+			key(want[0]): {names[0]}})
+		return err
+	})
+}
+
+func testMerges(f *fixture) {
+	o := f.organization()
+	browser := named(consent.AnonymousID, consent.ID{1}.String())
+	from, into := f.subject(o, browser), f.subject(o, named(consent.UserID, "ada"))
+	s := f.read(o, from)
+	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, browser, into)},
+		Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: from, MergedAt: noon, After: 3}}})
+	same(f, "owners", f.owners(o, browser, ownID(from), ownID(into)), []consent.ID{into, into, into})
+	s.MergedInto = into
+	same(f, "the merged subject", f.read(o, from), s)
+	s.Record.Version = 2 // a later change of the record leaves the merge as it is
+	f.append(consent.Changes{Subjects: []consent.Subject{*s}})
+	same(f, "the merged subject, changed", f.read(o, from), s)
+}
+
+func testAnswers(f *fixture) {
+	a, b, key := f.organization(), f.organization(), f.id()
+	answer := func(o, k consent.ID, hash byte, at time.Time) consent.KeptAnswer {
+		return consent.KeptAnswer{AnswerKey: consent.AnswerKey{Organization: o, Key: k, Hash: [32]byte{31: hash}},
+			Fingerprint: [32]byte{hash}, Sealed: []byte{hash, 0, 255}, ExpiresAt: at}
+	}
+	kept := []consent.KeptAnswer{answer(a, key, 1, noon), answer(a, key, 2, noon.Add(time.Microsecond)), answer(a, f.id(), 1, noon.Add(time.Hour)),
+		answer(b, key, 1, noon), answer(consent.NoID, key, 1, noon)}
+	f.append(consent.Changes{Answers: kept})
+	read := func(keys ...consent.AnswerKey) (got []*consent.KeptAnswer) {
+		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+			got, err = r.Answers(ctx, keys)
+			return err
+		})
+		return got
+	}
+	for i := range kept {
+		same(f, "answers", read(consent.AnswerKey{Organization: a}, kept[i].AnswerKey), []*consent.KeptAnswer{nil, &kept[i]})
+	}
+	again := answer(a, key, 1, noon.Add(2*time.Hour))
+	again.Sealed, again.Fingerprint = []byte("new"), [32]byte{9}
+	f.append(consent.Changes{Answers: []consent.KeptAnswer{again}})
+	same(f, "an answer in the place of one that expired", read(again.AnswerKey), []*consent.KeptAnswer{&again})
+
+	expired := func(at time.Time) (got []consent.ID) {
+		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+			got, err = r.ExpiredAnswers(ctx, at)
+			return err
+		})
+		slices.SortFunc(got, func(x, y consent.ID) int { return slices.Compare(x[:], y[:]) })
+		return got
+	}
+	same(f, "expired before noon", expired(noon), []consent.ID{})
+	same(f, "expired just after", expired(noon.Add(time.Microsecond)), []consent.ID{consent.NoID, b})
+	same(f, "expired a little later", expired(noon.Add(2*time.Microsecond)), []consent.ID{consent.NoID, a, b})
+	f.append(consent.Changes{ForgetAnswers: []consent.AnswersBefore{{Organization: b, Before: noon.Add(time.Minute), Limit: 10}}})
+	same(f, "forgotten", read(kept[3].AnswerKey, kept[1].AnswerKey), []*consent.KeptAnswer{nil, &kept[1]})
+	f.append(consent.Changes{ForgetAnswers: []consent.AnswersBefore{{Organization: a, Before: noon.AddDate(1, 0, 0), Limit: 2}}})
+	left := 0
+	for _, k := range read(kept[0].AnswerKey, kept[1].AnswerKey, kept[2].AnswerKey) {
+		if k != nil {
+			left++
+		}
+	}
+	if left != 1 {
+		f.Errorf("%d answers are left of 3 after 2 were forgotten", left)
+	}
+}
