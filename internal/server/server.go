@@ -54,6 +54,7 @@ type Server struct {
 	room      *semaphore.Weighted
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
+	lines     sync.Map // protocol, method and route → *slog.Logger
 	draining  atomic.Bool
 }
 
@@ -229,9 +230,18 @@ func (s *Server) tell(c *protocol.Call, name string, took time.Duration) {
 	if c.Actor.Key != consent.NoID {
 		key = c.Actor.Key.String()
 	}
-	s.Log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("id", c.ID), slog.String("protocol", name),
-		slog.String("method", methodName(c.Request.Method)), slog.String("route", c.Route), slog.String("key", key),
-		slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
+	s.line(name, methodName(c.Request.Method), c.Route).LogAttrs(context.Background(), slog.LevelInfo, "request",
+		slog.String("id", c.ID), slog.String("key", key), slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
+}
+
+// line gives the log of a route. What every line of a route says is written out once.
+func (s *Server) line(protocol, method, route string) *slog.Logger {
+	of := [...]string{protocol, method, route}
+	line, ok := s.lines.Load(of)
+	if !ok {
+		line, _ = s.lines.LoadOrStore(of, s.Log.With("protocol", protocol, "method", method, "route", route))
+	}
+	return line.(*slog.Logger)
 }
 
 // methodName keeps invented methods out of logs and metrics.

@@ -32,9 +32,9 @@ const SQLiteFile = "consentd.db"
 const (
 	sqliteReaders = 4
 	busyTimeout   = 10 * time.Second
-	// checkpointEvery is how often what was committed moves into the database: seldom enough for
-	// pages that are written again and again, often enough that little is left when the log must start anew.
-	checkpointEvery = 500 * time.Millisecond
+	// checkpointEvery is how often what was committed moves into the database: often enough that little
+	// is left when the log must start anew.
+	checkpointEvery = 200 * time.Millisecond
 	// maxWAL is how far the write-ahead log may grow before the writer waits for a checkpoint.
 	maxWAL = 128 << 20
 	// writerCache keeps the pages that random writes come back to; it bounds memory.
@@ -137,7 +137,7 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 		if err := sqlitex.ExecuteTransient(c, "PRAGMA query_only = ON", nil); err != nil {
 			return err
 		}
-		e.readers <- &reader{c: c}
+		e.readers <- &reader{sqliteConn: sqliteConn{c: c}}
 	}
 	running, cancel := context.WithCancel(context.Background())
 	e.ending = cancel
@@ -212,7 +212,7 @@ func (e *sqliteEngine) checkDurable() error {
 // reader is a connection that reads. It keeps its snapshot while nothing is
 // committed, since taking and leaving one costs locks, which are system calls.
 type reader struct {
-	c     *sqlite.Conn
+	sqliteConn
 	shows int64     // the commit that its snapshot shows at least; 0: it has none
 	since time.Time // when the snapshot was taken
 }
@@ -230,7 +230,7 @@ func (r *reader) fresh(commit int64) error {
 	if err := r.leave(); err != nil {
 		return err
 	}
-	if err := (&sqliteConn{c: r.c}).run("BEGIN"); err != nil {
+	if err := r.run("BEGIN"); err != nil {
 		return err
 	}
 	r.shows, r.since = commit, now
@@ -243,21 +243,25 @@ func (r *reader) leave() error {
 		return nil
 	}
 	r.shows = 0
-	return (&sqliteConn{c: r.c}).run("COMMIT")
+	return r.run("COMMIT")
 }
 
 func (e *sqliteEngine) view(ctx context.Context, read func(conn) error) error {
 	var r *reader
 	select {
 	case r = <-e.readers:
-	case <-ctx.Done():
-		return ctx.Err()
+	default:
+		select {
+		case r = <-e.readers:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	defer func() { e.readers <- r }()
 	if err := r.fresh(e.commits.Load()); err != nil {
 		return e.classify(err)
 	}
-	err := read(&sqliteConn{c: r.c})
+	err := read(&r.sqliteConn)
 	if err != nil {
 		_ = r.leave() // the error may have ended the transaction
 	}

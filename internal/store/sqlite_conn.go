@@ -14,6 +14,7 @@ import (
 type sqliteConn struct {
 	c    *sqlite.Conn
 	args []any
+	last []bound // what each bound last, by parameter
 }
 
 func (s *sqliteConn) run(statement string) error {
@@ -49,9 +50,50 @@ func (s *sqliteConn) each(_ context.Context, statement string, n int, fill func(
 	if scan != nil {
 		scanRow = func(r row) error { return scan(i, r) }
 	}
+	s.last = s.last[:0]
 	for ; i < n; i++ {
 		s.args = fill(i, s.args[:0])
-		if err := step(stmt, s.args, scanRow); err != nil {
+		if err := s.bindChanged(stmt); err != nil {
+			return err
+		}
+		if err := run(stmt, scanRow); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bound is a value that a parameter has: it keeps it from one run of a statement to the next, and the rows of a
+// batch share many, such as the organization.
+type bound struct {
+	kind   byte // 0: not known
+	id     consent.ID
+	text   string
+	number int64
+}
+
+// bindChanged binds those of args that differ from what their parameters have.
+func (s *sqliteConn) bindChanged(stmt *sqlite.Stmt) error {
+	for len(s.last) < len(s.args) {
+		s.last = append(s.last, bound{})
+	}
+	for i, arg := range s.args {
+		now := bound{}
+		switch v := arg.(type) {
+		case *consent.ID:
+			now.kind, now.id = 1, *v
+		case string:
+			now.kind, now.text = 2, v
+		case *string:
+			now.kind, now.text = 2, *v
+		case int:
+			now.kind, now.number = 3, int64(v)
+		}
+		if now.kind != 0 && now == s.last[i] {
+			continue
+		}
+		s.last[i] = now
+		if err := bind(stmt, i+1, arg); err != nil {
 			return err
 		}
 	}
@@ -75,13 +117,18 @@ func (s *sqliteConn) search(ctx context.Context, statement string, args []any, s
 	return err
 }
 
-// step runs a statement to its end and leaves it ready for the next time.
+// step binds a statement's arguments and runs it.
 func step(stmt *sqlite.Stmt, args []any, scan func(row) error) error {
 	for i, arg := range args {
 		if err := bind(stmt, i+1, arg); err != nil {
 			return err
 		}
 	}
+	return run(stmt, scan)
+}
+
+// run runs a statement to its end and leaves it ready for the next time.
+func run(stmt *sqlite.Stmt, scan func(row) error) error {
 	for {
 		more, err := stmt.Step()
 		if err == nil && more && scan != nil {
