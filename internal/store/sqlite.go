@@ -108,7 +108,8 @@ type sqliteEngine struct {
 	checkpoint *sqlite.Conn
 	dirty      chan struct{} // something was committed since the last checkpoint
 	stopped    chan struct{} // the checkpointer ended
-	tooLong    atomic.Bool   // the write-ahead log is past maxWAL
+	shared     *os.File      // the index of the write-ahead log: how long the log is
+	restartAt  int64         // the length of the log, in bytes, from which the writer lets it start anew
 	full       atomic.Int64  // when the disk was found full, in Unix milliseconds; 0: it is not
 	ending     context.CancelFunc
 }
@@ -124,6 +125,10 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 	if err := e.checkDurable(); err != nil {
 		return err
 	}
+	if e.shared, err = os.Open(e.path + "-shm"); err != nil {
+		return fmt.Errorf("open the index of the write-ahead log: %w", err)
+	}
+	e.restartAt = maxWAL
 	if e.checkpoint, err = e.connect("-256", sqlite.OpenReadWrite|sqlite.OpenWAL); err != nil {
 		return err
 	}
@@ -292,8 +297,8 @@ func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error
 	if err := e.refusing(); err != nil {
 		return err
 	}
-	if e.tooLong.Load() {
-		e.restartLog()
+	if length := e.logLength(); length > e.restartAt {
+		e.restartLog(length)
 	}
 	sc := &sqliteConn{c: e.writer}
 	if err := sc.run("BEGIN IMMEDIATE"); err != nil {
@@ -392,81 +397,6 @@ func (e *sqliteEngine) probe() {
 	})
 }
 
-// checkpointer moves the write-ahead log into the database while the writer goes on.
-func (e *sqliteEngine) checkpointer(running context.Context) {
-	defer close(e.stopped)
-	tick := time.NewTicker(checkpointEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-running.Done():
-			return
-		case <-tick.C:
-		}
-		e.leaveIdle(snapshotAge)
-		e.probe()
-		select {
-		case <-e.dirty:
-		default:
-			continue
-		}
-		frames, err := runCheckpoint(e.checkpoint, "PASSIVE")
-		if err != nil {
-			e.log.Warn("checkpoint failed; it is tried again", "error", err)
-			continue
-		}
-		if frames*4096 > maxWAL {
-			e.tooLong.Store(true)
-		}
-	}
-}
-
-// restartWait is how long the writer waits for readers who are in the way of a new log; then it goes on
-// and tries again after the next checkpoint.
-const restartWait = 50 * time.Millisecond
-
-// restartLog lets the log start anew; called by the writer, between transactions. It holds the readers back
-// meanwhile: under a steady stream of reads there would never be a moment without a snapshot in the way.
-func (e *sqliteEngine) restartLog() {
-	e.tooLong.Store(false)
-	defer e.holdReaders(restartWait)()
-	e.writer.SetBusyTimeout(restartWait)
-	defer e.writer.SetBusyTimeout(busyTimeout)
-	if _, err := runCheckpoint(e.writer, "RESTART"); err != nil {
-		e.log.Warn("the write-ahead log could not be restarted; a long read may be holding it", "error", err)
-	}
-}
-
-// holdReaders takes the readers as they become free, at most for a while, and makes them give up their snapshots.
-func (e *sqliteEngine) holdReaders(wait time.Duration) (release func()) {
-	held := make([]*reader, 0, sqliteReaders)
-	release = func() {
-		for _, r := range held {
-			e.readers <- r
-		}
-	}
-	over := time.After(wait)
-	for len(held) < sqliteReaders {
-		select {
-		case r := <-e.readers:
-			_ = r.leave()
-			held = append(held, r)
-		case <-over:
-			return release
-		}
-	}
-	return release
-}
-
-// runCheckpoint gives the number of frames in the log.
-func runCheckpoint(c *sqlite.Conn, mode string) (frames int64, err error) {
-	err = sqlitex.Execute(c, "PRAGMA wal_checkpoint("+mode+")", &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		frames = s.ColumnInt64(1)
-		return nil
-	}})
-	return frames, err
-}
-
 func (e *sqliteEngine) close() error {
 	if e.ending != nil {
 		e.ending()
@@ -485,6 +415,9 @@ func (e *sqliteEngine) close() error {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}
+	}
+	if e.shared != nil { // last: closing a file gives up all of the process's locks on it (fcntl(2)), SQLite's too
+		errs = append(errs, e.shared.Close())
 	}
 	if e.unlock != nil {
 		e.unlock()

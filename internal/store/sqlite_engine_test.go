@@ -222,7 +222,7 @@ func TestLongReadHoldsNobodyUp(t *testing.T) {
 			return err
 		}
 		for i := range 3 {
-			e.tooLong.Store(true)
+			e.restartAt = 0
 			started := time.Now()
 			if err := s.Update(ctx, texts(1000, fmt.Sprint(i))); err != nil {
 				return err
