@@ -128,12 +128,9 @@ func (b *batch) loadPurposes(ctx context.Context, tx Tx) error {
 				if d.purpose != nil || b.directories[o] != nil {
 					continue
 				}
-				directory, err := tx.Directory(ctx, o)
+				directory, err := directoryOf(ctx, tx, o)
 				if err != nil {
 					return err
-				}
-				if directory == nil {
-					return errNoOrganization
 				}
 				b.directories[o] = directory
 			}

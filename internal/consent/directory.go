@@ -235,17 +235,22 @@ func (m *memory) drop() {
 	clear(m.shown)
 }
 
-// directory gives the organization of an actor; NotFound where there is none.
+// directory gives an organization, from memory where it is fresh; NotFound where there is none.
 func (s *Service) directory(ctx context.Context, organization ID) (*Directory, error) {
-	return remember(&s.cache, s.cache.directories, organization, func() (*Directory, error) {
-		var d *Directory
-		err := s.view(ctx, func(r Reader) (err error) {
-			d, err = r.Directory(ctx, organization)
+	return remember(&s.cache, s.cache.directories, organization, func() (d *Directory, err error) {
+		err = s.view(ctx, func(r Reader) error {
+			d, err = directoryOf(ctx, r, organization)
 			return err
 		})
-		if err == nil && d == nil {
-			err = errNoOrganization
-		}
 		return d, err
 	})
+}
+
+// directoryOf reads an organization; NotFound where there is none.
+func directoryOf(ctx context.Context, r Reader, organization ID) (*Directory, error) {
+	d, err := r.Directory(ctx, organization)
+	if err == nil && d == nil {
+		err = errNoOrganization
+	}
+	return d, err
 }

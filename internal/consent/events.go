@@ -84,12 +84,9 @@ func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage
 	}
 	var page EventPage
 	err := s.view(ctx, func(r Reader) error {
-		d, err := r.Directory(ctx, a.Organization) // not from memory: an event may be of a purpose made just now
+		d, err := directoryOf(ctx, r, a.Organization) // not from memory: an event may be of a purpose made just now
 		if err != nil {
 			return err
-		}
-		if d == nil {
-			return errNoOrganization
 		}
 		q, people, err := d.query(f)
 		if err != nil {

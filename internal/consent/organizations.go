@@ -156,12 +156,9 @@ func (s *Service) CreateProject(ctx context.Context, a Actor, wish NewProject, o
 	}
 	var project Project
 	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
-		d, err := tx.Directory(ctx, a.Organization)
+		d, err := directoryOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
-		}
-		if d == nil {
-			return nil, errNoOrganization
 		}
 		if len(d.Projects) >= maxProjects {
 			return nil, Errorf(Conflict, "", "an organization may have %d projects at most", maxProjects)

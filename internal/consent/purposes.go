@@ -51,12 +51,9 @@ func (s *Service) CreatePurpose(ctx context.Context, a Actor, project ID, wish N
 	}
 	var made Purpose
 	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
-		d, err := tx.Directory(ctx, a.Organization)
+		d, err := directoryOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
-		}
-		if d == nil {
-			return nil, errNoOrganization
 		}
 		p, err := d.Project(project)
 		if err != nil {

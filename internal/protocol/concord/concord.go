@@ -8,8 +8,6 @@ package concord
 
 import (
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -80,7 +78,7 @@ func (a *api) inOrganization(handle func(*protocol.Call) error) func(*protocol.C
 // project gives the directory of the path's organization and the project of the path, so
 // that a write tells before it looks at the body that there is no such place.
 func (a *api) project(c *protocol.Call) (*consent.Directory, consent.ID, error) {
-	id, err := projectID(c)
+	id, err := c.IDParam("projectId")
 	if err != nil {
 		return nil, id, err
 	}
@@ -89,43 +87,6 @@ func (a *api) project(c *protocol.Call) (*consent.Directory, consent.ID, error) 
 		_, err = directory.Project(id)
 	}
 	return directory, id, err
-}
-
-// projectID gives the project of the path. The nil UUID, the core's word for the default project, is none here.
-func projectID(c *protocol.Call) (consent.ID, error) {
-	id, err := c.IDParam("projectId")
-	if err == nil && id == consent.NoID {
-		err = consent.Errorf(consent.NotFound, "", "project not found")
-	}
-	return id, err
-}
-
-// originOf tells where a call came from. The core cuts what is too long.
-func originOf(c *protocol.Call) consent.Origin {
-	return consent.Origin{Protocol: name, Address: c.Client, UserAgent: c.Request.UserAgent(), Domain: siteOf(c.Request.Header)}
-}
-
-// siteOf gives the host of Origin, else of Referer, in lower case; empty where neither has one.
-func siteOf(h http.Header) string {
-	for _, header := range [...]string{"Origin", "Referer"} {
-		given := h.Get(header)
-		if given == "" {
-			continue
-		}
-		u, err := url.Parse(given)
-		if err != nil {
-			continue
-		}
-		if host := strings.ToLower(u.Hostname()); isHostname(host) || isAddress(host) {
-			return host
-		}
-	}
-	return ""
-}
-
-func isAddress(s string) bool {
-	address, err := netip.ParseAddr(s)
-	return err == nil && address.Zone() == ""
 }
 
 // isHostname tells whether s is a host name in lower-case ASCII (RFC 1123, section 2.1):

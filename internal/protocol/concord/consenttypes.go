@@ -35,7 +35,7 @@ const maxDocuments = 8 << 20
 
 // listTypes: GET …/projects/{projectId}/consent-types.
 func (a *api) listTypes(c *protocol.Call) error {
-	id, err := projectID(c)
+	id, err := c.IDParam("projectId")
 	if err != nil {
 		return err
 	}

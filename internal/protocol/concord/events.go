@@ -26,7 +26,7 @@ func (a *api) createEvents(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	write.Origin = originOf(c)
+	write.Origin = c.Origin(name)
 	return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
 		write.Once = once
 		return a.svc.Record(ctx, c.Actor, write)
@@ -147,7 +147,7 @@ func answerRecorded(d *consent.Directory, recorded *consent.Recorded) (protocol.
 
 // listProjectEvents: GET …/projects/{projectId}/consent-events.
 func (a *api) listProjectEvents(c *protocol.Call) error {
-	project, err := projectID(c)
+	project, err := c.IDParam("projectId")
 	if err != nil {
 		return err
 	}

@@ -122,25 +122,6 @@ func TestEventItem(t *testing.T) {
 	}
 }
 
-func TestSite(t *testing.T) {
-	for _, tc := range []struct{ origin, referer, want string }{
-		{"https://WWW.Example.com:8443", "", "www.example.com"},
-		{"null", "https://shop.example.com/a?b=c", "shop.example.com"},
-		{"", "http://[2001:db8::1]/", "2001:db8::1"},
-		{"", "http://[fe80::1%25eth0]/", ""},
-		{"", "http://10.0.0.1:80/", "10.0.0.1"},
-		{"http://" + strings.Repeat("a.", 130) + "com", "", ""},
-		{"http://exa_mple.com", "", ""},
-		{"::", "", ""},
-		{"", "", ""},
-	} {
-		h := map[string][]string{"Origin": {tc.origin}, "Referer": {tc.referer}}
-		if got := siteOf(h); got != tc.want {
-			t.Errorf("%+v: got %q", tc, got)
-		}
-	}
-}
-
 // Who made an organization by another protocol kept other details.
 func TestForeignDetails(t *testing.T) {
 	for _, raw := range []string{``, `null`, `[]`, `{"subscription":1}`, `{"concord":{"coupons":3}}`, `{`} {

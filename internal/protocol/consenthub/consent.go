@@ -34,7 +34,7 @@ func (a *api) record(c *protocol.Call, write consent.Write, once consent.Once) (
 		nothing := struct{}{}
 		return nothing, a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) { return nothing, nil })
 	}
-	origin := originOf(c)
+	origin := c.Origin(name)
 	origin.Country = write.Origin.Country
 	write.Origin, write.Once, write.Scope = origin, once, consent.ManageHub
 	return a.svc.Record(ctx, c.Actor, write)

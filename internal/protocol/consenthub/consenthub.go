@@ -9,8 +9,6 @@ package consenthub
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -64,49 +62,8 @@ func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) erro
 // credential gives the API key: the password of HTTP Basic, whatever the user
 // name (vendor's samples), or a Bearer token (contract). Empty where there is none, or more than one header.
 func credential(r *http.Request) string {
-	headers := r.Header["Authorization"]
-	if len(headers) != 1 {
-		return ""
-	}
-	if _, password, ok := r.BasicAuth(); ok {
+	if _, password, ok := r.BasicAuth(); ok && len(r.Header["Authorization"]) == 1 {
 		return password
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.Trim(token, " ")
-}
-
-// originOf tells where a write came from.
-func originOf(c *protocol.Call) consent.Origin {
-	return consent.Origin{
-		Protocol:  name,
-		Address:   c.Client,
-		UserAgent: c.Request.UserAgent(),
-		Domain:    domainOf(c.Request.Header),
-	}
-}
-
-// domainOf gives the host name of the page that a request comes from, by Origin
-// or else Referer; empty where neither names one.
-func domainOf(h http.Header) string {
-	for _, header := range []string{"Origin", "Referer"} {
-		u, err := url.Parse(h.Get(header))
-		if err != nil {
-			continue
-		}
-		if host := strings.ToLower(u.Hostname()); isHostname(host) {
-			return host
-		}
-	}
-	return ""
-}
-
-// isHostname admits what a DNS name or an IP address is written with (RFC 1123), 253 characters at most.
-func isHostname(host string) bool {
-	strange := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-._:", r)
-	}
-	return host != "" && len(host) <= 253 && !strings.ContainsFunc(host, strange)
+	return protocol.Bearer(r)
 }

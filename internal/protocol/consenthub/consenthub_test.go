@@ -2,7 +2,6 @@ package consenthub
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -29,26 +28,6 @@ func TestCredential(t *testing.T) {
 		r := &http.Request{Header: http.Header{"Authorization": tc.headers}}
 		if got := credential(r); got != tc.want {
 			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
-		}
-	}
-}
-
-func TestDomainOf(t *testing.T) {
-	for _, tc := range []struct{ origin, referer, want string }{
-		{"", "", ""},
-		{"https://Shop.Example.com:8443", "https://other.example/", "shop.example.com"},
-		{"null", "https://other.example/form?email=a@b.c", "other.example"},
-		{"", "https://other.example/form", "other.example"},
-		{"https://[2001:db8::1]:443", "", "2001:db8::1"},
-		{"https://a b", "", ""},
-		{"https://%ff/", "", ""},
-		{"https://" + strings.Repeat("a", 254), "", ""},
-	} {
-		h := http.Header{}
-		h.Set("Origin", tc.origin)
-		h.Set("Referer", tc.referer)
-		if got := domainOf(h); got != tc.want {
-			t.Errorf("Origin %q, Referer %q: got %q, want %q", tc.origin, tc.referer, got, tc.want)
 		}
 	}
 }

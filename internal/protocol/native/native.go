@@ -8,7 +8,6 @@ package native
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -39,7 +38,7 @@ func New(svc *consent.Service) protocol.Protocol {
 // Errors: Unauthenticated; NotFound for another tenant's organization.
 func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) error {
 	return func(c *protocol.Call) error {
-		actor, err := a.svc.Authenticate(c.Request.Context(), bearer(c.Request))
+		actor, err := a.svc.Authenticate(c.Request.Context(), protocol.Bearer(c.Request))
 		if err != nil {
 			return err
 		}
@@ -54,18 +53,4 @@ func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) erro
 		c.Actor = actor
 		return handle(c)
 	}
-}
-
-// bearer gives the token of the Authorization header (RFC 6750, section 2.1);
-// empty where there is none, or more than one header.
-func bearer(r *http.Request) string {
-	headers := r.Header["Authorization"]
-	if len(headers) != 1 {
-		return ""
-	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.Trim(token, " ")
 }

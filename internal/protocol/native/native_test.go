@@ -1,32 +1,12 @@
 package native
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
 )
-
-func TestBearer(t *testing.T) {
-	for _, tc := range []struct {
-		headers []string
-		want    string
-	}{
-		{nil, ""},
-		{[]string{"Bearer secret"}, "secret"},
-		{[]string{"bearer  secret "}, "secret"},
-		{[]string{"Bearer"}, ""},
-		{[]string{"Basic c2VjcmV0"}, ""},
-		{[]string{"Bearer secret", "Bearer other"}, ""},
-	} {
-		r := &http.Request{Header: http.Header{"Authorization": tc.headers}}
-		if got := bearer(r); got != tc.want {
-			t.Errorf("%q: got %q, want %q", tc.headers, got, tc.want)
-		}
-	}
-}
 
 func TestPointerTo(t *testing.T) {
 	for field, want := range map[string]string{

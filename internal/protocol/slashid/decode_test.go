@@ -2,7 +2,6 @@ package slashid
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -55,26 +54,6 @@ func TestShowPersonWithoutProfile(t *testing.T) {
 		want := `{"result":{"active":true,"person_id":"p","person_type":"regular","handles":[{"type":"phone_number","value":"+1"}],"groups":[],"attributes":{}}}`
 		if err != nil || string(got.Body) != want {
 			t.Errorf("%q: %s, %v", kept, got.Body, err)
-		}
-	}
-}
-
-func TestDomain(t *testing.T) {
-	for _, tc := range []struct{ origin, referer, want string }{
-		{"https://Shop.Example:8443", "", "shop.example"},
-		{"", "https://shop.example/a?b", "shop.example"},
-		{"null", "https://shop.example/", "shop.example"},
-		{"https://a.example", "https://b.example/", "a.example"},
-		{"", "", ""},
-		{"https://[::1]:80", "", "::1"},
-		{"%zz", "", ""},
-		{"", "about:blank", ""},
-	} {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.Header.Set("Origin", tc.origin)
-		r.Header.Set("Referer", tc.referer)
-		if got := domain(r); got != tc.want {
-			t.Errorf("%q, %q: got %q, want %q", tc.origin, tc.referer, got, tc.want)
 		}
 	}
 }

@@ -139,7 +139,7 @@ func (w caller) replace(c *protocol.Call, among, granted []string) consent.Write
 			Known:       true,
 			Replace:     &consent.Replacement{Among: among, Granted: granted, Action: consent.UserClick},
 		}},
-		Origin: origin(c),
+		Origin: c.Origin("slashid"),
 		Field: func(_ int, noun string) string {
 			if noun == "identifiers" || noun == string(consent.UserID) {
 				return personField

@@ -4,8 +4,6 @@ package slashid
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -129,38 +127,11 @@ func (a *api) byToken(handle func(*protocol.Call, caller) error) func(*protocol.
 
 func (a *api) authenticateToken(c *protocol.Call) (who caller, err error) {
 	ctx := c.Request.Context()
-	if who.actor, err = a.tokens.actor(ctx, bearer(c.Request.Header)); err != nil {
+	if who.actor, err = a.tokens.actor(ctx, protocol.Bearer(c.Request)); err != nil {
 		return who, err
 	}
 	c.Actor = who.actor
 	who.person, who.byToken = who.actor.Person, true
 	who.directory, err = a.svc.Directory(ctx, who.actor)
 	return who, err
-}
-
-// bearer gives the token of an Authorization header (RFC 6750, section 2.1); empty where there is none.
-func bearer(h http.Header) string {
-	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
-}
-
-// origin tells where a write comes from.
-func origin(c *protocol.Call) consent.Origin {
-	return consent.Origin{Protocol: "slashid", Address: c.Client, UserAgent: c.Request.UserAgent(), Domain: domain(c.Request)}
-}
-
-// domain gives the host name of the page that a browser calls from: of Origin, else of Referer.
-func domain(r *http.Request) string {
-	page := r.Header.Get("Origin")
-	if page == "" || page == "null" {
-		page = r.Referer()
-	}
-	u, err := url.Parse(page)
-	if err != nil || len(u.Hostname()) > 253 {
-		return ""
-	}
-	return strings.ToLower(u.Hostname())
 }
