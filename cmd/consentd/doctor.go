@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
+	"github.com/consentd/consentd/internal/geo"
 )
 
 type doctorCmd struct {
@@ -43,6 +44,7 @@ func (c *doctorCmd) Run() error {
 	}
 	d.ok("configuration", "loads; consentd config shows it")
 	d.cfg = cfg
+	d.geo()
 	ctx := context.Background()
 	d.clock()
 	d.limits()
@@ -87,6 +89,18 @@ func (d *doctor) verdict() error {
 		return errSaid
 	}
 	return nil
+}
+
+// geo opens the table of countries the way the server does.
+func (d *doctor) geo() {
+	const check = "geo"
+	places, err := geo.New(geo.Options{MMDB: d.cfg.GeoMMDB, Regimes: d.cfg.Regimes})
+	if err != nil {
+		d.fail(check, err.Error(), "mend --geo-mmdb or --regimes; the server refuses to start with them")
+		return
+	}
+	defer places.Close()
+	d.ok(check, "the table of countries and regimes loads")
 }
 
 // clock checks the clock by itself; whether it goes behind the ledger is checked with the ledgers.

@@ -76,6 +76,9 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 		wish.Scopes = nil
 	}
 	for _, s := range c.Scope {
+		if strings.TrimSpace(s) == "" { // an empty variable in a script must not make a key that may do everything
+			return &exitError{exitUsage, errors.New("--scope is empty; name scopes, or leave --scope away for all of them")}
+		}
 		wish.Scopes = append(wish.Scopes, consent.Scope(strings.TrimSpace(s)))
 	}
 	var err error
@@ -198,10 +201,8 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("The new root key; the old one has ended. It is shown once:\n\n  %s\n", made.Text)
-		if f.rootKeySet {
-			fmt.Println("\nCONSENTD_ROOT_KEY is set: a server that is started with it goes on with that value.")
-		}
+		fmt.Printf("The new root key. It is shown once:\n\n  %s\n\nThe one that was kept in this data folder has ended. ", made.Text)
+		fmt.Println("Where a server was started with CONSENTD_ROOT_KEY, that value is still its\nroot key: to end it, give the server another value, or none, and start it again.")
 		return nil
 	})
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"regexp"
@@ -91,8 +92,25 @@ func foreign(name, value string) bool {
 	return strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
 }
 
+// maxFile is the most bytes of a file that is read for settings.
+const maxFile = 1 << 20
+
+// readBounded reads a file, and refuses one that is too large to be meant.
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(content) > maxFile {
+		err = fmt.Errorf("the file has more than %d bytes", maxFile)
+	}
+	return content, err
+}
+
 func readValueFile(s Setting, path string) (given, error) {
-	content, err := os.ReadFile(path)
+	content, err := readBounded(path)
 	if err != nil {
 		return given{}, fmt.Errorf("%s (environment %s): %w; allowed: the path of a readable file with the value", s.Name, s.FileEnv(), withoutPath(s, err))
 	}

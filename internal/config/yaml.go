@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -18,7 +17,7 @@ func readFile(g given) (map[string]given, error) {
 	if g.value == "" {
 		return map[string]given{}, nil
 	}
-	content, err := os.ReadFile(g.value)
+	content, err := readBounded(g.value)
 	if err != nil {
 		return nil, fmt.Errorf("config (%s): %w; allowed: %s", g.source, err, g.setting.Allowed)
 	}

@@ -2,7 +2,7 @@ package consent
 
 import (
 	"bytes"
-	"context"
+	"slices"
 	"time"
 )
 
@@ -31,29 +31,42 @@ type batch struct {
 // standing is where a subject stands on a purpose while a batch decides.
 type standing struct {
 	consent Consent
-	history []Event // all events, where whole is set
-	whole   bool    // the fold cannot be taken step by step: something is late, or merged
-	stale   bool    // history has more than consent shows
+	history []*Event // all events in order, where whole is set
+	whole   bool     // the fold cannot be taken step by step: something is late, or merged
+	stale   bool     // history has more than consent shows
 	changed bool
 }
 
 func (s *standing) current() *Consent {
 	if s.stale {
 		last := s.consent.Last
-		s.consent = fold(s.history)
+		s.consent = latest(s.history)
 		s.consent.Last, s.stale = last, false
 	}
 	return &s.consent
 }
 
 func (s *standing) add(e *Event) {
-	if s.whole {
-		s.history = append(s.history, *e)
-		s.stale = true
-	} else {
+	if !s.whole {
 		s.consent = s.consent.next(e)
+		s.consent.Last = e.ID
+		return
+	}
+	at, _ := slices.BinarySearchFunc(s.history, e, before)
+	s.history = slices.Insert(s.history, at, e)
+	if at == len(s.history)-1 && !s.stale {
+		s.consent = s.consent.next(e)
+	} else {
+		s.stale = true
 	}
 	s.consent.Last = e.ID
+}
+
+// know adds events, in whatever order they are.
+func (s *standing) know(events []*Event) {
+	s.history = append(s.history, events...)
+	slices.SortFunc(s.history, before)
+	s.stale = len(s.history) > 0
 }
 
 func newBatch(s *Service, requests []*prepared) *batch {
@@ -61,310 +74,6 @@ func newBatch(s *Service, requests []*prepared) *batch {
 		directories: map[ID]*Directory{}, people: newPeople(), fresh: map[SubjectKey]bool{},
 		answers: map[AnswerKey]*KeptAnswer{}, resolved: make([][]identified, len(requests)),
 		heads: map[ID]*Head{}, consents: map[ConsentKey]*standing{}}
-}
-
-// load reads what the batch touches and settles who is who.
-func (b *batch) load(ctx context.Context, tx Tx) error {
-	if err := b.loadHeads(ctx, tx); err != nil {
-		return err
-	}
-	if err := b.loadAnswers(ctx, tx); err != nil {
-		return err
-	}
-	if err := b.loadPurposes(ctx, tx); err != nil {
-		return err
-	}
-	if err := b.loadPeople(ctx, tx); err != nil {
-		return err
-	}
-	for i := range b.requests {
-		if b.refusedBefore(i) {
-			continue
-		}
-		b.identify(i)
-	}
-	return b.loadConsents(ctx, tx)
-}
-
-// loadHeads comes first: on an engine with row locks it is what makes batches of one organization wait for each other.
-func (b *batch) loadHeads(ctx context.Context, tx Tx) error {
-	var organizations []ID
-	for _, p := range b.requests {
-		if o := p.actor.Organization; b.heads[o] == nil {
-			b.heads[o] = &Head{Organization: o}
-			organizations = append(organizations, o)
-		}
-	}
-	heads, err := tx.Heads(ctx, organizations)
-	for o, head := range heads {
-		b.heads[o] = &head
-	}
-	return err
-}
-
-func (b *batch) loadAnswers(ctx context.Context, tx Tx) error {
-	var keys []AnswerKey
-	for _, p := range b.requests {
-		if p.once.Key != "" {
-			keys = append(keys, p.once.answerKey(p.actor))
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	kept, err := tx.Answers(ctx, keys)
-	for i := range kept {
-		b.answers[keys[i]] = kept[i]
-	}
-	return err
-}
-
-// loadPurposes reads the directories anew where a request may make a purpose.
-func (b *batch) loadPurposes(ctx context.Context, tx Tx) error {
-	for _, p := range b.requests {
-		for i := range p.items {
-			for _, d := range p.items[i].decisions {
-				o := p.actor.Organization
-				if d.purpose != nil || b.directories[o] != nil {
-					continue
-				}
-				directory, err := directoryOf(ctx, tx, o)
-				if err != nil {
-					return err
-				}
-				b.directories[o] = directory
-			}
-		}
-	}
-	return nil
-}
-
-func (b *batch) loadPeople(ctx context.Context, tx Tx) error {
-	var names []OwnedName
-	var several []bool // the item gives more than one identifier
-	for _, p := range b.requests {
-		for i := range p.items {
-			given := p.items[i].given
-			for _, id := range given {
-				names = append(names, OwnedName{p.actor.Organization, id})
-				several = append(several, len(given) > 1 && !p.items[i].known)
-			}
-		}
-	}
-	return b.people.load(ctx, tx, names, func(i int) bool { return several[i] })
-}
-
-// refusedBefore settles what ends a request before it changes anything.
-func (b *batch) refusedBefore(i int) bool {
-	p := b.requests[i]
-	err := p.once.replayOf(p.actor, b.answers, b.now)
-	for n := range p.items {
-		item := &p.items[n]
-		if err == nil && item.known && b.people.owner(p.actor.Organization, item.given[0]) == NoID {
-			err = errNoSubject
-		}
-	}
-	if err == nil {
-		err = b.makePurposes(p)
-	}
-	b.outcomes[i].err = err
-	return err != nil
-}
-
-func (o Once) replayOf(a Actor, answers map[AnswerKey]*KeptAnswer, now time.Time) error {
-	if o.Key == "" {
-		return nil
-	}
-	return o.replay(a, answers[o.answerKey(a)], now)
-}
-
-// makePurposes makes the purposes that a request names by new keys, if there is room for all of them.
-func (b *batch) makePurposes(p *prepared) error {
-	organization, project := p.actor.Organization, p.project.Number
-	before, d := b.directories[organization], b.directories[organization]
-	var made []Purpose
-	for i := range p.items {
-		for _, decision := range p.items[i].decisions {
-			if decision.purpose != nil || d.PurposeByKey(project, decision.ref.Key) != nil {
-				continue
-			}
-			wish := NewPurpose{Key: decision.ref.Key, Name: decision.ref.Key, Taxonomy: d.freeTaxonomy(project, decision.ref.Key)}
-			if err := d.admits(project, wish); err != nil {
-				b.directories[organization] = before
-				return err
-			}
-			purpose := d.newPurpose(project, b.service.newID(), b.now, wish)
-			made = append(made, purpose)
-			d = d.with(purpose)
-		}
-	}
-	if len(made) > 0 {
-		b.directories[organization] = d
-		b.changes.Purposes = append(b.changes.Purposes, made...)
-	}
-	return nil
-}
-
-// identify settles the person of each item of a request.
-func (b *batch) identify(i int) {
-	p := b.requests[i]
-	o := p.actor.Organization
-	b.resolved[i] = make([]identified, len(p.items))
-	for n := range p.items {
-		item := &p.items[n]
-		if item.known {
-			subject := b.people.owner(o, item.given[0])
-			b.resolved[i][n] = identified{subject: subject, anonymousID: b.people.anonymousID(o, subject, item.given)}
-			continue
-		}
-		found := b.people.identify(o, item.given, b.service.newID)
-		b.resolved[i][n] = found
-		key := SubjectKey{o, found.subject}
-		subject := Subject{Organization: o, ID: found.subject}
-		if found.created {
-			subject = b.service.newSubject(p.actor, DefaultSubjectType)
-			subject.ID = found.subject
-			b.fresh[key] = true
-			b.changes.Subjects = append(b.changes.Subjects, subject)
-		}
-		for _, id := range found.attach {
-			b.changes.name(id, &subject)
-		}
-		for at := range found.merge {
-			m := &found.merge[at]
-			for _, id := range m.identifiers {
-				b.changes.Identifiers = append(b.changes.Identifiers, OwnedIdentifier{OwnedName{o, id}, found.subject})
-			}
-			m.record = len(b.changes.Merges) // After is known when the item is decided
-			b.changes.Merges = append(b.changes.Merges, SubjectMerge{Organization: o, Into: found.subject,
-				From: m.subject, MergedAt: b.now})
-		}
-	}
-}
-
-// loadConsents reads where the people stand on what they decide now, with the whole history where
-// one step of the fold is not enough.
-func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
-	var keys []ConsentKey
-	b.eachPlanned(func(key ConsentKey, _ time.Time) {
-		if b.consents[key] == nil {
-			b.consents[key] = &standing{}
-			if !b.fresh[SubjectKey{key.Organization, key.Subject}] {
-				keys = append(keys, key)
-			}
-		}
-	})
-	if len(keys) > 0 {
-		found, err := tx.Consents(ctx, keys)
-		if err != nil {
-			return err
-		}
-		for key, c := range found {
-			b.consents[key].consent = c
-		}
-	}
-	if err := b.loadMerged(ctx, tx); err != nil {
-		return err
-	}
-	b.markLate()
-	return b.loadHistories(ctx, tx)
-}
-
-// eachPlanned calls f for every decision that the batch may take, in order; occurredAt zero is now.
-func (b *batch) eachPlanned(f func(key ConsentKey, occurredAt time.Time)) {
-	for i, p := range b.requests {
-		for n := range b.resolved[i] {
-			key := ConsentKey{p.actor.Organization, b.resolved[i][n].subject, p.project.Number, 0}
-			for d := range p.items[n].decisions {
-				key.Purpose = b.purposeOf(p, &p.items[n].decisions[d]).Number
-				f(key, p.items[n].decisions[d].occurredAt)
-			}
-			for _, r := range p.items[n].replace {
-				key.Purpose = r.purpose.Number
-				f(key, time.Time{})
-			}
-		}
-	}
-}
-
-func (b *batch) purposeOf(p *prepared, d *preparedDecision) *Purpose {
-	if d.purpose != nil {
-		return d.purpose
-	}
-	return b.directories[p.actor.Organization].PurposeByKey(p.project.Number, d.ref.Key)
-}
-
-// loadMerged reads all consents of subjects that merge, and marks them as needing their whole history.
-func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
-	merging := map[SubjectKey]bool{}
-	var known []SubjectKey
-	for _, m := range b.changes.Merges {
-		for _, id := range []ID{m.From, m.Into} {
-			key := SubjectKey{m.Organization, id}
-			if !merging[key] && !b.fresh[key] {
-				known = append(known, key)
-			}
-			merging[key] = true
-		}
-	}
-	if len(merging) == 0 {
-		return nil
-	}
-	all, err := tx.ConsentsOf(ctx, known)
-	if err != nil {
-		return err
-	}
-	for _, consents := range all {
-		for _, c := range consents {
-			key := ConsentKey{c.Organization, c.Subject, c.Project, c.Purpose}
-			if b.consents[key] == nil {
-				b.consents[key] = &standing{consent: c}
-			}
-		}
-	}
-	for key, s := range b.consents {
-		if merging[SubjectKey{key.Organization, key.Subject}] {
-			s.whole = true
-		}
-	}
-	return nil
-}
-
-// markLate marks what gets an event that occurred before one that is on record or comes earlier in the batch.
-func (b *batch) markLate() {
-	latest := map[ConsentKey]time.Time{}
-	b.eachPlanned(func(key ConsentKey, occurredAt time.Time) {
-		before, ok := latest[key]
-		if !ok {
-			before = b.consents[key].consent.OccurredAt
-		}
-		switch {
-		case occurredAt.IsZero() && b.now.After(before):
-			latest[key] = b.now
-		case occurredAt.IsZero():
-		case occurredAt.Before(before):
-			b.consents[key].whole = true
-		default:
-			latest[key] = occurredAt
-		}
-	})
-}
-
-func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
-	var keys []ConsentKey
-	for key, s := range b.consents {
-		if s.whole && s.consent.Event != NoID {
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	histories, err := tx.History(ctx, keys)
-	for key, events := range histories {
-		b.consents[key].history = events
-	}
-	return err
 }
 
 // decide makes the events of every request that was not refused, and what follows from them.
@@ -422,16 +131,18 @@ func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out 
 	}
 }
 
-// toward tells what a replacement has to record for one purpose, if anything.
+// toward tells what a replacement has to record for one purpose, if anything. What is on record may be dated
+// ahead of now, and may expire in between: readers judge by their clock, the fold by the date of the
+// next event. Who takes back must win by both, and so must who grants.
 func (r *replaced) toward(c *Consent, now time.Time) (State, bool) {
 	at := now
 	if c.OccurredAt.After(at) {
 		at = c.OccurredAt
 	}
 	if r.granted {
-		return Accepted, !c.InForce(at) || c.State != Accepted
+		return Accepted, !c.InForce(now) || !c.InForce(at) || c.State != Accepted
 	}
-	return Withdrawn, c.InForce(at)
+	return Withdrawn, c.InForce(now) || c.InForce(at)
 }
 
 // mergeConsents lets the events of an anonymous subject count for the person from now on. The
@@ -447,8 +158,7 @@ func (b *batch) mergeConsents(from, into SubjectKey) {
 			target = &standing{whole: true}
 			b.consents[at] = target
 		}
-		target.history = append(target.history, s.history...)
-		target.stale = true
+		target.know(s.history)
 		b.touch(at, target)
 	}
 }
@@ -507,7 +217,8 @@ func (w *eventWriter) record(d *preparedDecision) Event {
 	if d.text != nil {
 		b.changes.Texts = append(b.changes.Texts, *d.text)
 	}
-	s.add(&e)
+	kept := e // the caller gets its own
+	s.add(&kept)
 	b.touch(key, s)
 	b.changes.Events = append(b.changes.Events, e)
 	return e

@@ -19,6 +19,9 @@ func (s *Service) Record(ctx context.Context, a Actor, w Write) (*Recorded, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := s.replayed(ctx, a, w.Once); err != nil {
+		return nil, err
+	}
 	p, err := s.prepare(a, d, &w)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage
 		return EventPage{}, err
 	}
 	var page EventPage
-	err := s.view(ctx, func(r Reader) error {
+	err := s.search(ctx, func(ctx context.Context, r Reader) error {
 		d, err := directoryOf(ctx, r, a.Organization) // not from memory: an event may be of a purpose made just now
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package consent
 import (
 	"bytes"
 	"slices"
+	"time"
 )
 
 // before orders events: by when they occurred, then by id.
@@ -21,12 +22,20 @@ func fold(events []Event) Consent {
 		sorted[i] = &events[i]
 	}
 	slices.SortFunc(sorted, before)
-	var c Consent
-	for _, e := range sorted {
-		c = c.next(e)
+	return latest(sorted)
+}
+
+// latest is fold of events that are in order: the last one decides, and the unbroken run before it says since when.
+func latest(sorted []*Event) Consent {
+	n := len(sorted) - 1
+	c := Consent{}.next(sorted[n])
+	for i := n; c.Grants && i > 0 && sorted[i-1].Grants && !sorted[i-1].expired(sorted[i].OccurredAt); i-- {
+		c.Since = sorted[i-1].OccurredAt
 	}
 	return c
 }
+
+func (e *Event) expired(at time.Time) bool { return !e.ExpiresAt.IsZero() && !at.Before(e.ExpiresAt) }
 
 // next gives the consent after an event that is not before the one that decides now.
 func (c Consent) next(e *Event) Consent {

@@ -108,7 +108,7 @@ func TestFoldStepByStep(t *testing.T) {
 				s = &standing{consent: *s.current()}
 			}
 			if s.consent.Event != NoID && !s.whole && later(&Event{OccurredAt: s.current().OccurredAt, ID: s.current().Event}, &events[i]) {
-				s = &standing{consent: *s.current(), whole: true, history: slices.Clone(events[:i])}
+				s = &standing{consent: *s.current(), whole: true, history: pointers(events[:i])}
 			}
 			s.add(&events[i])
 			want := fold(events[:i+1])
@@ -118,6 +118,14 @@ func TestFoldStepByStep(t *testing.T) {
 			}
 		}
 	})
+}
+
+func pointers(events []Event) []*Event {
+	s := &standing{}
+	for i := range events {
+		s.know([]*Event{&events[i]})
+	}
+	return s.history
 }
 
 func TestLateArrivalKeepsTheState(t *testing.T) {

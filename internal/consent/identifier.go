@@ -121,7 +121,7 @@ func normalizeEmail(value string) (string, error) {
 	if at < 1 || at == len(value)-1 {
 		return "", errEmail
 	}
-	local, domain := strings.ToLower(value[:at]), value[at+1:]
+	local, domain := strings.Map(lowerLetter, value[:at]), value[at+1:]
 	if strings.ContainsFunc(local, unicode.IsSpace) || strings.ContainsAny(local, "<>,;") ||
 		strings.Contains(local, "@") && !strings.HasPrefix(local, `"`) {
 		return "", errEmail
@@ -132,6 +132,14 @@ func normalizeEmail(value string) (string, error) {
 	}
 	email := local + "@" + domain
 	return email, checkIdentifier(email)
+}
+
+// lowerLetter lower-cases a letter; not one that would become another alphabet's (the Kelvin sign is no k).
+func lowerLetter(r rune) rune {
+	if lower := unicode.ToLower(r); r < utf8.RuneSelf || lower >= utf8.RuneSelf {
+		return lower
+	}
+	return r
 }
 
 // normalizeDomain lower-cases a domain; what is not plain ASCII goes through IDNA.
@@ -179,9 +187,13 @@ func normalizePhone(value string) (string, error) {
 	return value, nil
 }
 
+// toE164 reads a number that is nothing but a number: who shares it with others at an extension is not the others.
 func toE164(value string) (string, bool) {
+	if strings.ContainsFunc(value, func(r rune) bool { return (r < '0' || r > '9') && !strings.ContainsRune("+ ().-/", r) }) {
+		return "", false
+	}
 	n, err := phonenumbers.Parse(value, "")
-	if err != nil {
+	if err != nil || n.GetExtension() != "" {
 		return "", false
 	}
 	e164 := phonenumbers.Format(n, phonenumbers.E164)

@@ -32,6 +32,10 @@ func TestNormalize(t *testing.T) {
 		{Phone, " +16502530000 ", "+16502530000"},
 		{Phone, "030 901820", "030 901820"}, // no country: only trimmed
 		{Phone, " ext. 12 ", "ext. 12"},
+		{Phone, "+1 415 555 0100 ext. 5", "+1 415 555 0100 ext. 5"},
+		{Phone, "+14155550100;ext=9", "+14155550100;ext=9"},
+		{Phone, "Bob +14155550100", "Bob +14155550100"},
+		{Email, "\u212a@x.example", "\u212a@x.example"},
 		{Phone, "", ""}, {Phone, " ", ""}, {Phone, "+1\x00650", ""}, {Phone, long + "1", ""},
 		{AnonymousID, "0192F0C1-2B3A-7C4D-8E5F-0123456789AB", "0192f0c1-2b3a-7c4d-8e5f-0123456789ab"},
 		{AnonymousID, "0192f0c12b3a7c4d8e5f0123456789ab", ""}, {AnonymousID, "", ""}, {AnonymousID, "browser-1", ""},

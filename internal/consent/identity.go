@@ -103,13 +103,25 @@ func (p *people) hasOther(organization, subject ID, id Identifier) bool {
 
 // attach gives a subject an identifier that nobody has; not a second one of a kind of which it may have one.
 func (p *people) attach(organization, subject ID, id Identifier) bool {
-	if id.Kind.single() && p.hasOther(organization, subject, id) {
+	if id.Kind.single() && p.hasOther(organization, subject, id) || p.count(organization, subject, id.Kind) >= maxOfKind {
 		return false
 	}
 	p.owners[OwnedName{organization, id}] = subject
 	key := SubjectKey{organization, subject}
 	p.known[key] = append(p.known[key], id)
 	return true
+}
+
+// maxOfKind is the most identifiers of one kind that a subject gets; past it a further one names nobody.
+const maxOfKind = 1000
+
+func (p *people) count(organization, subject ID, kind IdentifierKind) (n int) {
+	for _, id := range p.known[SubjectKey{organization, subject}] {
+		if id.Kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // anonymous tells whether a subject is known by anonymous ids alone.

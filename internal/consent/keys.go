@@ -189,11 +189,14 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, wish NewKey, once Once
 	if err := a.need(OrganizationsWrite); err != nil {
 		return CreatedKey{}, err
 	}
-	if err := s.checkNewKey(a, &wish); err != nil {
-		return CreatedKey{}, err
-	}
 	d, err := s.directory(ctx, a.Organization)
 	if err != nil {
+		return CreatedKey{}, err
+	}
+	if err := s.replayed(ctx, a, once); err != nil {
+		return CreatedKey{}, err
+	}
+	if err := s.checkNewKey(a, &wish); err != nil {
 		return CreatedKey{}, err
 	}
 	var made CreatedKey

@@ -54,6 +54,21 @@ func (o Once) replay(a Actor, kept *KeptAnswer, now time.Time) error {
 	return &Replayed{Answer: answer}
 }
 
+// replayed looks for a kept answer before checks that the clock can turn against a retry, such as of an expiry that
+// has passed since. The transaction looks again.
+func (s *Service) replayed(ctx context.Context, a Actor, once Once) error {
+	if once.Key == "" {
+		return nil
+	}
+	return s.view(ctx, func(r Reader) error {
+		kept, err := r.Answers(ctx, []AnswerKey{once.answerKey(a)})
+		if err != nil {
+			return err
+		}
+		return once.replay(a, kept[0], s.now())
+	})
+}
+
 // keep seals the answer to a write that is about to be committed.
 func (o Once) keep(a Actor, result any, now time.Time) (KeptAnswer, error) {
 	answer, err := o.Render(result)

@@ -25,6 +25,7 @@ type Service struct {
 	batch   *batcher
 	observe func(requests int, took time.Duration, err error)
 
+	searches chan struct{} // holds one for each list that is being read
 	ended    chan struct{}
 	ending   sync.Once
 	sweeping sync.WaitGroup
@@ -43,7 +44,7 @@ type Options struct {
 
 // New makes a service and starts its batcher; Close ends it.
 func New(o Options) *Service {
-	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, observe: o.Observe, ended: make(chan struct{})}
+	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, observe: o.Observe, ended: make(chan struct{}), searches: make(chan struct{}, maxSearches)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -107,6 +108,25 @@ func (s *Service) newID() ID {
 // view reads; what is not an *Error becomes Internal.
 func (s *Service) view(ctx context.Context, read func(Reader) error) error {
 	return classify(ctx, s.store.View(ctx, read))
+}
+
+// Lists may read much. Few run at once, so that questions about one person always find a reader, and none for long.
+const (
+	maxSearches   = 2
+	searchTimeout = 10 * time.Second
+)
+
+// search reads a list, when it is its turn.
+func (s *Service) search(ctx context.Context, read func(context.Context, Reader) error) error {
+	select {
+	case s.searches <- struct{}{}:
+	case <-ctx.Done():
+		return &Error{Kind: Unavailable, Msg: "too many lists are being read; retry", Err: ctx.Err()}
+	}
+	defer func() { <-s.searches }()
+	within, cancel := context.WithTimeout(ctx, searchTimeout)
+	defer cancel()
+	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
 }
 
 // update does a write that is no decision, once (see Once).

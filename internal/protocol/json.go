@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -89,7 +90,7 @@ func scan(body []byte) error {
 		switch b := body[i]; {
 		case inString && b == '\\':
 			if strings.HasPrefix(string(body[i+1:min(i+6, len(body))]), "u0000") {
-				return consent.Errorf(consent.Invalid, "", "a string contains NUL")
+				return consent.Errorf(consent.Invalid, "", "the string at byte %d of the request body contains NUL", i)
 			}
 			i++
 		case b == '"':
@@ -120,20 +121,59 @@ func jsonError(err error) error {
 		}
 		return ours
 	case errors.As(err, &syntactic):
-		msg := "is not valid JSON at byte " + strconv.FormatInt(syntactic.ByteOffset, 10)
-		switch {
-		case errors.Is(err, jsontext.ErrDuplicateName):
-			msg = "has a member twice"
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			msg = "is not valid JSON: it ends too early"
-		case strings.Contains(syntactic.Error(), "UTF-8"):
-			msg = "is not valid UTF-8"
-		}
-		return consent.Errorf(consent.Invalid, "", "the request body %s", msg)
+		return syntaxError(err, syntactic)
 	case errors.As(err, &semantic):
-		return consent.Errorf(consent.Invalid, fieldOf(semantic.JSONPointer), "has the wrong type: it must not be %s", kindName(semantic.JSONKind))
+		return wrongType(semantic)
 	}
 	return &consent.Error{Kind: consent.Invalid, Msg: "the request body is not acceptable JSON", Err: err}
+}
+
+func syntaxError(err error, at *jsontext.SyntacticError) error {
+	field := fieldOf(at.JSONPointer)
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return consent.Errorf(consent.Invalid, field, "stands twice in its object")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return consent.Errorf(consent.Invalid, "", "the request body is not valid JSON: it ends too early")
+	case strings.Contains(at.Error(), "UTF-8"):
+		return consent.Errorf(consent.Invalid, field, "is not valid UTF-8 at byte %d of the request body", at.ByteOffset)
+	}
+	return consent.Errorf(consent.Invalid, "", "the request body is not valid JSON at byte %d", at.ByteOffset)
+}
+
+// wrongType says what a value must be, or what it must not be where that is not plain.
+func wrongType(err *json.SemanticError) error {
+	field := fieldOf(err.JSONPointer)
+	ofKind := strings.Replace(kindName(err.JSONKind), "this ", "a ", 1)
+	if want := typeName(err.GoType); want != "" && want != ofKind {
+		if field == "" {
+			return consent.Errorf(consent.Invalid, "", "the request body must be %s", want)
+		}
+		return consent.Errorf(consent.Invalid, field, "must be %s", want)
+	}
+	return consent.Errorf(consent.Invalid, field, "has the wrong type: it must not be %s", kindName(err.JSONKind))
+}
+
+// typeName is the JSON name of a Go type; empty where it has none.
+func typeName(t reflect.Type) string {
+	if t == nil {
+		return ""
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return typeName(t.Elem())
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		return "a number"
+	}
+	return ""
 }
 
 func kindName(k jsontext.Kind) string {
@@ -153,10 +193,14 @@ func kindName(k jsontext.Kind) string {
 	}
 }
 
-// fieldOf shows a JSON pointer the way people write it: items[3].consentState.
+// fieldOf shows a JSON pointer the way people write it: items[3].consentState. It ends before a
+// name that looks like none of ours: what a client made up is not repeated.
 func fieldOf(p jsontext.Pointer) string {
 	var out strings.Builder
 	for token := range p.Tokens() {
+		if len(token) > 64 || strings.ContainsFunc(token, notInName) {
+			break
+		}
 		if _, err := strconv.Atoi(token); err == nil {
 			out.WriteString("[" + token + "]")
 			continue
@@ -169,17 +213,31 @@ func fieldOf(p jsontext.Pointer) string {
 	return out.String()
 }
 
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+}
+
 // JSON makes an answer of a value.
 func JSON(status int, v any) (Answer, error) {
 	body, err := json.Marshal(v)
 	return Answer{Status: status, ContentType: "application/json", Body: body}, err
 }
 
-// WriteJSON answers a read.
+// largeAnswer is the size from which an answer to a read needs room: a client that reads slowly keeps it in memory.
+const largeAnswer = 256 << 10
+
+// WriteJSON answers a read. A large answer is Unavailable while too many are being sent.
 func WriteJSON(c *Call, status int, v any) error {
 	answer, err := JSON(status, v)
 	if err != nil {
 		return err
+	}
+	if len(answer.Body) > largeAnswer && c.Reserve != nil {
+		release, ok := c.Reserve(int64(len(answer.Body)))
+		if !ok {
+			return &consent.Error{Kind: consent.Unavailable, Msg: "too many large answers are being sent; ask for fewer items, or retry"}
+		}
+		defer release()
 	}
 	return answer.write(c)
 }

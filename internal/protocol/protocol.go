@@ -42,6 +42,8 @@ type Call struct {
 	Route   string        // the pattern that matched, "-" where none did
 	Status  int           // what was answered; 0: nothing yet
 	Err     error         // what went wrong, for the log
+	// Reserve, where set, finds room for a large answer while it is sent; false: there is none now.
+	Reserve func(size int64) (release func(), ok bool)
 	body    []byte
 }
 

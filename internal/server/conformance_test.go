@@ -89,7 +89,7 @@ func badCredentials(w, foreign *world, credential string) map[string]vars {
 	return bad
 }
 
-// TestScopes proves that each call asks for its scope: all others together are 403, that one alone does.
+// TestScopes proves that each call asks for its scopes: without one of them all others together are 403, and they alone do.
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -109,16 +109,24 @@ func TestScopes(t *testing.T) {
 		if c.open || c.credential() == "token" {
 			continue
 		}
-		others := slices.DeleteFunc(slices.Clone(consent.AllScopes), func(s consent.Scope) bool { return slices.Contains(c.scopes, s) })
-		v := key(others)
-		v["root"] = w.mine["key"]
-		before := w.contents()
-		c.refused(w, c.send(w, v, nil, c.body), http.StatusForbidden, "without the scope")
-		w.unchanged("", before, c.name+" without the scope")
 		for _, scope := range c.scopes {
-			if res := c.send(w, key([]consent.Scope{scope}), nil, c.body); res.Status != c.status && !strings.HasPrefix(c.route.Method, "DELETE") {
-				t.Errorf("%s: with %s alone: %v", c.name, scope, res)
-			}
+			others := slices.DeleteFunc(slices.Clone(consent.AllScopes), func(s consent.Scope) bool { return s == scope })
+			v := key(others)
+			v["root"] = w.mine["key"]
+			before := w.contents()
+			c.refused(w, c.send(w, v, nil, c.body), http.StatusForbidden, "without the scope")
+			w.unchanged("", before, c.name+" without the scope "+string(scope))
+		}
+		if len(c.scopes) == 0 { // for the root key alone
+			v := key(consent.AllScopes)
+			v["root"] = w.mine["key"]
+			before := w.contents()
+			c.refused(w, c.send(w, v, nil, c.body), http.StatusForbidden, "without the root key")
+			w.unchanged("", before, c.name+" without the root key")
+			continue
+		}
+		if res := c.send(w, key(c.scopes), nil, c.body); res.Status != c.status && !strings.HasPrefix(c.route.Method, "DELETE") {
+			t.Errorf("%s: with %v alone: %v", c.name, c.scopes, res)
 		}
 	}
 }

@@ -21,7 +21,7 @@ type sample struct {
 	headers map[string]string // credentials: {{key}}, {{basic}}, {{token}}, {{root}}
 	body    string
 	status  int             // of success
-	scopes  []consent.Scope // any one suffices; none: see root, open and tokens
+	scopes  []consent.Scope // all are needed; none: see root, open and tokens
 	root    bool            // for the root key alone
 	open    bool            // for everybody
 	reads   bool            // a POST that changes nothing, whose answer is not kept
@@ -97,7 +97,7 @@ var samples = map[string][]sample{
 		body: `{"handles":[{"type":"email_address","value":"u{{n}}.{{email}}"}]}`}},
 	"GET /persons/{person_id}":             {{target: "/persons/{{person}}", headers: slashKey, status: 200, scopes: []consent.Scope{consent.SubjectsRead}}},
 	"DELETE /persons/{person_id}":          {{target: "/persons/{{doomedperson}}", headers: slashKey, status: 204, scopes: []consent.Scope{consent.SubjectsWrite}}},
-	"POST /persons/{person_id}/mint-token": {{target: "/persons/{{person}}/mint-token", headers: slashKey, status: 201, spare: true, scopes: []consent.Scope{consent.ConsentsWrite}, body: `{"custom_claims":{"k":"v"}}`}},
+	"POST /persons/{person_id}/mint-token": {{target: "/persons/{{person}}/mint-token", headers: slashKey, status: 201, spare: true, scopes: []consent.Scope{consent.ConsentsWrite, consent.ConsentsRead}, body: `{"custom_claims":{"k":"v"}}`}},
 	"GET /.well-known/jwks.json":           {{target: "/.well-known/jwks.json", status: 200, open: true}},
 
 	"POST /consent-hub/consent": {{target: "/consent-hub/consent", headers: basicKey, status: 202,

@@ -32,6 +32,7 @@ const (
 	requestTimeout = 30 * time.Second
 	smallBody      = 64 << 10 // bodies up to this size are always let in
 	bodyRoom       = 64 << 20 // all larger ones together
+	answerRoom     = 64 << 20 // all large answers that are being sent
 )
 
 // Options are what the server is made of.
@@ -52,6 +53,7 @@ type Server struct {
 	byRoot    map[string]*porch
 	fallback  *porch // for paths that nobody owns
 	room      *semaphore.Weighted
+	answers   *semaphore.Weighted
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
 	lines     sync.Map // protocol, method and route → *slog.Logger
@@ -71,7 +73,7 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: semaphore.NewWeighted(bodyRoom),
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: semaphore.NewWeighted(bodyRoom), answers: semaphore.NewWeighted(answerRoom),
 		ids: strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
@@ -161,10 +163,19 @@ func (s *Server) admit(c *protocol.Call) (release func(), err error) {
 	return func() { s.room.Release(size) }, nil
 }
 
+// reserve finds room for a large answer; it does not wait, since the answer is in memory already.
+func (s *Server) reserve(size int64) (release func(), ok bool) {
+	size = min(size, answerRoom)
+	if !s.answers.TryAcquire(size) {
+		return nil, false
+	}
+	return func() { s.answers.Release(size) }, true
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-",
+	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve,
 		ID: s.ids + strconv.FormatUint(s.last.Add(1), 36)}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p := s.find(r.URL.Path)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -110,15 +111,11 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 	}
 	anyOf(s, "e.project_no", q.Projects)
 	if len(q.Purposes) > 0 {
-		condition, args := "", make([]any, 0, 2*len(q.Purposes))
-		for i, p := range q.Purposes {
-			if i > 0 {
-				condition += " OR "
-			}
-			condition += "e.project_no = ? AND e.purpose_no = ?"
+		args := make([]any, 0, 2*len(q.Purposes))
+		for _, p := range q.Purposes {
 			args = append(args, p.Project, p.Purpose)
 		}
-		s.where("("+condition+")", args...)
+		s.where("(e.project_no, e.purpose_no) IN (VALUES (?, ?)"+strings.Repeat(", (?, ?)", len(q.Purposes)-1)+")", args...)
 	}
 	anyOf(s, "e.state", numbers(q.States))
 	anyOf(s, "e.action", numbers(q.Actions))

@@ -90,7 +90,13 @@ func private(path string) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", SQLiteFile, err)
 	}
-	return file.Close()
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		if err := file.Chmod(0o600); err != nil {
+			return fmt.Errorf("keep %s to its owner: %w", SQLiteFile, err)
+		}
+	}
+	return nil
 }
 
 // sqliteEngine is one writer, a few readers, and a checkpointer beside them.

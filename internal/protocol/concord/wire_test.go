@@ -19,7 +19,7 @@ func TestEventMistakes(t *testing.T) {
 	good := `{"email":"a@b.c","category":"disclosure","subcategory":"x","consentState":"accepted","consentAction":"import"}`
 	for _, tc := range []struct{ body, want string }{
 		{`{}`, "items: is required"},
-		{`[]`, "has the wrong type: it must not be an array"},
+		{`[]`, "the request body must be an object"},
 		{`{"items":null}`, "items: must be an array"},
 		{`{"items":{}}`, "items: must be an array"},
 		{`{"items":[]}`, "items: must have 1 to 1000 items"},
@@ -48,7 +48,7 @@ func TestEventMistakes(t *testing.T) {
 		{`{"items":[{"expirationDate":"9999-12-31T23:59:59-01:00"}]}`, "items[0].expirationDate: must be in the years 1970 to 9999"},
 		{`{"items":[{"consentState":"accepted","consentAction":"import"}]}`,
 			"items[0].consentType: is required, or else category, subcategory and label"},
-		{`{"items":[{"email":"a","email":"b"}]}`, "the request body has a member twice"},
+		{`{"items":[{"email":"a","email":"b"}]}`, "items[0].email: stands twice in its object"},
 		{`{"items":[{"email":"a`, "the request body is not valid JSON: it ends too early"},
 		{`{"items":[{"email":`, "the request body is not valid JSON: it ends too early"},
 		{`{"items":[{"email":"\ud800"}]}`, "the request body is not valid JSON at byte 20"},

@@ -205,18 +205,21 @@ func showPerson(view *consent.SubjectView) result[personResult] {
 // showHandles shows the identifiers that are handles: in the order that was last given, then those that
 // came from elsewhere, by type.
 func showHandles(given []handleBody, identifiers []consent.Identifier) []handleBody {
-	var has []handleBody
+	var all []handleBody
+	left := map[handleBody]bool{} // to be shown
 	for _, t := range handleTypes {
 		for _, id := range identifiers {
 			if id.Kind == t.kind {
-				has = append(has, handleBody{t.name, id.Value})
+				all = append(all, handleBody{t.name, id.Value})
+				left[all[len(all)-1]] = true
 			}
 		}
 	}
-	shown := make([]handleBody, 0, len(has))
-	for _, h := range append(slices.Clone(given), has...) {
-		if slices.Contains(has, h) && !slices.Contains(shown, h) {
+	shown := make([]handleBody, 0, len(all))
+	for _, h := range append(slices.Clone(given), all...) {
+		if left[h] {
 			shown = append(shown, h)
+			delete(left, h)
 		}
 	}
 	return shown

@@ -160,8 +160,10 @@ func (t *tokens) personActor(ctx context.Context, k *signingKey, says tokenClaim
 // mintToken answers POST /persons/{person_id}/mint-token. Whoever mints hands out the
 // writing of consents, so the key must have that scope itself.
 func (a *api) mintToken(c *protocol.Call, who caller) error {
-	if !who.actor.Has(consent.ConsentsWrite) {
-		return consent.Errorf(consent.Forbidden, "", "the key lacks the scope %s", consent.ConsentsWrite)
+	for _, scope := range []consent.Scope{consent.ConsentsWrite, consent.ConsentsRead} { // what the token will reach
+		if !who.actor.Has(scope) {
+			return consent.Errorf(consent.Forbidden, "", "the key lacks the scope %s", scope)
+		}
 	}
 	var body mintRequest
 	if hasBody(c.Request) {
