@@ -193,13 +193,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = system
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
 	// The router would copy the request once more to add its own context.
 	routing := routings.Get().(*chi.Context)
 	routing.Reset()
 	routing.Routes = p.router
-	p.router.ServeHTTP(c, r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, routing)))
+	ctx := &callContext{Context: r.Context(), at: started.Add(requestTimeout), routing: routing}
+	defer ctx.end()
+	p.router.ServeHTTP(c, r.WithContext(ctx))
 	routings.Put(routing) // not after a panic: its answer may look at the route
 }
 
