@@ -130,7 +130,7 @@ func FuzzMatch(f *testing.F) {
 		s := string(doc)
 		if err != nil || len(values) != 1 || strings.ContainsAny(s, "<\uE000") || strings.Contains(s, "u003") ||
 			strings.Contains(s, "{{") || strings.Contains(s, "...") || strings.Contains(s, `\`) {
-			t.Skip()
+			return
 		}
 		if err := Match(s, doc, nil); err != nil {
 			t.Errorf("%s does not match itself: %v", doc, err)
