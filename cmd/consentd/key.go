@@ -208,10 +208,7 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 }
 
 // folder is a data folder that is open for a tool.
-type folder struct {
-	service    *consent.Service
-	rootKeySet bool
-}
+type folder struct{ service *consent.Service }
 
 // onFolder opens the data folder, which must have a database, for as long as do runs.
 func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
@@ -240,7 +237,7 @@ func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
 			err = closeErr
 		}
 	}()
-	return do(ctx, &folder{service, cfg.RootKey != ""})
+	return do(ctx, &folder{service})
 }
 
 // hasDatabase refuses a folder without data: a mistyped path must not become a new data folder.

@@ -150,7 +150,7 @@ type Count struct {
 	Add          int64
 }
 
-// EventCount is the name of the kept count of a project's events; project 0 is the whole organization.
+// EventCount is the name of the kept count of a project's events.
 func EventCount(project int) string { return "events/" + strconv.Itoa(project) }
 
 // Text is a text kept once, by its SHA-256.

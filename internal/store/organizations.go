@@ -36,13 +36,14 @@ func (t *tx) Directory(ctx context.Context, organization consent.ID) (*consent.D
 
 func (t *tx) projects(ctx context.Context, organization consent.ID) (projects []consent.Project, err error) {
 	err = t.conn.query(ctx, selectProjects, []any{organization}, func(r row) error {
-		var p consent.Project
 		projects = append(projects, consent.Project{})
-		err := r.Scan(&p.Organization, &p.Number, &p.ID, &p.Name, &p.Slug, &p.WholeAddress, &p.CreatedAt, &p.UpdatedAt, &p.Details)
-		projects[len(projects)-1] = p
-		return err
+		return scanProject(r, &projects[len(projects)-1])
 	})
 	return projects, err
+}
+
+func scanProject(r row, p *consent.Project) error {
+	return r.Scan(&p.Organization, &p.Number, &p.ID, &p.Name, &p.Slug, &p.WholeAddress, &p.CreatedAt, &p.UpdatedAt, &p.Details)
 }
 
 // Organizations implements consent.Reader.
@@ -72,7 +73,7 @@ func (t *tx) Organizations(ctx context.Context, only consent.ID, f consent.Organ
 		func(i int, args []any) []any { return append(args, &views[i].ID) },
 		func(i int, r row) error {
 			var p consent.Project
-			err := r.Scan(&p.Organization, &p.Number, &p.ID, &p.Name, &p.Slug, &p.WholeAddress, &p.CreatedAt, &p.UpdatedAt, &p.Details)
+			err := scanProject(r, &p)
 			views[i].Projects = append(views[i].Projects, p)
 			return err
 		})
