@@ -25,8 +25,8 @@ run: build ## build and serve on 127.0.0.1:8080 with data in ./data (CONSENTD_* 
 build: ## build ./bin/consentd
 	$(GO) build -trimpath $(BUILDVCS) -o bin/consentd ./cmd/consentd
 
-test: ## vet, build and all tests; installs Node.js, npm and curl where missing
-	scripts/need.sh node npm curl
+test: ## vet, build and all tests; installs Node.js, npm, curl and PostgreSQL where missing
+	scripts/need.sh node npm curl postgres
 	$(GO) vet ./...
 	$(MAKE) --no-print-directory build
 	$(GO) test $(TESTFLAGS) ./...
@@ -42,8 +42,8 @@ vet:
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
 
-race: ## tests under the race detector, the long loops short; installs a C compiler where missing
-	scripts/need.sh gcc
+race: ## tests under the race detector, the long loops short; installs a C compiler and PostgreSQL where missing
+	scripts/need.sh gcc postgres
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) ./...
 
 fuzz: ## every fuzz test for FUZZTIME (5s) each

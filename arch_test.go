@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"ledger":                   {},
 	"client":                   {},
 	"cmd/*":                    {anything},
-	"internal/bench":           {"internal/consent"},
+	"internal/bench":           {"internal/consent", "internal/scratchpg"},
 	"internal/config":          {"internal/consent"},
 	"internal/consent":         {"ledger"},
 	"internal/console":         {"internal/protocol", "internal/consent"},
@@ -44,16 +44,18 @@ var mayImport = map[string][]string{
 	"internal/geo/gen":         {"internal/geo/table"},
 	"internal/geo/table":       {},
 	"internal/jobs":            {"internal/consent"},
+	"internal/pgtest":          {"internal/scratchpg"},
 	"internal/protocol":        {"internal/consent"},
 	"internal/protocol/*":      {"internal/protocol", "internal/consent"},
+	"internal/scratchpg":       {},
 	"internal/server":          {"internal/protocol", "internal/protocol/*", "internal/console", "internal/consent"},
 	"internal/store":           {"internal/consent"},
 	"internal/store/storetest": {"internal/consent"},
-	"internal/webtest":         {"internal/server", "internal/store", "internal/geo", "internal/consent"},
+	"internal/webtest":         {"internal/server", "internal/store", "internal/geo", "internal/consent", "internal/pgtest"},
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/store/storetest", "internal/webtest"}
+var forTests = []string{"internal/pgtest", "internal/store/storetest", "internal/webtest"}
 
 // mayNotUse names packages of others that a package stays free of, with all below them.
 var mayNotUse = map[string][]string{
@@ -144,7 +146,12 @@ func TestTheRulesBite(t *testing.T) {
 		{"internal/bench", "internal/store", false},
 		{"cmd/consentd", "internal/store", true},
 		{"cmd/consentd", "internal/bench", true},
+		{"internal/bench", "internal/scratchpg", true},
+		{"internal/bench", "internal/pgtest", false},
+		{"internal/webtest", "internal/pgtest", true},
+		{"internal/scratchpg", "internal/consent", false},
 		{"cmd/consentd", "internal/webtest", false},
+		{"cmd/consentd", "internal/pgtest", false},
 		{"cmd/consentd", "internal/store/storetest", false},
 		{"internal/without/row", "fmt", false},
 		{"ledger", "internal/consent", false},
