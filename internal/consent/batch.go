@@ -25,14 +25,27 @@ const (
 	crowdMost = 8 // times
 )
 
+// laneIdle is how long a lane without writes stays.
+const laneIdle = time.Second
+
 // batcher gathers writes that wait and decides on them together, so that a
-// crowd shares one commit. A lone write goes at once.
+// crowd shares one commit. A lone write goes at once. Where the store mixes organizations there is one lane
+// for all, else one for each that writes: its batches follow each other, and never wait for another's.
 type batcher struct {
 	service *Service
-	queue   chan *prepared
-	done    chan struct{}
-	mu      sync.RWMutex // held for reading while a write is queued
-	ended   bool
+	mixes   bool
+	room    chan struct{} // holds one for each write that waits
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	lanes map[ID]*lane
+	ended bool
+}
+
+// lane is the writes that wait for the same batch.
+type lane struct {
+	waiting []*prepared // guarded by the batcher's mu
+	wake    chan struct{}
 }
 
 // outcome is what became of one write.
@@ -42,32 +55,41 @@ type outcome struct {
 }
 
 func newBatcher(s *Service) *batcher {
-	b := &batcher{service: s, queue: make(chan *prepared, queueLength), done: make(chan struct{})}
-	go b.loop()
-	return b
+	return &batcher{service: s, mixes: s.store.Mixes(), room: make(chan struct{}, queueLength), lanes: map[ID]*lane{}}
 }
 
+// close lets what waits be written, and ends the lanes.
 func (b *batcher) close() {
 	b.mu.Lock()
-	if !b.ended {
-		b.ended = true
-		close(b.queue)
+	b.ended = true
+	for _, l := range b.lanes {
+		l.rouse()
 	}
 	b.mu.Unlock()
-	<-b.done
+	b.running.Wait()
 }
 
 func (b *batcher) closed() bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return b.ended
 }
 
 // do queues a write and waits for what becomes of it.
 func (b *batcher) do(ctx context.Context, p *prepared) (*Recorded, error) {
 	p.result, p.expired = make(chan outcome, 1), ctx.Err
-	if err := b.enqueue(ctx, p); err != nil {
-		return nil, err
+	select {
+	case b.room <- struct{}{}:
+	default:
+		select { // full: wait a while for a place
+		case b.room <- struct{}{}:
+		case <-ctx.Done():
+			return nil, &Error{Kind: Unavailable, Msg: "the server is too busy; retry", Err: ctx.Err()}
+		}
+	}
+	if !b.enqueue(p) {
+		<-b.room
+		return nil, &Error{Kind: Unavailable, Msg: "the server is shutting down; retry"}
 	}
 	select {
 	case o := <-p.result:
@@ -77,78 +99,108 @@ func (b *batcher) do(ctx context.Context, p *prepared) (*Recorded, error) {
 	}
 }
 
-func (b *batcher) enqueue(ctx context.Context, p *prepared) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
+// enqueue puts a write into its lane; false: the batcher has ended.
+func (b *batcher) enqueue(p *prepared) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.ended {
-		return &Error{Kind: Unavailable, Msg: "the server is shutting down; retry"}
+		return false
 	}
+	key := p.actor.Organization
+	if b.mixes {
+		key = NoID
+	}
+	l := b.lanes[key]
+	if l == nil {
+		l = &lane{wake: make(chan struct{}, 1)}
+		b.lanes[key] = l
+		b.running.Go(func() { b.run(key, l) })
+	}
+	l.waiting = append(l.waiting, p)
+	l.rouse()
+	return true
+}
+
+func (l *lane) rouse() {
 	select {
-	case b.queue <- p:
-		return nil
+	case l.wake <- struct{}{}:
 	default:
-	}
-	select { // full: wait a while for a place
-	case b.queue <- p:
-		return nil
-	case <-ctx.Done():
-		return &Error{Kind: Unavailable, Msg: "the server is too busy; retry", Err: ctx.Err()}
 	}
 }
 
-func (b *batcher) loop() {
-	defer close(b.done)
-	var held *prepared
-	last := 0
+// run writes a lane's batches, one after the other, until nothing came for a while.
+func (b *batcher) run(key ID, l *lane) {
+	idle := time.NewTimer(laneIdle)
+	defer idle.Stop()
 	for {
-		first := held
-		held = nil
-		if first == nil {
-			var open bool
-			if first, open = <-b.queue; !open {
-				return
-			}
+		idle.Reset(laneIdle)
+		select {
+		case <-l.wake:
+		case <-idle.C:
 		}
-		var gathered []*prepared
-		b.await(last)
-		gathered, held = b.gather(first)
-		last = len(gathered)
-		b.write(gathered)
+		for last := 0; ; {
+			gathered := b.gather(l)
+			if len(gathered) == 0 {
+				break
+			}
+			last = len(gathered)
+			b.write(gathered)
+			b.await(l, last)
+		}
+		if b.retire(key, l) {
+			return
+		}
 	}
+}
+
+// retire ends a lane in which nothing waits.
+func (b *batcher) retire(key ID, l *lane) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(l.waiting) > 0 || len(l.wake) > 0 && !b.ended {
+		return false
+	}
+	delete(b.lanes, key)
+	return true
 }
 
 // await waits, for less than a millisecond, until most of a crowd as large as the last is back.
-func (b *batcher) await(last int) {
+func (b *batcher) await(l *lane, last int) {
 	if last < crowd {
 		return
 	}
-	for n := 0; n < crowdMost && len(b.queue) < last*3/4; n++ {
+	for range crowdMost {
+		b.mu.Lock()
+		n := len(l.waiting)
+		b.mu.Unlock()
+		if n >= last*3/4 {
+			return
+		}
 		time.Sleep(crowdWait)
 	}
 }
 
-// gather takes what waits, up to the size of a batch; held is what did not fit any more. A retry never shares
+// gather takes what waits in a lane, up to the size of a batch. A retry never shares
 // a batch with the first try: it must find the answer that the first one keeps.
-func (b *batcher) gather(first *prepared) (gathered []*prepared, held *prepared) {
-	gathered = append(make([]*prepared, 0, 64), first)
-	decisions := first.decisions
+func (b *batcher) gather(l *lane) []*prepared {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, decisions := 0, 0
 	retries := map[AnswerKey]bool{}
-	first.isRetry(retries)
-	for len(gathered) < batchRequests {
-		select {
-		case p, open := <-b.queue:
-			if !open {
-				return gathered, nil
-			}
-			if decisions += p.decisions; decisions > batchDecisions || p.isRetry(retries) {
-				return gathered, p
-			}
-			gathered = append(gathered, p)
-		default:
-			return gathered, nil
+	for ; n < min(len(l.waiting), batchRequests); n++ {
+		p := l.waiting[n]
+		if decisions += p.decisions; n > 0 && decisions > batchDecisions || p.isRetry(retries) {
+			break
 		}
 	}
-	return gathered, nil
+	gathered := l.waiting[:n:n]
+	if l.waiting = l.waiting[n:]; len(l.waiting) == 0 {
+		l.waiting = nil
+	}
+	for range n {
+		<-b.room
+	}
+	return gathered
 }
 
 // isRetry tells whether a write with the same Idempotency-Key is among those seen, and adds this one.
@@ -176,8 +228,8 @@ func (b *batcher) write(requests []*prepared) {
 		return
 	}
 	started := time.Now()
-	outcomes, decideErr, err := b.transact(waiting)
-	if decideErr && len(waiting) > 1 {
+	outcomes, err := b.transact(waiting)
+	if err != nil && len(waiting) > 1 && !IsKind(err, Unavailable) && !errors.Is(err, ErrUnknown) {
 		// One write may have spoilt it for all. It left nothing behind: each again on its own.
 		for _, p := range waiting {
 			b.write([]*prepared{p})
@@ -196,17 +248,16 @@ func (b *batcher) write(requests []*prepared) {
 	}
 }
 
-// transact runs a batch's transaction. decideErr says that it was not the store that failed, so nothing was done.
-func (b *batcher) transact(requests []*prepared) (outcomes []outcome, decideErr bool, err error) {
+// transact runs a batch's transaction.
+func (b *batcher) transact(requests []*prepared) (outcomes []outcome, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
 	created := false
-	err = b.service.store.Update(ctx, func(tx Tx) (err error) {
+	err = b.service.store.Update(ctx, requests[0].actor.Organization, func(tx Tx) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("panic in a batch: %v", r)
 			}
-			decideErr = err != nil
 		}()
 		run := newBatch(b.service, requests)
 		if err := run.load(ctx, tx); err != nil {
@@ -222,12 +273,12 @@ func (b *batcher) transact(requests []*prepared) (outcomes []outcome, decideErr 
 		return tx.Append(ctx, &run.changes)
 	})
 	if errors.Is(err, errNothing) {
-		return outcomes, false, nil
+		return outcomes, nil
 	}
 	if created {
 		b.service.cache.drop()
 	}
-	return outcomes, decideErr, classify(ctx, err)
+	return outcomes, classify(ctx, err)
 }
 
 // errNothing ends a transaction that has nothing to write.

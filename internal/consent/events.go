@@ -50,7 +50,7 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 		return nil, err
 	}
 	person := &Person{At: s.now()}
-	err = s.view(ctx, func(r Reader) error {
+	err = s.ask(ctx, func(r Reader) error {
 		subject, consents, err := r.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
 		if err != nil {
 			return err

@@ -115,7 +115,7 @@ func (s *Service) key(ctx context.Context, organization, id ID) (*Key, error) {
 }
 
 func (s *Service) readKey(ctx context.Context, organization, id ID) (key *Key, err error) {
-	err = s.view(ctx, func(r Reader) error {
+	err = s.ask(ctx, func(r Reader) error {
 		key, err = r.Key(ctx, organization, id)
 		return err
 	})
@@ -157,7 +157,7 @@ func rootID(hash [32]byte) ID {
 // empty where there was one already; with rotate it takes the old one's place.
 func (s *Service) CreateRootKey(ctx context.Context, rotate bool) (CreatedKey, error) {
 	var made CreatedKey
-	err := s.store.Update(ctx, func(tx Tx) error {
+	err := s.store.Update(ctx, NoID, func(tx Tx) error {
 		made = CreatedKey{}
 		old, err := tx.Key(ctx, NoID, NoID)
 		if err != nil || old != nil && !rotate {
@@ -261,7 +261,7 @@ func (s *Service) RevokeKey(ctx context.Context, a Actor, id ID) error {
 		return err
 	}
 	defer s.cache.drop()
-	return classify(ctx, s.store.Update(ctx, func(tx Tx) error {
+	return classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
 		key, err := tx.Key(ctx, a.Organization, id)
 		if err != nil {
 			return err
@@ -284,10 +284,10 @@ func (s *Service) Secret(ctx context.Context, name string, size int) ([]byte, er
 		secret, err = r.Secret(ctx, name)
 		return err
 	}
-	if err := s.view(ctx, read); err != nil || secret != nil {
+	if err := s.ask(ctx, read); err != nil || secret != nil {
 		return secret, err
 	}
-	err := s.store.Update(ctx, func(tx Tx) error {
+	err := s.store.Update(ctx, NoID, func(tx Tx) error {
 		if err := read(tx); err != nil || secret != nil {
 			return err
 		}

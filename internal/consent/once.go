@@ -60,7 +60,7 @@ func (s *Service) replayed(ctx context.Context, a Actor, once Once) error {
 	if once.Key == "" {
 		return nil
 	}
-	return s.view(ctx, func(r Reader) error {
+	return s.ask(ctx, func(r Reader) error {
 		kept, err := r.Answers(ctx, []AnswerKey{once.answerKey(a)})
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (s *Service) ForgetAnswers(ctx context.Context) error {
 	for {
 		var organizations []ID
 		now := s.now()
-		err := s.store.View(ctx, func(r Reader) (err error) {
+		err := s.store.Ask(ctx, func(r Reader) (err error) {
 			organizations, err = r.ExpiredAnswers(ctx, now)
 			return err
 		})
@@ -139,7 +139,7 @@ func (s *Service) ForgetAnswers(ctx context.Context) error {
 			return err
 		}
 		for _, o := range organizations {
-			err := s.store.Update(ctx, func(tx Tx) error {
+			err := s.store.Update(ctx, o, func(tx Tx) error {
 				return tx.Append(ctx, &Changes{ForgetAnswers: []AnswersBefore{{o, now, sweepAtATime}}})
 			})
 			if err != nil {

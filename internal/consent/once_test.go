@@ -241,7 +241,7 @@ func TestSameKeyAtOnce(t *testing.T) {
 func (h *house) holdWriter(t tester) (release func()) {
 	held, over := make(chan struct{}), make(chan struct{})
 	go func() {
-		err := h.store.Update(context.Background(), func(consent.Tx) error { close(held); <-over; return nil })
+		err := h.store.Update(context.Background(), consent.NoID, func(consent.Tx) error { close(held); <-over; return nil })
 		if err != nil {
 			t.Errorf("%v", err)
 		}

@@ -33,7 +33,7 @@ func (s *Service) Document(ctx context.Context, a Actor, p *Purpose) (text strin
 	if len(p.DocumentHash) == 0 {
 		return "", nil
 	}
-	err = s.view(ctx, func(r Reader) error {
+	err = s.ask(ctx, func(r Reader) error {
 		text, err = r.Text(ctx, a.Organization, p.DocumentHash)
 		return err
 	})

@@ -110,6 +110,11 @@ func (s *Service) view(ctx context.Context, read func(Reader) error) error {
 	return classify(ctx, s.store.View(ctx, read))
 }
 
+// ask is view for a read that calls one method once.
+func (s *Service) ask(ctx context.Context, read func(Reader) error) error {
+	return classify(ctx, s.store.Ask(ctx, read))
+}
+
 // Lists may read much. Few run at once, so that questions about one person always find a reader, and none for long.
 const (
 	maxSearches   = 2
@@ -131,7 +136,7 @@ func (s *Service) search(ctx context.Context, read func(context.Context, Reader)
 
 // update does a write that is no decision, once (see Once).
 func (s *Service) update(ctx context.Context, a Actor, once Once, write func(Tx) (any, error)) error {
-	return classify(ctx, s.store.Update(ctx, func(tx Tx) error {
+	return classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
 		if once.Key == "" {
 			_, err := write(tx)
 			return err

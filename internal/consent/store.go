@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 )
@@ -12,16 +13,24 @@ type Store interface {
 	// View reads one consistent state, which has every write that was acknowledged before.
 	// Many may run at once.
 	View(ctx context.Context, read func(Reader) error) error
-	// Update runs write in a transaction and returns nil when it is durable. write may run
-	// again after a failure, so it has no effect but through Tx. An error of write
-	// leaves nothing behind. An error of kind Unavailable says that it was certainly not done;
-	// any other error of the store's own, that it is unknown.
-	Update(ctx context.Context, write func(Tx) error) error
+	// Ask is View for a read that calls one method once, which may cost less.
+	Ask(ctx context.Context, read func(Reader) error) error
+	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
+	// organization (NoID: to the instance, or to an organization that it makes), unless the store Mixes; the
+	// organization's other transactions, in whatever process, come before it or after it. write may run
+	// again after a failure, so it has no effect but through Tx. An error leaves nothing behind, unless it is
+	// ErrUnknown; one of kind Unavailable may be gone at the next try.
+	Update(ctx context.Context, organization ID, write func(Tx) error) error
+	// Mixes tells whether one transaction may write for several organizations, so that they share its commit.
+	Mixes() bool
 	// Ready tells whether writes can be expected to succeed, else why not.
 	Ready() error
 	// Close flushes and closes; nothing else may be running.
 	Close() error
 }
+
+// ErrUnknown is the error of a write of which nobody can say whether it was done: the commit was sent, and no answer came.
+var ErrUnknown = errors.New("it is unknown whether the write was done; a retry with the same Idempotency-Key settles it")
 
 // Reader reads. Every method is one query or a pipelined group of one. Absent
 // things are absent from maps and lists, and nil where one thing is asked for.
@@ -79,7 +88,7 @@ type Reader interface {
 // Tx reads and writes. It sees what it wrote itself.
 type Tx interface {
 	Reader
-	// Append writes all of the changes.
+	// Append writes all of the changes. What the store refuses may show only in the error of Update.
 	Append(ctx context.Context, changes *Changes) error
 }
 

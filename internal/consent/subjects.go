@@ -284,7 +284,7 @@ func (s *Service) DeleteSubject(ctx context.Context, a Actor, typ, name string, 
 	if _, err := s.directory(ctx, a.Organization); err != nil {
 		return err
 	}
-	return classify(ctx, s.store.Update(ctx, func(tx Tx) error {
+	return classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
 		subject, err := s.findSubject(ctx, tx, a.Organization, id)
 		if err != nil {
 			return err

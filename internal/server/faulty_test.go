@@ -71,24 +71,29 @@ func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error)
 	return s.Store.View(ctx, read)
 }
 
+// Ask implements consent.Store.
+func (s *faultyStore) Ask(ctx context.Context, read func(consent.Reader) error) error {
+	return s.View(ctx, read)
+}
+
 // Update implements consent.Store.
-func (s *faultyStore) Update(ctx context.Context, write func(consent.Tx) error) error {
+func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write func(consent.Tx) error) error {
 	switch {
 	case s.is(updating, all):
 		return errCause
 	case s.is(hanging):
 		return s.hang(ctx)
 	case s.is(panicking):
-		return s.Store.Update(ctx, func(tx consent.Tx) error { return write(panickingTx{tx}) })
+		return s.Store.Update(ctx, organization, func(tx consent.Tx) error { return write(panickingTx{tx}) })
 	case s.is(losing):
-		return s.Store.Update(ctx, func(tx consent.Tx) error {
+		return s.Store.Update(ctx, organization, func(tx consent.Tx) error {
 			if err := write(tx); err != nil {
 				return err
 			}
 			return errCause
 		})
 	}
-	return s.Store.Update(ctx, write)
+	return s.Store.Update(ctx, organization, write)
 }
 
 // panickingTx panics where something is to be written.

@@ -7,7 +7,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const selectAnswer = `SELECT fingerprint, sealed, expires_at FROM kept_answers WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
+const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at FROM kept_answers WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
 // Answers implements consent.Reader.
 func (t *tx) Answers(ctx context.Context, keys []consent.AnswerKey) ([]*consent.KeptAnswer, error) {
@@ -25,10 +25,10 @@ func (t *tx) Answers(ctx context.Context, keys []consent.AnswerKey) ([]*consent.
 	return found, err
 }
 
-const upsertAnswer = `INSERT INTO kept_answers (organization_id, key_id, hash, fingerprint, sealed, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+const upsertAnswer = `/* upsert_answer */ INSERT INTO kept_answers (organization_id, key_id, hash, fingerprint, sealed, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, key_id, hash) DO UPDATE SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at`
 
-const deleteAnswers = `DELETE FROM kept_answers WHERE organization_id = $1 AND (key_id, hash) IN (
+const deleteAnswers = `/* delete_answers */ DELETE FROM kept_answers WHERE organization_id = $1 AND (key_id, hash) IN (
   SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
 
 func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
@@ -43,9 +43,11 @@ func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
 	})
 }
 
+const selectExpired = `/* select_expired */ SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`
+
 // ExpiredAnswers implements consent.Reader. It names no organization: it is what finds them, on the instance's own behalf.
 func (t *tx) ExpiredAnswers(ctx context.Context, before time.Time) (organizations []consent.ID, err error) {
-	err = t.conn.query(ctx, `SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`, []any{&before}, func(r row) error {
+	err = t.conn.query(ctx, selectExpired, []any{&before}, func(r row) error {
 		var id consent.ID
 		err := r.Scan(&id)
 		organizations = append(organizations, id)

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"slices"
 
@@ -15,7 +17,7 @@ func scanConsent(r row, c *consent.Consent) error {
 		&c.OccurredAt, &c.ExpiresAt, &c.Since)
 }
 
-const selectConsent = `SELECT ` + consentColumns + ` FROM consents c
+const selectConsent = `/* select_consent */ SELECT ` + consentColumns + ` FROM consents c
 WHERE c.organization_id = $1 AND c.subject_id = $2 AND c.project_no = $3 AND c.purpose_no = $4`
 
 // Consents implements consent.Reader.
@@ -33,7 +35,7 @@ func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) (map[conse
 	return found, err
 }
 
-const selectConsentsOf = `SELECT ` + consentColumns + ` FROM consents c WHERE c.organization_id = $1 AND c.subject_id = $2`
+const selectConsentsOf = `/* select_consents_of */ SELECT ` + consentColumns + ` FROM consents c WHERE c.organization_id = $1 AND c.subject_id = $2`
 
 // ConsentsOf implements consent.Reader.
 func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error) {
@@ -50,7 +52,7 @@ func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map
 }
 
 // selectPerson has a row with NULLs where the person has no consent in the project.
-const selectPerson = `SELECT i.subject_id, c.project_no, c.purpose_no, c.event_id, c.state, c.grants, c.occurred_at, c.expires_at, c.since
+const selectPerson = `/* select_person */ SELECT i.subject_id, c.project_no, c.purpose_no, c.event_id, c.state, c.grants, c.occurred_at, c.expires_at, c.since
 FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2
 WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
 
@@ -84,20 +86,24 @@ func (t *tx) personByOwnID(ctx context.Context, name consent.OwnedName, project 
 	return owners[0], consents, err
 }
 
-const upsertConsent = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants,
+const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants,
 occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
 last_event_id = excluded.last_event_id, state = excluded.state, grants = excluded.grants, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 
 func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
+	slices.SortFunc(c.Consents, func(a, b consent.Consent) int { // in the order of the table: neighbours share pages
+		return cmp.Or(bytes.Compare(a.Organization[:], b.Organization[:]), bytes.Compare(a.Subject[:], b.Subject[:]),
+			cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose))
+	})
 	return insert(ctx, t.conn, upsertConsent, c.Consents, func(c *consent.Consent, args []any) []any {
 		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State), c.Grants,
 			&c.OccurredAt, &c.ExpiresAt, &c.Since)
 	})
 }
 
-const selectHead = `SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`
+const selectHead = `/* select_head */ SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`
 
 // Heads implements consent.Reader.
 func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error) {
@@ -113,10 +119,10 @@ func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent
 	return found, err
 }
 
-const upsertHead = `INSERT INTO ledger_heads (organization_id, sequence, last_event_id) VALUES ($1, $2, $3)
+const upsertHead = `/* upsert_head */ INSERT INTO ledger_heads (organization_id, sequence, last_event_id) VALUES ($1, $2, $3)
 ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, last_event_id = excluded.last_event_id`
 
-const addCount = `INSERT INTO counts (organization_id, name, amount) VALUES ($1, $2, $3)
+const addCount = `/* add_count */ INSERT INTO counts (organization_id, name, amount) VALUES ($1, $2, $3)
 ON CONFLICT (organization_id, name) DO UPDATE SET amount = counts.amount + excluded.amount`
 
 func (t *tx) appendHeads(ctx context.Context, c *consent.Changes) error {

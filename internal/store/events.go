@@ -17,22 +17,20 @@ func scanEvent(r row, e *consent.Event, blobs ...any) error {
 		(*uint8)(&e.Action), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous, &e.Key, &e.Domain, &e.Country}, blobs...)...)
 }
 
-// chain walks a timeline backwards from the heads that a condition on consents c selects. CROSS JOIN keeps
-// SQLite from turning the joins round, which would read all of the organization.
+// chain walks a timeline backwards from the heads that a condition on consents c selects.
 const chain = `chain (event_id) AS (
-  SELECT c.last_event_id FROM members m CROSS JOIN consents c
-  WHERE c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL%s
+  SELECT c.last_event_id FROM members m
+  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL%s)
   UNION ALL
-  SELECT e.previous_id FROM chain CROSS JOIN events e
-  WHERE e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL)`
+  SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL))`
 
 // members are a subject and those that were merged into it.
 const members = `members (subject_id) AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND subject_id = $2
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
-var selectHistory = `WITH RECURSIVE ` + members + `, ` + fmt.Sprintf(chain, ` AND c.project_no = $3 AND c.purpose_no = $4`) + `
-SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e WHERE e.organization_id = $1 AND e.event_id = chain.event_id ORDER BY e.event_id`
+var selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `, ` + fmt.Sprintf(chain, ` AND c.project_no = $3 AND c.purpose_no = $4`) + `
+SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id) ORDER BY e.event_id`
 
 // History implements consent.Reader.
 func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Event, error) {
@@ -55,8 +53,8 @@ func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (b
 	return t.one(ctx, selectAnyEvent, []any{organization, subject}, &id)
 }
 
-const selectAnyEvent = `WITH ` + members + ` SELECT c.event_id FROM members m CROSS JOIN consents c
-WHERE c.organization_id = $1 AND c.subject_id = m.subject_id LIMIT 1`
+const selectAnyEvent = `/* select_any_event */ WITH ` + members + ` SELECT c.event_id FROM members m
+CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id) LIMIT 1`
 
 // Events implements consent.Reader.
 func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event, int64, error) {
@@ -79,7 +77,7 @@ func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event,
 		}
 	}
 	var events []consent.Event
-	list, args := s.page(with+"SELECT "+eventColumns+", e.body, e.ident FROM "+eventSource(&q), order, q.Limit, q.Offset)
+	list, args := s.page("/* list_events */ "+with+"SELECT "+eventColumns+", e.body, e.ident FROM "+eventSource(&q), order, q.Limit, q.Offset)
 	err = t.conn.search(ctx, list, args, func(r row) error {
 		events = append(events, consent.Event{})
 		e := &events[len(events)-1]
@@ -92,7 +90,7 @@ func eventSource(q *consent.EventQuery) string {
 	if q.Subjects == nil {
 		return "events e"
 	}
-	return "chain CROSS JOIN events e"
+	return "chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id)"
 }
 
 // eventSearch makes the conditions of a list of events, and the chain of the people it is about.
@@ -107,7 +105,6 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `), ` + fmt.Sprintf(chain, "") + ` `
 		s.args = people.args
-		s.where("e.event_id = chain.event_id")
 	}
 	anyOf(s, "e.project_no", q.Projects)
 	if len(q.Purposes) > 0 {
@@ -145,7 +142,7 @@ func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, 
 	narrowed := len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 ||
 		q.Subjects != nil || !q.From.IsZero() || !q.To.IsZero()
 	if narrowed {
-		count, args := s.build(with+"SELECT count(*) FROM "+eventSource(q), "")
+		count, args := s.build("/* count_events */ "+with+"SELECT count(*) FROM "+eventSource(q), "")
 		return total, t.conn.search(ctx, count, args, scan)
 	}
 	var counts search
@@ -158,11 +155,11 @@ func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, 
 		names[i] = consent.EventCount(number)
 	}
 	anyOf(&counts, "name", names)
-	statement, args := counts.build("SELECT coalesce(sum(amount), 0) FROM counts", "")
+	statement, args := counts.build("/* sum_counts */ SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts", "")
 	return total, t.conn.search(ctx, statement, args, scan)
 }
 
-const insertEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, grants,
+const insertEvent = `/* insert_event */ INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, grants,
 occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 

@@ -1,14 +1,17 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const selectOwner = `SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
+const selectOwner = `/* select_owner */ SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
 
-const selectOwnID = `SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1 AND subject_id = $2`
+const selectOwnID = `/* select_own_id */ SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
 // Owners implements consent.Reader.
 func (t *tx) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error) {
@@ -49,7 +52,7 @@ func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owner
 	})
 }
 
-const selectIdentifiers = `SELECT kind, project_no, value FROM identifiers WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
+const selectIdentifiers = `/* select_identifiers */ SELECT kind, project_no, value FROM identifiers WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
 
 // Identifiers implements consent.Reader.
 func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error) {
@@ -65,15 +68,36 @@ func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (ma
 	return found, err
 }
 
-const upsertIdentifier = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
+const upsertIdentifier = `/* upsert_identifier */ INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
 
-const insertMerge = `INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at, after_sequence) VALUES ($1, $2, $3, $4, $5)`
+const insertMerge = `/* insert_merge */ INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at, after_sequence) VALUES ($1, $2, $3, $4, $5)`
 
-const markMerged = `UPDATE subjects SET merged_into = $1 WHERE organization_id = $2 AND subject_id = $3`
+const markMerged = `/* mark_merged */ UPDATE subjects SET merged_into = $1 WHERE organization_id = $2 AND subject_id = $3`
+
+// settled gives each identifier once, to whom it went last, in the order of the table: one statement cannot write a
+// row twice, and neighbours share pages.
+func settled(given []consent.OwnedIdentifier) []consent.OwnedIdentifier {
+	if len(given) < 2 {
+		return given
+	}
+	out := slices.Clone(given)
+	slices.SortStableFunc(out, func(a, b consent.OwnedIdentifier) int {
+		return cmp.Or(bytes.Compare(a.Organization[:], b.Organization[:]), cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
+	})
+	n := 0
+	for i := range out {
+		if i+1 == len(out) || out[i+1].OwnedName != out[i].OwnedName {
+			out[n] = out[i]
+			n++
+		}
+	}
+	return out[:n]
+}
 
 func (t *tx) appendIdentifiers(ctx context.Context, c *consent.Changes) error {
-	err := insert(ctx, t.conn, upsertIdentifier, c.Identifiers, func(o *consent.OwnedIdentifier, args []any) []any {
+	err := insert(ctx, t.conn, upsertIdentifier, settled(c.Identifiers), func(o *consent.OwnedIdentifier, args []any) []any {
 		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
 	})
 	if err != nil {

@@ -22,9 +22,9 @@ func scanKey(r row, k *consent.Key) error {
 	return nil
 }
 
-const selectKey = `SELECT ` + keyColumns + ` FROM api_keys WHERE organization_id = $1 AND key_id = $2`
+const selectKey = `/* select_key */ SELECT ` + keyColumns + ` FROM api_keys WHERE organization_id = $1 AND key_id = $2`
 
-const selectRootKey = `SELECT ` + keyColumns + ` FROM api_keys WHERE organization_id = $1 AND revoked_at IS NULL ORDER BY key_id DESC LIMIT 1`
+const selectRootKey = `/* select_root_key */ SELECT ` + keyColumns + ` FROM api_keys WHERE organization_id = $1 AND revoked_at IS NULL ORDER BY key_id DESC LIMIT 1`
 
 // Key implements consent.Reader.
 func (t *tx) Key(ctx context.Context, organization, id consent.ID) (*consent.Key, error) {
@@ -40,7 +40,7 @@ func (t *tx) Key(ctx context.Context, organization, id consent.ID) (*consent.Key
 	return key, err
 }
 
-const selectKeys = `SELECT ` + keyColumns + ` FROM api_keys WHERE organization_id = $1 AND key_id > $2 ORDER BY key_id LIMIT $3`
+const selectKeys = `/* select_keys */ SELECT ` + keyColumns + ` FROM api_keys WHERE organization_id = $1 AND key_id > $2 ORDER BY key_id LIMIT $3`
 
 // Keys implements consent.Reader.
 func (t *tx) Keys(ctx context.Context, organization, after consent.ID, limit int) (keys []consent.Key, err error) {
@@ -51,10 +51,10 @@ func (t *tx) Keys(ctx context.Context, organization, after consent.ID, limit int
 	return keys, err
 }
 
-const upsertKey = `INSERT INTO api_keys (` + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+const upsertKey = `/* upsert_key */ INSERT INTO api_keys (` + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (organization_id, key_id) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at, revoked_at = excluded.revoked_at`
 
-const insertSecret = `INSERT INTO instance_secrets (name, value) VALUES ($1, $2)`
+const insertSecret = `/* insert_secret */ INSERT INTO instance_secrets (name, value) VALUES ($1, $2)`
 
 func (t *tx) appendKeys(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertKey, c.Keys, func(k *consent.Key, args []any) []any {
@@ -74,6 +74,6 @@ func (t *tx) appendKeys(ctx context.Context, c *consent.Changes) error {
 
 // Secret implements consent.Reader.
 func (t *tx) Secret(ctx context.Context, name string) (value []byte, err error) {
-	_, err = t.one(ctx, `SELECT value FROM instance_secrets WHERE name = $1`, []any{name}, &value)
+	_, err = t.one(ctx, `/* select_secret */ SELECT value FROM instance_secrets WHERE name = $1`, []any{name}, &value)
 	return value, err
 }

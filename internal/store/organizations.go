@@ -12,9 +12,9 @@ func scanOrganization(r row, o *consent.Organization) error {
 	return r.Scan(&o.ID, &o.Name, &o.Slug, &o.PrimaryDomain, &o.Status, &o.Test, &o.CreatedAt, &o.UpdatedAt, &o.Details)
 }
 
-const selectOrganization = `SELECT ` + organizationColumns + ` FROM organizations WHERE organization_id = $1`
+const selectOrganization = `/* select_organization */ SELECT ` + organizationColumns + ` FROM organizations WHERE organization_id = $1`
 
-const selectProjects = `SELECT organization_id, project_no, project_id, name, slug, whole_address, created_at, updated_at, details
+const selectProjects = `/* select_projects */ SELECT organization_id, project_no, project_id, name, slug, whole_address, created_at, updated_at, details
 FROM projects WHERE organization_id = $1 ORDER BY project_no`
 
 // Directory implements consent.Reader.
@@ -56,12 +56,12 @@ func (t *tx) Organizations(ctx context.Context, only consent.ID, f consent.Organ
 	anyOf(&q, "primary_domain", f.PrimaryDomains)
 	anyOf(&q, "status", f.Statuses)
 	var total int64
-	count, args := q.build("SELECT count(*) FROM organizations", "")
+	count, args := q.build("/* count_organizations */ SELECT count(*) FROM organizations", "")
 	if err := t.conn.search(ctx, count, args, func(r row) error { return r.Scan(&total) }); err != nil {
 		return nil, 0, err
 	}
 	var views []consent.OrganizationView
-	list, args := q.page("SELECT "+organizationColumns+" FROM organizations", "ORDER BY organization_id", f.Limit, f.Offset)
+	list, args := q.page("/* list_organizations */ SELECT "+organizationColumns+" FROM organizations", "ORDER BY organization_id", f.Limit, f.Offset)
 	err := t.conn.search(ctx, list, args, func(r row) error {
 		views = append(views, consent.OrganizationView{})
 		return scanOrganization(r, &views[len(views)-1].Organization)
@@ -83,14 +83,14 @@ func (t *tx) Organizations(ctx context.Context, only consent.ID, f consent.Organ
 // SlugTaken implements consent.Reader.
 func (t *tx) SlugTaken(ctx context.Context, slug string) (bool, error) {
 	var id consent.ID
-	return t.one(ctx, `SELECT organization_id FROM slugs WHERE slug = $1`, []any{slug}, &id)
+	return t.one(ctx, `/* select_slug */ SELECT organization_id FROM slugs WHERE slug = $1`, []any{slug}, &id)
 }
 
-const insertOrganization = `INSERT INTO organizations (` + organizationColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+const insertOrganization = `/* insert_organization */ INSERT INTO organizations (` + organizationColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
-const insertSlug = `INSERT INTO slugs (slug, organization_id) VALUES ($1, $2)`
+const insertSlug = `/* insert_slug */ INSERT INTO slugs (slug, organization_id) VALUES ($1, $2)`
 
-const insertProject = `INSERT INTO projects (organization_id, project_no, project_id, name, slug, whole_address, created_at, updated_at, details)
+const insertProject = `/* insert_project */ INSERT INTO projects (organization_id, project_no, project_id, name, slug, whole_address, created_at, updated_at, details)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
 func (t *tx) appendOrganizations(ctx context.Context, c *consent.Changes) error {

@@ -10,7 +10,7 @@ import (
 const purposeColumns = `organization_id, project_no, purpose_no, purpose_id, purpose_key, category, subcategory, label, version,
 name, description, url, document_hash, read_only, valid_states, status, duration, required, require_reaccept, created_at, updated_at`
 
-const selectPurposes = `SELECT ` + purposeColumns + ` FROM purposes WHERE organization_id = $1 ORDER BY project_no, purpose_no`
+const selectPurposes = `/* select_purposes */ SELECT ` + purposeColumns + ` FROM purposes WHERE organization_id = $1 ORDER BY project_no, purpose_no`
 
 func (t *tx) purposes(ctx context.Context, organization consent.ID) (purposes []consent.Purpose, err error) {
 	err = t.conn.query(ctx, selectPurposes, []any{organization}, func(r row) error {
@@ -31,7 +31,7 @@ func (t *tx) purposes(ctx context.Context, organization consent.ID) (purposes []
 	return purposes, err
 }
 
-const insertPurpose = `INSERT INTO purposes (` + purposeColumns + `)
+const insertPurpose = `/* insert_purpose */ INSERT INTO purposes (` + purposeColumns + `)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
 
 func (t *tx) appendPurposes(ctx context.Context, c *consent.Changes) error {
@@ -49,11 +49,11 @@ func (t *tx) appendPurposes(ctx context.Context, c *consent.Changes) error {
 // Text implements consent.Reader.
 func (t *tx) Text(ctx context.Context, organization consent.ID, hash []byte) (string, error) {
 	var text string
-	_, err := t.one(ctx, `SELECT text FROM texts WHERE organization_id = $1 AND hash = $2`, []any{organization, hash}, &text)
+	_, err := t.one(ctx, `/* select_text */ SELECT text FROM texts WHERE organization_id = $1 AND hash = $2`, []any{organization, hash}, &text)
 	return text, err
 }
 
-const insertText = `INSERT INTO texts (organization_id, hash, text) VALUES ($1, $2, $3) ON CONFLICT (organization_id, hash) DO NOTHING`
+const insertText = `/* insert_text */ INSERT INTO texts (organization_id, hash, text) VALUES ($1, $2, $3) ON CONFLICT (organization_id, hash) DO NOTHING`
 
 func (t *tx) appendTexts(ctx context.Context, c *consent.Changes) error {
 	return insert(ctx, t.conn, insertText, c.Texts, func(x *consent.Text, args []any) []any {

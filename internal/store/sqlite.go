@@ -294,7 +294,14 @@ func (e *sqliteEngine) leaveIdle(age time.Duration) {
 	}
 }
 
-func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error {
+func (e *sqliteEngine) ask(ctx context.Context, read func(conn) error) error {
+	return e.view(ctx, read)
+}
+
+// mixes is true: there is one writer anyhow, and each commit costs an fsync.
+func (e *sqliteEngine) mixes() bool { return true }
+
+func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn) error) error {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -322,7 +329,7 @@ func (e *sqliteEngine) update(ctx context.Context, write func(conn) error) error
 	written = true
 	if err := sc.run("COMMIT"); err != nil {
 		e.rollBack(sc)
-		return e.classify(err)
+		return e.notCommitted(err)
 	}
 	e.commits.Add(1)
 	if e.full.Load() != 0 {
@@ -353,6 +360,15 @@ func (e *sqliteEngine) notDone(err error) error {
 		return &consent.Error{Kind: consent.Unavailable, Msg: "the database is busy; retry", Err: err}
 	}
 	return err
+}
+
+// notCommitted classifies the error of a commit. Only of a full disk is it certain that nothing was done.
+func (e *sqliteEngine) notCommitted(err error) error {
+	err = e.classify(err)
+	if consent.IsKind(err, consent.Unavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", consent.ErrUnknown, err)
 }
 
 // retryFull is how long writes are refused after the disk was found full.
@@ -398,7 +414,7 @@ func (e *sqliteEngine) probe() {
 	if e.full.Load() == 0 || e.refusing() != nil {
 		return
 	}
-	_ = e.update(context.Background(), func(c conn) error { // its failure says again that the disk is full
+	_ = e.update(context.Background(), consent.NoID, func(c conn) error { // its failure says again that the disk is full
 		return c.query(context.Background(), "PRAGMA user_version = 1", nil, nil)
 	})
 }

@@ -176,6 +176,12 @@ func bind(stmt *sqlite.Stmt, i int, arg any) error {
 		} else {
 			stmt.BindBytes(i, v)
 		}
+	case optionalText:
+		if v == nil {
+			stmt.BindNull(i)
+		} else {
+			stmt.BindText(i, string(v))
+		}
 	case *time.Time:
 		if v.IsZero() {
 			stmt.BindNull(i)

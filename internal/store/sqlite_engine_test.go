@@ -74,11 +74,11 @@ func textSize(t *testing.T, s *Store, name string) (size int) {
 func TestFullDisk(t *testing.T) {
 	s, e := openEngine(t)
 	ctx := context.Background()
-	if err := s.Update(ctx, texts(1000, "before")); err != nil {
+	if err := s.Update(ctx, consent.NoID, texts(1000, "before")); err != nil {
 		t.Fatal(err)
 	}
 	pragma(t, e, "max_page_count = 1") // as few as it has
-	err := s.Update(ctx, texts(1<<20, "during"))
+	err := s.Update(ctx, consent.NoID, texts(1<<20, "during"))
 	if !consent.IsKind(err, consent.Unavailable) {
 		t.Fatalf("a write on a full disk: %v", err)
 	}
@@ -89,7 +89,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("ready on a full disk: %v", err)
 	}
 	ran := false
-	err = s.Update(ctx, func(consent.Tx) error { ran = true; return nil })
+	err = s.Update(ctx, consent.NoID, func(consent.Tx) error { ran = true; return nil })
 	if !consent.IsKind(err, consent.Unavailable) || ran {
 		t.Errorf("the next write: %v, tried %t", err, ran)
 	}
@@ -97,12 +97,12 @@ func TestFullDisk(t *testing.T) {
 		t.Error("reads do not go on, or what was refused is there")
 	}
 	time.Sleep(retryFull + 20*time.Millisecond)
-	if err := s.Update(ctx, texts(1<<20, "during")); !consent.IsKind(err, consent.Unavailable) {
+	if err := s.Update(ctx, consent.NoID, texts(1<<20, "during")); !consent.IsKind(err, consent.Unavailable) {
 		t.Errorf("a try while it is still full: %v", err)
 	}
 	pragma(t, e, "max_page_count = 1000000")
 	time.Sleep(retryFull + 20*time.Millisecond)
-	if err := s.Update(ctx, texts(1<<20, "after")); err != nil {
+	if err := s.Update(ctx, consent.NoID, texts(1<<20, "after")); err != nil {
 		t.Errorf("a write with room again: %v", err)
 	}
 	if err := s.Ready(); err != nil {
@@ -191,7 +191,7 @@ func TestLogStartsAnew(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for n := left.Add(-1); n >= 0; n = left.Add(-1) {
-				if err := s.Update(ctx, texts(size, fmt.Sprint(n))); err != nil {
+				if err := s.Update(ctx, consent.NoID, texts(size, fmt.Sprint(n))); err != nil {
 					t.Error(err)
 					return
 				}
@@ -224,7 +224,7 @@ func TestLongReadHoldsNobodyUp(t *testing.T) {
 		for i := range 3 {
 			e.restartAt = 0
 			started := time.Now()
-			if err := s.Update(ctx, texts(1000, fmt.Sprint(i))); err != nil {
+			if err := s.Update(ctx, consent.NoID, texts(1000, fmt.Sprint(i))); err != nil {
 				return err
 			}
 			if took := time.Since(started); took > 2*time.Second {

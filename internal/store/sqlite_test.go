@@ -39,7 +39,7 @@ func closed(t *testing.T, s *store.Store) {
 
 func keep(t *testing.T, s *store.Store, name string) {
 	t.Helper()
-	err := s.Update(context.Background(), func(tx consent.Tx) error {
+	err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
 		return tx.Append(context.Background(), &consent.Changes{Secrets: []consent.Secret{{Name: name, Value: make([]byte, 4096)}}})
 	})
 	if err != nil {

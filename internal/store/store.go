@@ -18,8 +18,12 @@ type Store struct{ engine engine }
 type engine interface {
 	// view runs read on a connection that shows one consistent state.
 	view(ctx context.Context, read func(conn) error) error
-	// update runs write in a transaction and returns nil when it is durable.
-	update(ctx context.Context, write func(conn) error) error
+	// ask is view for a read of which each statement may see a state of its own.
+	ask(ctx context.Context, read func(conn) error) error
+	// update runs write in a transaction, alone within the organization, and returns nil when it is durable.
+	update(ctx context.Context, organization consent.ID, write func(conn) error) error
+	// mixes tells whether one transaction may write for several organizations.
+	mixes() bool
 	ready() error
 	close() error
 }
@@ -31,13 +35,36 @@ func (s *Store) View(ctx context.Context, read func(consent.Reader) error) error
 	return s.engine.view(ctx, func(c conn) error { return read(&tx{c}) })
 }
 
-// Update implements consent.Store.
-func (s *Store) Update(ctx context.Context, write func(consent.Tx) error) error {
-	return s.engine.update(ctx, func(c conn) error { return write(&tx{c}) })
+// Ask implements consent.Store.
+func (s *Store) Ask(ctx context.Context, read func(consent.Reader) error) error {
+	return s.engine.ask(ctx, func(c conn) error { return read(&tx{c}) })
 }
+
+// Update implements consent.Store.
+func (s *Store) Update(ctx context.Context, organization consent.ID, write func(consent.Tx) error) error {
+	return s.engine.update(ctx, organization, func(c conn) error { return write(&tx{c}) })
+}
+
+// Mixes implements consent.Store.
+func (s *Store) Mixes() bool { return s.engine.mixes() }
 
 // Ready implements consent.Store.
 func (s *Store) Ready() error { return s.engine.ready() }
+
+// Figure is what a store says of itself at the moment, for metrics.
+type Figure struct {
+	Name, Help string
+	Counts     bool // it only goes up
+	Value      float64
+}
+
+// Figures tells how the store is doing; a data folder has nothing to tell.
+func (s *Store) Figures() []Figure {
+	if e, ok := s.engine.(*postgresEngine); ok {
+		return e.figures()
+	}
+	return nil
+}
 
 // Close implements consent.Store.
 func (s *Store) Close() error { return s.engine.close() }

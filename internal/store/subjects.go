@@ -7,7 +7,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const selectSubject = `SELECT organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile
+const selectSubject = `/* select_subject */ SELECT organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile
 FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
 func scanSubject(r row, s *consent.Subject) error {
@@ -25,7 +25,7 @@ func (t *tx) Subject(ctx context.Context, organization, id consent.ID) (*consent
 	return subject, err
 }
 
-const selectArchived = `SELECT version, changed_at, changed_by, data, profile FROM subject_archive
+const selectArchived = `/* select_archived */ SELECT version, changed_at, changed_by, data, profile FROM subject_archive
 WHERE organization_id = $1 AND subject_id = $2 AND version = $3`
 
 // ArchivedRecord implements consent.Reader.
@@ -60,7 +60,7 @@ func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID, f conse
 		return nil, 0, err
 	}
 	var views []consent.SubjectView
-	list, args := q.page(`SELECT i.kind, i.value, s.organization_id, s.subject_id, s.type, s.merged_into, s.created_at,
+	list, args := q.page(`/* list_subjects */ SELECT i.kind, i.value, s.organization_id, s.subject_id, s.type, s.merged_into, s.created_at,
 s.version, s.changed_at, s.changed_by, s.data, s.profile`+from, "ORDER BY i.kind, i.project_no, i.value", f.Limit, f.Offset)
 	err = t.conn.search(ctx, list, args, func(r row) error {
 		var v consent.SubjectView
@@ -80,23 +80,23 @@ var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.SubjectFilter, q *search, from string) (total int64, err error) {
 	scan := func(r row) error { return r.Scan(&total) }
 	if f.Name != "" || f.Text != "" {
-		count, args := q.build("SELECT count(*)"+from, "")
+		count, args := q.build("/* count_subjects */ SELECT count(*)"+from, "")
 		return total, t.conn.search(ctx, count, args, scan)
 	}
 	condition, name := "name LIKE $2", "named/%"
 	if f.Type != "" {
 		condition, name = "name = $2", consent.NamedCount(consent.TypedKind(f.Type))
 	}
-	err = t.conn.query(ctx, `SELECT coalesce(sum(amount), 0) FROM counts WHERE organization_id = $1 AND `+condition, []any{organization, name}, scan)
+	err = t.conn.query(ctx, `/* sum_named */ SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND `+condition, []any{organization, name}, scan)
 	return total, err
 }
 
-const upsertSubject = `INSERT INTO subjects (organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile)
+const upsertSubject = `/* upsert_subject */ INSERT INTO subjects (organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
 changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
 
-const insertArchived = `INSERT INTO subject_archive (organization_id, subject_id, version, changed_at, changed_by, data, profile)
+const insertArchived = `/* insert_archived */ INSERT INTO subject_archive (organization_id, subject_id, version, changed_at, changed_by, data, profile)
 VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 func (t *tx) appendSubjects(ctx context.Context, c *consent.Changes) error {
@@ -113,19 +113,15 @@ func (t *tx) appendSubjects(ctx context.Context, c *consent.Changes) error {
 	})
 }
 
-func optionalText(b []byte) any {
-	if b == nil {
-		return nil
-	}
-	return string(b)
-}
+// optionalText is a text that is NULL where it is nil.
+type optionalText []byte
 
-const deleteIdentifier = `DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
+const deleteIdentifier = `/* delete_identifier */ DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
 
-const deleteSubject = `DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
+const deleteSubject = `/* delete_subject */ DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
 // deleteMerged removes those who turned out to be the subject: their own ids would go on naming it.
-const deleteMerged = `DELETE FROM subjects WHERE organization_id = $1 AND subject_id IN (
+const deleteMerged = `/* delete_merged */ DELETE FROM subjects WHERE organization_id = $1 AND subject_id IN (
   SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
 func (t *tx) remove(ctx context.Context, c *consent.Changes) error {

@@ -153,7 +153,7 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 - (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1)
 - (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id IS NOT NULL))`},
 	{"events by which the kept count is wrong", `SELECT abs((SELECT count(*) FROM events WHERE organization_id = $1)
-- (SELECT coalesce(sum(amount), 0) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
+- (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
 }
 
 // Ledger checks that a ledger is whole: sequence without gaps in the order of ids, every event on
@@ -217,16 +217,14 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 	return nil
 }
 
-// selectWholeHistory is selectHistory without asking whether the subject's record is still there. CROSS JOIN
-// keeps SQLite from starting at the larger table.
-const selectWholeHistory = `WITH RECURSIVE members (subject_id) AS (
+// selectWholeHistory is selectHistory without asking whether the subject's record is still there.
+const selectWholeHistory = `/* select_whole_history */ WITH RECURSIVE members (subject_id) AS (
   SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2 UNION SELECT $2), chain (event_id) AS (
-  SELECT c.last_event_id FROM members m CROSS JOIN consents c
-  WHERE c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL AND c.project_no = $3 AND c.purpose_no = $4
+  SELECT c.last_event_id FROM members m CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id
+    AND c.last_event_id IS NOT NULL AND c.project_no = $3 AND c.purpose_no = $4)
   UNION
-  SELECT e.previous_id FROM chain CROSS JOIN events e
-  WHERE e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL)
-SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e WHERE e.organization_id = $1 AND e.event_id = chain.event_id`
+  SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL))
+SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id)`
 
 // Consents calls visit for the current consents of an organization with all events that led to each; some is
 // how many at either end of the table, 0 all.

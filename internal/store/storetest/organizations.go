@@ -65,7 +65,7 @@ func testOrganizations(f *fixture) {
 // refuses checks that an Append fails and leaves nothing: the next one works.
 func (f *fixture) refuses(what string, c consent.Changes) {
 	f.Helper()
-	err := f.store.Update(context.Background(), func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+	err := f.store.Update(context.Background(), consent.NoID, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
 	if err == nil {
 		f.Errorf("%s is taken", what)
 	}

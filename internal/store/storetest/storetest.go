@@ -24,7 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) consent.Store) {
 	}{
 		{"organizations", testOrganizations}, {"list of organizations", testOrganizationList}, {"keys", testKeys},
 		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
-		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"merges", testMerges}, {"consents", testConsents},
+		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges", testMerges}, {"consents", testConsents},
 		{"person", testPerson}, {"heads and counts", testHeads}, {"answers", testAnswers}, {"events", testEvent},
 		{"searches of events", testEventQueries}, {"history", testHistory}, {"tenants", testTenants},
 		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"snapshot", testSnapshot},
@@ -54,7 +54,7 @@ func (f *fixture) id() consent.ID {
 
 func (f *fixture) append(c consent.Changes) {
 	f.Helper()
-	err := f.store.Update(context.Background(), func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+	err := f.store.Update(context.Background(), consent.NoID, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
 	if err != nil {
 		f.Fatalf("append: %v", err)
 	}

@@ -239,3 +239,13 @@ func testAnswers(f *fixture) {
 		f.Errorf("%d answers are left of 3 after 2 were forgotten", left)
 	}
 }
+
+// testSettled gives one identifier to several subjects within one write: the last one has it.
+func testSettled(f *fixture) {
+	o := f.organization()
+	name, other := named(consent.AnonymousID, "browser"), named(consent.AnonymousID, "another browser")
+	a, b := f.newSubject(o), f.newSubject(o)
+	f.append(consent.Changes{Subjects: []consent.Subject{a, b}, Identifiers: []consent.OwnedIdentifier{
+		owned(o, name, a.ID), owned(o, other, a.ID), owned(o, name, b.ID), owned(o, other, b.ID), owned(o, other, a.ID)}})
+	same(f, "who has them", f.owners(o, name, other), []consent.ID{b.ID, a.ID})
+}

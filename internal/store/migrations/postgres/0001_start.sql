@@ -1,0 +1,232 @@
+-- +goose Up
+-- The tables of migrations/sqlite, in PostgreSQL's types. Every tenant table leads with organization_id and every
+-- statement names it, so that Citus can shard them by organization. What is ordered or indexed has the collation "C":
+-- the same order as in SQLite, and one that no upgrade of the operating system changes.
+CREATE TABLE organizations (
+    organization_id  UUID NOT NULL,
+    name             TEXT NOT NULL,
+    slug             TEXT COLLATE "C" NOT NULL,
+    primary_domain   TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    test             BOOLEAN NOT NULL,
+    created_at       TIMESTAMPTZ NOT NULL,
+    updated_at       TIMESTAMPTZ NOT NULL,
+    details          TEXT NOT NULL,
+    PRIMARY KEY (organization_id)
+);
+
+-- Looked up without an organization, so a table of its own.
+CREATE TABLE slugs (
+    slug             TEXT COLLATE "C" NOT NULL,
+    organization_id  UUID NOT NULL,
+    PRIMARY KEY (slug)
+);
+
+CREATE TABLE projects (
+    organization_id  UUID NOT NULL,
+    project_no       INTEGER NOT NULL,
+    project_id       UUID NOT NULL,
+    name             TEXT NOT NULL,
+    slug             TEXT COLLATE "C" NOT NULL,
+    whole_address    BOOLEAN NOT NULL,
+    created_at       TIMESTAMPTZ NOT NULL,
+    updated_at       TIMESTAMPTZ NOT NULL,
+    details          TEXT NOT NULL,
+    PRIMARY KEY (organization_id, project_no),
+    UNIQUE (organization_id, project_id),
+    UNIQUE (organization_id, slug),
+    FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
+);
+
+CREATE TABLE purposes (
+    organization_id  UUID NOT NULL,
+    project_no       INTEGER NOT NULL,
+    purpose_no       INTEGER NOT NULL,
+    purpose_id       UUID NOT NULL,
+    purpose_key      TEXT COLLATE "C" NOT NULL,
+    category         TEXT COLLATE "C" NOT NULL,
+    subcategory      TEXT COLLATE "C" NOT NULL,
+    label            TEXT COLLATE "C" NOT NULL,
+    version          INTEGER NOT NULL,
+    name             TEXT NOT NULL,
+    description      TEXT NOT NULL,
+    url              TEXT NOT NULL,
+    document_hash    BYTEA,
+    read_only        BOOLEAN NOT NULL,
+    valid_states     TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    duration         TEXT NOT NULL,
+    required         BOOLEAN NOT NULL,
+    require_reaccept BOOLEAN NOT NULL,
+    created_at       TIMESTAMPTZ NOT NULL,
+    updated_at       TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id, project_no, purpose_no),
+    UNIQUE (organization_id, project_no, purpose_key),
+    UNIQUE (organization_id, project_no, category, subcategory, label),
+    FOREIGN KEY (organization_id, project_no) REFERENCES projects (organization_id, project_no)
+);
+
+-- Only a SHA-256 of a key's secret is kept. The organization of the root key is all zeros.
+CREATE TABLE api_keys (
+    organization_id  UUID NOT NULL,
+    key_id           UUID NOT NULL,
+    name             TEXT NOT NULL,
+    scopes           TEXT NOT NULL,
+    secret_hash      BYTEA NOT NULL,
+    created_at       TIMESTAMPTZ NOT NULL,
+    expires_at       TIMESTAMPTZ,
+    revoked_at       TIMESTAMPTZ,
+    PRIMARY KEY (organization_id, key_id)
+);
+
+-- Of the instance, not of a tenant. The row of the empty name is what transactions of the instance lock.
+CREATE TABLE instance_secrets (
+    name             TEXT COLLATE "C" NOT NULL,
+    value            BYTEA NOT NULL,
+    PRIMARY KEY (name)
+);
+
+INSERT INTO instance_secrets (name, value) VALUES ('', '');
+
+-- Texts that people were shown, once by their SHA-256.
+CREATE TABLE texts (
+    organization_id  UUID NOT NULL,
+    hash             BYTEA NOT NULL,
+    text             TEXT NOT NULL,
+    PRIMARY KEY (organization_id, hash)
+);
+
+-- data is searched without regard to case, in the letters of every language: hence its collation.
+CREATE TABLE subjects (
+    organization_id  UUID NOT NULL,
+    subject_id       UUID NOT NULL,
+    type             TEXT NOT NULL,
+    merged_into      UUID,
+    created_at       TIMESTAMPTZ NOT NULL,
+    version          INTEGER NOT NULL,
+    changed_at       TIMESTAMPTZ NOT NULL,
+    changed_by       UUID NOT NULL,
+    data             TEXT COLLATE "und-x-icu" NOT NULL,
+    profile          TEXT,
+    PRIMARY KEY (organization_id, subject_id)
+);
+
+CREATE TABLE subject_archive (
+    organization_id  UUID NOT NULL,
+    subject_id       UUID NOT NULL,
+    version          INTEGER NOT NULL,
+    changed_at       TIMESTAMPTZ NOT NULL,
+    changed_by       UUID NOT NULL,
+    data             TEXT NOT NULL,
+    profile          TEXT,
+    PRIMARY KEY (organization_id, subject_id, version),
+    FOREIGN KEY (organization_id, subject_id) REFERENCES subjects (organization_id, subject_id) ON DELETE CASCADE
+);
+
+CREATE TABLE identifiers (
+    organization_id  UUID NOT NULL,
+    kind             TEXT COLLATE "C" NOT NULL,
+    project_no       INTEGER NOT NULL,
+    value            TEXT COLLATE "C" NOT NULL,
+    subject_id       UUID NOT NULL,
+    PRIMARY KEY (organization_id, kind, project_no, value)
+);
+
+-- Subjects are made in order of time, so this index grows at its end.
+CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id);
+
+CREATE TABLE subject_merges (
+    organization_id  UUID NOT NULL,
+    into_id          UUID NOT NULL,
+    from_id          UUID NOT NULL,
+    merged_at        TIMESTAMPTZ NOT NULL,
+    after_sequence   BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, into_id, from_id)
+);
+
+-- The ledger. No secondary index: a subject's timeline is a chain, from consents.last_event_id through
+-- previous_id. body and ident are canonical JSON (RFC 8785), kept byte for byte. Ids begin with the time, so a range of
+-- them is a month; the server makes the partitions.
+CREATE TABLE events (
+    organization_id  UUID NOT NULL,
+    event_id         UUID NOT NULL,
+    sequence         BIGINT NOT NULL,
+    subject_id       UUID NOT NULL,
+    project_no       INTEGER NOT NULL,
+    purpose_no       INTEGER NOT NULL,
+    state            SMALLINT NOT NULL,
+    action           SMALLINT NOT NULL,
+    grants           BOOLEAN NOT NULL,
+    occurred_at      TIMESTAMPTZ NOT NULL,
+    recorded_at      TIMESTAMPTZ NOT NULL,
+    expires_at       TIMESTAMPTZ,
+    previous_id      UUID,
+    key_id           UUID NOT NULL,
+    domain           TEXT NOT NULL,
+    country          TEXT NOT NULL,
+    body             BYTEA NOT NULL,
+    ident            BYTEA NOT NULL,
+    PRIMARY KEY (organization_id, event_id)
+) PARTITION BY RANGE (event_id);
+
+-- A fold of the events, kept so that a question costs one look-up. No other index: an update stays in its page.
+CREATE TABLE consents (
+    organization_id  UUID NOT NULL,
+    subject_id       UUID NOT NULL,
+    project_no       INTEGER NOT NULL,
+    purpose_no       INTEGER NOT NULL,
+    event_id         UUID NOT NULL,
+    last_event_id    UUID,
+    state            SMALLINT NOT NULL,
+    grants           BOOLEAN NOT NULL,
+    occurred_at      TIMESTAMPTZ NOT NULL,
+    expires_at       TIMESTAMPTZ,
+    since            TIMESTAMPTZ,
+    PRIMARY KEY (organization_id, subject_id, project_no, purpose_no)
+) WITH (fillfactor = 80);
+
+CREATE TABLE ledger_heads (
+    organization_id  UUID NOT NULL,
+    sequence         BIGINT NOT NULL,
+    last_event_id    UUID,
+    PRIMARY KEY (organization_id),
+    FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
+) WITH (fillfactor = 50);
+
+CREATE TABLE counts (
+    organization_id  UUID NOT NULL,
+    name             TEXT COLLATE "C" NOT NULL,
+    amount           BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, name)
+) WITH (fillfactor = 50);
+
+-- Answers to writes that carried an Idempotency-Key, encrypted by the caller's credential.
+CREATE TABLE kept_answers (
+    organization_id  UUID NOT NULL,
+    key_id           UUID NOT NULL,
+    hash             BYTEA NOT NULL,
+    fingerprint      BYTEA NOT NULL,
+    sealed           BYTEA NOT NULL,
+    expires_at       TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id, key_id, hash)
+);
+
+CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id);
+
+-- +goose Down
+DROP TABLE kept_answers;
+DROP TABLE counts;
+DROP TABLE ledger_heads;
+DROP TABLE consents;
+DROP TABLE events;
+DROP TABLE subject_merges;
+DROP TABLE identifiers;
+DROP TABLE subject_archive;
+DROP TABLE subjects;
+DROP TABLE texts;
+DROP TABLE instance_secrets;
+DROP TABLE api_keys;
+DROP TABLE purposes;
+DROP TABLE projects;
+DROP TABLE slugs;
+DROP TABLE organizations;

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const (
+	// answerWithin is how long a statement may take, the wait for a lock included, before the database counts as gone.
+	answerWithin = 5 * time.Second
+	// retryWithin is how long a failed transaction whose outcome is certain is tried again.
+	retryWithin = 8 * time.Second
+	// slowRoundTrip is from when on statements are logged by their names.
+	slowRoundTrip = 500 * time.Millisecond
+	probeEvery    = 500 * time.Millisecond
+	// replaceAfter is how many deadlines in a row make the pool be replaced: pgx keeps each broken
+	// connection in its place for 15 s, so that after a primary froze the pool is full of them.
+	replaceAfter = 3
+)
+
+// PostgresOptions say how to open a PostgreSQL database.
+type PostgresOptions struct {
+	// URL is for requests, with one host or several (see spread). AdminURL is for migrations, locks and
+	// partitions; on Citus the coordinator. Empty: URL.
+	URL, AdminURL string
+	MaxConns      int          // connections for requests; 0: 16
+	Retention     int          // months for which events are kept at least; 0: for ever
+	Log           *slog.Logger // nil: slog.Default
+	// Beside opens without the work of a server: no partitions are made or dropped.
+	Beside bool
+}
+
+// OpenPostgres opens a database, brings its schema up to date, and refuses one that would lose writes. Many servers
+// may do so at once.
+func OpenPostgres(ctx context.Context, o PostgresOptions) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 16
+	}
+	if o.AdminURL == "" {
+		o.AdminURL = o.URL
+	}
+	e := &postgresEngine{o: o, log: o.Log}
+	if err := e.open(ctx); err != nil {
+		_ = e.close()
+		return nil, err
+	}
+	return &Store{engine: e}, nil
+}
+
+// postgresEngine is a pool of connections, somebody who looks whether the database is there, and somebody who makes
+// partitions. It holds nothing that another server would have to know.
+type postgresEngine struct {
+	o   PostgresOptions
+	log *slog.Logger
+
+	pool      atomic.Pointer[pgxpool.Pool]
+	hosts     atomic.Uint32 // where the next connection starts to look
+	deadlines atomic.Int32  // in a row
+	replacing sync.Mutex
+	gone      atomic.Pointer[error] // why the database cannot be used; nil: it can
+	counts    postgresCounts
+	ending    context.CancelFunc
+	running   sync.WaitGroup
+}
+
+// postgresCounts are what metrics show beside the pool's own.
+type postgresCounts struct{ retries, unknown, replaced, slow atomic.Int64 }
+
+func (e *postgresEngine) open(ctx context.Context) error {
+	if err := e.prepareDatabase(ctx); err != nil {
+		return err
+	}
+	pool, err := e.newPool(ctx)
+	if err != nil {
+		return err
+	}
+	e.pool.Store(pool)
+	running, cancel := context.WithCancel(context.Background())
+	e.ending = cancel
+	e.running.Go(func() { e.probe(running) })
+	if !e.o.Beside {
+		e.running.Go(func() { e.keepPartitions(running) })
+	}
+	return nil
+}
+
+func (e *postgresEngine) close() error {
+	if e.ending != nil {
+		e.ending()
+	}
+	if pool := e.pool.Load(); pool != nil {
+		pool.Close()
+	}
+	e.running.Wait()
+	return nil
+}
+
+// mixes is false: one organization a transaction, so that Citus keeps it on one node and no two ever wait for each
+// other crosswise.
+func (e *postgresEngine) mixes() bool { return false }
+
+// Statements that begin and end transactions.
+const (
+	beginRead   = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	beginWrite  = "BEGIN"
+	commit      = "COMMIT"
+	freePlanner = `/* free_planner */ SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
+set_config('enable_mergejoin', 'on', true)`
+)
+
+// The first statement of a write takes the lock that keeps its organization's other transactions waiting: whatever
+// is read afterwards has all that they committed.
+const (
+	lockOrganization = `/* lock_organization */ SELECT sequence FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE`
+	lockInstance     = `/* lock_instance */ SELECT name FROM instance_secrets WHERE name = '' FOR NO KEY UPDATE`
+)
+
+func (e *postgresEngine) view(ctx context.Context, read func(conn) error) error {
+	return e.retry(ctx, func() (bool, error) {
+		return e.with(ctx, func(c *postgresConn) error {
+			c.queue = append(c.queue, request{statement: beginRead})
+			if err := read(c); err != nil {
+				return err
+			}
+			c.queue = append(c.queue, request{statement: commit})
+			return c.flush()
+		})
+	})
+}
+
+func (e *postgresEngine) ask(ctx context.Context, read func(conn) error) error {
+	return e.retry(ctx, func() (bool, error) {
+		return e.with(ctx, func(c *postgresConn) error { return read(c) })
+	})
+}
+
+func (e *postgresEngine) update(ctx context.Context, organization consent.ID, write func(conn) error) error {
+	return e.retry(ctx, func() (bool, error) {
+		return e.with(ctx, func(c *postgresConn) error {
+			c.owner = organization
+			c.queue = append(c.queue, request{statement: beginWrite})
+			lock, args := lockOrganization, []any{organization}
+			if organization == consent.NoID {
+				lock, args = lockInstance, nil
+			}
+			if err := c.put(lock, args, nil, false); err != nil {
+				return err
+			}
+			if err := write(c); err != nil {
+				return err
+			}
+			at := len(c.queue)
+			c.queue = append(c.queue, request{statement: commit})
+			return committed(c.flush(), at)
+		})
+	})
+}
+
+// committed tells of the error of a round trip that ended with a commit, which stood at an index, whether it is
+// certain that nothing was done.
+func committed(err error, at int) error {
+	if err == nil {
+		return nil
+	}
+	var failed *failedAt
+	var refused *pgconn.PgError
+	switch {
+	case pgconn.SafeToRetry(err):
+		return err // nothing was sent
+	case errors.As(err, &refused) && (!errors.As(err, &failed) || failed.at < at || rolledBack(refused.Code)):
+		return err
+	}
+	return fmt.Errorf("%w: %w", consent.ErrUnknown, err)
+}
+
+// with runs something on a connection, which it leaves in order, or closes. timedOut tells that the error is that
+// there was no connection, or no answer, in time.
+func (e *postgresEngine) with(ctx context.Context, do func(*postgresConn) error) (timedOut bool, err error) {
+	within, cancel := context.WithTimeout(ctx, answerWithin)
+	pooled, err := e.pool.Load().Acquire(within)
+	timedOut = within.Err() != nil && ctx.Err() == nil
+	cancel()
+	if err != nil {
+		return timedOut, err
+	}
+	c := connOf(pooled.Conn().PgConn())
+	c.caller, c.timedOut, c.owner, c.planner, c.queue, c.slow = ctx, false, consent.NoID, false, c.queue[:0], e.logSlow
+	done := false
+	defer func() {
+		if !done && c.pg.TxStatus() != 'I' {
+			e.rollBack(c)
+		}
+		pooled.Release() // closes what is broken or still within a transaction
+	}()
+	err = do(c)
+	done = err == nil
+	return c.timedOut, err
+}
+
+// rollBack ends a transaction that is not to be, so that the connection can be used again. Where that fails, the
+// connection is closed, and the server rolls back by itself.
+func (e *postgresEngine) rollBack(c *postgresConn) {
+	within, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c.queue = append(c.queue[:0], request{statement: "ROLLBACK"})
+	_ = c.run(within)
+}
+
+// connOf gives the conn over a connection, with what it has prepared so far.
+func connOf(pg *pgconn.PgConn) *postgresConn {
+	const key = "consentd"
+	if known, ok := pg.CustomData()[key].(*postgresConn); ok {
+		return known
+	}
+	c := &postgresConn{pg: pg, prepared: map[string]*pgconn.StatementDescription{}}
+	pg.CustomData()[key] = c
+	return c
+}
+
+func (e *postgresEngine) logSlow(statements string, took time.Duration, rows int) {
+	e.counts.slow.Add(1)
+	e.log.Warn("slow statements", "statements", statements, "ms", took.Milliseconds(), "rows", rows)
+}
+
+func (e *postgresEngine) ready() error {
+	if why := e.gone.Load(); why != nil {
+		return &consent.Error{Kind: consent.Unavailable, Msg: errGone.Error(), Err: *why}
+	}
+	return nil
+}
+
+var errGone = errors.New("the database does not answer; it is tried again all the time")

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/postgres/*.sql
+var postgresMigrations embed.FS
+
+const (
+	connectTimeout = 2 * time.Second
+	openWithin     = 15 * time.Second // how long a server that starts waits for its database
+	// schemaLock is the advisory lock of whoever changes the schema or its partitions.
+	schemaLock = 0x636f6e73656e7464 // "consentd"
+)
+
+// sessionSettings are those of every connection for requests. Statements are planned once a connection, perhaps when
+// the tables are still empty; so the planner may take indexes only, and search frees it again. What a server
+// that froze left behind ends by itself.
+var sessionSettings = map[string]string{
+	"application_name": "consentd", "jit": "off", "plan_cache_mode": "force_generic_plan",
+	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	"statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s",
+}
+
+// newPool makes a pool for requests; it connects when it is used.
+func (e *postgresEngine) newPool(ctx context.Context) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(e.o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	cfg.MaxConns = int32(e.o.MaxConns)
+	cfg.MaxConnIdleTime, cfg.MaxConnLifetime, cfg.MaxConnLifetimeJitter = 5*time.Minute, 30*time.Minute, 5*time.Minute
+	for name, value := range sessionSettings {
+		if _, given := cfg.ConnConfig.RuntimeParams[name]; !given {
+			cfg.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	dialQuickly(cfg.ConnConfig)
+	if cfg.ConnConfig.ValidateConnect == nil { // no target_session_attrs: every host takes writes, so the load is spread
+		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			spread(c, int(e.hosts.Add(1)))
+			return nil
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make the pool of database connections: %w", err)
+	}
+	return pool, nil
+}
+
+func dialQuickly(c *pgx.ConnConfig) {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+}
+
+// spread makes a connection look at the hosts from another one on each time (pgx has no load_balance_hosts).
+func spread(c *pgx.ConnConfig, turn int) {
+	all := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
+	var starts []int // of each host: one may stand there twice, with TLS and without
+	for i, f := range all {
+		if i == 0 || f.Host != all[i-1].Host || f.Port != all[i-1].Port {
+			starts = append(starts, i)
+		}
+	}
+	from := starts[turn%len(starts)]
+	all = slices.Concat(all[from:], all[:from])
+	c.Host, c.Port, c.TLSConfig, c.Fallbacks = all[0].Host, all[0].Port, all[0].TLSConfig, all[1:]
+}
+
+// admin connects to the database for migrations, locks and partitions.
+func (e *postgresEngine) admin(ctx context.Context) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(e.o.AdminURL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	dialQuickly(cfg)
+	if cfg.ValidateConnect == nil {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	cfg.RuntimeParams["application_name"] = "consentd admin"
+	for began, said := time.Now(), false; ; {
+		c, err := pgx.ConnectConfig(ctx, cfg)
+		var connect *pgconn.ConnectError
+		if err == nil || !errors.As(err, &connect) || !passingConnect(err) || time.Since(began) > openWithin {
+			return c, err
+		}
+		if !said {
+			said = true
+			e.log.Warn("the database does not answer yet; waiting for it", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// passingConnect tells whether a server that does not let in now may do so soon: it is not there yet, or starts.
+func passingConnect(err error) bool {
+	var refused *pgconn.PgError
+	return !errors.As(err, &refused) || passingCode(refused.Code)
+}
+
+// prepareDatabase checks the database and brings its schema up to date, while no other server does.
+func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
+	c, err := e.admin(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	if err := checkDatabase(ctx, c); err != nil {
+		return err
+	}
+	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection
+		return fmt.Errorf("wait for the lock of the schema: %w", err)
+	}
+	if err := e.migrate(ctx, c.Config()); err != nil {
+		return err
+	}
+	if err := e.makePartitions(ctx, c, time.Now(), time.Time{}); err != nil {
+		return fmt.Errorf("make the partitions of events: %w", err)
+	}
+	return nil
+}
+
+// migrate brings the schema up to date, over database/sql as goose wants it.
+func (e *postgresEngine) migrate(ctx context.Context, cfg *pgx.ConnConfig) error {
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	provider, err := postgresProvider(db)
+	if err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("bring the schema up to date: %w", err)
+	}
+	return nil
+}
+
+func postgresProvider(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(postgresMigrations, "migrations/postgres")
+	if err != nil {
+		return nil, err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files)
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	return provider, nil
+}
+
+// leastVersion is PostgreSQL 15: NULLS and partitioning behave as the schema expects, and Citus 13 begins there.
+const leastVersion = 150000
+
+// durability names what must be on for an acknowledged write to be on disk, and how to turn it on.
+var durability = []struct{ setting, mend string }{
+	{"fsync", "set fsync = on in postgresql.conf and reload; then restart, since what was written before may not be on disk"},
+	{"full_page_writes", "set full_page_writes = on in postgresql.conf and reload"},
+	{"synchronous_commit", "set synchronous_commit = on in postgresql.conf and reload, and see that neither the role nor the database nor the URL sets it (ALTER ROLE … RESET synchronous_commit; ALTER DATABASE … RESET synchronous_commit)"},
+}
+
+// checkDatabase refuses a database that would lose writes, or that the schema does not fit.
+func checkDatabase(ctx context.Context, c *pgx.Conn) error {
+	show := func(setting string) (value string, err error) {
+		if err := c.QueryRow(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
+			return "", fmt.Errorf("read the database's %s: %w", setting, err)
+		}
+		return value, nil
+	}
+	version, err := show("server_version_num")
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(version); err != nil || n < leastVersion {
+		return fmt.Errorf("the database is PostgreSQL %d; consentd needs 15 or newer: upgrade it (pg_upgrade)", n/10000)
+	}
+	encoding, err := show("server_encoding")
+	if err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database has the encoding %s; consentd needs UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
+	var errs []error
+	for _, d := range durability {
+		value, err := show(d.setting)
+		if err != nil {
+			return err
+		}
+		if strings.EqualFold(value, "off") {
+			errs = append(errs, fmt.Errorf("the database has %s = off, so acknowledged writes could be lost: %s", d.setting, d.mend))
+		}
+	}
+	return errors.Join(errs...)
+}

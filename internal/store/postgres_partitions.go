@@ -1,0 +1,300 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// The events are partitioned by ranges of ids, and ids begin with the time: a partition is a month. Queries touch
+// each partition that may have rows, so there are at most maxPartitions: what retention does not drop is joined, a
+// calendar year at a time.
+
+const (
+	monthsAhead   = 3
+	maxPartitions = 36
+	joinAfter     = 12 // months that stay as they are
+	// partitionsEvery is how often they are looked at; with months of lead there is no hurry.
+	partitionsEvery = time.Hour
+)
+
+// partition is a range of the events by time; from zero: from the beginning.
+type partition struct {
+	name     string
+	from, to time.Time
+}
+
+// partitionPlan is what is to be done to the partitions.
+type partitionPlan struct {
+	create, drop []partition
+	join         []partition // neighbours, to become joined
+	joined       partition
+}
+
+// planPartitions decides; it is pure. first is when the first event was recorded that is to be taken in, zero: none
+// before now; retention is in months, 0: for ever. have is in order.
+func planPartitions(have []partition, now, first time.Time, retention int) (plan partitionPlan) {
+	month := monthOf(now)
+	start := month
+	if len(have) > 0 {
+		start = have[len(have)-1].to
+	} else {
+		if most := month.AddDate(0, -(maxPartitions - monthsAhead - 2), 0); !first.IsZero() && first.Before(month) {
+			start = monthOf(first)
+			if start.Before(most) {
+				start = most
+			}
+		}
+		plan.create = append(plan.create, partition{name: "events_before", to: start})
+	}
+	for at := start; !at.After(month.AddDate(0, monthsAhead, 0)); at = at.AddDate(0, 1, 0) {
+		plan.create = append(plan.create, partition{at.Format("events_2006_01"), at, at.AddDate(0, 1, 0)})
+	}
+	live := slices.Clone(have)
+	if retention > 0 {
+		until := month.AddDate(0, -retention, 0)
+		live = slices.DeleteFunc(live, func(p partition) bool {
+			if !p.to.After(until) {
+				plan.drop = append(plan.drop, p)
+				return true
+			}
+			return false
+		})
+	}
+	if len(live)+len(plan.create) > maxPartitions {
+		plan.join, plan.joined = oldestYear(live, month.AddDate(0, -joinAfter, 0))
+	}
+	return plan
+}
+
+// oldestYear finds the months of the first calendar year that ended before an instant.
+func oldestYear(live []partition, before time.Time) (months []partition, year partition) {
+	for _, p := range live {
+		single := !p.from.IsZero() && p.to.Equal(p.from.AddDate(0, 1, 0))
+		if !single || len(months) > 0 && months[0].from.Year() != p.from.Year() {
+			if len(months) > 1 {
+				break
+			}
+			months = nil
+		}
+		if single && !time.Date(p.from.Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).After(before) {
+			months = append(months, p)
+		}
+	}
+	if len(months) < 2 {
+		return nil, partition{}
+	}
+	return months, partition{months[0].from.Format("events_2006"), months[0].from, months[len(months)-1].to}
+}
+
+func monthOf(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// firstID is the least id of an instant.
+func firstID(t time.Time) (id consent.ID) {
+	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16)
+	return id
+}
+
+func timeOf(id consent.ID) time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16)).UTC()
+}
+
+// bounds are those of the partition in SQL.
+func (p partition) bounds() string {
+	from := "MINVALUE"
+	if !p.from.IsZero() {
+		from = "'" + firstID(p.from).String() + "'"
+	}
+	return "FROM (" + from + ") TO ('" + firstID(p.to).String() + "')"
+}
+
+var boundOf = regexp.MustCompile(`FROM \((?:'([^']*)'|MINVALUE)\) TO \('([^']*)'\)`)
+
+// partitionsOf reads what partitions there are, in order.
+func partitionsOf(ctx context.Context, c *pgx.Conn) ([]partition, error) {
+	rows, err := c.Query(ctx, `SELECT c.relname::text, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass`)
+	if err != nil {
+		return nil, err
+	}
+	have, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p partition, err error) {
+		var bound string
+		if err := row.Scan(&p.name, &bound); err != nil {
+			return p, err
+		}
+		found := boundOf.FindStringSubmatch(bound)
+		if found == nil {
+			return p, fmt.Errorf("partition %s has the bounds %s, which consentd did not make", p.name, bound)
+		}
+		if from, ok := consent.ParseID(found[1]); ok {
+			p.from = timeOf(from)
+		}
+		if to, ok := consent.ParseID(found[2]); ok {
+			p.to = timeOf(to)
+		}
+		return p, nil
+	})
+	slices.SortFunc(have, func(a, b partition) int { return a.to.Compare(b.to) })
+	return have, err
+}
+
+// makePartitions does what the plan says; whoever calls it has the schema's lock.
+func (e *postgresEngine) makePartitions(ctx context.Context, c *pgx.Conn, now, first time.Time) error {
+	have, err := partitionsOf(ctx, c)
+	if err != nil {
+		return fmt.Errorf("read the partitions: %w", err)
+	}
+	plan := planPartitions(have, now, first, e.o.Retention)
+	if len(plan.create) > 0 {
+		statements := []string{"SET LOCAL lock_timeout = '10s'"}
+		for _, p := range plan.create {
+			statements = append(statements, "CREATE TABLE "+p.name+" PARTITION OF events FOR VALUES "+p.bounds())
+		}
+		if err := inTransaction(ctx, c, statements...); err != nil {
+			return fmt.Errorf("create %s: %w", plan.create[0].name, err)
+		}
+	}
+	for _, p := range plan.drop {
+		if err := dropPartition(ctx, c, p); err != nil {
+			return fmt.Errorf("drop %s: %w", p.name, err)
+		}
+		e.log.Info("events dropped, since their time of retention is over", "partition", p.name, "before", p.to)
+	}
+	if len(plan.join) == 0 {
+		return nil
+	}
+	return e.joinPartitions(ctx, c, plan.join, plan.joined)
+}
+
+// inTransaction runs statements in one transaction.
+func inTransaction(ctx context.Context, c *pgx.Conn, statements ...string) error {
+	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// droppedCount is the name of the kept count of events that retention has dropped: the sequence begins behind them.
+const droppedCount = "dropped"
+
+// dropPartition drops a month and takes its events out of the kept counts. The events are counted before the lock
+// is taken that keeps everybody out: nobody writes into months that are over.
+func dropPartition(ctx context.Context, c *pgx.Conn, p partition) error {
+	type count struct {
+		organization consent.ID
+		project      int
+		events       int64
+	}
+	rows, err := c.Query(ctx, "SELECT organization_id, project_no, count(*) FROM "+p.name+" GROUP BY organization_id, project_no")
+	if err != nil {
+		return err
+	}
+	counts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n count, err error) {
+		err = row.Scan((*[16]byte)(&n.organization), &n.project, &n.events)
+		return n, err
+	})
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		for _, statement := range []string{"SET LOCAL lock_timeout = '10s'", "ALTER TABLE events DETACH PARTITION " + p.name, "DROP TABLE " + p.name} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		for _, n := range counts {
+			for name, add := range map[string]int64{consent.EventCount(n.project): -n.events, droppedCount: n.events} {
+				if _, err := tx.Exec(ctx, addCount, [16]byte(n.organization), name, add); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// joinPartitions copies months that are over into one partition and puts it in their place, in one transaction. The
+// lock that keeps readers out is taken at its end only.
+func (e *postgresEngine) joinPartitions(ctx context.Context, c *pgx.Conn, months []partition, joined partition) error {
+	citus, err := hasCitus(ctx, c)
+	if err != nil {
+		return err
+	}
+	if citus {
+		e.log.Warn("there are more than 36 partitions of events, and on Citus they are not joined: set --retention, or join them by hand (docs/scaling.md)")
+		return nil
+	}
+	began := time.Now()
+	names := make([]string, len(months))
+	statements := []string{"SET LOCAL lock_timeout = '10s'", "SET LOCAL maintenance_work_mem = '64MB'"}
+	for i, p := range months {
+		names[i] = p.name
+	}
+	statements = append(statements, "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE MODE",
+		"CREATE TABLE "+joined.name+" (LIKE events INCLUDING ALL)")
+	for _, name := range names {
+		statements = append(statements, "INSERT INTO "+joined.name+" SELECT * FROM "+name)
+	}
+	// The constraint spares a second look at every row while the lock is held.
+	statements = append(statements, "ALTER TABLE "+joined.name+" ADD CONSTRAINT "+joined.name+"_range CHECK (event_id >= '"+
+		firstID(joined.from).String()+"' AND event_id < '"+firstID(joined.to).String()+"')")
+	for _, name := range names {
+		statements = append(statements, "ALTER TABLE events DETACH PARTITION "+name)
+	}
+	statements = append(statements, "ALTER TABLE events ATTACH PARTITION "+joined.name+" FOR VALUES "+joined.bounds(),
+		"DROP TABLE "+strings.Join(names, ", "))
+	if err := inTransaction(ctx, c, statements...); err != nil {
+		return fmt.Errorf("join %s to %s: %w", names[0], names[len(names)-1], err)
+	}
+	e.log.Info("partitions joined", "into", joined.name, "partitions", len(months), "ms", time.Since(began).Milliseconds())
+	return nil
+}
+
+func hasCitus(ctx context.Context, c *pgx.Conn) (has bool, err error) {
+	err = c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')").Scan(&has)
+	return has, err
+}
+
+// keepPartitions looks after the partitions for as long as the server runs; of many servers, one does at a time.
+func (e *postgresEngine) keepPartitions(running context.Context) {
+	for {
+		wait := partitionsEvery/2 + rand.N(partitionsEvery)
+		select {
+		case <-running.Done():
+			return
+		case <-time.After(wait):
+		}
+		if err := e.lookAfterPartitions(running); err != nil && running.Err() == nil {
+			e.log.Error("the partitions of events could not be looked after; it is tried again", "error", err)
+		}
+	}
+}
+
+func (e *postgresEngine) lookAfterPartitions(ctx context.Context) error {
+	c, err := e.admin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	mine := false
+	if err := c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(schemaLock)).Scan(&mine); err != nil || !mine {
+		return err
+	}
+	return e.makePartitions(ctx, c, time.Now(), time.Time{})
+}
