@@ -20,7 +20,7 @@ import (
 	"github.com/consentd/consentd/internal/store"
 )
 
-// keyCmd works on the data folder itself, beside a running server or without one.
+// keyCmd works on the data itself, beside a running server or without one.
 type keyCmd struct {
 	Settings
 	Create     keyCreateCmd `cmd:"" help:"Make a key for an organization and print it once."`
@@ -31,8 +31,8 @@ type keyCmd struct {
 
 // Help implements kong.HelpProvider.
 func (keyCmd) Help() string {
-	return `These commands open the data folder itself, so they need no key: whoever may read and write the folder may use
-them. They work beside a running server, which knows of a change within about a second.
+	return `These commands open the data folder or the database itself, so they need no key: whoever may read and write it
+may use them. They work beside a running server, which knows of a change within about a second.
 
 Examples:
 
@@ -41,7 +41,8 @@ Examples:
 	consentd key revoke 0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13
 	consentd key rotate-root
 
-Environment: CONSENTD_DATA names the data folder, CONSENTD_CONFIG the YAML file, as for consentd serve.
+Environment: CONSENTD_DATA names the data folder, CONSENTD_DATABASE_URL the database, CONSENTD_CONFIG the YAML file, as
+for consentd serve.
 Exit codes: 0 done, 1 failed, 2 wrong command line.`
 }
 
@@ -201,7 +202,7 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("The new root key. It is shown once:\n\n  %s\n\nThe one that was kept in this data folder has ended. ", made.Text)
+		fmt.Printf("The new root key. It is shown once:\n\n  %s\n\nThe one that was kept in this store has ended. ", made.Text)
 		fmt.Println("Where a server was started with CONSENTD_ROOT_KEY, that value is still its\nroot key: to end it, give the server another value, or none, and start it again.")
 		return nil
 	})
@@ -226,9 +227,9 @@ func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := store.OpenSQLite(ctx, cfg.Data, store.SQLiteOptions{Log: log})
+	s, err := openStore(ctx, cfg, log, false)
 	if err != nil {
-		return fmt.Errorf("data folder %s: %w", cfg.Data, err)
+		return err
 	}
 	service := consent.New(consent.Options{Store: s, Places: places, Log: log})
 	defer func() {
@@ -242,6 +243,9 @@ func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
 
 // hasDatabase refuses a folder without data: a mistyped path must not become a new data folder.
 func hasDatabase(cfg *config.Config) error {
+	if cfg.Database != "" {
+		return nil
+	}
 	_, err := os.Stat(filepath.Join(cfg.Data, store.SQLiteFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no %s in %s: start consentd serve there first, or name the data folder with --data", store.SQLiteFile, cfg.Data)

@@ -25,7 +25,7 @@ func newCommands() *commands {
 	c.Serve.Settings = newSettings()
 	c.Config.Settings = newSettings()
 	c.Doctor.Settings = newSettings()
-	c.Key.Settings = newSettings("config", "data")
+	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	return c
 }
 

@@ -37,7 +37,10 @@ func (serveCmd) Help() string {
 	return `Serves all protocols on one address until SIGTERM or SIGINT. Then it takes no new connections, answers every
 request that has arrived, and ends; a second signal ends it at once.
 
-The first start on an empty data folder prints the root key, makes an organization with a key of its own, and
+Data is kept in SQLite in the data folder, or with --database in PostgreSQL, which any number of servers may share;
+the schema is made and brought up to date by whichever starts first. See docs/operating.md.
+
+The first start on an empty store prints the root key, makes an organization with a key of its own, and
 prints a curl for each protocol. With CONSENTD_ROOT_KEY (or CONSENTD_ROOT_KEY_FILE) that value is the root key and
 nothing is printed or made.
 
@@ -45,6 +48,7 @@ Examples:
 
 	consentd serve
 	consentd serve --listen :8080 --data /var/lib/consentd --log-format json
+	CONSENTD_DATABASE_URL_FILE=/run/secrets/database consentd serve --listen :8080
 	CONSENTD_ROOT_KEY_FILE=/run/secrets/root-key consentd serve
 	consentd serve --trusted-proxies 10.0.0.0/8 --public-url https://consent.example.com
 
@@ -132,7 +136,7 @@ func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*running,
 		r.close()
 		return nil, err
 	}
-	log.Info("listening", "address", r.listener.Addr().String(), "url", localURL(r.listener.Addr()), "data", cfg.Data,
+	log.Info("listening", "address", r.listener.Addr().String(), "url", localURL(r.listener.Addr()), "data", cfg.Place(),
 		"version", version, "us", time.Since(began).Microseconds())
 	return r, nil
 }
@@ -145,14 +149,16 @@ func (r *running) open(ctx context.Context) (err error) {
 	if r.listener, err = listen(ctx, r.cfg.Listen); err != nil {
 		return fmt.Errorf("%w; give another address with --listen", err)
 	}
-	r.store, err = store.OpenSQLite(ctx, r.cfg.Data, store.SQLiteOptions{Exclusive: true, Log: r.log})
-	if errors.Is(err, store.ErrLocked) {
-		return &exitError{exitLocked, fmt.Errorf("data folder %s: %w", r.cfg.Data, err)}
-	}
-	if err != nil {
-		return fmt.Errorf("data folder %s: %w; consentd doctor --data %s tells more", r.cfg.Data, err, r.cfg.Data)
+	if r.store, err = openStore(ctx, r.cfg, r.log, true); err != nil {
+		return err
 	}
 	metrics := server.NewMetrics(version, func() error { return r.service.Ready() })
+	metrics.Store(func() (figures []server.Figure) {
+		for _, f := range r.store.Figures() {
+			figures = append(figures, server.Figure(f))
+		}
+		return figures
+	})
 	r.service = consent.New(consent.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
 	if err := r.letIn(ctx); err != nil {
 		return err
@@ -221,7 +227,7 @@ func (r *running) close() error {
 	}
 	if r.store != nil {
 		if err := r.store.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("close the data folder: %w", err))
+			errs = append(errs, fmt.Errorf("close the store: %w", err))
 		}
 	}
 	return errors.Join(errs...)

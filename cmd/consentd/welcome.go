@@ -27,10 +27,13 @@ func (r *running) letIn(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for organizations: %w", err)
 	}
-	w := welcome{URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Data), Root: root.Text}
+	w := welcome{URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Place()), Root: root.Text, Flags: " --data " + shellWord(r.cfg.Data)}
+	if r.cfg.Database != "" {
+		w.Flags = "" // whoever has the URL in the environment has it there for the tools too
+	}
 	switch {
 	case root.Text == "" && page.Total == 0:
-		r.log.Warn("there is a root key but no organization yet. If you do not have the root key, make a new one: consentd key rotate-root --data " + shellWord(r.cfg.Data))
+		r.log.Warn("there is a root key but no organization yet. If you do not have the root key, make a new one: consentd key rotate-root" + w.Flags)
 		return nil
 	case root.Text == "":
 		return nil
@@ -69,7 +72,7 @@ func (r *running) firstOrganization(ctx context.Context, w *welcome) error {
 
 // welcome is what the texts of the first start are made from.
 type welcome struct {
-	URL, Data, Root                  string
+	URL, Data, Root, Flags           string
 	Name, Organization, Project, Key string
 }
 
@@ -103,7 +106,7 @@ The root key. It makes organizations and acts for any of them; keep it for admin
 
   {{.Root}}
 
-Lost it? consentd key rotate-root --data {{.Data}} makes a new one, and the old one ends.
+Lost it? consentd key rotate-root{{.Flags}} makes a new one, and the old one ends.
 `))
 
 // firstText holds a curl for each protocol, each of which works alone, in any order and again.

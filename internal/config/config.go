@@ -25,18 +25,22 @@ import (
 // Config is the effective configuration, checked. It prints and logs without
 // its secrets, whichever way it is formatted.
 type Config struct {
-	File            string // the YAML file; "" for none
-	Listen          string
-	Data            string
-	RootKey         string `json:"-"` // "" for none
-	TrustedProxies  []netip.Prefix
-	CORSOrigins     []string
-	GeoMMDB         string // "" for the built-in table
-	Regimes         map[string]consent.Regime
-	PublicURL       string // without a slash at the end
-	LogLevel        slog.Level
-	LogFormat       string // text or json
-	ShutdownTimeout time.Duration
+	File                string // the YAML file; "" for none
+	Listen              string
+	Data                string
+	Database            string `json:"-"` // "" for SQLite in Data
+	AdminDatabase       string `json:"-"` // "" for Database
+	DatabaseConnections int
+	Retention           int    // months; 0 for ever
+	RootKey             string `json:"-"` // "" for none
+	TrustedProxies      []netip.Prefix
+	CORSOrigins         []string
+	GeoMMDB             string // "" for the built-in table
+	Regimes             map[string]consent.Regime
+	PublicURL           string // without a slash at the end
+	LogLevel            slog.Level
+	LogFormat           string // text or json
+	ShutdownTimeout     time.Duration
 
 	given []given
 }
@@ -67,6 +71,9 @@ func Load(flags map[string]string, environ []string) (*Config, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	if c.AdminDatabase != "" && c.Database == "" {
+		return nil, errors.New("admin-database is given without database; allowed: both or database alone")
 	}
 	if c.PublicURL == "" {
 		c.PublicURL = urlOf(c.Listen)
@@ -106,11 +113,21 @@ func (c *Config) Print(w io.Writer) error {
 	return t.Flush()
 }
 
+// Place names where the data is, without a password: the data folder or the database.
+func (c *Config) Place() string {
+	if c.Database == "" {
+		return c.Data
+	}
+	return withoutPassword(c.Database)
+}
+
 // shown is the value for people's eyes: one word or a quoted text.
 func (g given) shown() string {
 	switch {
 	case g.value == "":
 		return "-"
+	case g.setting.Shown != nil:
+		return g.setting.Shown(g.value)
 	case g.setting.Secret:
 		return "********"
 	case strconv.Quote(g.value) != `"`+g.value+`"`:

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Listen: "127.0.0.1:8080", Data: "./data", Regimes: map[string]consent.Regime{},
+		Listen: "127.0.0.1:8080", Data: "./data", DatabaseConnections: 16, Regimes: map[string]consent.Regime{},
 		PublicURL: "http://127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTimeout: 25 * time.Second,
 	}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(samePrefix)); d != "" {
@@ -52,6 +52,10 @@ const everything = `
 # all that a file may hold
 listen: "[::1]:9000"
 data: /var/lib/consentd
+database: postgres://ada:lovelace@db.example/consent
+admin-database: postgres://coordinator.example/consent
+database-connections: 40
+retention: 120
 root-key: ` + secret + `
 trusted-proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1"]
 cors-origins:
@@ -74,6 +78,8 @@ func TestEverySettingFromTheFile(t *testing.T) {
 	}
 	want := &Config{
 		File: path, Listen: "[::1]:9000", Data: "/var/lib/consentd", RootKey: secret,
+		Database: "postgres://ada:lovelace@db.example/consent", AdminDatabase: "postgres://coordinator.example/consent",
+		DatabaseConnections: 40, Retention: 120,
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32"),
 		},
@@ -417,19 +423,23 @@ func TestPrint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `SETTING           VALUE                  FROM
-config            -                      default
-listen            127.0.0.1:8080         default
-data              "my\tdata"             flag --data
-root-key          ********               flag --root-key
-trusted-proxies   -                      default
-cors-origins      -                      default
-geo-mmdb          -                      default
-regimes           -                      default
-public-url        http://127.0.0.1:8080  default, made from listen
-log-level         warn                   environment CONSENTD_LOG_LEVEL
-log-format        text                   default
-shutdown-timeout  25s                    default
+	want := `SETTING               VALUE                  FROM
+config                -                      default
+listen                127.0.0.1:8080         default
+data                  "my\tdata"             flag --data
+database              -                      default
+admin-database        -                      default
+database-connections  16                     default
+retention             0                      default
+root-key              ********               flag --root-key
+trusted-proxies       -                      default
+cors-origins          -                      default
+geo-mmdb              -                      default
+regimes               -                      default
+public-url            http://127.0.0.1:8080  default, made from listen
+log-level             warn                   environment CONSENTD_LOG_LEVEL
+log-format            text                   default
+shutdown-timeout      25s                    default
 `
 	if d := cmp.Diff(want, c.String()); d != "" {
 		t.Errorf("Print (-want +got):\n%s", d)
@@ -439,7 +449,11 @@ shutdown-timeout  25s                    default
 // TestTable holds the rows to what the rest relies on.
 func TestTable(t *testing.T) {
 	for _, s := range Settings() {
-		if want := envPrefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_")); s.Env != want {
+		want := envPrefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+		if strings.HasSuffix(s.Name, "database") { // others' tools call such a variable so
+			want += "_URL"
+		}
+		if s.Env != want {
 			t.Errorf("%s: environment %s, want %s", s.Name, s.Env, want)
 		}
 		if s.Type == "" || s.Help == "" || s.Allowed == "" {
@@ -448,5 +462,38 @@ func TestTable(t *testing.T) {
 		if err := s.set(&Config{}, s.Default); err != nil {
 			t.Errorf("%s: the default %q is refused: %v", s.Name, s.Default, err)
 		}
+	}
+}
+
+// TestDatabasePasswordsAreNeverPrinted shows where a database is, and not how one gets in.
+func TestDatabasePasswordsAreNeverPrinted(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://ada:giraffe@db.example:5432/consent": "postgres://ada:********@db.example:5432/consent",
+		"postgres://ada:g@iraffe@a:1,b:2/consent":        "postgres://ada:********@a:1,b:2/consent",
+		"postgres://ada@db/consent?password=giraffe&x=1": "postgres://ada@db/consent?password=********&x=1",
+		"postgresql:///consent?sslpassword=giraffe":      "postgresql:///consent?sslpassword=********",
+		"postgres://db/consent":                          "postgres://db/consent",
+	} {
+		c, err := Load(map[string]string{"database": url, "admin-database": url}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Place() != want {
+			t.Errorf("the place is %s, want %s", c.Place(), want)
+		}
+		for _, text := range []string{c.String(), fmt.Sprintf("%+v %#v", c, c)} {
+			if strings.Contains(text, "iraffe") || !strings.Contains(text, want) {
+				t.Errorf("it prints\n%s", text)
+			}
+		}
+	}
+	for _, bad := range []string{"mysql://ada:giraffe@db/x", "giraffe", "postgres://ada:gi raffe@db/x"} {
+		_, err := Load(map[string]string{"database": bad}, nil)
+		if err == nil || strings.Contains(err.Error(), "raffe") || !strings.Contains(err.Error(), "postgres://") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := Load(map[string]string{"admin-database": "postgres://db/x"}, nil); err == nil {
+		t.Error("an admin-database alone is taken")
 	}
 }

@@ -54,6 +54,45 @@ func setPath(field *string, v string, mayBeEmpty bool) error {
 	return nil
 }
 
+func setDatabase(field *string, v string) error {
+	if v != "" && !strings.HasPrefix(v, "postgres://") && !strings.HasPrefix(v, "postgresql://") {
+		return errors.New("it does not begin with postgres://")
+	}
+	if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return errors.New("it holds a space or a control character; write them as %20 and so on")
+	}
+	*field = v
+	return nil
+}
+
+// queryPassword finds a password among the parameters of a URL.
+var queryPassword = regexp.MustCompile(`((?:^|[?&])(?:ssl)?password=)[^&]*`)
+
+// withoutPassword is a database's URL for people's eyes.
+func withoutPassword(v string) string {
+	scheme, rest, _ := strings.Cut(v, "://")
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		user, _, has := strings.Cut(rest[:at], ":")
+		if has {
+			user += ":********"
+		}
+		rest = user + rest[at:]
+	}
+	return scheme + "://" + queryPassword.ReplaceAllString(rest, "$1********")
+}
+
+func setNumber(field *int, v string, least, most int) error {
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		return errors.New("it is not a whole number")
+	}
+	if n < least || n > most {
+		return errors.New("it is out of range")
+	}
+	*field = n
+	return nil
+}
+
 func setRootKey(c *Config, v string) error {
 	if v == "" {
 		return nil

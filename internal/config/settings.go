@@ -16,6 +16,7 @@ const (
 	TypeURL      Type = "url"
 	TypeWord     Type = "word"
 	TypeDuration Type = "duration"
+	TypeNumber   Type = "number"
 )
 
 // Setting is one row of the table: all that is known of a setting, in one place.
@@ -24,9 +25,10 @@ type Setting struct {
 	Env     string // the environment variable; Env+"_FILE" names a file with the value
 	Type    Type
 	Default string
-	Secret  bool   // the value is never printed, in an error neither
-	Help    string // one line for --help and the documents
-	Allowed string // what the value may be, in words; every error ends with it
+	Secret  bool                      // the value is never printed, in an error neither
+	Shown   func(value string) string // of a secret what may be printed; nil: nothing
+	Help    string                    // one line for --help and the documents
+	Allowed string                    // what the value may be, in words; every error ends with it
 
 	// set checks a value and puts it into the Config. Its error says what is
 	// wrong without repeating the value: a secret's error is shown too.
@@ -57,6 +59,8 @@ var fileSetting = Setting{
 	set:     func(c *Config, v string) error { return setPath(&c.File, v, true) },
 }
 
+const databaseAllowed = "a URL postgres://user:password@host:port/database, several hosts separated by commas, or nothing"
+
 var table = []Setting{
 	fileSetting,
 	{
@@ -70,6 +74,30 @@ var table = []Setting{
 		Help:    "Folder of the database; made at the first start.",
 		Allowed: "the path of a folder",
 		set:     func(c *Config, v string) error { return setPath(&c.Data, v, false) },
+	},
+	{
+		Name: "database", Env: "CONSENTD_DATABASE_URL", Type: TypeURL, Secret: true, Shown: withoutPassword,
+		Help:    "PostgreSQL database to use in place of the data folder. With several hosts the connections are spread over them, or with target_session_attrs=read-write go to the one that takes writes. Give it by CONSENTD_DATABASE_URL_FILE rather than by a flag where it holds a password.",
+		Allowed: databaseAllowed,
+		set:     func(c *Config, v string) error { return setDatabase(&c.Database, v) },
+	},
+	{
+		Name: "admin-database", Env: "CONSENTD_ADMIN_DATABASE_URL", Type: TypeURL, Secret: true, Shown: withoutPassword,
+		Help:    "The same database for migrations, locks and partitions; on Citus the coordinator. Not set: database.",
+		Allowed: databaseAllowed,
+		set:     func(c *Config, v string) error { return setDatabase(&c.AdminDatabase, v) },
+	},
+	{
+		Name: "database-connections", Env: "CONSENTD_DATABASE_CONNECTIONS", Type: TypeNumber, Default: "16",
+		Help:    "Most connections to the PostgreSQL database.",
+		Allowed: "a number from 2 to 1000",
+		set:     func(c *Config, v string) error { return setNumber(&c.DatabaseConnections, v, 2, 1000) },
+	},
+	{
+		Name: "retention", Env: "CONSENTD_RETENTION", Type: TypeNumber, Default: "0",
+		Help:    "Months after which events are dropped, on PostgreSQL, a whole calendar month at a time; current consents stay. 0: never.",
+		Allowed: "a number of months from 1 to 1200, or 0",
+		set:     func(c *Config, v string) error { return setNumber(&c.Retention, v, 0, 1200) },
 	},
 	{
 		Name: "root-key", Env: "CONSENTD_ROOT_KEY", Type: TypeKey, Secret: true,

@@ -14,6 +14,7 @@ import (
 // Metrics are what /metrics shows. No label has a value that a client chose.
 type Metrics struct {
 	http.Handler
+	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	series    sync.Map // answered → *answeredSeries: looking labels up by their text is slow
@@ -56,9 +57,37 @@ func NewMetrics(version string, ready func() error) *Metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentd_build_info", Help: "1; the labels tell the build.",
 			ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()}}, func() float64 { return 1 }),
 	)
+	m.registry = registry
 	m.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }
+
+// Figure is what a store says of itself at the moment.
+type Figure struct {
+	Name, Help string
+	Counts     bool // it only goes up
+	Value      float64
+}
+
+// storeFigures reads a store's figures when somebody asks for the metrics.
+type storeFigures func() []Figure
+
+// Describe implements prometheus.Collector: what there is depends on the store.
+func (storeFigures) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (s storeFigures) Collect(out chan<- prometheus.Metric) {
+	for _, f := range s() {
+		kind := prometheus.GaugeValue
+		if f.Counts {
+			kind = prometheus.CounterValue
+		}
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(f.Name, f.Help, nil, nil), kind, f.Value)
+	}
+}
+
+// Store adds the figures of a store; to be called once.
+func (m *Metrics) Store(figures func() []Figure) { m.registry.MustRegister(storeFigures(figures)) }
 
 func gauge(name, help string, value func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
