@@ -49,8 +49,10 @@ race: ## tests under the race detector, the long loops short; installs a C compi
 fuzz: ## every fuzz test for FUZZTIME (5s) each
 	GO="$(GO)" scripts/fuzz.sh $(FUZZTIME)
 
-bench: build ## measure requests/s and latency on this machine
-	./bin/consentd bench
+ENGINE ?= sqlite
+bench: build ## measure requests/s and latency on this machine; ENGINE=postgres measures over PostgreSQL
+	if [ $(ENGINE) = postgres ]; then scripts/need.sh postgres; fi
+	./bin/consentd bench --engine $(ENGINE)
 
 geo: ## make the country table anew from its pinned source (network)
 	$(GO) generate ./internal/geo

@@ -14,22 +14,27 @@ import (
 )
 
 type benchCmd struct {
-	Phase      time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
-	People     int           `help:"How many people the events are about (1 to 10 million)." default:"100000"`
-	Dir        string        `help:"Measure the disk of this folder; scratch data is made below it and removed." default:"." type:"existingdir"`
-	EchoServer bool          `hidden:""`
-	Listen     string        `hidden:""`
+	Phase       time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
+	People      int           `help:"How many people the events are about (1 to 10 million)." default:"100000"`
+	Dir         string        `help:"Measure the disk of this folder; scratch data is made below it and removed." default:"." type:"existingdir"`
+	Engine      string        `help:"sqlite, or postgres: a PostgreSQL server is started for it and thrown away (it must be installed; make test installs it)." enum:"sqlite,postgres" default:"sqlite"`
+	Grow        int           `help:"With postgres: to how many events the growth of the time per event is followed; 0: not at all." default:"5000000"`
+	EchoServer  bool          `hidden:""`
+	NaiveServer string        `hidden:""`
+	Listen      string        `hidden:""`
 }
 
 // Help implements kong.HelpProvider.
 func (benchCmd) Help() string {
 	return `Starts a server of its own with scratch data on a free loopback port, loads it, and prints how it compares with a
-handler that does nothing and with bare inserts into SQLite. It ends by itself, and touches no other server or data.
+handler that does nothing and with bare inserts into SQLite, or, for PostgreSQL, with a handler that does one
+transaction a request and with a bare loop of the same statements. It ends by itself, and touches no other server or data.
 Each figure says what it should reach; the exit code is 0 also where one is missed, since a busy machine misses all.
 
 Example:
 
-	consentd bench --phase 10s --dir /var/lib/consentd`
+	consentd bench --phase 10s --dir /var/lib/consentd
+	consentd bench --engine postgres --grow 0`
 }
 
 // Run measures.
@@ -38,6 +43,9 @@ func (b *benchCmd) Run() error {
 	defer stop()
 	if b.EchoServer {
 		return bench.ServeEcho(ctx, b.Listen)
+	}
+	if b.NaiveServer != "" {
+		return bench.ServeNaive(ctx, b.Listen, b.NaiveServer)
 	}
 	if b.Phase < 500*time.Millisecond || b.Phase > time.Minute {
 		return &exitError{exitUsage, errors.New("--phase must be 0.5s to 1m")}
@@ -58,8 +66,12 @@ func (b *benchCmd) Run() error {
 		return err
 	}
 	defer remove()
-	return bench.Run(ctx, bench.Options{Binary: binary, Dir: scratch, Phase: b.Phase, People: b.People, Out: os.Stdout,
-		Database: store.SQLiteFile, Prepare: emptyDatabase})
+	o := bench.Options{Binary: binary, Dir: scratch, Phase: b.Phase, People: b.People, Out: os.Stdout,
+		Database: store.SQLiteFile, Prepare: emptyDatabase}
+	if b.Engine == "postgres" {
+		return bench.RunPostgres(ctx, o, b.Grow)
+	}
+	return bench.Run(ctx, o)
 }
 
 // emptyDatabase makes a database with the schema and nothing in it.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -83,7 +82,7 @@ func (r *run) echo(ctx context.Context) error {
 // server loads one server with single events and reads, and a second one, whose rows are then inserted bare, with batches.
 func (r *run) server(ctx context.Context) error {
 	person := newPeople(r.People)
-	err := r.with(ctx, "data", person, func(s *site) error {
+	err := r.with(ctx, r.folder("data"), person, func(s *site) error {
 		single := func(w *worker) *call { return w.post(s.events, s.concordHeaders, person.event(w.random)) }
 		read := func(w *worker) *call { return w.get(s.levels(person.known(w.random)), s.slashHeaders) }
 		var warm result // uncounted: a fresh write-ahead log grows, and growing costs more than writing again
@@ -102,7 +101,7 @@ func (r *run) server(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.with(ctx, batchData, person, func(s *site) (err error) {
+	return r.with(ctx, r.folder(batchData), person, func(s *site) (err error) {
 		r.batches, err = load(ctx, 8, r.Phase, func(w *worker) *call {
 			return w.post(s.events, s.concordHeaders, person.events(w.random, 100))
 		})
@@ -113,11 +112,14 @@ func (r *run) server(ctx context.Context) error {
 
 const batchData = "data-of-batches"
 
-// with runs a load against a fresh server.
+// folder is the setting that names a data folder.
+func (r *run) folder(name string) string { return "CONSENTD_DATA=" + filepath.Join(r.Dir, name) }
+
+const rootKey = "bench-root-key-bench-root-key-bench-root-key"
+
+// with runs a load against a fresh server, whose store a setting names.
 func (r *run) with(ctx context.Context, data string, p *people, do func(*site) error) error {
-	rootKey := strings.Repeat("bench-root-key-", 3)
-	child, err := startChild(ctx, r.Binary, []string{"CONSENTD_ROOT_KEY=" + rootKey},
-		"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(r.Dir, data))
+	child, err := startChild(ctx, r.Binary, []string{"CONSENTD_ROOT_KEY=" + rootKey, data}, "serve", "--listen", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -127,6 +129,7 @@ func (r *run) with(ctx context.Context, data string, p *people, do func(*site) e
 	if err != nil {
 		return err
 	}
+	site.server = child
 	if err := site.welcome(p); err != nil {
 		return err
 	}

@@ -108,21 +108,23 @@ func (c *child) peakMemory() int64 {
 	return 0
 }
 
+// echoItem is one item of a request, as consentd reads it.
+type echoItem struct {
+	UserID        string `json:"userId"`
+	Category      string `json:"category"`
+	Subcategory   string `json:"subcategory"`
+	ConsentState  string `json:"consentState"`
+	ConsentAction string `json:"consentAction"`
+}
+
 // ServeEcho answers every POST with its own JSON, decoded and encoded again, until ctx ends: what a
 // handler costs that does nothing.
 func ServeEcho(ctx context.Context, listen string) error {
-	type item struct {
-		UserID        string `json:"userId"`
-		Category      string `json:"category"`
-		Subcategory   string `json:"subcategory"`
-		ConsentState  string `json:"consentState"`
-		ConsentAction string `json:"consentAction"`
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
 		var v struct {
-			Items []item `json:"items"`
+			Items []echoItem `json:"items"`
 		}
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
@@ -135,6 +137,11 @@ func ServeEcho(ctx context.Context, listen string) error {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(v)
 	})
+	return listenUntil(ctx, listen, mux)
+}
+
+// listenUntil serves until ctx ends.
+func listenUntil(ctx context.Context, listen string, mux http.Handler) error {
 	// The timeouts are the server's: they cost a little, and are not what is compared.
 	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
@@ -144,4 +151,24 @@ func ServeEcho(ctx context.Context, listen string) error {
 		return err
 	}
 	return nil
+}
+
+// batches gives how many write requests the server has committed so far, and in how many commits.
+func (c *child) batches() (requests, commits float64, err error) {
+	res, err := http.Get(c.url + "/metrics")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		for name, into := range map[string]*float64{"consentd_batch_requests_sum ": &requests, "consentd_batch_requests_count ": &commits} {
+			if rest, ok := strings.CutPrefix(lines.Text(), name); ok {
+				if *into, err = strconv.ParseFloat(rest, 64); err != nil {
+					return 0, 0, err
+				}
+			}
+		}
+	}
+	return requests, commits, lines.Err()
 }

@@ -53,6 +53,11 @@ func (w *worker) get(url string, header http.Header) *call {
 	return &w.next
 }
 
+func newWorker(seed uint64) *worker {
+	return &worker{random: rand.New(rand.NewPCG(seed, 42)), client: &http.Client{
+		Transport: &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}, Timeout: 30 * time.Second}}
+}
+
 // warmUp is the part of a load that comes first and is not counted.
 const warmUp = 0.2
 
@@ -64,8 +69,7 @@ func load(ctx context.Context, connections int, phase time.Duration, next func(*
 	end := counting.Add(phase)
 	var done sync.WaitGroup
 	for i := range workers {
-		w := &worker{random: rand.New(rand.NewPCG(uint64(i), 42)), client: &http.Client{
-			Transport: &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}, Timeout: 30 * time.Second}}
+		w := newWorker(uint64(i))
 		workers[i] = w
 		done.Go(func() { w.run(ctx, counting, end, next) })
 	}

@@ -52,6 +52,7 @@ func (p *people) events(r *rand.Rand, n int) []byte {
 
 // site is an organization on the server, and how it is called.
 type site struct {
+	server                       *child
 	base, events                 string
 	concordHeaders, slashHeaders http.Header
 }

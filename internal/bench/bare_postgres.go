@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// bareLoop takes the rows that the server wrote and sends them again to an empty database of the same schema, by
+// the statements that the server sends, in the same round trips and at the same batch size, one transaction
+// after another on one connection, with nothing in between; it gives events a second.
+func bareLoop(ctx context.Context, from, to string, batch int, phase time.Duration) (float64, error) {
+	rows, err := readPostgresRows(ctx, from)
+	if err != nil {
+		return 0, fmt.Errorf("read the server's rows: %w", err)
+	}
+	batches := make([]*bareTransaction, 0, len(rows)/batch)
+	seen := map[string]bool{}
+	for at := 0; at+batch <= len(rows); at += batch {
+		batches = append(batches, newBareTransaction(rows[at:at+batch], seen))
+	}
+	if len(batches) == 0 {
+		return 0, fmt.Errorf("the server wrote only %d events: too few to compare", len(rows))
+	}
+	c, err := pgx.Connect(ctx, to)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close(context.Background())
+	// The sessions of the server are set so too.
+	if _, err := c.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"); err != nil {
+		return 0, err
+	}
+	started, done := time.Now(), 0
+	for _, b := range batches {
+		if time.Since(started) > phase || ctx.Err() != nil {
+			break
+		}
+		if err := b.write(ctx, c); err != nil {
+			return 0, err
+		}
+		done += batch
+	}
+	return float64(done) / time.Since(started).Seconds(), nil
+}
+
+// barePostgresRow is what one event wrote.
+type barePostgresRow struct {
+	organization, event, subject, key [16]byte
+	sequence                          int64
+	project, purpose, state, action   int64
+	grants                            bool
+	occurred, recorded                time.Time
+	expires                           *time.Time
+	previous                          *[16]byte
+	domain, country                   string
+	body, ident                       []byte
+	name                              string
+}
+
+func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, error) {
+	c, err := pgx.Connect(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close(context.Background())
+	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no, e.purpose_no, e.state,
+e.action, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.domain, e.country, e.body, e.ident, i.value
+FROM events e JOIN identifiers i ON i.organization_id = e.organization_id AND i.subject_id = e.subject_id
+ORDER BY e.organization_id, e.event_id LIMIT $1`, bareMost)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r barePostgresRow, err error) {
+		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state, &r.action, &r.grants,
+			&r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country, &r.body, &r.ident, &r.name)
+		return r, err
+	})
+}
+
+// bareTransaction is one transaction's parameters, made before the clock runs.
+type bareTransaction struct {
+	organization [16]byte
+	load         []*pgx.Batch // a round trip each
+	append       *pgx.Batch
+}
+
+func columnOf[T any](rows []barePostgresRow, value func(*barePostgresRow) T) []T {
+	out := make([]T, len(rows))
+	for i := range rows {
+		out[i] = value(&rows[i])
+	}
+	return out
+}
+
+func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTransaction {
+	t := &bareTransaction{organization: rows[0].organization}
+	var fresh, known, last []barePostgresRow
+	at := map[string]int{}
+	for _, r := range rows {
+		if person := string(r.subject[:]); !seen[person] {
+			seen[person] = true
+			fresh = append(fresh, r)
+		}
+		key := string(r.subject[:]) + string(rune(r.purpose))
+		if i, ok := at[key]; ok {
+			last[i] = r
+			continue
+		}
+		at[key] = len(last)
+		last = append(last, r)
+	}
+	known = last
+	head := &pgx.Batch{}
+	head.Queue("BEGIN")
+	head.Queue(`SELECT sequence FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE`, t.organization)
+	head.Queue(`SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`, t.organization)
+	owners := &pgx.Batch{}
+	owners.Queue(bareOwners, t.organization, columnOf(rows, func(*barePostgresRow) string { return "user_id" }),
+		columnOf(rows, func(*barePostgresRow) int64 { return 0 }), columnOf(rows, func(r *barePostgresRow) string { return r.name }))
+	consents := &pgx.Batch{}
+	consents.Queue(bareConsents, t.organization, columnOf(known, func(r *barePostgresRow) [16]byte { return r.subject }),
+		columnOf(known, func(r *barePostgresRow) int64 { return r.project }), columnOf(known, func(r *barePostgresRow) int64 { return r.purpose }))
+	t.load = []*pgx.Batch{head, owners, consents}
+	t.append = bareAppend(t.organization, rows, fresh, last)
+	return t
+}
+
+// The store's statements in the form for many rows.
+const (
+	bareOwners = `SELECT many.n, found.* FROM unnest($2::text[], $3::int8[], $4::text[]) WITH ORDINALITY AS many (p2, p3, p4, n)
+CROSS JOIN LATERAL (SELECT subject_id FROM identifiers WHERE organization_id = $1::uuid AND kind = many.p2 AND project_no = many.p3 AND value = many.p4 OFFSET 0) AS found`
+	bareConsents = `SELECT many.n, found.* FROM unnest($2::uuid[], $3::int8[], $4::int8[]) WITH ORDINALITY AS many (p2, p3, p4, n)
+CROSS JOIN LATERAL (SELECT * FROM consents WHERE organization_id = $1::uuid AND subject_id = many.p2 AND project_no = many.p3 AND purpose_no = many.p4 OFFSET 0) AS found`
+	bareSubjects = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at, changed_by, data)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::timestamptz[], $7::uuid[], $8::text[]) AS many
+ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
+changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
+	bareIdentifiers = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
+SELECT $1::uuid, many.* FROM unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
+ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
+	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, grants, occurred_at,
+recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::bool[], $10::timestamptz[],
+$11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bytea[], $18::bytea[]) AS many`
+	bareStands = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants, occurred_at, expires_at, since)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::bool[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]) AS many
+ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
+last_event_id = excluded.last_event_id, state = excluded.state, grants = excluded.grants, occurred_at = excluded.occurred_at,
+expires_at = excluded.expires_at, since = excluded.since`
+	bareHead  = `UPDATE ledger_heads SET sequence = $2, last_event_id = $3 WHERE organization_id = $1`
+	bareCount = `INSERT INTO counts (organization_id, name, amount) VALUES ($1, 'events/1', $2)
+ON CONFLICT (organization_id, name) DO UPDATE SET amount = counts.amount + excluded.amount`
+)
+
+func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx.Batch {
+	b := &pgx.Batch{}
+	subject := func(r *barePostgresRow) [16]byte { return r.subject }
+	event := func(r *barePostgresRow) [16]byte { return r.event }
+	key := func(r *barePostgresRow) [16]byte { return r.key }
+	project := func(r *barePostgresRow) int64 { return r.project }
+	purpose := func(r *barePostgresRow) int64 { return r.purpose }
+	state := func(r *barePostgresRow) int64 { return r.state }
+	grants := func(r *barePostgresRow) bool { return r.grants }
+	occurred := func(r *barePostgresRow) time.Time { return r.occurred }
+	expires := func(r *barePostgresRow) *time.Time { return r.expires }
+	if len(fresh) > 0 {
+		b.Queue(bareSubjects, organization, columnOf(fresh, subject), columnOf(fresh, func(*barePostgresRow) string { return "user" }), columnOf(fresh, occurred),
+			columnOf(fresh, func(*barePostgresRow) int64 { return 1 }), columnOf(fresh, occurred), columnOf(fresh, key), columnOf(fresh, func(*barePostgresRow) string { return "{}" }))
+		b.Queue(bareIdentifiers, organization, columnOf(fresh, func(*barePostgresRow) string { return "user_id" }), columnOf(fresh, func(*barePostgresRow) int64 { return 0 }),
+			columnOf(fresh, func(r *barePostgresRow) string { return r.name }), columnOf(fresh, subject))
+	}
+	b.Queue(bareEvents, organization, columnOf(rows, event), columnOf(rows, func(r *barePostgresRow) int64 { return r.sequence }), columnOf(rows, subject), columnOf(rows, project),
+		columnOf(rows, purpose), columnOf(rows, state), columnOf(rows, func(r *barePostgresRow) int64 { return r.action }), columnOf(rows, grants), columnOf(rows, occurred),
+		columnOf(rows, func(r *barePostgresRow) time.Time { return r.recorded }), columnOf(rows, expires), columnOf(rows, func(r *barePostgresRow) *[16]byte { return r.previous }),
+		columnOf(rows, key), columnOf(rows, func(r *barePostgresRow) string { return r.domain }), columnOf(rows, func(r *barePostgresRow) string { return r.country }),
+		columnOf(rows, func(r *barePostgresRow) []byte { return r.body }), columnOf(rows, func(r *barePostgresRow) []byte { return r.ident }))
+	b.Queue(bareStands, organization, columnOf(last, subject), columnOf(last, project), columnOf(last, purpose), columnOf(last, event), columnOf(last, event),
+		columnOf(last, state), columnOf(last, grants), columnOf(last, occurred), columnOf(last, expires), columnOf(last, occurred))
+	end := &rows[len(rows)-1]
+	b.Queue(bareHead, organization, end.sequence, end.event)
+	b.Queue(bareCount, organization, int64(len(rows)))
+	b.Queue("COMMIT")
+	return b
+}
+
+func (t *bareTransaction) write(ctx context.Context, c *pgx.Conn) error {
+	for _, b := range append(t.load, t.append) {
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
