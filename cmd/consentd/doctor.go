@@ -19,7 +19,7 @@ type doctorCmd struct {
 
 // Help implements kong.HelpProvider.
 func (doctorCmd) Help() string {
-	return `Checks the configuration, the data folder, the database, the ledgers, the clock and this machine's limits. One line
+	return `Checks the configuration, the data folder or the database, the ledgers, the clock and this machine's limits. One line
 a check: ok, warn or fail, and what to do. It changes nothing and may run beside a server; run it as the user
 that the server runs as.
 
@@ -27,6 +27,7 @@ Examples:
 
 	consentd doctor
 	consentd doctor --full --data /var/lib/consentd
+	CONSENTD_DATABASE_URL=postgres://… consentd doctor
 
 Environment: as for consentd serve.
 Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wrong command line.`
@@ -34,7 +35,7 @@ Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wron
 
 // Run checks everything that can be checked.
 func (c *doctorCmd) Run() error {
-	d := &doctor{out: os.Stdout, full: c.Full}
+	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder}
 	cfg, err := c.load()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -48,19 +49,23 @@ func (c *doctorCmd) Run() error {
 	ctx := context.Background()
 	d.clock()
 	d.limits()
-	if d.folder() {
+	switch {
+	case cfg.Database != "":
+		d.postgres(ctx)
+	case d.folder():
 		d.database(ctx)
 	}
 	return d.verdict()
 }
 
-// doctor checks one data folder on one machine and writes a line a check.
+// doctor checks one store on one machine and writes a line a check.
 type doctor struct {
-	out   io.Writer
-	cfg   *config.Config
-	full  bool
-	fails int
-	warns int
+	out     io.Writer
+	restore string // what to do where data is damaged
+	cfg     *config.Config
+	full    bool
+	fails   int
+	warns   int
 }
 
 func (d *doctor) line(word, check, found, advice string) {

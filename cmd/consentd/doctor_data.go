@@ -13,13 +13,13 @@ import (
 // sample is how many rows at either end of a table are looked at without --full.
 const sample = 500
 
-const restore = "stop the server, keep a copy of the folder as it is, and restore the last backup; then compare"
+const restoreFolder = "stop the server, keep a copy of the folder as it is, and restore the last backup; then compare"
 
 // database checks what is in the data folder.
 func (d *doctor) database(ctx context.Context) {
 	i, err := store.InspectSQLite(d.cfg.Data)
 	if err != nil {
-		d.fail("database", err.Error(), restore)
+		d.fail("database", err.Error(), d.restore)
 		return
 	}
 	defer i.Close()
@@ -38,9 +38,9 @@ func (d *doctor) database(ctx context.Context) {
 func (d *doctor) faults(check, good string, found []string, err error) bool {
 	switch {
 	case err != nil:
-		d.fail(check, "the database cannot be read: "+err.Error(), restore)
+		d.fail(check, "the database cannot be read: "+err.Error(), d.restore)
 	case len(found) > 0:
-		d.fail(check, strings.Join(found, "; "), restore)
+		d.fail(check, strings.Join(found, "; "), d.restore)
 	default:
 		d.ok(check, good)
 		return true
@@ -52,7 +52,7 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 	have, want, err := i.Schema(ctx)
 	switch {
 	case err != nil:
-		d.fail("schema", "it cannot be read: "+err.Error(), restore)
+		d.fail("schema", "it cannot be read: "+err.Error(), d.restore)
 	case have > want:
 		d.fail("schema", fmt.Sprintf("version %d; this consentd knows up to %d", have, want), "use the newer consentd that made it")
 	case have < want:
@@ -106,7 +106,7 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 			err = d.ledger(ctx, i, &page[n].Organization, &t)
 		}
 		if err != nil {
-			d.fail("ledgers", "they cannot be read: "+err.Error(), restore)
+			d.fail("ledgers", "they cannot be read: "+err.Error(), d.restore)
 			return
 		}
 		if len(page) < 100 {

@@ -35,6 +35,24 @@ func latest(sorted []*Event) Consent {
 	return c
 }
 
+// remembered stands in for events that led to the consent and are no longer on record, since their time of retention
+// is over: the one that decides, and the grant with which an unbroken run began.
+func (c *Consent) remembered(history []*Event) (missing []*Event) {
+	there := func(is func(*Event) bool) bool { return slices.ContainsFunc(history, is) }
+	stands := Event{Organization: c.Organization, Subject: c.Subject, Project: c.Project, Purpose: c.Purpose, State: c.State, Grants: c.Grants}
+	if !there(func(e *Event) bool { return e.ID == c.Event }) {
+		decides := stands
+		decides.ID, decides.OccurredAt, decides.ExpiresAt = c.Event, c.OccurredAt, c.ExpiresAt
+		missing = append(missing, &decides)
+	}
+	if c.Grants && c.Since.Before(c.OccurredAt) && !there(func(e *Event) bool { return e.Grants && e.OccurredAt.Equal(c.Since) }) {
+		began := stands
+		began.OccurredAt = c.Since // it did not expire before it was renewed: else the run would be broken
+		missing = append(missing, &began)
+	}
+	return missing
+}
+
 func (e *Event) expired(at time.Time) bool { return !e.ExpiresAt.IsZero() && !at.Before(e.ExpiresAt) }
 
 // next gives the consent after an event that is not before the one that decides now.

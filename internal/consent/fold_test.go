@@ -165,3 +165,33 @@ func TestExpiryFromTheVeryInstant(t *testing.T) {
 		t.Errorf("granted again just before it expired: since %v", got.Since)
 	}
 }
+
+// TestDroppedEventsStillCount drops any of the events, as retention does, and lets another one come late: the same
+// event decides as if all were there. Red where remembered gives nothing.
+func TestDroppedEventsStillCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := drawEvents(t)
+		late := events[len(events)-1]
+		events = events[:len(events)-1]
+		if len(events) == 0 {
+			return
+		}
+		stands := fold(events)
+		s := standing{consent: stands, whole: true}
+		var left []*Event
+		for i := range events {
+			if rapid.Bool().Draw(t, "kept") {
+				left = append(left, &events[i])
+			}
+		}
+		s.know(append(left, stands.remembered(left)...))
+		s.add(&late)
+		got, want := s.current(), fold(append(events, late))
+		if got.Event != want.Event || got.State != want.State || got.Grants != want.Grants || !got.OccurredAt.Equal(want.OccurredAt) || !got.ExpiresAt.Equal(want.ExpiresAt) {
+			t.Fatalf("with %d of %d events left it is %+v, with all %+v", len(left), len(events), got, want)
+		}
+		if len(left) == len(events) && !got.Since.Equal(want.Since) {
+			t.Fatalf("with all events left it stands since %v, not %v", got.Since, want.Since)
+		}
+	})
+}

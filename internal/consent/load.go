@@ -303,12 +303,17 @@ func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 		return nil
 	}
 	histories, err := tx.History(ctx, keys)
-	for key, events := range histories {
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		events := histories[key]
 		all := make([]*Event, len(events))
 		for i := range events {
 			all[i] = &events[i]
 		}
-		b.consents[key].know(all)
+		s := b.consents[key]
+		s.know(append(all, s.consent.remembered(all)...))
 	}
-	return err
+	return nil
 }

@@ -38,11 +38,22 @@ type PostgresOptions struct {
 	Log           *slog.Logger // nil: slog.Default
 	// Beside opens without the work of a server: no partitions are made or dropped.
 	Beside bool
+
+	patient bool // statements may take as long as they like
 }
 
 // OpenPostgres opens a database, brings its schema up to date, and refuses one that would lose writes. Many servers
 // may do so at once.
 func OpenPostgres(ctx context.Context, o PostgresOptions) (*Store, error) {
+	e := newPostgresEngine(o)
+	if err := e.open(ctx); err != nil {
+		_ = e.close()
+		return nil, err
+	}
+	return &Store{engine: e}, nil
+}
+
+func newPostgresEngine(o PostgresOptions) *postgresEngine {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -52,12 +63,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (*Store, error) {
 	if o.AdminURL == "" {
 		o.AdminURL = o.URL
 	}
-	e := &postgresEngine{o: o, log: o.Log}
-	if err := e.open(ctx); err != nil {
-		_ = e.close()
-		return nil, err
-	}
-	return &Store{engine: e}, nil
+	return &postgresEngine{o: o, log: o.Log}
 }
 
 // postgresEngine is a pool of connections, somebody who looks whether the database is there, and somebody who makes
@@ -95,6 +101,24 @@ func (e *postgresEngine) open(ctx context.Context) error {
 		e.running.Go(func() { e.keepPartitions(running) })
 	}
 	return nil
+}
+
+// inspect opens a database of which nothing is to be changed.
+func (e *postgresEngine) inspect(ctx context.Context) error {
+	c, err := e.admin(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	if err := checkDatabase(ctx, c); err != nil {
+		return err
+	}
+	if err := checkPartitions(ctx, c, time.Now()); err != nil {
+		return err
+	}
+	pool, err := e.newPool(ctx)
+	e.pool.Store(pool)
+	return err
 }
 
 func (e *postgresEngine) close() error {

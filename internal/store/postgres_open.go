@@ -51,6 +51,9 @@ func (e *postgresEngine) newPool(ctx context.Context) (*pgxpool.Pool, error) {
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+	if e.o.patient {
+		cfg.ConnConfig.RuntimeParams["statement_timeout"] = "0"
+	}
 	dialQuickly(cfg.ConnConfig)
 	if cfg.ConnConfig.ValidateConnect == nil { // no target_session_attrs: every host takes writes, so the load is spread
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite

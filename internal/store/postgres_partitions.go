@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -22,7 +23,7 @@ import (
 const (
 	monthsAhead   = 3
 	maxPartitions = 36
-	joinAfter     = 12 // months that stay as they are
+	joinAfter     = 12 // months that stay as they are, if there is room
 	// partitionsEvery is how often they are looked at; with months of lead there is no hurry.
 	partitionsEvery = time.Hour
 )
@@ -71,30 +72,55 @@ func planPartitions(have []partition, now, first time.Time, retention int) (plan
 		})
 	}
 	if len(live)+len(plan.create) > maxPartitions {
-		plan.join, plan.joined = oldestYear(live, month.AddDate(0, -joinAfter, 0))
+		plan.join, plan.joined = toJoin(live, month)
 	}
 	return plan
 }
 
-// oldestYear finds the months of the first calendar year that ended before an instant.
-func oldestYear(live []partition, before time.Time) (months []partition, year partition) {
+// toJoin chooses neighbours that become one partition: the months of the oldest calendar year, or, after decades,
+// the years.
+func toJoin(live []partition, month time.Time) (join []partition, joined partition) {
+	join = oldestYear(live, month.AddDate(0, -joinAfter, 0))
+	if len(join) == 0 {
+		join = oldestYear(live, month.AddDate(0, -1, 0))
+	}
+	if len(join) > 0 {
+		return join, partition{join[0].from.Format("events_2006"), join[0].from, join[len(join)-1].to}
+	}
 	for _, p := range live {
-		single := !p.from.IsZero() && p.to.Equal(p.from.AddDate(0, 1, 0))
-		if !single || len(months) > 0 && months[0].from.Year() != p.from.Year() {
+		if !p.from.IsZero() && !p.single() {
+			join = append(join, p)
+		}
+	}
+	if len(join) < 2 {
+		return nil, partition{}
+	}
+	from, to := join[0].from, join[len(join)-1].to
+	return join, partition{from.Format("events_2006_to_") + to.AddDate(0, 0, -1).Format("2006"), from, to}
+}
+
+// oldestYear finds the months of the first calendar year that ended before an instant.
+func oldestYear(live []partition, before time.Time) (months []partition) {
+	for _, p := range live {
+		if !p.single() || time.Date(p.from.Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).After(before) {
+			continue
+		}
+		if len(months) > 0 && months[0].from.Year() != p.from.Year() {
 			if len(months) > 1 {
 				break
 			}
-			months = nil
+			months = nil // a month alone stays alone
 		}
-		if single && !time.Date(p.from.Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).After(before) {
-			months = append(months, p)
-		}
+		months = append(months, p)
 	}
 	if len(months) < 2 {
-		return nil, partition{}
+		return nil
 	}
-	return months, partition{months[0].from.Format("events_2006"), months[0].from, months[len(months)-1].to}
+	return months
 }
+
+// single tells whether it is one month.
+func (p partition) single() bool { return !p.from.IsZero() && p.to.Equal(p.from.AddDate(0, 1, 0)) }
 
 func monthOf(t time.Time) time.Time {
 	t = t.UTC()
@@ -148,6 +174,25 @@ JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass`)
 	})
 	slices.SortFunc(have, func(a, b partition) int { return a.to.Compare(b.to) })
 	return have, err
+}
+
+// checkPartitions says where the next months have no partition: events could not be written then.
+func checkPartitions(ctx context.Context, c *pgx.Conn, now time.Time) error {
+	var there bool
+	if err := c.QueryRow(ctx, "SELECT to_regclass('events') IS NOT NULL").Scan(&there); err != nil {
+		return fmt.Errorf("look for the schema: %w", err)
+	}
+	if !there {
+		return errors.New("the database has no schema of consentd's yet: start consentd serve with it, or name another database")
+	}
+	have, err := partitionsOf(ctx, c)
+	if err != nil {
+		return fmt.Errorf("read the partitions: %w", err)
+	}
+	if len(have) == 0 || have[len(have)-1].to.Before(monthOf(now).AddDate(0, 2, 0)) {
+		return errors.New("there is no partition for the events of next month: start consentd serve, which makes it, and see why the running ones did not")
+	}
+	return nil
 }
 
 // makePartitions does what the plan says; whoever calls it has the schema's lock.

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -16,11 +18,12 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// Inspection is a SQLite data folder opened to be checked. It changes nothing, also not the schema, and may run
+// Inspection is a store opened to be checked. It changes nothing, also not the schema, and may run
 // beside a server: each method looks at one state of its own, so that none is held for long.
 type Inspection struct {
-	conn *sqliteConn
-	path string
+	file       *sqliteConn     // SQLite's
+	engine     *postgresEngine // PostgreSQL's
+	migrations embed.FS
 }
 
 // InspectSQLite opens a data folder for checks; fs.ErrNotExist where it has no database.
@@ -34,16 +37,32 @@ func InspectSQLite(dir string) (*Inspection, error) {
 		return nil, fmt.Errorf("open %s: %w", SQLiteFile, err)
 	}
 	c.SetBusyTimeout(busyTimeout)
-	i := &Inspection{&sqliteConn{c: c}, path}
-	if err := i.conn.run("PRAGMA query_only = ON"); err != nil {
+	i := &Inspection{file: &sqliteConn{c: c}, migrations: sqliteMigrations}
+	if err := i.file.run("PRAGMA query_only = ON"); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("read %s: %w", SQLiteFile, err)
 	}
 	return i, nil
 }
 
+// InspectPostgres opens a database for checks, and says what is wrong with its settings or its partitions.
+func InspectPostgres(ctx context.Context, o PostgresOptions) (*Inspection, error) {
+	o.Beside, o.patient = true, true
+	e := newPostgresEngine(o)
+	if err := e.inspect(ctx); err != nil {
+		_ = e.close()
+		return nil, err
+	}
+	return &Inspection{engine: e, migrations: postgresMigrations}, nil
+}
+
 // Close ends the inspection.
-func (i *Inspection) Close() error { return i.conn.c.Close() }
+func (i *Inspection) Close() error {
+	if i.engine != nil {
+		return i.engine.close()
+	}
+	return i.file.c.Close()
+}
 
 // ServerOn tells whether a server runs on a data folder.
 func ServerOn(dir string) (bool, error) {
@@ -64,7 +83,7 @@ func ServerOn(dir string) (bool, error) {
 
 // lines gives the first column of an answer, at most 20 rows of it.
 func (i *Inspection) lines(ctx context.Context, statement string) (found []string, err error) {
-	err = i.conn.search(ctx, statement, nil, func(r row) error {
+	err = i.file.search(ctx, statement, nil, func(r row) error {
 		var line string
 		err := r.Scan(&line)
 		if len(found) < 20 {
@@ -75,7 +94,7 @@ func (i *Inspection) lines(ctx context.Context, statement string) (found []strin
 	return found, err
 }
 
-// Integrity gives what SQLite finds wrong with its file; whole looks at indexes too, which takes longer.
+// Integrity gives what SQLite, and no other engine, finds wrong with its file; whole looks at indexes too, which takes longer.
 func (i *Inspection) Integrity(ctx context.Context, whole bool) ([]string, error) {
 	check := "PRAGMA quick_check(20)"
 	if whole {
@@ -95,7 +114,7 @@ func (i *Inspection) ForeignKeys(ctx context.Context) ([]string, error) {
 
 // Schema gives the version of the schema and the one that this program wants.
 func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
-	files, err := fs.Glob(sqliteMigrations, "migrations/sqlite/*.sql")
+	files, err := fs.Glob(i.migrations, "migrations/*/*.sql")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -106,22 +125,27 @@ func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 		}
 		want = max(want, n)
 	}
-	err = i.conn.search(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
-		func(r row) error { return r.Scan(&have) })
+	err = i.view(ctx, func(t *tx) error {
+		return t.conn.search(ctx, "/* select_schema */ SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
+			func(r row) error { return r.Scan(&have) })
+	})
 	return have, want, err
 }
 
 // View reads one consistent state.
 func (i *Inspection) View(ctx context.Context, read func(consent.Reader) error) error {
-	return i.view(func(t *tx) error { return read(t) })
+	return i.view(ctx, func(t *tx) error { return read(t) })
 }
 
-func (i *Inspection) view(read func(*tx) error) error {
-	if err := i.conn.run("BEGIN"); err != nil {
+func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
+	if i.engine != nil {
+		return i.engine.view(ctx, func(c conn) error { return read(&tx{c}) })
+	}
+	if err := i.file.run("BEGIN"); err != nil {
 		return err
 	}
-	err := read(&tx{i.conn})
-	if end := i.conn.run("ROLLBACK"); err == nil {
+	err := read(&tx{i.file})
+	if end := i.file.run("ROLLBACK"); err == nil {
 		err = end
 	}
 	return err
@@ -129,45 +153,57 @@ func (i *Inspection) view(read func(*tx) error) error {
 
 // Ledger is what is known of an organization's ledger.
 type Ledger struct {
-	Events int64
-	Last   time.Time // when the last event was recorded
-	Faults []string
+	Events  int64
+	Dropped int64     // by retention
+	Last    time.Time // when the last event was recorded
+	Faults  []string
 }
+
+// Parts of the checks. Events that retention dropped are counted, and what refers to one from before the first that
+// is left is as it should be.
+const (
+	eventsDropped = `(SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name = '` + droppedCount + `')`
+	firstEvent    = `(SELECT event_id FROM events WHERE organization_id = $1 ORDER BY event_id LIMIT 1)`
+	countEvents   = `(SELECT count(*) FROM events WHERE organization_id = $1)`
+)
 
 // ledgerChecks count what must not be there, each; $1 is the organization.
 var ledgerChecks = []struct{ what, count string }{
 	{"events whose sequence is not one more than that of the event before", `SELECT count(*) FROM (
-SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), 0) AS step FROM events WHERE organization_id = $1) WHERE step <> 1`},
-	{"heads that are not the last event", `SELECT count(*) FROM ledger_heads h WHERE h.organization_id = $1 AND
-(h.sequence, h.last_event_id) IS NOT (SELECT sequence, event_id FROM (SELECT sequence, event_id FROM events WHERE organization_id = $1
-UNION ALL SELECT 0, NULL ORDER BY sequence DESC LIMIT 1))`},
+SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), ` + eventsDropped + `) AS step FROM events WHERE organization_id = $1) AS steps WHERE step <> 1`},
+	{"heads that are not the last event", `SELECT count(*) FROM ledger_heads h WHERE h.organization_id = $1
+AND NOT (h.sequence = ` + eventsDropped + ` AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1))
+AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = h.last_event_id AND e.sequence = h.sequence
+AND NOT EXISTS (SELECT 1 FROM events l WHERE l.organization_id = $1 AND l.event_id > e.event_id))`},
 	{"organizations without a head", `SELECT count(*) FROM organizations o WHERE o.organization_id = $1
 AND NOT EXISTS (SELECT 1 FROM ledger_heads h WHERE h.organization_id = $1)`},
-	{"events whose predecessor is not there", `SELECT count(*) FROM events e WHERE e.organization_id = $1 AND e.previous_id IS NOT NULL
+	{"events whose predecessor is not there", `SELECT count(*) FROM events e WHERE e.organization_id = $1 AND e.previous_id >= ` + firstEvent + `
 AND NOT EXISTS (SELECT 1 FROM events p WHERE p.organization_id = $1 AND p.event_id = e.previous_id AND p.event_id < e.event_id
 AND p.subject_id = e.subject_id AND p.project_no = e.project_no AND p.purpose_no = e.purpose_no)`},
-	{"consents whose last event is not there", `SELECT count(*) FROM consents c WHERE c.organization_id = $1 AND c.last_event_id IS NOT NULL
+	{"consents whose last event is not there", `SELECT count(*) FROM consents c WHERE c.organization_id = $1 AND c.last_event_id >= ` + firstEvent + `
 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = c.last_event_id
 AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no = c.purpose_no)`},
-	{"events that no timeline leads to, or several", `SELECT abs((SELECT count(*) FROM events WHERE organization_id = $1)
-- (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1)
-- (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id IS NOT NULL))`},
-	{"events by which the kept count is wrong", `SELECT abs((SELECT count(*) FROM events WHERE organization_id = $1)
+	{"events that no timeline leads to, or several", `SELECT abs(` + countEvents + `
+- (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1 AND previous_id >= ` + firstEvent + `)
+- (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id >= ` + firstEvent + `))`},
+	{"events by which the kept count is wrong", `SELECT abs(` + countEvents + `
 - (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
 }
+
+const selectLedger = `/* select_ledger */ SELECT ` + countEvents + `, ` + eventsDropped + `,
+(SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)`
 
 // Ledger checks that a ledger is whole: sequence without gaps in the order of ids, every event on
 // exactly one timeline, head and count right.
 func (i *Inspection) Ledger(ctx context.Context, organization consent.ID) (found Ledger, err error) {
-	err = i.view(func(t *tx) error {
-		err := t.conn.search(ctx, `SELECT count(*), (SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)
-FROM events WHERE organization_id = $1`, []any{organization}, func(r row) error { return r.Scan(&found.Events, &found.Last) })
+	err = i.view(ctx, func(t *tx) error {
+		err := t.conn.search(ctx, selectLedger, []any{organization}, func(r row) error { return r.Scan(&found.Events, &found.Dropped, &found.Last) })
 		if err != nil {
 			return err
 		}
 		for _, check := range ledgerChecks {
 			var n int64
-			err := t.conn.search(ctx, check.count, []any{organization}, func(r row) error { return r.Scan(&n) })
+			err := t.conn.search(ctx, "/* check_ledger */ "+check.count, []any{organization}, func(r row) error { return r.Scan(&n) })
 			if err != nil {
 				return fmt.Errorf("count %s: %w", check.what, err)
 			}
@@ -187,8 +223,8 @@ const inspectPage = 500
 // at either end of the ledger, 0 all.
 func (i *Inspection) Events(ctx context.Context, organization consent.ID, some int, visit func(*consent.Event) error) error {
 	page := func(condition string, args []any, limit int) (last consent.ID, n int, err error) {
-		statement := "SELECT " + eventColumns + ", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
-		err = i.view(func(t *tx) error {
+		statement := "/* inspect_events */ SELECT " + eventColumns + ", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		err = i.view(ctx, func(t *tx) error {
 			return t.conn.search(ctx, statement, args, func(r row) error {
 				var e consent.Event
 				if err := scanEvent(r, &e, &e.Body, &e.Ident); err != nil {
@@ -227,12 +263,12 @@ const selectWholeHistory = `/* select_whole_history */ WITH RECURSIVE members (s
 SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id)`
 
 // Consents calls visit for the current consents of an organization with all events that led to each; some is
-// how many at either end of the table, 0 all.
+// how many at either end of the table, 0 all. Those of which retention has dropped events are passed over.
 func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit func(*consent.Consent, []consent.Event) error) error {
 	page := func(condition string, args []any, limit int) (last consent.Consent, n int, err error) {
 		var consents []consent.Consent
-		statement := "SELECT " + consentColumns + " FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
-		err = i.view(func(t *tx) error {
+		statement := "/* inspect_consents */ SELECT " + consentColumns + " FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		err = i.view(ctx, func(t *tx) error {
 			err := t.conn.search(ctx, statement, args, func(r row) error {
 				consents = append(consents, consent.Consent{})
 				return scanConsent(r, &consents[len(consents)-1])
@@ -240,7 +276,7 @@ func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some
 			for n = 0; n < len(consents) && err == nil; n++ {
 				last = consents[n]
 				var history []consent.Event
-				if history, err = t.wholeHistory(ctx, &last); err == nil {
+				if history, err = t.wholeHistory(ctx, &last); err == nil && !cut(history) {
 					err = visit(&last, history)
 				}
 			}
@@ -266,6 +302,18 @@ func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some
 		}
 	}
 	return nil
+}
+
+// cut tells whether a history begins behind events that are no longer there. That none is missing otherwise, the
+// ledger's own checks tell.
+func cut(history []consent.Event) bool {
+	there := make(map[consent.ID]bool, len(history))
+	for i := range history {
+		there[history[i].ID] = true
+	}
+	return len(history) == 0 || slices.ContainsFunc(history, func(e consent.Event) bool {
+		return e.Previous != consent.NoID && !there[e.Previous]
+	})
 }
 
 func (t *tx) wholeHistory(ctx context.Context, c *consent.Consent) (events []consent.Event, err error) {

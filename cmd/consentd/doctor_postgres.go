@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/consentd/consentd/internal/store"
+)
+
+const restoreDatabase = "stop the servers, and restore the last backup into another database; then compare (docs/operating.md)"
+
+// postgres checks the database and what is in it.
+func (d *doctor) postgres(ctx context.Context) {
+	d.ok("data", "in "+d.cfg.Place())
+	i, err := store.InspectPostgres(ctx, postgresOptions(d.cfg, slog.New(slog.DiscardHandler), false))
+	if err != nil {
+		d.fail("database", err.Error(), "mend it, or name another database with --database; docs/operating.md tells how it is set up")
+		return
+	}
+	defer i.Close()
+	d.ok("database", "it takes writes and keeps what it acknowledged; the next months have their partitions")
+	d.restore = restoreDatabase
+	if !d.schema(ctx, i) {
+		d.warn("ledgers", "not looked at", "mend what failed above first")
+		return
+	}
+	d.ledgers(ctx, i)
+}
