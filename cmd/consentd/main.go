@@ -16,6 +16,7 @@ type commands struct {
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
+	Backup  backupCmd  `cmd:"" help:"Copy the database of the data folder, beside a running server."`
 	Bench   benchCmd   `cmd:"" help:"Measure requests a second and latency on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -25,6 +26,7 @@ func newCommands() *commands {
 	c.Serve.Settings = newSettings()
 	c.Config.Settings = newSettings()
 	c.Doctor.Settings = newSettings()
+	c.Backup.Settings = newSettings("config", "data", "database")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	return c
 }

@@ -168,6 +168,9 @@ func (s *Server) URL(database string) string {
 	return u.String()
 }
 
+// Program is the path of one of PostgreSQL's programs, such as pg_dump, of the version that the server has.
+func (s *Server) Program(name string) string { return filepath.Join(s.programs, name) }
+
 // Psql runs statements, each in a transaction of its own unless they say otherwise,
 // up to the first that fails. It gives the rows without headings, columns parted
 // by "|".

@@ -12,7 +12,9 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-func date(year int, month time.Month) time.Time { return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC) }
+func date(year int, month time.Month) time.Time {
+	return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)
+}
 
 // apply gives the partitions after a plan, and fails where they leave a gap or overlap.
 func apply(t *testing.T, have []partition, plan partitionPlan) []partition {

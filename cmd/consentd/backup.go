@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/consentd/consentd/internal/store"
+)
+
+type backupCmd struct {
+	Settings
+	To string `required:"" help:"File to make; it must not be there yet." placeholder:"FILE" type:"path"`
+}
+
+// Help implements kong.HelpProvider.
+func (backupCmd) Help() string {
+	return `Copies the database of the data folder, as it is at one moment, to a file. It works beside a running server, which
+goes on; the copy has everything that was acknowledged before it began. The file holds people's data: it is made
+for its owner alone, and should be kept so.
+
+To restore, put the file into an empty folder as consentd.db and start consentd serve --data on that folder; consentd
+doctor --full --data looks at it before. PostgreSQL has tools of its own: see docs/operating.md.
+
+Examples:
+
+	consentd backup --to /backup/consentd-$(date +%F).db
+	consentd backup --data /var/lib/consentd --to /backup/consentd.db
+
+Exit codes: 0 the copy is on disk and sound, 1 failed, 2 wrong command line.`
+}
+
+// Run makes a copy.
+func (b *backupCmd) Run() error {
+	cfg, err := b.load()
+	if err != nil {
+		return err
+	}
+	if cfg.Database != "" {
+		return &exitError{exitUsage, errors.New("the data is in PostgreSQL: back it up with pg_dump or pg_basebackup, as docs/operating.md tells")}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	began := time.Now()
+	err = store.BackupSQLite(ctx, cfg.Data, b.To)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s is there already: name a file that is not, so that no copy is lost", b.To)
+	case errors.Is(err, fs.ErrNotExist) && hasDatabase(cfg) != nil:
+		return hasDatabase(cfg)
+	case err != nil:
+		return fmt.Errorf("back up %s to %s: %w", cfg.Data, b.To, err)
+	}
+	info, err := os.Stat(b.To)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %.1f MiB in %s, on disk and sound\n", b.To, float64(info.Size())/(1<<20), time.Since(began).Round(time.Millisecond))
+	return nil
+}

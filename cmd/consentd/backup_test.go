@@ -1,0 +1,119 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/store"
+)
+
+// TestBackupDrill does what docs/operating.md tells, on both engines: a backup while people write, the loss of
+// everything, a restore elsewhere, the doctor's word on it. What was acknowledged before the backup began is there.
+func TestBackupDrill(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		dir, restored, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "restored"), filepath.Join(t.TempDir(), "backup.db")
+		drill(t, []string{"CONSENTD_DATA=" + dir}, []string{"CONSENTD_DATA=" + restored}, func() {
+			if p := command(t, nil, "backup", "--data", dir, "--to", file); p.code != 0 {
+				t.Fatalf("backup: %d\n%s", p.code, p.errOut.String())
+			}
+		}, func() {
+			lose(t, dir)
+			runProgram(t, "mkdir", "-m", "700", restored)
+			runProgram(t, "cp", file, filepath.Join(restored, store.SQLiteFile))
+		})
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the copy: %v, %v", info, err)
+		}
+	})
+	t.Run("postgres", func(t *testing.T) {
+		server := pgtest.Server(t)
+		from, to := pgtest.Database(t, "", nil), pgtest.Database(t, "", nil)
+		file := filepath.Join(t.TempDir(), "consentd.dump")
+		drill(t, []string{"CONSENTD_DATABASE_URL=" + from}, []string{"CONSENTD_DATABASE_URL=" + to},
+			func() { runProgram(t, server.Program("pg_dump"), "--format=custom", "--file="+file, from) },
+			func() {
+				runProgram(t, server.Program("pg_restore"), "--no-owner", "--exit-on-error", "--dbname="+to, file)
+			})
+	})
+}
+
+// drill makes a backup while people write, loses the store, restores it and compares.
+func drill(t *testing.T, from, to []string, backup, restore func()) {
+	env := []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=info"}
+	p := serveWith(t, append(env, from...), "serve", "--listen", "127.0.0.1:0")
+	c := &crowd{t: t, tenant: newTenant(t, p)}
+	c.move(p)
+	stop := c.start(4)
+	waitFor(t, "writes", func() bool { return c.acknowledged.Load() > 200 || t.Failed() })
+	c.mu.Lock()
+	before := maps.Clone(c.ids)
+	c.mu.Unlock()
+	backup()
+	more := c.acknowledged.Load()
+	waitFor(t, "writes after the backup", func() bool { return c.acknowledged.Load() > more+20 || t.Failed() })
+	stop()
+	p.signal(t, syscall.SIGKILL)
+	p.wait(t, 10*time.Second)
+
+	restore()
+	if d := command(t, to, "doctor", "--full"); d.code != 0 {
+		t.Fatalf("the doctor finds:\n%s", d.out.String())
+	}
+	again := serveWith(t, append(env, to...), "serve", "--listen", "127.0.0.1:0")
+	for _, e := range allEvents(t, again, c.tenant) {
+		delete(before, e.ID)
+	}
+	if len(before) > 0 {
+		t.Errorf("%d events that were acknowledged before the backup are not in it", len(before))
+	}
+	status, answer := call(t, "POST", again.url+c.tenant.eventsPath(), map[string]string{"x-api-key": rootKey}, items("after-the-restore"))
+	if status != 201 {
+		t.Errorf("a write after the restore: %d %s", status, answer)
+	}
+	again.stop(t)
+}
+
+// lose removes a data folder as a broken disk does.
+func lose(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runProgram runs another's program to its end.
+func runProgram(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", filepath.Base(name), err, out)
+	}
+}
+
+// TestBackupRefuses: a copy never overwrites another, and a folder without data is named.
+func TestBackupRefuses(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "there.db")
+	if err := os.WriteFile(file, []byte("an earlier copy"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := command(t, nil, "backup", "--data", dir, "--to", file+".new")
+	hold(t, "a folder without data", p.errOut.String(), "there is no consentd.db in "+dir)
+	serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey}).stop(t)
+	p = command(t, nil, "backup", "--data", dir, "--to", file)
+	hold(t, "a file that is there", p.errOut.String(), file, "is there already")
+	if kept, err := os.ReadFile(file); err != nil || string(kept) != "an earlier copy" || p.code != 1 {
+		t.Errorf("code %d, the earlier copy is %q, %v", p.code, kept, err)
+	}
+	p = command(t, nil, "backup", "--data", dir, "--to", filepath.Join(dir, "absent", "x.db"))
+	hold(t, "a folder that is not there", p.errOut.String(), "no such file or directory")
+	p = command(t, nil, "backup", "--database", "postgres://x/y", "--to", file+".new")
+	hold(t, "PostgreSQL", p.errOut.String(), "pg_dump")
+	if p.code != 2 {
+		t.Errorf("exit code %d", p.code)
+	}
+}
