@@ -16,22 +16,27 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/consentd/consentd/internal/pgtest"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/webtest"
 )
 
-// killTarget is a server on some engine that is put through the kill loop.
+// killTarget is one or several servers on some engine that are put through the kill loop.
 type killTarget struct {
 	env, args []string
-	reset     func(t *testing.T)                              // empties the data before the first start
-	check     func(t *testing.T, p *process, o tenant, n int) // looks at the data itself, after the last start; n events are expected
+	servers   int                                 // over one database
+	check     func(t *testing.T, o tenant, n int) // looks at the data itself, after the last start; n events are expected
 }
 
 const (
-	leastKills   = 20  // fewer prove nothing
-	leastBetween = 100 // acknowledged writes between two kills
+	leastKills   = 20 // fewer prove nothing
+	mostKills    = 40
+	killTime     = 20 * time.Second // beyond which no more than the least are made
+	leastBetween = 100              // acknowledged writes between two kills
 	killWriters  = 12
 )
 
@@ -39,56 +44,102 @@ const (
 // retry by Idempotency-Key: what was acknowledged is there, once.
 func TestKillLoop(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	killLoop(t, killTarget{
-		env:   []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=warn"},
-		args:  []string{"serve", "--listen", "127.0.0.1:0", "--data", dir, "--log-level", "info"},
-		reset: func(*testing.T) {}, // the folder is the test's own
-		check: func(t *testing.T, p *process, o tenant, n int) { checkSQLite(t, dir, o, n) },
-	})
+	killLoop(t, killTarget{args: []string{"--data", dir, "--log-level", "info"}, servers: 1,
+		check: func(t *testing.T, o tenant, n int) { checkSQLite(t, dir, o, n) }})
+}
+
+// TestKillLoopPostgres is TestKillLoop over PostgreSQL, which must undo what a killed server had begun.
+func TestKillLoopPostgres(t *testing.T) { killLoop(t, onPostgres(pgtest.Database(t, "", nil), 1)) }
+
+// TestKillLoopThree kills any one of three servers over one database; its writers go on with the others.
+func TestKillLoopThree(t *testing.T) { killLoop(t, onPostgres(pgtest.Database(t, "", nil), 3)) }
+
+// TestKillLoopCitus is both over Citus, where there is one.
+func TestKillLoopCitus(t *testing.T) {
+	webtest.TellOfCitus(t)
+	if webtest.CitusURL() == "" {
+		return
+	}
+	for _, servers := range []int{1, 3} {
+		t.Run(fmt.Sprint(servers), func(t *testing.T) { killLoop(t, onPostgres(webtest.CitusDatabase(t), servers)) })
+	}
+}
+
+func onPostgres(url string, servers int) killTarget {
+	env := []string{"CONSENTD_DATABASE_URL=" + url}
+	return killTarget{env: env, servers: servers,
+		check: func(t *testing.T, o tenant, n int) { checkPostgres(t, url, env, o, n) }}
+}
+
+// start starts one of the servers.
+func (target *killTarget) start(t *testing.T) *process {
+	t.Helper()
+	env := append([]string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=warn"}, target.env...)
+	return serveWith(t, env, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "info"}, target.args...)...)
 }
 
 func killLoop(t *testing.T, target killTarget) {
-	kills := leastKills + 20
+	least, most := leastKills, mostKills
 	if testing.Short() {
-		kills = 4
+		least, most = 4, 4
 	}
-	target.reset(t)
-	p := serveWith(t, target.env, target.args...)
-	crowd := &crowd{t: t, tenant: newTenant(t, p)}
-	crowd.move(p)
+	fleet := make([]*process, target.servers)
+	for i := range fleet {
+		fleet[i] = target.start(t)
+	}
+	crowd := &crowd{t: t, tenant: newTenant(t, fleet[0])}
+	crowd.move(fleet...)
 	stop := crowd.start(killWriters)
-	done := 0
-	for ; done < kills && !t.Failed(); done++ {
+	began, done := time.Now(), 0
+	for ; (done < least || done < most && time.Since(began) < killTime) && !t.Failed(); done++ {
 		from := crowd.acknowledged.Load()
 		waitFor(t, fmt.Sprintf("%d acknowledged writes before kill %d: the run is invalid", leastBetween, done+1),
 			func() bool { return crowd.acknowledged.Load() >= from+leastBetween || t.Failed() })
 		time.Sleep(time.Duration(rand.IntN(200_000)) * time.Microsecond)
-		p.signal(t, syscall.SIGKILL)
-		p.wait(t, 10*time.Second)
-		p = serveWith(t, target.env, target.args...)
-		crowd.move(p)
+		victim := rand.IntN(len(fleet))
+		fleet[victim].signal(t, syscall.SIGKILL)
+		fleet[victim].wait(t, 10*time.Second)
+		fleet[victim] = target.start(t)
+		crowd.move(fleet...)
 	}
 	stop()
-	t.Logf("%d kills, %d writes acknowledged, %d requests had to be sent again, %d answers were replayed",
-		done, crowd.acknowledged.Load(), crowd.again.Load(), crowd.replayed.Load())
-	crowd.compare(p)
-	target.check(t, p, crowd.tenant, len(crowd.expected))
-	p.stop(t)
+	t.Logf("%d kills in %s, %d writes acknowledged, %d requests had to be sent again, %d answers were replayed",
+		done, time.Since(began).Round(time.Second), crowd.acknowledged.Load(), crowd.again.Load(), crowd.replayed.Load())
+	for _, p := range fleet {
+		crowd.compare(p)
+	}
+	target.check(t, crowd.tenant, len(crowd.expected))
+	for _, p := range fleet {
+		p.stop(t)
+	}
 }
 
 // crowd is some writers and what they were told.
 type crowd struct {
 	t                             *testing.T
 	tenant                        tenant
-	url                           atomic.Pointer[string]
+	urls                          atomic.Pointer[[]string]
+	turns                         atomic.Int64
 	acknowledged, again, replayed atomic.Int64
 	mu                            sync.Mutex
 	ids                           map[string]bool   // of events that an answer named
 	expected                      map[[2]string]int // events by person and subcategory
 }
 
-// move tells the writers where the server is now.
-func (c *crowd) move(p *process) { c.url.Store(&p.url) }
+// move tells the writers where the servers are now.
+func (c *crowd) move(servers ...*process) {
+	urls := make([]string, len(servers))
+	for i, p := range servers {
+		urls[i] = p.url
+	}
+	c.urls.Store(&urls)
+}
+
+// next is the server for a try: each of them in turn, so that a retry seldom meets the same.
+func (c *crowd) next() string {
+	urls := *c.urls.Load()
+	return urls[int(c.turns.Add(1))%len(urls)]
+}
 
 // start lets writers write until stop, which waits until each has the answer to its last write.
 func (c *crowd) start(writers int) (stop func()) {
@@ -166,14 +217,16 @@ func (c *crowd) until2xx(client *http.Client, method, path, body string) []byte 
 
 // try sends a request once; status 0 says that no whole answer came.
 func (c *crowd) try(client *http.Client, method, path, key, body string) (status int, answer []byte, replayed bool) {
-	req, err := http.NewRequestWithContext(context.Background(), method, *c.url.Load()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), method, c.next()+path, strings.NewReader(body))
 	if err != nil {
 		c.t.Error(err)
 		return 0, nil, false
 	}
 	for name, value := range map[string]string{"Content-Type": "application/json", "Idempotency-Key": key, "x-api-key": rootKey,
 		"SlashID-API-Key": rootKey, "SlashID-OrgID": c.tenant.organization} {
-		req.Header.Set(name, value)
+		if value != "" {
+			req.Header.Set(name, value)
+		}
 	}
 	res, err := client.Do(req)
 	if err != nil {
@@ -217,26 +270,54 @@ func (c *crowd) compare(p *process) {
 	}
 }
 
+const countSequence = "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events WHERE organization_id = "
+
 // checkSQLite reads the sequence from the file itself and lets the doctor look at the rest.
 func checkSQLite(t *testing.T, dir string, o tenant, want int) {
 	t.Helper()
 	db := openFile(t, dir)
 	id := uuid.MustParse(o.organization)
 	var got [4]int
-	err := sqlitex.Execute(db, `SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events WHERE organization_id = ?`,
-		&sqlitex.ExecOptions{Args: []any{id[:]}, ResultFunc: func(s *sqlite.Stmt) error {
-			for i := range got {
-				got[i] = s.ColumnInt(i)
-			}
-			return nil
-		}})
+	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]}, ResultFunc: func(s *sqlite.Stmt) error {
+		for i := range got {
+			got[i] = s.ColumnInt(i)
+		}
+		return nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkSequence(t, got, want)
+	healthy(t, nil, "--data", dir)
+}
+
+// checkPostgres is checkSQLite for a database.
+func checkPostgres(t *testing.T, url string, env []string, o tenant, want int) {
+	t.Helper()
+	ctx := context.Background()
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close(ctx) }()
+	var got [4]int
+	if err := db.QueryRow(ctx, countSequence+"$1", o.organization).Scan(&got[0], &got[1], &got[2], &got[3]); err != nil {
+		t.Fatal(err)
+	}
+	checkSequence(t, got, want)
+	healthy(t, env)
+}
+
+func checkSequence(t *testing.T, got [4]int, want int) {
+	t.Helper()
 	if got != [4]int{want, want, 1, want} {
 		t.Errorf("events, sequences, least and greatest sequence are %v; want %d, %d, 1, %d", got, want, want, want)
 	}
-	if d := command(t, nil, "doctor", "--full", "--data", dir); d.code != 0 {
+}
+
+func healthy(t *testing.T, env []string, args ...string) {
+	t.Helper()
+	if d := command(t, env, append([]string{"doctor", "--full"}, args...)...); d.code != 0 {
 		t.Errorf("the doctor finds:\n%s", d.out.String())
 	}
 }

@@ -15,8 +15,10 @@ type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
+	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
 	Backup  backupCmd  `cmd:"" help:"Copy the database of the data folder, beside a running server."`
+	Move    moveCmd    `cmd:"" name:"migrate-store" help:"Move everything from a data folder into a PostgreSQL database."`
 	Bench   benchCmd   `cmd:"" help:"Measure requests a second and latency on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -28,6 +30,8 @@ func newCommands() *commands {
 	c.Doctor.Settings = newSettings()
 	c.Backup.Settings = newSettings("config", "data", "database")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
+	c.Move.Settings = newSettings("config")
+	c.Citus.Settings = newSettings("config", "database", "admin-database")
 	return c
 }
 

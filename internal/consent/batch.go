@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -267,7 +268,7 @@ func (b *batcher) transact(requests []*prepared) (outcomes []outcome, err error)
 			return err
 		}
 		outcomes, created = run.outcomes, len(run.changes.Purposes) > 0
-		if run.changes.empty() {
+		if run.changes.empty() && !run.confirms() {
 			return errNothing
 		}
 		return tx.Append(ctx, &run.changes)
@@ -279,6 +280,13 @@ func (b *batcher) transact(requests []*prepared) (outcomes []outcome, err error)
 		b.service.cache.drop()
 	}
 	return outcomes, classify(ctx, err)
+}
+
+// confirms tells whether somebody is told that something is on record. It is committed also where it is so already:
+// what was read may not be as durable as a commit makes it, see settled.
+func (b *batch) confirms() bool {
+	var replayed *Replayed
+	return slices.ContainsFunc(b.outcomes, func(o outcome) bool { return o.err == nil || errors.As(o.err, &replayed) })
 }
 
 // errNothing ends a transaction that has nothing to write.

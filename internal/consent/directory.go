@@ -202,12 +202,17 @@ func newMemory() memory {
 
 // remember gives what is cached in one of the maps, or loads it. What is loaded while a change commits is not kept.
 func remember[K comparable, T any](m *memory, in map[K]cached[T], key K, load func() (T, error)) (T, error) {
+	return recall(m, in, key, false, load)
+}
+
+// recall is remember; anew passes over what is cached.
+func recall[K comparable, T any](m *memory, in map[K]cached[T], key K, anew bool, load func() (T, error)) (T, error) {
 	now := time.Now()
 	m.mu.Lock()
 	entry, ok := in[key]
 	generation := m.generation
 	m.mu.Unlock()
-	if ok && now.Before(entry.until) {
+	if ok && !anew && now.Before(entry.until) {
 		return entry.value, nil
 	}
 	value, err := load()
@@ -237,13 +242,37 @@ func (m *memory) drop() {
 
 // directory gives an organization, from memory where it is fresh; NotFound where there is none.
 func (s *Service) directory(ctx context.Context, organization ID) (*Directory, error) {
-	return remember(&s.cache, s.cache.directories, organization, func() (d *Directory, err error) {
-		err = s.view(ctx, func(r Reader) error {
-			d, err = directoryOf(ctx, r, organization)
-			return err
-		})
-		return d, err
+	return remember(&s.cache, s.cache.directories, organization, func() (*Directory, error) { return s.readDirectory(ctx, organization) })
+}
+
+func (s *Service) readDirectory(ctx context.Context, organization ID) (d *Directory, err error) {
+	err = s.view(ctx, func(r Reader) error {
+		d, err = directoryOf(ctx, r, organization)
+		return err
 	})
+	return d, err
+}
+
+// directoryAnew gives an organization past memory: for lists, and where a request names what is not known, since
+// another server may have made it just now.
+func (s *Service) directoryAnew(ctx context.Context, organization ID) (*Directory, error) {
+	return recall(&s.cache, s.cache.directories, organization, true, func() (*Directory, error) { return s.readDirectory(ctx, organization) })
+}
+
+// directoryWith gives an organization that has a project; NotFound where it has not.
+func (s *Service) directoryWith(ctx context.Context, organization, project ID) (*Directory, *Project, error) {
+	d, err := s.directory(ctx, organization)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := d.Project(project)
+	if err == nil {
+		return d, p, nil
+	}
+	if d, err = s.directoryAnew(ctx, organization); err == nil {
+		p, err = d.Project(project)
+	}
+	return d, p, err
 }
 
 // directoryOf reads an organization; NotFound where there is none.

@@ -23,6 +23,11 @@ func (s *Service) Record(ctx context.Context, a Actor, w Write) (*Recorded, erro
 		return nil, err
 	}
 	p, err := s.prepare(a, d, &w)
+	if IsKind(err, NotFound) || IsKind(err, Unprocessable) {
+		if d, err = s.directoryAnew(ctx, a.Organization); err == nil {
+			p, err = s.prepare(a, d, &w)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +39,7 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 	if err := a.need(cmp.Or(q.Scope, ConsentsRead)); err != nil {
 		return nil, err
 	}
-	d, err := s.directory(ctx, a.Organization)
-	if err != nil {
-		return nil, err
-	}
-	project, err := d.Project(q.Project)
+	d, project, err := s.directoryWith(ctx, a.Organization, q.Project)
 	if err != nil {
 		return nil, err
 	}

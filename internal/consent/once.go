@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -60,13 +61,26 @@ func (s *Service) replayed(ctx context.Context, a Actor, once Once) error {
 	if once.Key == "" {
 		return nil
 	}
-	return s.ask(ctx, func(r Reader) error {
+	return s.settled(ctx, a, s.ask(ctx, func(r Reader) error {
 		kept, err := r.Answers(ctx, []AnswerKey{once.answerKey(a)})
 		if err != nil {
 			return err
 		}
 		return once.replay(a, kept[0], s.now())
-	})
+	}))
+}
+
+// settled lets a kept answer be given only when the write that kept it is durable. It may be there to be read before,
+// where its commit waited for a synchronous standby in vain. A commit behind it waits for the same.
+func (s *Service) settled(ctx context.Context, a Actor, err error) error {
+	var replayed *Replayed
+	if !errors.As(err, &replayed) {
+		return err
+	}
+	if failed := s.store.Update(ctx, a.Organization, func(Tx) error { return nil }); failed != nil {
+		return classify(ctx, failed)
+	}
+	return err
 }
 
 // keep seals the answer to a write that is about to be committed.

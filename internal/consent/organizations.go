@@ -131,7 +131,7 @@ func (s *Service) Organization(ctx context.Context, a Actor) (*OrganizationView,
 	if err := a.need(OrganizationsRead); err != nil {
 		return nil, err
 	}
-	d, err := s.directory(ctx, a.Organization)
+	d, err := s.directoryAnew(ctx, a.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +141,12 @@ func (s *Service) Organization(ctx context.Context, a Actor) (*OrganizationView,
 // Directory gives the actor's organization, projects and purposes. Any scope of the organization will do.
 func (s *Service) Directory(ctx context.Context, a Actor) (*Directory, error) {
 	return s.directory(ctx, a.Organization)
+}
+
+// DirectoryWith is Directory where the organization must have a project; else NotFound.
+func (s *Service) DirectoryWith(ctx context.Context, a Actor, project ID) (*Directory, error) {
+	d, _, err := s.directoryWith(ctx, a.Organization, project)
+	return d, err
 }
 
 // maxProjects is the most projects of an organization.

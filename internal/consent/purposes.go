@@ -17,7 +17,7 @@ func (s *Service) Purposes(ctx context.Context, a Actor, project ID) (*Project, 
 	if err := a.need(ConsentsRead); err != nil {
 		return nil, nil, err
 	}
-	d, err := s.directory(ctx, a.Organization)
+	d, err := s.directoryAnew(ctx, a.Organization)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -121,22 +121,22 @@ const (
 	searchTimeout = 10 * time.Second
 )
 
-// search reads a list, when it is its turn.
+// search reads a list, when it is its turn; the wait for that is part of its time.
 func (s *Service) search(ctx context.Context, read func(context.Context, Reader) error) error {
-	select {
-	case s.searches <- struct{}{}:
-	case <-ctx.Done():
-		return &Error{Kind: Unavailable, Msg: "too many lists are being read; retry", Err: ctx.Err()}
-	}
-	defer func() { <-s.searches }()
 	within, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
+	select {
+	case s.searches <- struct{}{}:
+	case <-within.Done():
+		return &Error{Kind: Unavailable, Msg: "too many lists are being read; retry", Err: within.Err()}
+	}
+	defer func() { <-s.searches }()
 	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
 }
 
 // update does a write that is no decision, once (see Once).
 func (s *Service) update(ctx context.Context, a Actor, once Once, write func(Tx) (any, error)) error {
-	return classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
+	return s.settled(ctx, a, classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
 		if once.Key == "" {
 			_, err := write(tx)
 			return err
@@ -157,7 +157,7 @@ func (s *Service) update(ctx context.Context, a Actor, once Once, write func(Tx)
 			return err
 		}
 		return tx.Append(ctx, &Changes{Answers: []KeptAnswer{answer}})
-	}))
+	})))
 }
 
 // classify gives errors of the context their kind; everything else stays.

@@ -19,7 +19,8 @@ type Store interface {
 	// organization (NoID: to the instance, or to an organization that it makes), unless the store Mixes; the
 	// organization's other transactions, in whatever process, come before it or after it. write may run
 	// again after a failure, so it has no effect but through Tx. An error leaves nothing behind, unless it is
-	// ErrUnknown; one of kind Unavailable may be gone at the next try.
+	// ErrUnknown; one of kind Unavailable may be gone at the next try. Where write wrote nothing, what it read
+	// of the organization is as durable when Update returns nil as if it had written it.
 	Update(ctx context.Context, organization ID, write func(Tx) error) error
 	// Mixes tells whether one transaction may write for several organizations, so that they share its commit.
 	Mixes() bool

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -16,6 +17,7 @@ const (
 	viewing         // View fails
 	updating        // Update fails before anything was done
 	losing          // Update does its work, fails, and leaves nothing behind
+	uncertain       // Update does its work, and then nobody can tell whether it did
 	all             // View and Update fail
 	panicking       // whoever reads or writes panics within the transaction
 	hanging         // nothing is answered until the context is over
@@ -93,7 +95,11 @@ func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write
 			return errCause
 		})
 	}
-	return s.Store.Update(ctx, organization, write)
+	err := s.Store.Update(ctx, organization, write)
+	if err == nil && s.is(uncertain) {
+		err = fmt.Errorf("%w: %w", consent.ErrUnknown, errCause)
+	}
+	return err
 }
 
 // panickingTx panics where something is to be written.

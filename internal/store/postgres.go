@@ -18,11 +18,13 @@ import (
 const (
 	// answerWithin is how long a statement may take, the wait for a lock included, before the database counts as gone.
 	answerWithin = 5 * time.Second
-	// retryWithin is how long a failed transaction whose outcome is certain is tried again.
-	retryWithin = 8 * time.Second
+	// retryWithin is how long a failed transaction whose outcome is certain is tried again. A write may have to wait as
+	// long for the batch before its own: with both, nobody who asks a frozen database waits 15 s for an answer.
+	retryWithin = 6 * time.Second
 	// slowRoundTrip is from when on statements are logged by their names.
 	slowRoundTrip = 500 * time.Millisecond
-	probeEvery    = 500 * time.Millisecond
+	// probeEvery is how often it is looked whether the database is there, and probeWithin how long that may take.
+	probeEvery, probeWithin = 500 * time.Millisecond, 2 * time.Second
 	// replaceAfter is how many deadlines in a row make the pool be replaced: pgx keeps each broken
 	// connection in its place for 15 s, so that after a primary froze the pool is full of them.
 	replaceAfter = 3
@@ -38,6 +40,8 @@ type PostgresOptions struct {
 	Log           *slog.Logger // nil: slog.Default
 	// Beside opens without the work of a server: no partitions are made or dropped.
 	Beside bool
+
+	move *mover // that opens the database; nil: none
 
 	patient bool // statements may take as long as they like
 }
@@ -77,6 +81,7 @@ type postgresEngine struct {
 	deadlines atomic.Int32  // in a row
 	replacing sync.Mutex
 	gone      atomic.Pointer[error] // why the database cannot be used; nil: it can
+	citus     bool                  // the database has the extension
 	counts    postgresCounts
 	ending    context.CancelFunc
 	running   sync.WaitGroup
@@ -110,10 +115,13 @@ func (e *postgresEngine) inspect(ctx context.Context) error {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	defer func() { _ = c.Close(context.Background()) }()
-	if err := checkDatabase(ctx, c); err != nil {
+	if err := e.check(ctx, c); err != nil {
 		return err
 	}
 	if err := checkPartitions(ctx, c, time.Now()); err != nil {
+		return err
+	}
+	if err := e.lookForCitus(ctx, c); err != nil {
 		return err
 	}
 	pool, err := e.newPool(ctx)
@@ -125,10 +133,10 @@ func (e *postgresEngine) close() error {
 	if e.ending != nil {
 		e.ending()
 	}
+	e.running.Wait() // before the pool: who runs may put another in its place
 	if pool := e.pool.Load(); pool != nil {
 		pool.Close()
 	}
-	e.running.Wait()
 	return nil
 }
 
@@ -153,7 +161,7 @@ const (
 )
 
 func (e *postgresEngine) view(ctx context.Context, read func(conn) error) error {
-	return e.retry(ctx, func() (bool, error) {
+	return e.retry(ctx, func(ctx context.Context) (bool, error) {
 		return e.with(ctx, func(c *postgresConn) error {
 			c.queue = append(c.queue, request{statement: beginRead})
 			if err := read(c); err != nil {
@@ -166,13 +174,13 @@ func (e *postgresEngine) view(ctx context.Context, read func(conn) error) error 
 }
 
 func (e *postgresEngine) ask(ctx context.Context, read func(conn) error) error {
-	return e.retry(ctx, func() (bool, error) {
+	return e.retry(ctx, func(ctx context.Context) (bool, error) {
 		return e.with(ctx, func(c *postgresConn) error { return read(c) })
 	})
 }
 
 func (e *postgresEngine) update(ctx context.Context, organization consent.ID, write func(conn) error) error {
-	return e.retry(ctx, func() (bool, error) {
+	return e.retry(ctx, func(ctx context.Context) (bool, error) {
 		return e.with(ctx, func(c *postgresConn) error {
 			c.owner = organization
 			c.queue = append(c.queue, request{statement: beginWrite})
@@ -186,28 +194,9 @@ func (e *postgresEngine) update(ctx context.Context, organization consent.ID, wr
 			if err := write(c); err != nil {
 				return err
 			}
-			at := len(c.queue)
-			c.queue = append(c.queue, request{statement: commit})
-			return committed(c.flush(), at)
+			return c.commit()
 		})
 	})
-}
-
-// committed tells of the error of a round trip that ended with a commit, which stood at an index, whether it is
-// certain that nothing was done.
-func committed(err error, at int) error {
-	if err == nil {
-		return nil
-	}
-	var failed *failedAt
-	var refused *pgconn.PgError
-	switch {
-	case pgconn.SafeToRetry(err):
-		return err // nothing was sent
-	case errors.As(err, &refused) && (!errors.As(err, &failed) || failed.at < at || rolledBack(refused.Code)):
-		return err
-	}
-	return fmt.Errorf("%w: %w", consent.ErrUnknown, err)
 }
 
 // with runs something on a connection, which it leaves in order, or closes. timedOut tells that the error is that
@@ -224,7 +213,11 @@ func (e *postgresEngine) with(ctx context.Context, do func(*postgresConn) error)
 	c.caller, c.timedOut, c.owner, c.planner, c.queue, c.slow = ctx, false, consent.NoID, false, c.queue[:0], e.logSlow
 	done := false
 	defer func() {
-		if !done && c.pg.TxStatus() != 'I' {
+		switch {
+		case done:
+		case forgotten(err):
+			c.close()
+		case c.pg.TxStatus() != 'I':
 			e.rollBack(c)
 		}
 		pooled.Release() // closes what is broken or still within a transaction

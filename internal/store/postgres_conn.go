@@ -28,6 +28,7 @@ type postgresConn struct {
 	timedOut bool            // a statement did not end in time
 	slow     func(statement string, took time.Duration, rows int)
 	planner  bool // the planner is free for the rest of the transaction
+	alone    bool // a commit was done without its synchronous standby
 }
 
 // request is a statement that waits to be sent.
@@ -264,8 +265,11 @@ func (c *postgresConn) receive(p *pgconn.Pipeline, queue []request, preparing ma
 			result.Name, result.SQL = preparing[queue[at].statement], queue[at].statement
 			c.prepared[queue[at].statement] = result
 		case *pgconn.ResultReader:
-			n, err := scanAll(result, queue[at].scan)
+			n, tag, err := scanAll(result, queue[at].scan)
 			rows += n
+			if err == nil && queue[at].statement == commit && tag != commit {
+				err = errRolledBack
+			}
 			if err != nil && first == nil {
 				first = &failedAt{at, err}
 			}
@@ -275,7 +279,7 @@ func (c *postgresConn) receive(p *pgconn.Pipeline, queue []request, preparing ma
 }
 
 // scanAll reads the rows of one answer to their end, also where scan fails.
-func scanAll(result *pgconn.ResultReader, scan func(row) error) (n int, err error) {
+func scanAll(result *pgconn.ResultReader, scan func(row) error) (n int, tag string, err error) {
 	r := postgresRow{}
 	for result.NextRow() {
 		if n++; scan == nil || err != nil {
@@ -284,10 +288,11 @@ func scanAll(result *pgconn.ResultReader, scan func(row) error) (n int, err erro
 		r.fields, r.values = result.FieldDescriptions(), result.Values()
 		err = scan(&r)
 	}
-	if _, end := result.Close(); end != nil {
+	done, end := result.Close()
+	if end != nil {
 		err = end
 	}
-	return n, err
+	return n, done.String(), err
 }
 
 // postgresRow is row over the values of an answer.

@@ -51,10 +51,14 @@ func (e *postgresEngine) newPool(ctx context.Context) (*pgxpool.Pool, error) {
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+	if e.citus { // it plans some statements with their values at hand only, and refuses them otherwise (distributed_planner.c)
+		delete(cfg.ConnConfig.RuntimeParams, "plan_cache_mode")
+	}
 	if e.o.patient {
 		cfg.ConnConfig.RuntimeParams["statement_timeout"] = "0"
 	}
 	dialQuickly(cfg.ConnConfig)
+	cfg.ConnConfig.OnNotice = noticed
 	if cfg.ConnConfig.ValidateConnect == nil { // no target_session_attrs: every host takes writes, so the load is spread
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -91,7 +95,12 @@ func spread(c *pgx.ConnConfig, turn int) {
 
 // admin connects to the database for migrations, locks and partitions.
 func (e *postgresEngine) admin(ctx context.Context) (*pgx.Conn, error) {
-	cfg, err := pgx.ParseConfig(e.o.AdminURL)
+	return e.connect(ctx, e.o.AdminURL)
+}
+
+// connect makes one connection; it waits for a database that is not there yet.
+func (e *postgresEngine) connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
@@ -131,7 +140,7 @@ func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	defer func() { _ = c.Close(context.Background()) }()
-	if err := checkDatabase(ctx, c); err != nil {
+	if err := e.check(ctx, c); err != nil {
 		return err
 	}
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection
@@ -140,7 +149,14 @@ func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
 	if err := e.migrate(ctx, c.Config()); err != nil {
 		return err
 	}
-	if err := e.makePartitions(ctx, c, time.Now(), time.Time{}); err != nil {
+	if err := e.lookForCitus(ctx, c); err != nil {
+		return err
+	}
+	first, until, err := e.settleMove(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := e.makePartitions(ctx, c, until, first); err != nil {
 		return fmt.Errorf("make the partitions of events: %w", err)
 	}
 	return nil
@@ -180,6 +196,20 @@ var durability = []struct{ setting, mend string }{
 	{"fsync", "set fsync = on in postgresql.conf and reload; then restart, since what was written before may not be on disk"},
 	{"full_page_writes", "set full_page_writes = on in postgresql.conf and reload"},
 	{"synchronous_commit", "set synchronous_commit = on in postgresql.conf and reload, and see that neither the role nor the database nor the URL sets it (ALTER ROLE … RESET synchronous_commit; ALTER DATABASE … RESET synchronous_commit)"},
+}
+
+// check looks at the database by a connection of admin's, and by one that is made as those for requests are: their
+// URL, role and server may set other things.
+func (e *postgresEngine) check(ctx context.Context, admin *pgx.Conn) error {
+	if err := checkDatabase(ctx, admin); err != nil || e.o.URL == e.o.AdminURL {
+		return err
+	}
+	c, err := e.connect(ctx, e.o.URL)
+	if err != nil {
+		return fmt.Errorf("connect to the database for requests: %w", err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	return checkDatabase(ctx, c)
 }
 
 // checkDatabase refuses a database that would lose writes, or that the schema does not fit.

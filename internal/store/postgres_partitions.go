@@ -277,11 +277,7 @@ func dropPartition(ctx context.Context, c *pgx.Conn, p partition) error {
 // joinPartitions copies months that are over into one partition and puts it in their place, in one transaction. The
 // lock that keeps readers out is taken at its end only.
 func (e *postgresEngine) joinPartitions(ctx context.Context, c *pgx.Conn, months []partition, joined partition) error {
-	citus, err := hasCitus(ctx, c)
-	if err != nil {
-		return err
-	}
-	if citus {
+	if e.citus {
 		e.log.Warn("there are more than 36 partitions of events, and on Citus they are not joined: set --retention, or join them by hand (docs/scaling.md)")
 		return nil
 	}
@@ -309,11 +305,6 @@ func (e *postgresEngine) joinPartitions(ctx context.Context, c *pgx.Conn, months
 	}
 	e.log.Info("partitions joined", "into", joined.name, "partitions", len(months), "ms", time.Since(began).Milliseconds())
 	return nil
-}
-
-func hasCitus(ctx context.Context, c *pgx.Conn) (has bool, err error) {
-	err = c.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')").Scan(&has)
-	return has, err
 }
 
 // keepPartitions looks after the partitions for as long as the server runs; of many servers, one does at a time.

@@ -32,9 +32,10 @@ const SQLiteFile = "consentd.db"
 const (
 	sqliteReaders = 4
 	busyTimeout   = 10 * time.Second
-	// checkpointEvery is how often what was committed moves into the database: often enough that little
+	// checkpointEvery is how often what was committed moves into the database: seldom enough that a page which is written
+	// again and again moves once, often enough that little
 	// is left when the log must start anew.
-	checkpointEvery = 200 * time.Millisecond
+	checkpointEvery = 500 * time.Millisecond
 	// maxWAL is how far the write-ahead log may grow before the writer waits for a checkpoint.
 	maxWAL = 128 << 20
 	// writerCache keeps the pages that random writes come back to; it bounds memory.

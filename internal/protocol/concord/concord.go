@@ -82,10 +82,7 @@ func (a *api) project(c *protocol.Call) (*consent.Directory, consent.ID, error) 
 	if err != nil {
 		return nil, id, err
 	}
-	directory, err := a.svc.Directory(c.Request.Context(), c.Actor)
-	if err == nil {
-		_, err = directory.Project(id)
-	}
+	directory, err := a.svc.DirectoryWith(c.Request.Context(), c.Actor, id)
 	return directory, id, err
 }
 

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/scratchpg"
+)
+
+// synchronousPair is a primary whose commits wait for its standby, and the standby, which once promoted waits for nobody.
+func synchronousPair(t *testing.T) (primary, standby *scratchpg.Server) {
+	t.Helper()
+	primary = ownPostgres(t)
+	standby, err := primary.Standby("second")
+	must(t, err)
+	t.Cleanup(func() { closePostgres(t, standby) })
+	psql(t, primary, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'second'; SELECT pg_reload_conf()")
+	waitFor(t, "the standby to be synchronous", func() bool {
+		return psql(t, primary, "postgres", "SELECT sync_state FROM pg_stat_replication WHERE application_name = 'second'") == "sync"
+	})
+	return primary, standby
+}
+
+func pairURL(primary, standby *scratchpg.Server) string {
+	return urlOf("&target_session_attrs=read-write", primary.Addr(), standby.Addr())
+}
+
+// TestSyncStandbyPromoted crashes a primary and puts its synchronous standby in its place.
+func TestSyncStandbyPromoted(t *testing.T) {
+	primary, standby := synchronousPair(t)
+	r := startTrial(t, pairURL(primary, standby))
+	r.goesOn(200)
+	must(t, primary.Stop("immediate"))
+	r.becomes(503)
+	must(t, standby.Promote())
+	r.becomes(200)
+	r.goesOn(200)
+	r.finish(standby)
+}
+
+// Limits of TestFrozenPrimary.
+const (
+	longestAnswer  = 15 * time.Second
+	recoveryWithin = 10 * time.Second
+)
+
+// TestFrozenPrimary freezes a primary under load: it keeps its connections and takes new ones, and answers none. The
+// few connections that there may be are soon all broken, and each would keep its place for 15 s.
+func TestFrozenPrimary(t *testing.T) {
+	primary, standby := synchronousPair(t)
+	r := startTrial(t, pairURL(primary, standby), "--database-connections", "4")
+	r.goesOn(200)
+	must(t, primary.Freeze())
+	r.becomes(503)
+	again := r.again.Load()
+	within(t, longestAnswer, "every writer to have an answer", func() bool { return r.again.Load() >= again+faultWriters })
+	must(t, standby.Promote())
+	promoted := time.Now()
+	r.goesOn(50)
+	r.becomes(200)
+	if took := time.Since(promoted); took > recoveryWithin {
+		t.Errorf("after the promotion it took %s until writes and reads went on", took)
+	}
+	r.goesOn(200)
+	if n := r.metric("consentd_db_pools_replaced_total"); n == 0 {
+		t.Error("the pool was not replaced")
+	}
+	if took := r.answers.longest(); took > longestAnswer {
+		t.Errorf("the longest answer took %s", took)
+	}
+	r.finish(standby)
+}
+
+// TestUnreplicatedWrite freezes a synchronous standby. A write that waits for it is committed on the primary, where
+// it can be read as soon as the wait is cut off; but it is lost where the standby becomes the primary. So nobody is
+// told that it was done until the standby has it: not who retries with the same key, nor who asks for what is so already.
+func TestUnreplicatedWrite(t *testing.T) {
+	primary, standby := synchronousPair(t)
+	r := startTrial(t, pairURL(primary, standby))
+	r.goesOn(50)
+	r.rest()
+	r.until2xx(r.client, "POST", r.tenant.eventsPath(), items("somebody"))
+	for _, tc := range []struct{ method, path, key, body, done string }{
+		{"POST", r.tenant.eventsPath(), "the-key-of-one-write", items("somebody else"), "201 true"},
+		{"PUT", "/persons/somebody/consent/gdpr", "", `{"consent_levels":["marketing"]}`, "200 false"},
+	} {
+		must(t, standby.Freeze())
+		answered := make(chan string, 1)
+		again := func() {
+			go func() {
+				status, answer, replayed := r.try(r.client, tc.method, tc.path, tc.key, tc.body)
+				answered <- fmt.Sprintln(status, replayed, string(answer))
+			}()
+		}
+		for _, end := range []string{"pg_cancel_backend", "pg_terminate_backend", "pg_cancel_backend"} {
+			again()
+			waitFor(t, "the commit to wait for the standby", func() bool {
+				return len(answered) > 0 || psql(t, primary, "postgres", "SELECT count("+end+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+			})
+			if answer := <-answered; !strings.HasPrefix(answer, "500 ") {
+				t.Errorf("%s, after %s: %s", tc.method, end, answer)
+			}
+		}
+		must(t, standby.Thaw())
+		again()
+		if answer := <-answered; !strings.HasPrefix(answer, tc.done) {
+			t.Errorf("%s with the standby: %s", tc.method, answer)
+		}
+	}
+	for what, s := range map[string]*scratchpg.Server{"primary": primary, "standby": standby} {
+		const events = "SELECT count(*) FROM identifiers JOIN events USING (organization_id, subject_id) WHERE value LIKE 'somebody%'"
+		if n := psql(t, s, "consents", events); n != "3" {
+			t.Errorf("on the %s there are %s events, want 3", what, n)
+		}
+	}
+}

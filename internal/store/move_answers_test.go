@@ -1,0 +1,150 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// sameAnswers asks a folder and a database everything that a Reader can be asked.
+func sameAnswers(t *testing.T, f *movedStore, url string) {
+	t.Helper()
+	ctx := context.Background()
+	lite, err := OpenSQLite(ctx, f.dir, SQLiteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	post, err := OpenPostgres(ctx, PostgresOptions{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got map[string]any
+	for s, answers := range map[*Store]*map[string]any{lite: &want, post: &got} {
+		err := s.View(ctx, func(r consent.Reader) (err error) {
+			*answers, err = allAnswers(ctx, r, f)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for what := range want {
+		if diff := cmp.Diff(want[what], got[what], cmpopts.IgnoreUnexported(consent.Event{})); diff != "" {
+			t.Errorf("%s (-folder +database):\n%.2000s", what, diff)
+		}
+	}
+}
+
+// allAnswers asks by each method of Reader for all that the folder holds, and for some that it does not.
+func allAnswers(ctx context.Context, r consent.Reader, f *movedStore) (map[string]any, error) {
+	answers := map[string]any{}
+	var errs []error
+	put := func(what string, answer any, err error) {
+		answers[what], errs = answer, append(errs, err)
+	}
+	for _, o := range f.organizations {
+		d, err := r.Directory(ctx, o)
+		put(fmt.Sprint("directory of ", o), d, err)
+		keys, err := r.Keys(ctx, o, consent.NoID, 100)
+		put(fmt.Sprint("keys of ", o), keys, err)
+		named, total, err := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10_000})
+		put(fmt.Sprint("named subjects of ", o), []any{named, total}, err)
+		found, total, err := r.NamedSubjects(ctx, o, consent.SubjectFilter{Text: "É𝄞", Type: "device", Limit: 100})
+		put(fmt.Sprint("found subjects of ", o), []any{found, total}, err)
+		for i, q := range []consent.EventQuery{{}, {ByOccurredAt: true, Ascending: true}, {Projects: []int{2}, States: []consent.State{consent.Accepted}},
+			{From: firstMonth, Domains: []string{""}}, {Purposes: []consent.ProjectPurpose{{Project: 1, Purpose: 2}}}} {
+			q.Organization, q.Limit = o, 10_000
+			events, total, err := r.Events(ctx, q)
+			put(fmt.Sprint("events ", i, " of ", o), []any{events, total}, err)
+		}
+	}
+	organizations, total, err := r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Limit: 100})
+	put("organizations", []any{organizations, total}, err)
+	heads, err := r.Heads(ctx, f.organizations)
+	put("heads", heads, err)
+	for _, slug := range append(f.slugs, "free") {
+		taken, err := r.SlugTaken(ctx, slug)
+		put("slug "+slug, taken, err)
+	}
+	for _, name := range append(f.secrets, "none") {
+		value, err := r.Secret(ctx, name)
+		put("secret "+name, value, err)
+	}
+	for _, id := range append(f.keys, [2]consent.ID{}) { // the last: the root key that counts
+		key, err := r.Key(ctx, id[0], id[1])
+		put(fmt.Sprint("key ", id), key, err)
+	}
+	for i, x := range f.texts {
+		text, err := r.Text(ctx, x.Organization, x.Hash)
+		put(fmt.Sprint("text ", i), text, err)
+	}
+	answersOf(ctx, r, f, put)
+	return answers, errors.Join(errs...)
+}
+
+// answersOf asks about people.
+func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(string, any, error)) {
+	owners, err := r.Owners(ctx, f.names)
+	put("owners", owners, err)
+	var own []consent.OwnedName
+	some := f.subjects[:min(300, len(f.subjects))] // one by one, all of them would take long
+	for i, s := range some {
+		own = append(own, consent.OwnedName{Organization: s.Organization, Identifier: consent.Identifier{Kind: consent.AnonymousID, Value: s.Subject.String()}})
+		subject, err := r.Subject(ctx, s.Organization, s.Subject)
+		put(fmt.Sprint("subject ", i), subject, err)
+		for version := 1; version <= 4; version++ {
+			record, err := r.ArchivedRecord(ctx, s.Organization, s.Subject, version)
+			put(fmt.Sprint("archived ", i, " ", version), record, err)
+		}
+		has, err := r.HasEvents(ctx, s.Organization, s.Subject)
+		put(fmt.Sprint("has events ", i), has, err)
+	}
+	owners, err = r.Owners(ctx, own)
+	put("owners by their own id", owners, err)
+	identifiers, err := r.Identifiers(ctx, f.subjects)
+	put("identifiers", identifiers, err)
+	consents, err := r.Consents(ctx, f.stands)
+	put("consents", consents, err)
+	of, err := r.ConsentsOf(ctx, f.subjects)
+	for _, list := range of {
+		sortConsents(list)
+	}
+	put("consents of", of, err)
+	history, err := r.History(ctx, f.stands[:min(500, len(f.stands))])
+	put("history", history, err)
+	for i, name := range slices.Concat(f.names[:min(200, len(f.names))], own[:min(50, len(own))]) {
+		subject, consents, err := r.Person(ctx, name, 1+i%3)
+		sortConsents(consents)
+		put(fmt.Sprint("person ", i), []any{subject, consents}, err)
+	}
+	kept, err := r.Answers(ctx, f.answers)
+	put("answers", kept, err)
+	expired, err := r.ExpiredAnswers(ctx, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	slices.SortFunc(expired, func(a, b consent.ID) int { return bytes.Compare(a[:], b[:]) })
+	put("expired answers", expired, err)
+	var people []consent.ID
+	for _, s := range some[:min(20, len(some))] {
+		if s.Organization == f.organizations[1] {
+			people = append(people, s.Subject)
+		}
+	}
+	events, total, err := r.Events(ctx, consent.EventQuery{Organization: f.organizations[1], Subjects: people, Limit: 1000})
+	put("events of people", []any{events, total}, err)
+}
+
+// sortConsents puts consents in one order; a Reader may give them in any.
+func sortConsents(list []consent.Consent) {
+	slices.SortFunc(list, func(a, b consent.Consent) int { return bytes.Compare(a.Event[:], b.Event[:]) })
+}
