@@ -95,15 +95,16 @@ var mutations = []mutation{
 }
 
 // TestBodies proves common.md, "Limits", on every call with a body, and that a refused one leaves nothing behind.
-func TestBodies(t *testing.T) {
-	t.Parallel()
-	for _, c := range calls(t, newWorld(t).protocols) {
+func TestBodies(t *testing.T) { onEngines(t, testBodies) }
+
+func testBodies(t *testing.T, e *engine) {
+	for _, c := range calls(t, listed) {
 		if !c.takesBody() {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, e)
 			for _, m := range mutations {
 				c.mutated(w, m)
 			}
@@ -132,15 +133,16 @@ func (c *call) mutated(w *world, m mutation) {
 }
 
 // TestIdempotency proves common.md, "Durability and retries", on every call that writes.
-func TestIdempotency(t *testing.T) {
-	t.Parallel()
-	for _, c := range calls(t, newWorld(t).protocols) {
+func TestIdempotency(t *testing.T) { onEngines(t, testIdempotency) }
+
+func testIdempotency(t *testing.T, e *engine) {
+	for _, c := range calls(t, listed) {
 		if !c.takesBody() || c.reads {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, e)
 			c.replays(w)
 			c.badIdempotencyKeys(w)
 			c.atOnce(w)
@@ -150,7 +152,7 @@ func TestIdempotency(t *testing.T) {
 
 func (c *call) replays(w *world) {
 	w.Helper()
-	once := map[string]string{"Idempotency-Key": "first ~ key"}
+	once := map[string]string{"Idempotency-Key": "first ~ " + c.name}
 	body := w.mine.expand(c.body)
 	first := c.send(w, w.mine, once, body)
 	if first.Status != c.status || first.Header.Get("Idempotency-Replayed") != "" {
@@ -220,7 +222,7 @@ func (c *call) badIdempotencyKeys(w *world) {
 func (c *call) atOnce(w *world) {
 	w.Helper()
 	const clients = 6
-	body, once := w.mine.expand(c.body), map[string]string{"Idempotency-Key": "at once"}
+	body, once := w.mine.expand(c.body), map[string]string{"Idempotency-Key": "at once, " + c.name}
 	answers := make([]*webtest.Response, clients)
 	done := make(chan struct{})
 	for i := range clients {
@@ -247,9 +249,10 @@ func (c *call) atOnce(w *world) {
 }
 
 // TestPaths proves the 404 of each protocol, below each of its roots.
-func TestPaths(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestPaths(t *testing.T) { onEngines(t, testPaths) }
+
+func testPaths(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	before := w.contents()
 	for _, p := range w.protocols {
 		for _, root := range p.Roots {
@@ -271,9 +274,10 @@ func TestPaths(t *testing.T) {
 }
 
 // TestMethods proves the 405 of each protocol: its Allow names exactly the methods that the path has.
-func TestMethods(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestMethods(t *testing.T) { onEngines(t, testMethods) }
+
+func testMethods(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	before := w.contents()
 	allowed := map[string][]string{}
 	all := calls(t, w.protocols)

@@ -16,13 +16,14 @@ import (
 
 // TestTranscripts plays what several protocols do together.
 func TestTranscripts(t *testing.T) {
-	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+	webtest.Run(t, "testdata/*.txt")
 }
 
 // TestSamples proves that each sample succeeds, so that no test of a failure passes for another reason.
-func TestSamples(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestSamples(t *testing.T) { onEngines(t, testSamples) }
+
+func testSamples(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	for _, c := range calls(t, w.protocols) {
 		if res := c.send(w, w.mine, nil, c.body); res.Status != c.status {
 			t.Errorf("%s: want %d, got %v", c.name, c.status, res)
@@ -31,10 +32,11 @@ func TestSamples(t *testing.T) {
 }
 
 // TestCredentials proves common.md, "Keys and scopes": whatever is wrong with a key is one and the same 401.
-func TestCredentials(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	foreign := openWorld(t, t.TempDir()) // no copy: its tokens are signed by another key
+func TestCredentials(t *testing.T) { onEngines(t, testCredentials) }
+
+func testCredentials(t *testing.T, e *engine) {
+	w := newWorld(t, e)
+	foreign := openWorld(t, emptySQLite(t)) // no copy: its tokens are signed by another key
 	foreign.mine = foreign.tenant("okapi")
 	before := w.contents()
 	for _, c := range calls(t, w.protocols) {
@@ -90,9 +92,10 @@ func badCredentials(w, foreign *world, credential string) map[string]vars {
 }
 
 // TestScopes proves that each call asks for its scopes: without one of them all others together are 403, and they alone do.
-func TestScopes(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestScopes(t *testing.T) { onEngines(t, testScopes) }
+
+func testScopes(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	actor := w.actorOf(w.mine)
 	keys := map[string]string{}
 	key := func(scopes []consent.Scope) vars {
@@ -133,16 +136,17 @@ func TestScopes(t *testing.T) {
 
 // TestTenants proves that ids of another tenant's are answered as ids of nobody's, on every call and both ways
 // round: "another organization gets the same answer as if that organization did not exist".
-func TestTenants(t *testing.T) {
-	t.Parallel()
-	for _, c := range calls(t, newWorld(t).protocols) {
+func TestTenants(t *testing.T) { onEngines(t, testTenants) }
+
+func testTenants(t *testing.T, e *engine) {
+	for _, c := range calls(t, listed) {
 		used := tenantVars(&c)
 		if len(used) == 0 {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, e)
 			for _, set := range subsets(used) {
 				crossTenant(w, &c, set, w.mine, w.theirs)
 				crossTenant(w, &c, set, w.theirs, w.mine)
@@ -250,9 +254,10 @@ func (w *world) comparable(res *webtest.Response, sent vars) string {
 
 // TestForgedKeys proves that bad credentials do the good ones no harm: whoever knows a key's id, which is no
 // secret, cannot lock its holder out.
-func TestForgedKeys(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestForgedKeys(t *testing.T) { onEngines(t, testForgedKeys) }
+
+func testForgedKeys(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	for what, forged := range map[string]string{"another organization": forgedKey(w.theirs["org"], w.mine["keyid"]),
 		"no organization": forgedKey(uuid.NewString(), w.mine["keyid"]), "another secret": forgedKey(w.mine["org"], w.mine["keyid"])} {
 		w.forget()

@@ -14,8 +14,9 @@ import (
 
 // TestFailingStore proves that a store that fails or panics is a 500 in the protocol's shape which says nothing of
 // the cause, that the log has the cause, that nothing is left behind, and that the server goes on afterwards.
-func TestFailingStore(t *testing.T) {
-	t.Parallel()
+func TestFailingStore(t *testing.T) { onEngines(t, testFailingStore) }
+
+func testFailingStore(t *testing.T, e *engine) {
 	for _, tc := range []struct {
 		name  string
 		fault fault
@@ -26,7 +27,7 @@ func TestFailingStore(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, e)
 			met := 0
 			for _, c := range calls(t, w.protocols) {
 				if tc.cold {
@@ -74,13 +75,52 @@ func (c *call) underFault(w *world, f fault) int {
 	if f == panicking && res.Status == c.status {
 		return 0 // it read and had nothing to write
 	}
-	c.refused(w, res, http.StatusInternalServerError, "with a failing store")
+	c.failed(w, res, "with a failing store")
+	w.unchanged("", before, c.name+": with a failing store")
+	return 1
+}
+
+// TestUncertainStore proves that a write of which nobody can tell whether it was done is a 5xx that says nothing of
+// the cause, and that a retry with the same Idempotency-Key settles it: it was done, and is not done again.
+func TestUncertainStore(t *testing.T) { onEngines(t, testUncertainStore) }
+
+func testUncertainStore(t *testing.T, e *engine) {
+	w := newWorld(t, e)
+	met := 0
+	for _, c := range calls(t, w.protocols) {
+		if !c.takesBody() || c.reads {
+			continue
+		}
+		once, body := map[string]string{"Idempotency-Key": "uncertain, " + c.name}, w.mine.expand(c.body)
+		w.store.set(uncertain)
+		res := c.send(w, w.mine, once, body)
+		if w.store.hits.Load() == 0 {
+			t.Errorf("%s: met no fault: %v", c.name, res)
+		}
+		w.store.set(none)
+		met++
+		c.failed(w, res, "with an uncertain store")
+		before := w.contents()
+		again := c.send(w, w.mine, once, body)
+		if again.Status != c.status || again.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%s: the retry: %v", c.name, again)
+		}
+		w.unchanged("", before, c.name+": a retry")
+	}
+	if met < 10 {
+		t.Errorf("only %d calls met the fault: the test proves little", met)
+	}
+	w.audit()
+}
+
+// failed fails unless the answer is a 500 that hides its cause, which the log has.
+func (c *call) failed(w *world, res *webtest.Response, what string) {
+	w.Helper()
+	c.refused(w, res, http.StatusInternalServerError, what)
 	if strings.Contains(res.String(), "crocodile") || strings.Contains(res.String(), "secret") {
 		w.Errorf("%s: shows the cause: %v", c.name, res)
 	}
 	c.logged(w, res)
-	w.unchanged("", before, c.name+": with a failing store")
-	return 1
 }
 
 // logged fails unless the log tells the cause of an answer, by its request id.
@@ -95,9 +135,10 @@ func (c *call) logged(w *world, res *webtest.Response) {
 }
 
 // TestHangingStore proves that a request whose time is over is answered 503 in the protocol's shape.
-func TestHangingStore(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestHangingStore(t *testing.T) { onEngines(t, testHangingStore) }
+
+func testHangingStore(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	for _, c := range calls(t, w.protocols) {
 		if c.route.Method == http.MethodOptions || strings.HasPrefix(c.target, "/.well-known") {
 			continue // answered from memory

@@ -12,7 +12,7 @@ import (
 // FuzzServer throws requests at the whole server, with good credentials in place of KEY, TOKEN, ORG and the like:
 // whatever comes, the answer is no 5xx, and nothing panics.
 func FuzzServer(f *testing.F) {
-	w := newWorld(f)
+	w := newWorld(f, engines[0])
 	for _, c := range calls(f, w.protocols) {
 		var headers strings.Builder
 		for name, value := range c.headers {

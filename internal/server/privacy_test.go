@@ -18,9 +18,10 @@ var from = map[string]string{"X-Forwarded-For": "203.0.113.77", "User-Agent": "A
 
 // TestLogs proves that no log line, at any level, no metric and no Location has anything of a person or a key,
 // over all calls and their mistakes; and that each request has one access line that says what it should.
-func TestLogs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestLogs(t *testing.T) { onEngines(t, testLogs) }
+
+func testLogs(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	all := calls(t, w.protocols)
 	for _, c := range all {
 		for _, tc := range []struct {
@@ -127,9 +128,10 @@ var (
 )
 
 // TestMetrics proves that all names begin with consentd_, and that labels have words of ours only, whatever clients send.
-func TestMetrics(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestMetrics(t *testing.T) { onEngines(t, testMetrics) }
+
+func testMetrics(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	words := map[string][]string{"method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"},
 		"route": {"-", "/healthz", "/readyz", "/metrics"}, "protocol": {"none", "system"}, "outcome": {"committed", "failed"}}
 	for _, p := range w.protocols {

@@ -108,9 +108,10 @@ func TestRequestIDs(t *testing.T) {
 }
 
 // TestSystem proves what /healthz, /readyz and /metrics answer, draining included.
-func TestSystem(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestSystem(t *testing.T) { onEngines(t, testSystem) }
+
+func testSystem(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	expect := func(method, path string, status int, body string) {
 		t.Helper()
 		res := w.do(w.mine, method, path, nil, "")
@@ -161,9 +162,10 @@ func TestSystem(t *testing.T) {
 }
 
 // TestNotReady proves that /readyz shows why writes are refused.
-func TestNotReady(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestNotReady(t *testing.T) { onEngines(t, testNotReady) }
+
+func testNotReady(t *testing.T, e *engine) {
+	w := newWorld(t, e)
 	if res := w.do(w.mine, "GET", "/metrics", nil, ""); !strings.Contains(string(res.Body), "\nconsentd_ready 1\n") {
 		t.Errorf("consentd_ready is not 1: %v", res)
 	}

@@ -30,9 +30,11 @@ type wireEvent struct {
 // each by the name that its protocol has for them; at the end all protocols say the same, nothing is lost or double,
 // and the ledger's ids are in order.
 func TestOnePersonOneTruth(t *testing.T) {
-	t.Parallel()
+	onEngines(t, func(t *testing.T, e *engine) { onePersonOneTruth(t, newWorld(t, e)) })
+}
+
+func onePersonOneTruth(t *testing.T, w *world) {
 	const rounds = 12
-	w := newWorld(t)
 	v := w.mine
 	events := atomic.Int64{} // acknowledged, of those calls that record exactly one each
 	saves := atomic.Int64{}
@@ -129,6 +131,7 @@ func TestOnePersonOneTruth(t *testing.T) {
 	if person := w.do(v, "GET", "/persons/{{person}}", slashKey, ""); w.value(person, 200, "result", "attributes", "a1") != "1" {
 		t.Errorf("the other protocol shows another record: %v", person)
 	}
+	w.audit()
 }
 
 // history lists the events that a filter finds, the oldest first.

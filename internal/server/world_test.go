@@ -3,8 +3,8 @@ package server_test
 import (
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +20,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
@@ -45,16 +41,19 @@ type world struct {
 	server    *server.Server
 	protocols []protocol.Protocol
 	store     *faultyStore
+	stores    []*store.Store // of all servers on the ground
 	metrics   *server.Metrics
 	log       *logBuffer
-	db        string // the path of the database
-	reader    *sqlite.Conn
-	rows      map[string]string // as last read by contents, when the database had this version
-	version   int64
+	ground    ground
+	rows      map[string]string // as last read by contents, when the ground had this state
+	state     string
 	url       string
+	urls      []string // of all servers on the ground
+	turn      atomic.Int64
 	mine      vars
 	theirs    vars
 	ago       atomic.Int64 // how far the service's clock is behind, in ns
+	end       func() error
 }
 
 // vars are what samples name: ids, keys and values of one tenant.
@@ -84,54 +83,28 @@ func (v vars) with(others vars) vars {
 }
 
 // newWorld gives a world of its own to a test: a copy of one that was furnished once, which is quicker.
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, e *engine) *world {
 	t.Helper()
-	furnished.once.Do(func() { furnish(t) })
-	if furnished.db == nil {
+	g := e.copied(t, func(g ground) error {
+		w := openWorld(t, g)
+		e.mine, e.theirs = w.tenant("giraffe"), w.tenant("zebra")
+		return w.end()
+	})
+	if e.theirs == nil {
 		t.Fatal("the world that all tests copy could not be furnished; see the first failure")
 	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, store.SQLiteFile), furnished.db, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w := openWorld(t, dir)
-	w.mine, w.theirs = maps.Clone(furnished.mine), maps.Clone(furnished.theirs)
+	w := openWorld(t, g)
+	w.mine, w.theirs = maps.Clone(e.mine), maps.Clone(e.theirs)
 	return w
 }
 
-// furnished is the world that all others are copies of.
-var furnished struct {
-	once         sync.Once
-	db           []byte
-	mine, theirs vars
-}
-
-func furnish(t testing.TB) {
+// openWorld starts the server on a ground.
+func openWorld(t testing.TB, g ground) *world {
 	t.Helper()
-	dir := t.TempDir()
-	w := openWorld(t, dir)
-	furnished.mine, furnished.theirs = w.tenant("giraffe"), w.tenant("zebra")
-	c, err := sqlite.OpenConn(w.db, sqlite.OpenReadOnly|sqlite.OpenWAL)
+	w := &world{TB: t, log: &logBuffer{}, ground: g}
+	real, err := g.open()
 	w.must(err)
-	defer c.Close()
-	copied := filepath.Join(dir, "copy.db")
-	w.must(sqlitex.ExecuteTransient(c, "VACUUM INTO '"+copied+"'", nil))
-	db, err := os.ReadFile(copied)
-	w.must(err)
-	furnished.db = db
-}
-
-// openWorld starts the server on a data folder.
-func openWorld(t testing.TB, dir string) *world {
-	t.Helper()
-	w := &world{TB: t, log: &logBuffer{}, db: filepath.Join(dir, store.SQLiteFile)}
-	real, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{})
-	w.must(err)
-	t.Cleanup(func() {
-		if err := real.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w.stores = []*store.Store{real}
 	w.store = &faultyStore{Store: real, release: make(chan struct{})}
 	places, err := geo.New(geo.Options{})
 	w.must(err)
@@ -139,15 +112,19 @@ func openWorld(t testing.TB, dir string) *world {
 	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
 	w.svc = consent.New(consent.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
 		Clock: func() time.Time { return time.Now().Add(-time.Duration(w.ago.Load())) }})
-	t.Cleanup(w.svc.Close)
 	w.svc.UseRootKey(webtest.RootKey)
 	options := server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
 		CORSOrigins: []string{"https://shop.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	w.protocols = server.Protocols(w.svc, options)
 	w.server = server.New(options)
 	listener := httptest.NewServer(w.server)
-	t.Cleanup(listener.Close)
-	w.url = listener.URL
+	w.url, w.urls = listener.URL, []string{listener.URL}
+	w.end = sync.OnceValue(func() error {
+		listener.Close()
+		w.svc.Close()
+		return errors.Join(real.Close(), g.leave())
+	})
+	t.Cleanup(func() { w.must(w.end()) })
 	return w
 }
 
@@ -251,14 +228,15 @@ func (w *world) deadCredentials(actor consent.Actor, v vars) {
 	w.ago.Store(0)
 }
 
-// do sends one request over loopback TCP; target, headers and body are templates.
+// do sends one request over loopback TCP, to each server in turn; target, headers and body are templates.
 func (w *world) do(v vars, method, target string, headers map[string]string, body string) *webtest.Response {
 	w.Helper()
 	filled := map[string]string{}
 	for name, value := range headers {
 		filled[name] = v.expand(value)
 	}
-	return webtest.DoURL(w, w.url, method, v.expand(target), filled, v.expand(body))
+	url := w.urls[int(w.turn.Add(1))%len(w.urls)]
+	return webtest.DoURL(w, url, method, v.expand(target), filled, v.expand(body))
 }
 
 // value finds a member of a JSON answer that must have that status.
@@ -281,52 +259,21 @@ func (w *world) value(res *webtest.Response, status int, path ...string) string 
 	return fmt.Sprint(at)
 }
 
-// contents gives every row of every table as text, read from the file by a connection of its own. It reads
-// again only where SQLite says that somebody else has committed since; the result is not to be changed.
+// contents gives every row of every table as text, read beside the store. It reads again only where
+// somebody has committed since; the result is not to be changed.
 func (w *world) contents() map[string]string {
 	w.Helper()
-	if w.reader == nil {
-		c, err := sqlite.OpenConn(w.db, sqlite.OpenReadOnly|sqlite.OpenWAL)
+	state, err := w.ground.state()
+	w.must(err)
+	if w.rows == nil || state == "" || state != w.state {
+		w.rows, err = w.ground.read()
 		w.must(err)
-		w.Cleanup(func() {
-			if err := c.Close(); err != nil {
-				w.Error(err)
-			}
-		})
-		w.reader = c
+		w.state = state
 	}
-	version := int64(0)
-	w.must(sqlitex.Execute(w.reader, "PRAGMA data_version", &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-		version = s.ColumnInt64(0)
-		return nil
-	}}))
-	if w.rows == nil || version != w.version {
-		w.rows, w.version = w.readAll(), version
+	if len(w.rows) < 10 {
+		w.Fatalf("the database has %d tables only", len(w.rows))
 	}
 	return w.rows
-}
-
-func (w *world) readAll() map[string]string {
-	w.Helper()
-	out := map[string]string{}
-	var tables []string
-	w.must(sqlitex.Execute(w.reader, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &sqlitex.ExecOptions{
-		ResultFunc: func(s *sqlite.Stmt) error {
-			tables = append(tables, s.ColumnText(0))
-			return nil
-		}}))
-	if len(tables) < 10 {
-		w.Fatalf("the database has the tables %q only", tables)
-	}
-	for _, table := range tables {
-		var rows strings.Builder
-		w.must(sqlitex.Execute(w.reader, "SELECT * FROM "+table, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-			rows.WriteString(rowText(s))
-			return nil
-		}}))
-		out[table] = rows.String()
-	}
-	return out
 }
 
 // rowsOf leaves the rows of one organization; of all where none is named.
@@ -341,20 +288,6 @@ func rowsOf(organization, rows string) string {
 		}
 	}
 	return out.String()
-}
-
-func rowText(s *sqlite.Stmt) string {
-	var row strings.Builder
-	for i := range s.ColumnCount() {
-		if s.ColumnType(i) == sqlite.TypeBlob {
-			blob := make([]byte, s.ColumnLen(i))
-			s.ColumnBytes(i, blob)
-			row.WriteString(hex.EncodeToString(blob) + "|")
-			continue
-		}
-		row.WriteString(s.ColumnText(i) + "|")
-	}
-	return row.String() + "\n"
 }
 
 // unchanged fails where a table has other rows than before; an organization narrows it to its own.

@@ -17,8 +17,23 @@ type Site struct {
 	Vars    map[string]string // initial variables; not written to
 }
 
-// Run plays each file that glob matches as a parallel subtest, each against a fresh site.
-func Run(t *testing.T, glob string, newSite func(t *testing.T) *Site) {
+// Run plays each file that glob matches as a parallel subtest: on each engine against a site over a fresh store, and where
+// several servers may share a database also against three of them in turn.
+func Run(t *testing.T, glob string) {
+	t.Helper()
+	TellOfCitus(t)
+	OnEngines(t, func(t *testing.T, e Engine) {
+		run(t, glob, func(t *testing.T) *Site { return NewSite(t, e.Open(t)) })
+		if e.Shared {
+			t.Run("three servers", func(t *testing.T) {
+				run(t, glob, func(t *testing.T) *Site { return NewSite(t, e.OpenAll(t)...) })
+			})
+		}
+	})
+}
+
+// run plays the files against sites that know by themselves what they stand on.
+func run(t *testing.T, glob string, newSite func(t *testing.T) *Site) {
 	t.Helper()
 	files, err := find(glob)
 	if err != nil {

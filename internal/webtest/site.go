@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/server"
-	"github.com/consentd/consentd/internal/store"
 )
 
 // RootKey is the root key of every site of NewSite.
@@ -19,55 +21,48 @@ const RootKey = "root-key-for-tests-0123456789-abcdefgh"
 // NewSite makes the whole server over a fresh store, with two organizations:
 // {{root}}, {{org}}, {{project}}, {{key}} (all scopes), {{readkey}} (reads only),
 // {{writekey}} (writes only), and {{otherorg}}, {{otherproject}}, {{otherkey}}.
-func NewSite(t *testing.T) *Site {
-	t.Helper()
-	return NewSiteOn(t, OpenSQLite(t), SiteOptions{})
-}
-
-// SiteOptions change what NewSiteOn makes.
-type SiteOptions struct {
-	Service func(*consent.Options)
-	Server  func(*server.Options)
-}
-
-// OpenSQLite opens a fresh SQLite store that ends with the test.
-func OpenSQLite(t testing.TB) consent.Store {
-	t.Helper()
-	s, err := store.OpenSQLite(context.Background(), t.TempDir(), store.SQLiteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-// NewSiteOn is NewSite over a given store.
-func NewSiteOn(t *testing.T, s consent.Store, o SiteOptions) *Site {
+// Over several stores of one database it makes a server on each, and every request goes to the next of them.
+func NewSite(t *testing.T, stores ...consent.Store) *Site {
 	t.Helper()
 	places, err := geo.New(geo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	site := &Site{Vars: map[string]string{"root": RootKey}}
 	log := slog.New(slog.DiscardHandler)
-	serviceOptions := consent.Options{Store: s, Places: places, Log: log}
-	if o.Service != nil {
-		o.Service(&serviceOptions)
+	var servers inTurn
+	for i, s := range stores {
+		svc := consent.New(consent.Options{Store: s, Places: places, Log: log})
+		t.Cleanup(svc.Close)
+		svc.UseRootKey(RootKey)
+		servers.all = append(servers.all, server.New(server.Options{Service: svc, Places: places, Log: log,
+			PublicURL: "http://consentd.test", CORSOrigins: []string{"https://shop.example"}}))
+		if i == 0 {
+			site.furnish(t, svc)
+		}
 	}
-	svc := consent.New(serviceOptions)
-	t.Cleanup(svc.Close)
-	svc.UseRootKey(RootKey)
-	serverOptions := server.Options{Service: svc, Places: places, Log: log, PublicURL: "http://consentd.test",
-		CORSOrigins: []string{"https://shop.example"}}
-	if o.Server != nil {
-		o.Server(&serverOptions)
+	site.Handler = servers.all[0]
+	if len(stores) > 1 {
+		site.Handler = &servers
 	}
-	site := &Site{Handler: server.New(serverOptions), Vars: map[string]string{"root": RootKey}}
-	site.furnish(t, svc)
 	return site
+}
+
+// inTurn hands each request to the next server.
+type inTurn struct {
+	all  []http.Handler
+	turn atomic.Int64
+}
+
+// remembered is how long another server may take a key that was revoked.
+const remembered = 1100 * time.Millisecond
+
+// ServeHTTP implements http.Handler. A revocation is answered when every server must know of it.
+func (s *inTurn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.all[int(s.turn.Add(1))%len(s.all)].ServeHTTP(w, r)
+	if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/keys/") {
+		time.Sleep(remembered)
+	}
 }
 
 // furnish makes the organizations and keys over the service itself.

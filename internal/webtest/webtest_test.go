@@ -18,7 +18,7 @@ const (
 )
 
 func TestRun(t *testing.T) {
-	Run(t, "testdata/*.txt", newTestSite)
+	run(t, "testdata/*.txt", newTestSite)
 }
 
 func newTestSite(*testing.T) *Site {
@@ -169,6 +169,21 @@ func TestSiteVarsAreNotWritten(t *testing.T) {
 	}
 	if errs := play(tr, site); len(errs) > 0 || len(site.Vars) != 1 {
 		t.Errorf("failures %v, variables %v", errs, site.Vars)
+	}
+}
+
+// TestInTurn: every server gets its share, one after the other.
+func TestInTurn(t *testing.T) {
+	var servers inTurn
+	for i := range 3 {
+		servers.all = append(servers.all, text(fmt.Sprint(i)))
+	}
+	got := ""
+	for range 7 {
+		got += string(Do(t, &servers, "GET", "/", nil, "").Body)
+	}
+	if got != "1201201" {
+		t.Errorf("the answers are of %s", got)
 	}
 }
 

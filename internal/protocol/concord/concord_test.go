@@ -7,5 +7,5 @@ import (
 )
 
 func TestTranscripts(t *testing.T) {
-	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+	webtest.Run(t, "testdata/*.txt")
 }

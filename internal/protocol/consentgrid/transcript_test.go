@@ -14,14 +14,17 @@ import (
 )
 
 func TestTranscripts(t *testing.T) {
-	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+	webtest.Run(t, "testdata/*.txt")
 }
 
 // TestUpdatesAtOnce proves consentgrid.md, Versions: two updates at once both
 // count, no update is lost, and versions have no gaps.
 func TestUpdatesAtOnce(t *testing.T) {
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testUpdatesAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...)) })
+}
+
+func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 	const updates = 24
-	site := webtest.NewSite(t)
 	server := httptest.NewServer(site.Handler)
 	defer server.Close()
 	call := func(method, path, body string) (int, []byte, error) {

@@ -14,14 +14,17 @@ import (
 )
 
 func TestTranscripts(t *testing.T) {
-	webtest.Run(t, "testdata/*.txt", webtest.NewSite)
+	webtest.Run(t, "testdata/*.txt")
 }
 
 // TestEvidence proves consenthub.md, POST /consent-hub/consent: displayedText, formUrl,
 // locale and providerId are kept with each event. No call shows them, so it looks at the ledger.
 func TestEvidence(t *testing.T) {
-	store := webtest.OpenSQLite(t)
-	site := webtest.NewSiteOn(t, store, webtest.SiteOptions{})
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testEvidence(t, e.Open(t)) })
+}
+
+func testEvidence(t *testing.T, store consent.Store) {
+	site := webtest.NewSite(t, store)
 	res := webtest.Do(t, site.Handler, "POST", "/consent-hub/consent", map[string]string{
 		"Authorization": "Bearer " + site.Vars["key"],
 		"Content-Type":  "application/json",

@@ -11,11 +11,14 @@ import (
 	"github.com/consentd/consentd/internal/webtest"
 )
 
-func TestTranscripts(t *testing.T) { webtest.Run(t, "testdata/*.txt", webtest.NewSite) }
+func TestTranscripts(t *testing.T) { webtest.Run(t, "testdata/*.txt") }
 
 // slashid.md, Meaning in the ledger: two overwrites of one person at once end as one of the two, never a mixture.
 func TestOverwritesAtOnce(t *testing.T) {
-	site := webtest.NewSite(t)
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testOverwritesAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...)) })
+}
+
+func testOverwritesAtOnce(t *testing.T, site *webtest.Site) {
 	send := func(method, path, body string) (int, string) {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("SlashID-OrgID", site.Vars["org"])

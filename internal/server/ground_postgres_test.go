@@ -1,0 +1,135 @@
+package server_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/webtest"
+)
+
+// postgresGround is a database on a server.
+type postgresGround struct {
+	url    string
+	citus  bool
+	tables []string
+	conn   *pgx.Conn
+}
+
+func copiedPostgres(t testing.TB, furnish func(ground) error) ground {
+	return &postgresGround{url: pgtest.Database(t, "world", func(url string) error { return furnish(&postgresGround{url: url}) })}
+}
+
+// furnishedCitus furnishes each time: a distributed database has no copies.
+func furnishedCitus(t testing.TB, furnish func(ground) error) ground {
+	g := &postgresGround{url: webtest.CitusDatabase(t), citus: true}
+	if err := furnish(g); err != nil {
+		t.Fatalf("furnish a world: %v", err)
+	}
+	return g
+}
+
+// open leaves room for the servers of other tests: the database server lets 200 connections in.
+func (g *postgresGround) open() (*store.Store, error) {
+	return store.OpenPostgres(context.Background(), store.PostgresOptions{URL: g.url, MaxConns: 8, Log: quiet()})
+}
+
+// query runs statements, whose rows come as PostgreSQL writes them.
+func (g *postgresGround) query(statements ...string) ([]*pgconn.Result, error) {
+	ctx := context.Background()
+	if g.conn == nil {
+		conn, err := pgx.Connect(ctx, g.url)
+		if err != nil {
+			return nil, err
+		}
+		g.conn = conn
+	}
+	return g.conn.PgConn().Exec(ctx, strings.Join(statements, "; ")).ReadAll()
+}
+
+func (g *postgresGround) count(statement string) (int, error) {
+	found, err := g.query(statement)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(found[0].Rows[0][0]))
+}
+
+func (g *postgresGround) inspect() (*store.Inspection, error) {
+	return store.InspectPostgres(context.Background(), store.PostgresOptions{URL: g.url, Log: quiet()})
+}
+
+// state is the snapshot: which transactions of the whole server count as done. On Citus it would be the coordinator's only.
+func (g *postgresGround) state() (string, error) {
+	if g.citus {
+		return "", nil
+	}
+	found, err := g.query("SELECT pg_current_snapshot()")
+	if err != nil {
+		return "", err
+	}
+	return string(found[0].Rows[0][0]), nil
+}
+
+// allTables leaves partitions out: whoever reads what they are of reads them.
+const allTables = `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1`
+
+func (g *postgresGround) read() (map[string]string, error) {
+	if g.tables == nil {
+		found, err := g.query(allTables)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range found[0].Rows {
+			g.tables = append(g.tables, string(row[0]))
+		}
+	}
+	statements := []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+	for _, table := range g.tables {
+		statements = append(statements, "SELECT * FROM "+table)
+	}
+	found, err := g.query(append(statements, "COMMIT")...)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for i, table := range g.tables {
+		var rows strings.Builder
+		for _, row := range found[i+1].Rows {
+			rows.WriteString(postgresRow(found[i+1].FieldDescriptions, row))
+		}
+		out[table] = rows.String()
+	}
+	return out, nil
+}
+
+// postgresRow writes ids and bytes as SQLite's rows have them.
+func postgresRow(columns []pgconn.FieldDescription, values [][]byte) string {
+	var row strings.Builder
+	for i, value := range values {
+		text := string(value)
+		switch columns[i].DataTypeOID {
+		case pgtype.UUIDOID:
+			text = strings.ReplaceAll(text, "-", "")
+		case pgtype.ByteaOID:
+			text = strings.TrimPrefix(text, `\x`)
+		}
+		row.WriteString(text + "|")
+	}
+	return row.String() + "\n"
+}
+
+func (g *postgresGround) leave() error {
+	if g.conn == nil {
+		return nil
+	}
+	defer func() { g.conn = nil }()
+	return g.conn.Close(context.Background())
+}
