@@ -31,6 +31,7 @@ type postgresRun struct {
 	batch            float64 // events in a commit of the batches
 	bareRate         float64
 	early, late      time.Duration // a thousand events
+	sizes            string
 }
 
 // RunPostgres measures a server over a PostgreSQL of its own, which it starts and throws away. grow is to how many
@@ -171,7 +172,7 @@ func (r *postgresRun) measureGrowth(ctx context.Context) error {
 		return nil
 	}
 	person := newPeople(r.Grow / 5)
-	return r.withDatabase(ctx, "growth", newPeople(hot), func(s *site) error {
+	return r.withDatabase(ctx, "growth", newPeople(hot), func(s *site) (err error) {
 		g := &growth{until: int64(r.Grow), marks: map[int64]time.Time{}, out: r.Out}
 		var done sync.WaitGroup
 		for i := range 8 {
@@ -193,9 +194,23 @@ func (r *postgresRun) measureGrowth(ctx context.Context) error {
 		}
 		r.early = g.between(growFrom, growFrom+growStep)
 		r.late = g.between(g.until-growStep, g.until)
+		if r.sizes, err = r.server.Psql("growth", fmt.Sprintf(sizesOf, r.Grow)); err != nil {
+			return err
+		}
 		return ctx.Err()
 	})
 }
+
+// sizesOf gives the bytes an event of each table: rows, primary key, other indexes; partitions count as their table.
+const sizesOf = `SELECT format('  %%-16s rows %%6s  key %%6s  other indexes %%6s  all %%6s', coalesce(p.relname, c.relname),
+round(sum(pg_table_size(c.oid)) / %[1]d, 1), round(sum(k.key) / %[1]d, 1), round(sum(k.other) / %[1]d, 1),
+round(sum(pg_total_relation_size(c.oid)) / %[1]d, 1))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+LEFT JOIN pg_inherits h ON h.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = h.inhparent
+CROSS JOIN LATERAL (SELECT coalesce(sum(pg_relation_size(i.indexrelid)) FILTER (WHERE i.indisprimary), 0) AS key,
+coalesce(sum(pg_relation_size(i.indexrelid)) FILTER (WHERE NOT i.indisprimary), 0) AS other FROM pg_index i WHERE i.indrelid = c.oid) k
+WHERE c.relkind = 'r' GROUP BY coalesce(p.relname, c.relname) HAVING sum(pg_total_relation_size(c.oid)) > 1000000
+ORDER BY sum(pg_total_relation_size(c.oid)) DESC`
 
 // growth notes when each ten thousandth event was acknowledged.
 type growth struct {
@@ -255,5 +270,6 @@ func (r *postgresRun) printPostgres() {
 	fmt.Fprintf(r.Out, "  %-42s %12s %10s %10s  %.0f events/s\n", fmt.Sprintf("bare loop, %.0f events a transaction", r.batch), "", "", "", r.bareRate)
 	if r.late > 0 {
 		fmt.Fprintf(r.Out, "  %-42s %12s %10s %10s  %.1f ms then %.1f ms a thousand events\n", "growth, batches of 100", "", "", "", r.early.Seconds()*1e3, r.late.Seconds()*1e3)
+		fmt.Fprintf(r.Out, "\nbytes an event, of %d events about %d people\n%s\n", r.Grow, r.Grow/5, r.sizes)
 	}
 }
