@@ -7,16 +7,17 @@ import (
 
 // load reads what the batch touches and settles who is who.
 func (b *batch) load(ctx context.Context, tx Tx) error {
-	if err := b.loadHeads(ctx, tx); err != nil {
-		return err
-	}
-	if err := b.loadAnswers(ctx, tx); err != nil {
+	wait, err := b.loadAhead(ctx, tx)
+	if err != nil {
 		return err
 	}
 	if err := b.loadPurposes(ctx, tx); err != nil {
 		return err
 	}
 	if err := b.loadPeople(ctx, tx); err != nil {
+		return err
+	}
+	if err := wait(); err != nil {
 		return err
 	}
 	for i := range b.requests {
@@ -28,37 +29,40 @@ func (b *batch) load(ctx context.Context, tx Tx) error {
 	return b.loadConsents(ctx, tx)
 }
 
-// loadHeads comes first: on an engine with row locks it is what makes batches of one organization wait for each other.
-func (b *batch) loadHeads(ctx context.Context, tx Tx) error {
+// loadAhead reads the heads of the ledgers and the kept answers, on an engine with round trips together with who is who.
+func (b *batch) loadAhead(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var organizations []ID
+	var keys []AnswerKey
 	for _, p := range b.requests {
 		if o := p.actor.Organization; b.heads[o] == nil {
 			b.heads[o] = &Head{Organization: o}
 			organizations = append(organizations, o)
 		}
-	}
-	heads, err := tx.Heads(ctx, organizations)
-	for o, head := range heads {
-		b.heads[o] = &head
-	}
-	return err
-}
-
-func (b *batch) loadAnswers(ctx context.Context, tx Tx) error {
-	var keys []AnswerKey
-	for _, p := range b.requests {
 		if p.once.Key != "" {
 			keys = append(keys, p.once.answerKey(p.actor))
 		}
 	}
-	if len(keys) == 0 {
+	var heads map[ID]Head
+	var kept []*KeptAnswer
+	come, err := tx.Ahead(func(r Reader) (err error) {
+		if heads, err = r.Heads(ctx, organizations); err != nil || len(keys) == 0 {
+			return err
+		}
+		kept, err = r.Answers(ctx, keys)
+		return err
+	})
+	return func() error {
+		if err := come(); err != nil {
+			return err
+		}
+		for o, head := range heads {
+			b.heads[o] = &head
+		}
+		for i := range kept {
+			b.answers[keys[i]] = kept[i]
+		}
 		return nil
-	}
-	kept, err := tx.Answers(ctx, keys)
-	for i := range kept {
-		b.answers[keys[i]] = kept[i]
-	}
-	return err
+	}, err
 }
 
 // loadPurposes reads the directories anew where a request may make a purpose.

@@ -89,6 +89,9 @@ type Reader interface {
 // Tx reads and writes. It sees what it wrote itself.
 type Tx interface {
 	Reader
+	// Ahead runs reads that nobody needs at once, so that they share a round trip with those that follow. Their answers
+	// are filled in when wait returns, which is to be called; their errors come from it, or from a read before it.
+	Ahead(read func(Reader) error) (wait func() error, err error)
 	// Append writes all of the changes. What the store refuses may show only in the error of Update.
 	Append(ctx context.Context, changes *Changes) error
 }

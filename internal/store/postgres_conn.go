@@ -28,6 +28,7 @@ type postgresConn struct {
 	timedOut bool            // a statement did not end in time
 	slow     func(statement string, took time.Duration, rows int)
 	planner  bool // the planner is free for the rest of the transaction
+	later    bool // rows may come with the next round trip
 	alone    bool // a commit was done without its synchronous standby
 }
 
@@ -88,10 +89,16 @@ func (c *postgresConn) each(_ context.Context, statement string, n int, fill fun
 			return err
 		}
 	}
-	if scan == nil {
+	if scan == nil || c.later {
 		return nil
 	}
 	return c.flush()
+}
+
+func (c *postgresConn) ahead(read func() error) (wait func() error, err error) {
+	c.later = true
+	defer func() { c.later = false }()
+	return c.flush, read()
 }
 
 // put queues a statement for one row.

@@ -100,6 +100,11 @@ func (s *sqliteConn) bindChanged(stmt *sqlite.Stmt) error {
 	return nil
 }
 
+// ahead has nothing to save: there are no round trips.
+func (s *sqliteConn) ahead(read func() error) (wait func() error, err error) {
+	return func() error { return nil }, read()
+}
+
 func (s *sqliteConn) search(ctx context.Context, statement string, args []any, scan func(row) error) error {
 	s.c.SetInterrupt(ctx.Done())
 	defer s.c.SetInterrupt(nil)

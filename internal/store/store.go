@@ -84,6 +84,11 @@ func (t *tx) one(ctx context.Context, statement string, args []any, to ...any) (
 	return found, err
 }
 
+// Ahead implements consent.Tx.
+func (t *tx) Ahead(read func(consent.Reader) error) (wait func() error, err error) {
+	return t.conn.ahead(func() error { return read(t) })
+}
+
 // Append implements consent.Tx.
 func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 	for _, step := range []struct {

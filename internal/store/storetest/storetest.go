@@ -27,7 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) consent.Store) {
 		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges", testMerges}, {"consents", testConsents},
 		{"person", testPerson}, {"heads and counts", testHeads}, {"answers", testAnswers}, {"events", testEvent},
 		{"searches of events", testEventQueries}, {"history", testHistory}, {"tenants", testTenants},
-		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"snapshot", testSnapshot},
+		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"reads ahead", testAhead}, {"snapshot", testSnapshot},
 		{"many at once", testManyAtOnce}, {"cancellation", testCancellation}, {"nothing", testNothing},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(&fixture{T: t, store: open(t)}) })

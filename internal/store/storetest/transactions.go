@@ -423,3 +423,42 @@ func testNothing(f *fixture) {
 		f.Error("owners of nothing")
 	}
 }
+
+// testAhead reads ahead of another read, and of nothing: what was asked for is there when wait returns.
+func testAhead(f *fixture) {
+	o := f.organization()
+	f.append(consent.Changes{Heads: []consent.Head{{Organization: o, Sequence: 7, LastID: f.id()}}})
+	name := named(consent.UserID, "ada")
+	subject := f.subject(o, name)
+	for _, between := range []bool{true, false} {
+		err := f.store.Update(context.Background(), o, func(tx consent.Tx) error {
+			ctx := context.Background()
+			var heads map[consent.ID]consent.Head
+			var answers []*consent.KeptAnswer
+			wait, err := tx.Ahead(func(r consent.Reader) (err error) {
+				if heads, err = r.Heads(ctx, []consent.ID{o}); err != nil {
+					return err
+				}
+				answers, err = r.Answers(ctx, []consent.AnswerKey{{Organization: o}})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if between {
+				owners, err := tx.Owners(ctx, []consent.OwnedName{{Organization: o, Identifier: name}})
+				if err != nil || owners[0] != subject {
+					f.Errorf("a read behind one ahead gives %v, %v", owners, err)
+				}
+			}
+			err = wait()
+			if heads[o].Sequence != 7 || len(answers) != 1 || answers[0] != nil {
+				f.Errorf("read ahead: %v, %v", heads, answers)
+			}
+			return err
+		})
+		if err != nil {
+			f.Error(err)
+		}
+	}
+}
