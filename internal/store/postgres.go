@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -110,14 +109,11 @@ func (e *postgresEngine) open(ctx context.Context) error {
 
 // inspect opens a database of which nothing is to be changed.
 func (e *postgresEngine) inspect(ctx context.Context) error {
-	c, err := e.admin(ctx)
+	c, err := e.checked(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	defer func() { _ = c.Close(context.Background()) }()
-	if err := e.check(ctx, c); err != nil {
 		return err
 	}
+	defer func() { _ = c.Close(context.Background()) }()
 	if err := checkPartitions(ctx, c, time.Now()); err != nil {
 		return err
 	}

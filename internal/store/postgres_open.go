@@ -135,14 +135,11 @@ func passingConnect(err error) bool {
 
 // prepareDatabase checks the database and brings its schema up to date, while no other server does.
 func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
-	c, err := e.admin(ctx)
+	c, err := e.checked(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	defer func() { _ = c.Close(context.Background()) }()
-	if err := e.check(ctx, c); err != nil {
 		return err
 	}
+	defer func() { _ = c.Close(context.Background()) }()
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection
 		return fmt.Errorf("wait for the lock of the schema: %w", err)
 	}
@@ -196,6 +193,19 @@ var durability = []struct{ setting, mend string }{
 	{"fsync", "set fsync = on in postgresql.conf and reload; then restart, since what was written before may not be on disk"},
 	{"full_page_writes", "set full_page_writes = on in postgresql.conf and reload"},
 	{"synchronous_commit", "set synchronous_commit = on in postgresql.conf and reload, and see that neither the role nor the database nor the URL sets it (ALTER ROLE … RESET synchronous_commit; ALTER DATABASE … RESET synchronous_commit)"},
+}
+
+// checked connects as admin does, to a database that will do.
+func (e *postgresEngine) checked(ctx context.Context) (*pgx.Conn, error) {
+	c, err := e.admin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	if err := e.check(ctx, c); err != nil {
+		_ = c.Close(context.Background())
+		return nil, err
+	}
+	return c, nil
 }
 
 // check looks at the database by a connection of admin's, and by one that is made as those for requests are: their
