@@ -111,7 +111,7 @@ func TestBackupRefuses(t *testing.T) {
 	}
 	p = command(t, nil, "backup", "--data", dir, "--to", filepath.Join(dir, "absent", "x.db"))
 	hold(t, "a folder that is not there", p.errOut.String(), "no such file or directory")
-	p = command(t, nil, "backup", "--database", "postgres://x/y", "--to", file+".new")
+	p = command(t, []string{"CONSENTD_DATABASE_URL=postgres://x/y"}, "backup", "--to", file+".new")
 	hold(t, "PostgreSQL", p.errOut.String(), "pg_dump")
 	if p.code != 2 {
 		t.Errorf("exit code %d", p.code)

@@ -28,7 +28,7 @@ func newCommands() *commands {
 	c.Serve.Settings = newSettings()
 	c.Config.Settings = newSettings()
 	c.Doctor.Settings = newSettings()
-	c.Backup.Settings = newSettings("config", "data", "database")
+	c.Backup.Settings = newSettings("config", "data")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Move.Settings = newSettings("config")
 	c.Citus.Settings = newSettings("config", "database", "admin-database")

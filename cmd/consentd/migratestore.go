@@ -73,6 +73,10 @@ func (c *moveCmd) Run() error {
 	report, err := store.Move(ctx, store.MoveOptions{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase, Rows: c.Batch,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: meter.tell})
 	meter.end()
+	if errors.Is(err, store.ErrMoved) {
+		fmt.Printf("%v.\n", err)
+		return nil
+	}
 	if err != nil {
 		return explain(err, ctx.Err() != nil, meter.copied(), dir, cfg.Place())
 	}

@@ -93,6 +93,9 @@ func tuneCollector() {
 	}
 }
 
+// sameSignal is how soon after the first a signal is the same one: a supervisor may send it to the process and to its group.
+const sameSignal = 200 * time.Millisecond
+
 // onSignals gives a context that ends with the first SIGTERM or SIGINT; the second ends the process.
 func onSignals(log *slog.Logger) (ending context.Context, stop func()) {
 	ending, cancel := context.WithCancel(context.Background())
@@ -105,7 +108,14 @@ func onSignals(log *slog.Logger) (ending context.Context, stop func()) {
 		}
 		log.Info("shutting down: every request that has arrived is answered", "signal", first.String())
 		cancel()
-		if second, ok := <-signals; ok {
+		for began := time.Now(); ; {
+			second, ok := <-signals
+			if !ok {
+				return
+			}
+			if time.Since(began) < sameSignal {
+				continue
+			}
 			log.Error("stopped at once by a second signal", "signal", second.String())
 			os.Exit(exitFailed)
 		}

@@ -344,6 +344,8 @@ func TestEndWithoutTheRequest(t *testing.T) {
 			p.signal(t, syscall.SIGTERM)
 			waitFor(t, "the log line of the end", func() bool { return strings.Contains(p.errOut.String(), "shutting down") })
 			if tc.second {
+				p.signal(t, syscall.SIGTERM) // the same again, at once: it does not count
+				time.Sleep(sameSignal + 100*time.Millisecond)
 				p.signal(t, syscall.SIGINT)
 			}
 			if code := p.wait(t, 5*time.Second); code != exitFailed {

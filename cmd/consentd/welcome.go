@@ -29,7 +29,7 @@ func (r *running) letIn(ctx context.Context) error {
 	}
 	w := welcome{URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Place()), Root: root.Text, Flags: " --data " + shellWord(r.cfg.Data)}
 	if r.cfg.Database != "" {
-		w.Flags = "" // whoever has the URL in the environment has it there for the tools too
+		w.Flags = ", with the same CONSENTD_DATABASE_URL," // the URL itself may hold a password
 	}
 	switch {
 	case root.Text == "" && page.Total == 0:

@@ -469,9 +469,10 @@ func TestTable(t *testing.T) {
 func TestDatabasePasswordsAreNeverPrinted(t *testing.T) {
 	for url, want := range map[string]string{
 		"postgres://ada:giraffe@db.example:5432/consent": "postgres://ada:********@db.example:5432/consent",
-		"postgres://ada:g@iraffe@a:1,b:2/consent":        "postgres://ada:********@a:1,b:2/consent",
+		"postgres://ada:g%40iraffe@a:1,b:2/consent":      "postgres://ada:********@a:1,b:2/consent",
 		"postgres://ada@db/consent?password=giraffe&x=1": "postgres://ada@db/consent?password=********&x=1",
 		"postgresql:///consent?sslpassword=giraffe":      "postgresql:///consent?sslpassword=********",
+		"postgres://ada@db/consent?Password=giraffe":     "postgres://ada@db/consent?Password=********",
 		"postgres://db/consent":                          "postgres://db/consent",
 	} {
 		c, err := Load(map[string]string{"database": url, "admin-database": url}, nil)
@@ -487,11 +488,15 @@ func TestDatabasePasswordsAreNeverPrinted(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"mysql://ada:giraffe@db/x", "giraffe", "postgres://ada:gi raffe@db/x"} {
+	for _, bad := range []string{"mysql://ada:giraffe@db/x", "giraffe", "postgres://ada:gi raffe@db/x",
+		"postgres://ada:g@iraffe@db/x", "postgres://ada:g%raffe@db/x", "postgres://ada:giraffe@db:port/x", "postgres://ada:giraffe@db/x?sslmode=foo"} {
 		_, err := Load(map[string]string{"database": bad}, nil)
 		if err == nil || strings.Contains(err.Error(), "raffe") || !strings.Contains(err.Error(), "postgres://") {
 			t.Errorf("%s: %v", bad, err)
 		}
+	}
+	if _, err := Load(map[string]string{"retention": "3"}, nil); err == nil {
+		t.Error("retention is taken where nothing would be dropped")
 	}
 	if _, err := Load(map[string]string{"admin-database": "postgres://db/x"}, nil); err == nil {
 		t.Error("an admin-database alone is taken")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/consentd/consentd/internal/consent"
 )
 
@@ -61,12 +63,21 @@ func setDatabase(field *string, v string) error {
 	if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return errors.New("it holds a space or a control character; write them as %20 and so on")
 	}
+	if v != "" {
+		authority, _, _ := strings.Cut(v[strings.Index(v, "://")+3:], "/")
+		if strings.Count(authority, "@") > 1 {
+			return errors.New("an @ in the user's name or password must be written as %40")
+		}
+		if _, err := pgconn.ParseConfig(v); err != nil { // its own words may hold parts of the password
+			return errors.New("it cannot be read: special characters in the user's name and password are written as %40, %3A, %2F and so on, ports are numbers, and the parameters are PostgreSQL's")
+		}
+	}
 	*field = v
 	return nil
 }
 
 // queryPassword finds a password among the parameters of a URL.
-var queryPassword = regexp.MustCompile(`((?:^|[?&])(?:ssl)?password=)[^&]*`)
+var queryPassword = regexp.MustCompile(`(?i)((?:^|[?&])(?:ssl)?password=)[^&]*`)
 
 // withoutPassword is a database's URL for people's eyes.
 func withoutPassword(v string) string {

@@ -87,7 +87,7 @@ func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage
 		return EventPage{}, err
 	}
 	var page EventPage
-	err := s.search(ctx, func(ctx context.Context, r Reader) error {
+	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) error {
 		d, err := directoryOf(ctx, r, a.Organization) // not from memory: an event may be of a purpose made just now
 		if err != nil {
 			return err

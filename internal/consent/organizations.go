@@ -118,7 +118,7 @@ func (s *Service) Organizations(ctx context.Context, a Actor, filter Organizatio
 		only = a.Organization
 	}
 	var page OrganizationPage
-	err := s.search(ctx, func(ctx context.Context, r Reader) error {
+	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) error {
 		items, total, err := r.Organizations(ctx, only, filter)
 		page = OrganizationPage{Items: items, Total: total}
 		return err

@@ -25,7 +25,8 @@ type Service struct {
 	batch   *batcher
 	observe func(requests int, took time.Duration, err error)
 
-	searches chan struct{} // holds one for each list that is being read
+	lists    *Turns // of each organization
+	searches *Turns // of all
 	ended    chan struct{}
 	ending   sync.Once
 	sweeping sync.WaitGroup
@@ -44,7 +45,7 @@ type Options struct {
 
 // New makes a service and starts its batcher; Close ends it.
 func New(o Options) *Service {
-	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, observe: o.Observe, ended: make(chan struct{}), searches: make(chan struct{}, maxSearches)}
+	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, observe: o.Observe, ended: make(chan struct{}), lists: NewTurns(1), searches: NewTurns(maxSearches)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -121,16 +122,21 @@ const (
 	searchTimeout = 10 * time.Second
 )
 
-// search reads a list, when it is its turn; the wait for that is part of its time.
-func (s *Service) search(ctx context.Context, read func(context.Context, Reader) error) error {
+// search reads a list of an organization, when it is its turn; the wait for that is part of its time. One of each
+// organization is read at a time.
+func (s *Service) search(ctx context.Context, organization ID, read func(context.Context, Reader) error) error {
 	within, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
-	select {
-	case s.searches <- struct{}{}:
-	case <-within.Done():
-		return &Error{Kind: Unavailable, Msg: "too many lists are being read; retry", Err: within.Err()}
+	for _, queue := range []struct {
+		turns *Turns
+		of    ID
+	}{{s.lists, organization}, {s.searches, NoID}} {
+		done, err := queue.turns.Take(within, queue.of)
+		if err != nil {
+			return &Error{Kind: Unavailable, Msg: "too many lists are being read; retry", Err: err}
+		}
+		defer done()
 	}
-	defer func() { <-s.searches }()
 	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
 }
 

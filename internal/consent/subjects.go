@@ -263,7 +263,7 @@ func (s *Service) Subjects(ctx context.Context, a Actor, filter SubjectFilter) (
 		return SubjectPage{}, err
 	}
 	var page SubjectPage
-	err := s.search(ctx, func(ctx context.Context, r Reader) (err error) {
+	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) (err error) {
 		page.Items, page.Total, err = r.NamedSubjects(ctx, a.Organization, filter)
 		return err
 	})

@@ -81,7 +81,7 @@ func Move(ctx context.Context, o MoveOptions) (MoveReport, error) {
 	if _, err := os.Stat(filepath.Join(o.From, SQLiteFile)); errors.Is(err, fs.ErrNotExist) {
 		return m.report, fmt.Errorf("there is no %s in %s: name the data folder of the server", SQLiteFile, o.From)
 	}
-	s, err := OpenSQLite(ctx, o.From, SQLiteOptions{Exclusive: true, Log: o.Log})
+	s, err := OpenSQLite(ctx, o.From, SQLiteOptions{Exclusive: true, Log: o.Log, moves: true})
 	if err != nil {
 		return m.report, err
 	}
@@ -93,7 +93,26 @@ func Move(ctx context.Context, o MoveOptions) (MoveReport, error) {
 	if end := s.Close(); err == nil && end != nil {
 		err = fmt.Errorf("everything was moved, but the data folder could not be closed: %w", end)
 	}
+	if err == nil || errors.Is(err, ErrMoved) {
+		err = errors.Join(err, leave(o.From))
+	}
 	return m.report, err
+}
+
+// ErrMoved says that a data folder's move has come to its end.
+var ErrMoved = errors.New("this data folder was moved into the database already")
+
+// movedFile is put into a data folder whose move has come to its end: a server that started on it again would take
+// decisions that nobody finds.
+const movedFile = "moved-to-postgres"
+
+// leave puts the mark into a data folder.
+func leave(dir string) error {
+	const text = "The data of this folder was moved into a PostgreSQL database; consentd serve refuses it.\nRemove this file to use the folder all the same.\n"
+	if err := os.WriteFile(filepath.Join(dir, movedFile), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("everything was moved, but the data folder could not be marked: %w", err)
+	}
+	return nil
 }
 
 // mover is a move under way.

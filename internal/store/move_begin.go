@@ -33,14 +33,19 @@ func (e *postgresEngine) settleMove(ctx context.Context, c *pgx.Conn) (first, un
 		}
 		return known.first, until, nil
 	}
+	return first, until, checkMove(ctx, c)
+}
+
+// checkMove refuses a database into which a move has not come to its end.
+func checkMove(ctx context.Context, c *pgx.Conn) error {
 	unfinished, err := anyRow(ctx, c, `/* unfinished_move */ SELECT 1 FROM store_moves WHERE organization_id = $1 AND ended_at IS NULL`, [16]byte(consent.NoID))
 	if err != nil {
-		return first, until, fmt.Errorf("look for a move that is not finished: %w", err)
+		return fmt.Errorf("look for a move that is not finished: %w", err)
 	}
 	if unfinished {
-		return first, until, ErrUnfinishedMove
+		return ErrUnfinishedMove
 	}
-	return first, until, nil
+	return nil
 }
 
 // begin puts down that the move has begun, or finds that it had. Whoever calls it has the schema's lock, so that no
@@ -64,7 +69,7 @@ func (m *mover) begin(ctx context.Context, c *pgx.Conn) error {
 		return fmt.Errorf("this data folder was moved into the database already, at %s, and was written to since: what it took since "+
 			"then is not in the database, and cannot be added to it", ended.UTC().Format(time.RFC3339))
 	case ended != nil:
-		return fmt.Errorf("this data folder was moved into the database already, and compared, at %s: there is nothing left to do",
+		return fmt.Errorf("%w, and compared, at %s: there is nothing left to do", ErrMoved,
 			ended.UTC().Format(time.RFC3339))
 	case !bytes.Equal(state, m.known.state[:]):
 		return errors.New("the data folder was written to since its move began, so that what was copied may be out of date: " +

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,10 @@ const (
 	// retryWithin is how long a failed transaction whose outcome is certain is tried again. A write may have to wait as
 	// long for the batch before its own: with both, nobody who asks a frozen database waits 15 s for an answer.
 	retryWithin = 6 * time.Second
+	// turnsOfOne is how many writes of one organization have a connection: one goes on, and the next waits for the
+	// organization's lock, so that no time is lost. The others wait without one.
+	turnsOfOne = 2
+	turnWithin = 4 * time.Second
 	// slowRoundTrip is from when on statements are logged by their names.
 	slowRoundTrip = 500 * time.Millisecond
 	// probeEvery is how often it is looked whether the database is there, and probeWithin how long that may take.
@@ -66,7 +71,7 @@ func newPostgresEngine(o PostgresOptions) *postgresEngine {
 	if o.AdminURL == "" {
 		o.AdminURL = o.URL
 	}
-	return &postgresEngine{o: o, log: o.Log}
+	return &postgresEngine{o: o, log: o.Log, turns: consent.NewTurns(turnsOfOne), writes: consent.NewTurns(max(1, o.MaxConns*3/4))}
 }
 
 // postgresEngine is a pool of connections, somebody who looks whether the database is there, and somebody who makes
@@ -79,8 +84,12 @@ type postgresEngine struct {
 	hosts     atomic.Uint32 // where the next connection starts to look
 	deadlines atomic.Int32  // in a row
 	replacing sync.Mutex
-	gone      atomic.Pointer[error] // why the database cannot be used; nil: it can
-	citus     bool                  // the database has the extension
+	replaced  time.Time               // the last time; guarded by replacing
+	turns     *consent.Turns          // of writes, by organization
+	writes    *consent.Turns          // of all: what is left of the pool is for reads
+	aside     *pgxpool.Pool           // the probe's own connection: a busy pool says nothing of the database
+	gone      atomic.Pointer[absence] // why the database cannot be used; nil: it can
+	citus     bool                    // the database has the extension
 	counts    postgresCounts
 	ending    context.CancelFunc
 	running   sync.WaitGroup
@@ -98,6 +107,9 @@ func (e *postgresEngine) open(ctx context.Context) error {
 		return err
 	}
 	e.pool.Store(pool)
+	if e.aside, err = e.newPool(ctx); err != nil {
+		return err
+	}
 	running, cancel := context.WithCancel(context.Background())
 	e.ending = cancel
 	e.running.Go(func() { e.probe(running) })
@@ -117,6 +129,9 @@ func (e *postgresEngine) inspect(ctx context.Context) error {
 	if err := checkPartitions(ctx, c, time.Now()); err != nil {
 		return err
 	}
+	if err := checkMove(ctx, c); err != nil {
+		return err
+	}
 	if err := e.lookForCitus(ctx, c); err != nil {
 		return err
 	}
@@ -130,8 +145,10 @@ func (e *postgresEngine) close() error {
 		e.ending()
 	}
 	e.running.Wait() // before the pool: who runs may put another in its place
-	if pool := e.pool.Load(); pool != nil {
-		pool.Close()
+	for _, pool := range []*pgxpool.Pool{e.pool.Load(), e.aside} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
 	return nil
 }
@@ -176,6 +193,14 @@ func (e *postgresEngine) ask(ctx context.Context, read func(conn) error) error {
 }
 
 func (e *postgresEngine) update(ctx context.Context, organization consent.ID, write func(conn) error) error {
+	if gone := e.gone.Load(); gone != nil && errors.Is(gone.why, errUndurable) {
+		return errUndurable
+	}
+	done, err := e.turn(ctx, organization)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return e.retry(ctx, func(ctx context.Context) (bool, error) {
 		return e.with(ctx, func(c *postgresConn) error {
 			c.owner = organization
@@ -195,15 +220,41 @@ func (e *postgresEngine) update(ctx context.Context, organization consent.ID, wr
 	})
 }
 
-// with runs something on a connection, which it leaves in order, or closes. timedOut tells that the error is that
-// there was no connection, or no answer, in time.
+// turn waits until it is an organization's turn to write.
+func (e *postgresEngine) turn(ctx context.Context, organization consent.ID) (done func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, turnWithin)
+	defer cancel()
+	ours, err := e.turns.Take(waiting, organization)
+	if err == nil {
+		var all func()
+		if all, err = e.writes.Take(waiting, consent.NoID); err == nil {
+			return func() { all(); ours() }, nil
+		}
+		ours()
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, &consent.Error{Kind: consent.Unavailable, Msg: "too many writes are waiting; nothing was done, retry", Err: err}
+}
+
+// with runs something on a connection of the pool for requests, see within.
 func (e *postgresEngine) with(ctx context.Context, do func(*postgresConn) error) (timedOut bool, err error) {
-	within, cancel := context.WithTimeout(ctx, answerWithin)
-	pooled, err := e.pool.Load().Acquire(within)
-	timedOut = within.Err() != nil && ctx.Err() == nil
+	return e.within(ctx, e.pool.Load(), do)
+}
+
+// within runs something on a connection, which it leaves in order, or closes. timedOut tells that the database did not
+// answer in time; that all connections were in use is errBusy.
+func (e *postgresEngine) within(ctx context.Context, pool *pgxpool.Pool, do func(*postgresConn) error) (timedOut bool, err error) {
+	waiting, cancel := context.WithTimeout(ctx, answerWithin)
+	pooled, err := pool.Acquire(waiting)
+	busy := err != nil && waiting.Err() != nil && ctx.Err() == nil
 	cancel()
+	if busy {
+		return false, fmt.Errorf("%w: %w", errBusy, err)
+	}
 	if err != nil {
-		return timedOut, err
+		return false, err
 	}
 	c := connOf(pooled.Conn().PgConn())
 	c.caller, c.timedOut, c.owner, c.planner, c.queue, c.slow = ctx, false, consent.NoID, false, c.queue[:0], e.logSlow
@@ -249,10 +300,28 @@ func (e *postgresEngine) logSlow(statements string, took time.Duration, rows int
 }
 
 func (e *postgresEngine) ready() error {
-	if why := e.gone.Load(); why != nil {
-		return &consent.Error{Kind: consent.Unavailable, Msg: errGone.Error(), Err: *why}
+	gone := e.gone.Load()
+	switch {
+	case gone == nil:
+		return nil
+	case errors.Is(gone.why, errUndurable):
+		return errUndurable
 	}
-	return nil
+	return &consent.Error{Kind: consent.Unavailable, Msg: errGone.Error(), Err: gone.why}
 }
+
+// absence is a database that cannot be used.
+type absence struct {
+	why   error
+	since time.Time
+}
+
+// longGone tells whether the database has been away for as long as a request waits for it.
+func (e *postgresEngine) longGone() bool {
+	gone := e.gone.Load()
+	return gone != nil && time.Since(gone.since) > retryWithin
+}
+
+var errBusy = errors.New("all connections to the database were in use for too long")
 
 var errGone = errors.New("the database does not answer; it is tried again all the time")

@@ -30,6 +30,9 @@ func (e *postgresEngine) retry(ctx context.Context, attempt func(context.Context
 		return err
 	}
 	until := time.Now().Add(retryWithin)
+	if e.longGone() { // everybody has waited already
+		until = time.Now()
+	}
 	within, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	timedOut, err := attempt(ctx)
@@ -82,6 +85,8 @@ func passing(err error) bool {
 	switch {
 	case errors.As(err, &known):
 		return false
+	case errors.Is(err, errBusy):
+		return true
 	case errors.As(err, &connect):
 		return true
 	case errors.As(err, &refused):
@@ -184,10 +189,11 @@ func (c *postgresConn) close() {
 func (e *postgresEngine) replacePool() {
 	e.replacing.Lock()
 	defer e.replacing.Unlock()
-	if e.deadlines.Load() < replaceAfter {
-		return // somebody was quicker
+	if e.deadlines.Load() < replaceAfter || time.Since(e.replaced) < answerWithin {
+		return // somebody was quicker; what timed out since may have been of the pool before
 	}
 	e.deadlines.Store(0)
+	e.replaced = time.Now()
 	pool, err := e.newPool(context.Background())
 	if err != nil {
 		return // the configuration was good before; the next deadline tries again
@@ -219,17 +225,29 @@ func (e *postgresEngine) probe(running context.Context) {
 	}
 }
 
+// probeDatabase asks what a write needs. The settings may change while the server runs.
+const probeDatabase = `/* probe */ SELECT pg_is_in_recovery(), current_setting('fsync') <> 'off' AND current_setting('full_page_writes') <> 'off'
+AND current_setting('synchronous_commit') <> 'off'`
+
+// errUndurable is shown to clients and by readiness: nothing is written until it is mended.
+var errUndurable = &consent.Error{Kind: consent.Unavailable, Msg: "the database would lose writes: fsync, full_page_writes or synchronous_commit is off; consentd doctor tells more"}
+
 // look asks the database once. A connection that broke says nothing of the database: the next one does, which in the
 // end is a new one.
 func (e *postgresEngine) look(ctx context.Context) error {
 	for {
-		_, err := e.with(ctx, func(c *postgresConn) error {
-			standby := false
-			err := c.query(ctx, `/* probe */ SELECT pg_is_in_recovery()`, nil, func(r row) error { return r.Scan(&standby) })
-			if err == nil && standby {
-				err = errors.New("it is a standby")
+		_, err := e.within(ctx, e.aside, func(c *postgresConn) error {
+			standby, durable := false, false
+			err := c.query(ctx, probeDatabase, nil, func(r row) error { return r.Scan(&standby, &durable) })
+			switch {
+			case err != nil:
+				return err
+			case standby:
+				return errors.New("it is a standby")
+			case !durable:
+				return errUndurable
 			}
-			return err
+			return nil
 		})
 		if err == nil || ctx.Err() != nil || !passing(err) || noConnection(err) {
 			return err
@@ -253,14 +271,17 @@ func noConnection(err error) bool {
 func (e *postgresEngine) seen(err error, timedOut bool) {
 	if err != nil {
 		e.note(err, timedOut)
-		if e.gone.Swap(&err) == nil {
-			e.log.Error("the database does not answer: not ready", "error", err)
+		before := e.gone.Load()
+		if before == nil || errors.Is(before.why, errUndurable) != errors.Is(err, errUndurable) {
+			before = &absence{since: time.Now()}
+			e.log.Error("the database cannot be used: not ready", "error", err)
 		}
+		e.gone.Store(&absence{err, before.since})
 		return
 	}
 	e.deadlines.Store(0)
 	if e.gone.Swap(nil) != nil {
-		e.log.Info("the database answers again: ready")
+		e.log.Info("the database can be used again: ready")
 	}
 }
 

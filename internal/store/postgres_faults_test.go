@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -314,5 +315,62 @@ func TestForgottenStatements(t *testing.T) {
 	}
 	if columns != 3 {
 		t.Errorf("%d columns are read", columns)
+	}
+}
+
+// TestOneOrganizationLeavesRoom crowds one organization whose lock somebody holds: another organization's writes and
+// reads go on, the database is not taken for gone, and no pool is given up. Red without turns.
+func TestOneOrganizationLeavesRoom(t *testing.T) {
+	s, e := openPostgres(t)
+	ctx := context.Background()
+	now := time.Now()
+	big, small := consent.ID{1, 15: 1}, consent.ID{1, 15: 2}
+	for _, o := range []consent.ID{big, small} {
+		err := s.Update(ctx, consent.NoID, func(tx consent.Tx) error {
+			return tx.Append(ctx, &consent.Changes{Heads: []consent.Head{{Organization: o}},
+				Organizations: []consent.Organization{{ID: o, Slug: o.String(), CreatedAt: now, UpdatedAt: now}}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	holder := admin(t, e)
+	for _, statement := range []string{"BEGIN", "SELECT 1 FROM ledger_heads WHERE organization_id = '" + big.String() + "' FOR UPDATE"} {
+		if _, err := holder.Exec(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := func(o consent.ID) error {
+		return s.Update(ctx, o, func(tx consent.Tx) error {
+			return tx.Append(ctx, &consent.Changes{Texts: []consent.Text{{Organization: o, Hash: []byte{1}, Text: "x"}}})
+		})
+	}
+	var crowd sync.WaitGroup
+	for range 60 {
+		crowd.Go(func() {
+			if err := text(big); err != nil && !consent.IsKind(err, consent.Unavailable) && !errors.Is(err, consent.ErrUnknown) {
+				t.Errorf("a write that waits for the lock: %v", err)
+			}
+		})
+	}
+	for until := now.Add(9 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		began := time.Now()
+		err := errors.Join(text(small), s.View(ctx, func(r consent.Reader) error {
+			_, err := r.Text(ctx, small, []byte{1})
+			return err
+		}), s.Ready())
+		if took := time.Since(began); err != nil || took > 2*time.Second {
+			t.Fatalf("another organization beside the crowd: %v, after %s", err, took)
+		}
+	}
+	if _, err := holder.Exec(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	crowd.Wait()
+	if n := e.counts.replaced.Load(); n != 0 {
+		t.Errorf("the pool was given up %d times", n)
+	}
+	if err := text(big); err != nil {
+		t.Errorf("a write with the lock free again: %v", err)
 	}
 }

@@ -35,7 +35,7 @@ const (
 var sessionSettings = map[string]string{
 	"application_name": "consentd", "jit": "off", "plan_cache_mode": "force_generic_plan",
 	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
-	"statement_timeout": "15s", "idle_in_transaction_session_timeout": "15s",
+	"statement_timeout": "15s", "idle_in_transaction_session_timeout": "8s", "lock_timeout": "4s", // below answerWithin: who holds a lock for long says nothing of the database
 }
 
 // newPool makes a pool for requests; it connects when it is used.
@@ -59,6 +59,13 @@ func (e *postgresEngine) newPool(ctx context.Context) (*pgxpool.Pool, error) {
 	}
 	dialQuickly(cfg.ConnConfig)
 	cfg.ConnConfig.OnNotice = noticed
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { // it may have changed since the server started
+		faults, err := durabilityFaults(ctx, c)
+		if len(faults) > 0 {
+			return errUndurable
+		}
+		return err
+	}
 	if cfg.ConnConfig.ValidateConnect == nil { // no target_session_attrs: every host takes writes, so the load is spread
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -117,7 +124,7 @@ func (e *postgresEngine) connect(ctx context.Context, url string) (*pgx.Conn, er
 		}
 		if !said {
 			said = true
-			e.log.Warn("the database does not answer yet; waiting for it", "error", err)
+			e.log.Warn("the database does not answer yet; waiting for it for up to 15 s", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -142,6 +149,9 @@ func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
 	defer func() { _ = c.Close(context.Background()) }()
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection
 		return fmt.Errorf("wait for the lock of the schema: %w", err)
+	}
+	if err := e.sameDatabase(ctx); err != nil {
+		return err
 	}
 	if err := e.migrate(ctx, c.Config()); err != nil {
 		return err
@@ -168,7 +178,7 @@ func (e *postgresEngine) migrate(ctx context.Context, cfg *pgx.ConnConfig) error
 		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("bring the schema up to date: %w", err)
+		return fmt.Errorf("bring the schema up to date: %w", advised(err))
 	}
 	return nil
 }
@@ -199,13 +209,66 @@ var durability = []struct{ setting, mend string }{
 func (e *postgresEngine) checked(ctx context.Context) (*pgx.Conn, error) {
 	c, err := e.admin(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the database: %w", err)
+		return nil, fmt.Errorf("connect to the database: %w", advised(err))
 	}
 	if err := e.check(ctx, c); err != nil {
 		_ = c.Close(context.Background())
 		return nil, err
 	}
 	return c, nil
+}
+
+// advice tells what to do about what a server says to those who may not come in, by code.
+var advice = map[string]string{
+	"28P01": "see that user and password are right; special characters in them are written as %40 and so on",
+	"28000": "see that pg_hba.conf lets this user in from here",
+	"3D000": "make it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+	"42501": "let the role own the database: ALTER DATABASE … OWNER TO …",
+	"42P07": "the database holds tables of others with consentd's names: give consentd a database of its own",
+	"53300": "raise max_connections, or give consentd fewer connections (--database-connections)",
+}
+
+// advised adds what to do, and says in one line what pgx says in several.
+func advised(err error) error {
+	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && advice[refused.Code] != "" {
+		text = refused.Message + " (" + refused.Code + "): " + advice[refused.Code]
+	}
+	return &advisedError{text, err}
+}
+
+// advisedError is an error in other words.
+type advisedError struct {
+	text string
+	err  error
+}
+
+func (a *advisedError) Error() string { return a.text }
+func (a *advisedError) Unwrap() error { return a.err }
+
+// sameDatabase refuses two URLs that lead to two databases. Whoever calls it has the schema's lock, which nobody else
+// can take in the same database. On Citus the nodes have locks of their own, so there it cannot tell.
+func (e *postgresEngine) sameDatabase(ctx context.Context) error {
+	if e.o.URL == e.o.AdminURL {
+		return nil
+	}
+	c, err := e.connect(ctx, e.o.URL)
+	if err != nil {
+		return fmt.Errorf("connect to the database for requests: %w", advised(err))
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	other, err := false, error(nil)
+	if installed, _, failed := extension(ctx, c, "citus"); failed == nil && !installed {
+		err = c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(schemaLock)).Scan(&other)
+	}
+	if err != nil {
+		return fmt.Errorf("look whether database and admin-database are the same: %w", err)
+	}
+	if other {
+		return errors.New("database and admin-database lead to two different databases: the second is another way to the first, on Citus its coordinator")
+	}
+	return nil
 }
 
 // check looks at the database by a connection of admin's, and by one that is made as those for requests are: their
@@ -216,7 +279,7 @@ func (e *postgresEngine) check(ctx context.Context, admin *pgx.Conn) error {
 	}
 	c, err := e.connect(ctx, e.o.URL)
 	if err != nil {
-		return fmt.Errorf("connect to the database for requests: %w", err)
+		return fmt.Errorf("connect to the database for requests: %w", advised(err))
 	}
 	defer func() { _ = c.Close(context.Background()) }()
 	return checkDatabase(ctx, c)
@@ -244,15 +307,20 @@ func checkDatabase(ctx context.Context, c *pgx.Conn) error {
 	if encoding != "UTF8" {
 		return fmt.Errorf("the database has the encoding %s; consentd needs UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
-	var errs []error
+	faults, err := durabilityFaults(ctx, c)
+	return errors.Join(append(faults, err)...)
+}
+
+// durabilityFaults tells what of a session's settings would let commits be lost.
+func durabilityFaults(ctx context.Context, c *pgx.Conn) (faults []error, err error) {
 	for _, d := range durability {
-		value, err := show(d.setting)
-		if err != nil {
-			return err
+		var value string
+		if err := c.QueryRow(ctx, "SELECT current_setting($1)", pgx.QueryExecModeSimpleProtocol, d.setting).Scan(&value); err != nil {
+			return nil, fmt.Errorf("read the database's %s: %w", d.setting, err)
 		}
 		if strings.EqualFold(value, "off") {
-			errs = append(errs, fmt.Errorf("the database has %s = off, so acknowledged writes could be lost: %s", d.setting, d.mend))
+			faults = append(faults, fmt.Errorf("the database has %s = off, so acknowledged writes could be lost: %s", d.setting, d.mend))
 		}
 	}
-	return errors.Join(errs...)
+	return faults, nil
 }

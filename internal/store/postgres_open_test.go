@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
@@ -162,5 +163,69 @@ func TestPostgresServersStartAtOnce(t *testing.T) {
 	const twice = `SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version UNION ALL SELECT count(*) FROM instance_secrets WHERE name <> ''`
 	if got := on(t, pgtest.Server(t), databaseIn(t, address), twice); got != "0\n8" {
 		t.Errorf("migrations that ran twice, and secrets: %q", got)
+	}
+}
+
+// TestDurabilityIsLost takes durability away from a database that a server uses: nothing is acknowledged any more, and
+// readiness says why, until it is given back. Red without the look at new connections.
+func TestDurabilityIsLost(t *testing.T) {
+	s, e := openPostgres(t)
+	ctx := context.Background()
+	c := admin(t, e)
+	database := c.Config().Database
+	change := func(to string) {
+		t.Helper()
+		for _, statement := range []string{`ALTER DATABASE "` + database + `" ` + to,
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'consentd'`} {
+			if _, err := c.Exec(ctx, statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write := func(name string) error {
+		return s.Update(ctx, consent.NoID, func(tx consent.Tx) error {
+			return tx.Append(ctx, &consent.Changes{Secrets: []consent.Secret{{Name: name, Value: []byte{1}}}})
+		})
+	}
+	if err := write("before"); err != nil {
+		t.Fatal(err)
+	}
+	change("SET synchronous_commit = off")
+	err := write("during")
+	if !consent.IsKind(err, consent.Unavailable) || !strings.Contains(consent.AsError(err).Msg, "synchronous_commit") {
+		t.Errorf("a write that would not be durable: %v", err)
+	}
+	until := time.Now().Add(10 * time.Second)
+	for s.Ready() == nil && time.Now().Before(until) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "synchronous_commit") {
+		t.Errorf("ready without durability: %v", err)
+	}
+	change("RESET synchronous_commit")
+	for s.Ready() != nil && time.Now().Before(until) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := errors.Join(s.Ready(), write("after")); err != nil {
+		t.Errorf("with durability again: %v", err)
+	}
+}
+
+// TestTwoDatabases gives two URLs that do not lead to the same database.
+func TestTwoDatabases(t *testing.T) {
+	one, other := postgresURL(t), pgtest.Database(t, "", nil)
+	s, err := OpenPostgres(context.Background(), PostgresOptions{URL: one, AdminURL: other})
+	if err == nil {
+		_ = s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "two different databases") {
+		t.Errorf("two databases: %v", err)
+	}
+	s, err = OpenPostgres(context.Background(), PostgresOptions{URL: one, AdminURL: one + "&application_name=admin"})
+	if err != nil {
+		t.Fatalf("two ways to one database: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -50,6 +50,8 @@ type SQLiteOptions struct {
 	Log       *slog.Logger // nil: slog.Default
 	// Fatal is called when it is no longer known what is on disk (an fsync failed). nil: the process exits.
 	Fatal func(error)
+
+	moves bool // the folder is opened to be moved
 }
 
 // OpenSQLite opens the database in a data folder, makes both where they are
@@ -70,6 +72,9 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if err := private(e.path); err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, movedFile)); err == nil && o.Exclusive && !o.moves {
+		return nil, fmt.Errorf("its data was moved into PostgreSQL: start the server with --database, or remove %s from the folder to use it all the same", movedFile)
 	}
 	if o.Exclusive {
 		unlock, err := lockFolder(dir)

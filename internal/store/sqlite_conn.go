@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -110,7 +111,7 @@ func (s *sqliteConn) search(ctx context.Context, statement string, args []any, s
 	defer s.c.SetInterrupt(nil)
 	stmt, _, err := s.c.PrepareTransient(statement)
 	if err != nil {
-		return err
+		return cmp.Or(ctx.Err(), err) // it may have been interrupted
 	}
 	err = step(stmt, args, scan)
 	if end := stmt.Finalize(); err == nil {

@@ -52,7 +52,7 @@ func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID, f conse
 		q.where("i.value = ?", f.Name)
 	}
 	if f.Text != "" {
-		q.where(`lower(s.data) LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(strings.ToLower(f.Text))+"%")
+		q.where(foldedData+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(folded(f.Text))+"%")
 	}
 	const from = ` FROM identifiers i JOIN subjects s ON s.organization_id = i.organization_id AND s.subject_id = i.subject_id`
 	total, err := t.countNamed(ctx, organization, f, &q, from)
@@ -73,6 +73,12 @@ s.version, s.changed_at, s.changed_by, s.data, s.profile`+from, "ORDER BY i.kind
 	})
 	return views, total, err
 }
+
+// foldedData is the data without regard to case, and folded the same of a text that is looked for. Both engines' lower
+// knows the letters of every language; but ICU's makes of a final sigma another letter, and two of the Turkish İ.
+const foldedData = `replace(lower(replace(s.data, 'İ', 'i')), 'ς', 'σ')`
+
+func folded(text string) string { return strings.ReplaceAll(strings.ToLower(text), "ς", "σ") }
 
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
