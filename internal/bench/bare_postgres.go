@@ -112,18 +112,25 @@ func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTrans
 		at[key] = len(last)
 		last = append(last, r)
 	}
-	known = last
+	made := map[[16]byte]bool{}
+	for _, r := range fresh {
+		made[r.subject] = true
+	}
+	for _, r := range last { // of people whom the transaction makes the server need not ask
+		if !made[r.subject] {
+			known = append(known, r)
+		}
+	}
 	head := &pgx.Batch{}
 	head.Queue("BEGIN")
 	head.Queue(`SELECT sequence FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE`, t.organization)
 	head.Queue(`SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`, t.organization)
-	owners := &pgx.Batch{}
-	owners.Queue(bareOwners, t.organization, columnOf(rows, func(*barePostgresRow) string { return "user_id" }),
+	head.Queue(bareOwners, t.organization, columnOf(rows, func(*barePostgresRow) string { return "user_id" }),
 		columnOf(rows, func(*barePostgresRow) int64 { return 0 }), columnOf(rows, func(r *barePostgresRow) string { return r.name }))
 	consents := &pgx.Batch{}
 	consents.Queue(bareConsents, t.organization, columnOf(known, func(r *barePostgresRow) [16]byte { return r.subject }),
 		columnOf(known, func(r *barePostgresRow) int64 { return r.project }), columnOf(known, func(r *barePostgresRow) int64 { return r.purpose }))
-	t.load = []*pgx.Batch{head, owners, consents}
+	t.load = []*pgx.Batch{head, consents}
 	t.append = bareAppend(t.organization, rows, fresh, last)
 	return t
 }
