@@ -42,7 +42,7 @@ type PostgresOptions struct {
 	MaxConns      int          // connections for requests; 0: 16
 	Retention     int          // months for which events are kept at least; 0: for ever
 	Log           *slog.Logger // nil: slog.Default
-	// Beside opens without the work of a server: no partitions are made or dropped.
+	// Beside is for a tool beside the servers: it does not look after the partitions while it runs.
 	Beside bool
 
 	move *mover // that opens the database; nil: none

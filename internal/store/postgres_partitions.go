@@ -263,14 +263,12 @@ func dropPartition(ctx context.Context, c *pgx.Conn, p partition) error {
 				return err
 			}
 		}
+		var adds pgx.Batch // one round trip: everybody waits meanwhile
 		for _, n := range counts {
-			for name, add := range map[string]int64{consent.EventCount(n.project): -n.events, droppedCount: n.events} {
-				if _, err := tx.Exec(ctx, addCount, [16]byte(n.organization), name, add); err != nil {
-					return err
-				}
-			}
+			adds.Queue(addCount, [16]byte(n.organization), consent.EventCount(n.project), -n.events)
+			adds.Queue(addCount, [16]byte(n.organization), droppedCount, n.events)
 		}
-		return nil
+		return tx.SendBatch(ctx, &adds).Close()
 	})
 }
 
