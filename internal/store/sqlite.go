@@ -131,7 +131,7 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if e.writer, err = e.connect(writerCache, sqlite.OpenReadWrite|sqlite.OpenWAL); err != nil {
+	if e.writer, err = e.connect(writerCache, true); err != nil {
 		return err
 	}
 	if err := e.checkDurable(); err != nil {
@@ -141,13 +141,13 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 		return fmt.Errorf("open the index of the write-ahead log: %w", err)
 	}
 	e.restartAt = maxWAL
-	if e.checkpoint, err = e.connect("-256", sqlite.OpenReadWrite|sqlite.OpenWAL); err != nil {
+	if e.checkpoint, err = e.connect("-256", false); err != nil {
 		return err
 	}
 	e.commits.Store(1)
 	e.readers = make(chan *reader, sqliteReaders)
 	for range sqliteReaders {
-		c, err := e.connect(readerCache, sqlite.OpenReadWrite|sqlite.OpenWAL)
+		c, err := e.connect(readerCache, false)
 		if err != nil {
 			return err
 		}
@@ -183,8 +183,17 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 	return nil
 }
 
-func (e *sqliteEngine) connect(cache string, flags sqlite.OpenFlags) (*sqlite.Conn, error) {
-	c, err := sqlite.OpenConn(e.path, flags)
+// connect opens a connection; one that writes gathers what it writes into the log.
+func (e *sqliteEngine) connect(cache string, writes bool) (*sqlite.Conn, error) {
+	path, flags := e.path, sqlite.OpenReadWrite|sqlite.OpenWAL
+	if writes {
+		uri, err := gatheringURI(path)
+		if err != nil {
+			return nil, err
+		}
+		path, flags = uri, flags|sqlite.OpenURI
+	}
+	c, err := sqlite.OpenConn(path, flags)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", SQLiteFile, err)
 	}
