@@ -22,9 +22,12 @@ const (
 // tenth less CPU a write at 64 connections. After a small batch nobody waits.
 const (
 	crowd     = 4 // requests in the last batch, from which on it was a crowd
-	crowdWait = 100 * time.Microsecond
-	crowdMost = 8 // times
+	crowdWait = 800 * time.Microsecond
 )
+
+// soon is how long a write waits for its outcome before it looks at its deadline and at whether its caller has left, which
+// costs a timer and a watch of its own: nearly all are answered by then.
+const soon = 100 * time.Millisecond
 
 // laneIdle is how long a lane without writes stays.
 const laneIdle = time.Second
@@ -45,7 +48,8 @@ type batcher struct {
 
 // lane is the writes that wait for the same batch.
 type lane struct {
-	waiting []*prepared // guarded by the batcher's mu
+	waiting []*prepared // guarded by the batcher's mu, as is enough
+	enough  int         // so many have to wait before the lane wakes
 	wake    chan struct{}
 }
 
@@ -92,6 +96,23 @@ func (b *batcher) do(ctx context.Context, p *prepared) (*Recorded, error) {
 		<-b.room
 		return nil, &Error{Kind: Unavailable, Msg: "the server is shutting down; retry"}
 	}
+	return p.outcome(ctx)
+}
+
+var soonTimers = sync.Pool{New: func() any { return time.NewTimer(soon) }}
+
+// outcome waits for what becomes of a write.
+func (p *prepared) outcome(ctx context.Context) (*Recorded, error) {
+	timer := soonTimers.Get().(*time.Timer)
+	timer.Reset(soon)
+	select {
+	case o := <-p.result:
+		timer.Stop()
+		soonTimers.Put(timer)
+		return o.recorded, o.err
+	case <-timer.C:
+		soonTimers.Put(timer)
+	}
 	select {
 	case o := <-p.result:
 		return o.recorded, o.err
@@ -118,7 +139,9 @@ func (b *batcher) enqueue(p *prepared) bool {
 		b.running.Go(func() { b.run(key, l) })
 	}
 	l.waiting = append(l.waiting, p)
-	l.rouse()
+	if len(l.waiting) >= l.enough {
+		l.rouse()
+	}
 	return true
 }
 
@@ -131,8 +154,9 @@ func (l *lane) rouse() {
 
 // run writes a lane's batches, one after the other, until nothing came for a while.
 func (b *batcher) run(key ID, l *lane) {
-	idle := time.NewTimer(laneIdle)
+	idle, over := time.NewTimer(laneIdle), time.NewTimer(crowdWait)
 	defer idle.Stop()
+	defer over.Stop()
 	for {
 		idle.Reset(laneIdle)
 		select {
@@ -146,7 +170,7 @@ func (b *batcher) run(key ID, l *lane) {
 			}
 			last = len(gathered)
 			b.write(gathered)
-			b.await(l, last)
+			b.await(l, last, over)
 		}
 		if b.retire(key, l) {
 			return
@@ -166,19 +190,34 @@ func (b *batcher) retire(key ID, l *lane) bool {
 }
 
 // await waits, for less than a millisecond, until most of a crowd as large as the last is back.
-func (b *batcher) await(l *lane, last int) {
-	if last < crowd {
+func (b *batcher) await(l *lane, last int, over *time.Timer) {
+	if last < crowd || !b.need(l, last*3/4) {
 		return
 	}
-	for range crowdMost {
-		b.mu.Lock()
-		n := len(l.waiting)
-		b.mu.Unlock()
-		if n >= last*3/4 {
-			return
-		}
-		time.Sleep(crowdWait)
+	over.Reset(crowdWait)
+	select {
+	case <-l.wake:
+	case <-over.C:
 	}
+	over.Stop()
+	b.need(l, 0)
+}
+
+// need makes a lane wake only once so many wait; false: they do already.
+func (b *batcher) need(l *lane, enough int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(l.waiting) >= enough || b.ended {
+		enough = 0
+	}
+	if l.enough = enough; enough == 0 {
+		return false
+	}
+	select { // what waits now is known
+	case <-l.wake:
+	default:
+	}
+	return true
 }
 
 // gather takes what waits in a lane, up to the size of a batch. A retry never shares

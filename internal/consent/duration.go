@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -36,11 +37,12 @@ func (d Duration) After(t time.Time) time.Time {
 	return to
 }
 
+var errNoDuration = errors.New("must be an ISO 8601 duration such as P12M or P30D")
+
 func addDuration(t time.Time, s string) (time.Time, error) {
-	bad := fmt.Errorf("must be an ISO 8601 duration such as P12M or P30D")
 	rest, ok := strings.CutPrefix(s, "P")
 	if !ok || rest == "" || strings.HasSuffix(rest, "T") {
-		return t, bad
+		return t, errNoDuration
 	}
 	units, inTime := "YMWD", false
 	for rest != "" {
@@ -50,12 +52,12 @@ func addDuration(t time.Time, s string) (time.Time, error) {
 		}
 		digits := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
 		if digits < 1 || digits > 5 {
-			return t, bad
+			return t, errNoDuration
 		}
 		n, _ := strconv.Atoi(rest[:digits])
 		at := strings.IndexByte(units, rest[digits])
 		if at < 0 {
-			return t, bad
+			return t, errNoDuration
 		}
 		t = addUnit(t, inTime, units[at], n)
 		units, rest = units[at+1:], rest[digits+1:]

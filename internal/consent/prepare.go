@@ -233,8 +233,11 @@ func (p *prepared) identify(in *Item, out *preparedItem) {
 	b = appendMember(b, "form_url", id.FormURL)
 	b = appendName(b, "identifiers")
 	b = append(b, '{')
-	byName := slices.Clone(out.given)
-	slices.SortFunc(byName, func(a, b Identifier) int { return strings.Compare(string(a.Kind), string(b.Kind)) })
+	byName := out.given
+	if len(byName) > 1 {
+		byName = slices.Clone(byName)
+		slices.SortFunc(byName, func(a, b Identifier) int { return strings.Compare(string(a.Kind), string(b.Kind)) })
+	}
 	for _, g := range byName {
 		id.Identifiers[string(g.Kind)] = g.Value
 		b = appendMember(b, string(g.Kind), g.Value)

@@ -2,6 +2,7 @@ package consent_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -176,4 +177,35 @@ func TestWriteAfterItsTime(t *testing.T) {
 	}
 	_, err = h.svc.Events(over, a, consent.EventFilter{From: noon, Limit: 1})
 	isKind(t, "a read whose time is over", err, consent.Unavailable, "")
+}
+
+// TestWriteWhoseCallerLeaves holds the writer up: a caller whose time is over, or who leaves, is answered then, and not
+// when the writer goes on.
+func TestWriteWhoseCallerLeaves(t *testing.T) {
+	h := newHouse(t)
+	a := h.organization(t)
+	holds, release, released := make(chan bool), make(chan bool), make(chan error)
+	go func() {
+		released <- h.store.Update(context.Background(), a.Organization, func(consent.Tx) error {
+			close(holds)
+			<-release
+			return errors.New("nothing was to be written")
+		})
+	}()
+	<-holds
+	began := time.Now()
+	short, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
+	defer cancel()
+	_, err := h.svc.Record(short, a, write(item(user("ada"))))
+	isKind(t, "a write whose time ends while it waits", err, consent.Unavailable, "")
+	leaving, leave := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, leave)
+	_, err = h.svc.Record(leaving, a, write(item(user("bob"))))
+	isKind(t, "a write whose caller leaves", err, consent.Unavailable, "")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("they waited %s", took)
+	}
+	close(release)
+	<-released
+	h.record(t, a, item(user("eve")))
 }

@@ -31,7 +31,11 @@ func (c *Call) Origin(name string) consent.Origin {
 // case; empty where neither names a host or an address without a zone.
 func siteOf(h http.Header) string {
 	for _, header := range [...]string{"Origin", "Referer"} {
-		u, err := url.Parse(h.Get(header))
+		given := h.Get(header)
+		if given == "" { // as from every server
+			continue
+		}
+		u, err := url.Parse(given)
 		if err != nil {
 			continue
 		}

@@ -89,7 +89,7 @@ func newGathered(t *rapid.T) *gathered {
 		t.Fatal(err)
 	}
 	g.run(g.writer, "CREATE TABLE rows (n INTEGER PRIMARY KEY, value TEXT)")
-	mode := rapid.SampledFrom([]string{"FULL", "NORMAL"}).Draw(t, "synchronous") // the latter commits without a sync
+	mode := rapid.SampledFrom([]string{"FULL", "NORMAL"}).Draw(t, "synchronous")                           // the latter commits without a sync
 	for _, pragma := range []string{"synchronous = " + mode, "wal_autocheckpoint = 0", "cache_size = 5"} { // the cache is too small: it spills
 		g.run(g.writer, "PRAGMA "+pragma)
 	}
