@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -20,13 +21,14 @@ const (
 	drainTick  = 10 * time.Millisecond
 )
 
-// listener takes connections, a bounded number at once, and ends without cutting
+// listener takes connections, a bounded number at once in all and of each peer, and ends without cutting
 // off anybody whose request has arrived. http.Server.Shutdown alone does cut: connections that
 // the kernel has taken but the server has not, and connections that are idle
 // for the server while the next request is already in the kernel's buffer, are reset.
 type listener struct {
 	*net.TCPListener
 	room   chan struct{} // holds one for each open connection
+	peers  *peers        // who may have how many of them
 	closed chan struct{}
 	once   sync.Once
 
@@ -36,14 +38,14 @@ type listener struct {
 	exact bool                      // set before until: no connection can begin any more
 }
 
-func listen(ctx context.Context, address string) (*listener, error) {
+func listen(ctx context.Context, address string, p *peers) (*listener, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false) // it takes none of the filters of drain
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{TCPListener: l.(*net.TCPListener), room: make(chan struct{}, maxConns),
+	return &listener{TCPListener: l.(*net.TCPListener), peers: p, room: make(chan struct{}, maxConns),
 		closed: make(chan struct{}), open: map[*conn]struct{}{}}, nil
 }
 
@@ -54,16 +56,30 @@ func (l *listener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	tcp, err := l.accept()
+	tcp, peer, err := l.acceptWithinShare()
 	if err != nil {
 		<-l.room
 		return nil, err
 	}
-	c := &conn{TCPConn: tcp, of: l, quiet: true}
+	c := &conn{TCPConn: tcp, of: l, peer: peer, quiet: true}
 	l.mu.Lock()
 	l.open[c] = struct{}{}
 	l.mu.Unlock()
 	return c, nil
+}
+
+// acceptWithinShare waits for a connection of a peer that has not yet its share.
+func (l *listener) acceptWithinShare() (*net.TCPConn, netip.Addr, error) {
+	for {
+		tcp, err := l.accept()
+		if err != nil {
+			return nil, netip.Addr{}, err
+		}
+		if peer, ok := l.peers.enter(tcp.RemoteAddr()); ok {
+			return tcp, peer, nil
+		}
+		l.peers.refuse(tcp)
+	}
 }
 
 // accept waits for a connection. Once the listener is ending it takes those that
@@ -147,6 +163,7 @@ func (l *listener) state(c net.Conn, s http.ConnState) {
 type conn struct {
 	*net.TCPConn
 	of     *listener
+	peer   netip.Addr // whose share it is of
 	closed sync.Once
 
 	mu     sync.Mutex
@@ -195,6 +212,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.closed.Do(func() {
+		c.of.peers.leave(c.peer)
 		c.of.mu.Lock()
 		delete(c.of.open, c)
 		c.of.mu.Unlock()

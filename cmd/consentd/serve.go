@@ -156,7 +156,7 @@ func (r *running) open(ctx context.Context) (err error) {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if r.listener, err = listen(ctx, r.cfg.Listen); err != nil {
+	if r.listener, err = listen(ctx, r.cfg.Listen, newPeers(r.cfg.TrustedProxies, r.log)); err != nil {
 		return fmt.Errorf("%w; give another address with --listen", err)
 	}
 	if r.store, err = openStore(ctx, r.cfg, r.log, true); err != nil {
@@ -167,7 +167,7 @@ func (r *running) open(ctx context.Context) (err error) {
 		for _, f := range r.store.Figures() {
 			figures = append(figures, server.Figure(f))
 		}
-		return figures
+		return append(figures, r.listener.peers.figure())
 	})
 	r.service = consent.New(consent.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
 	if err := r.letIn(ctx); err != nil {

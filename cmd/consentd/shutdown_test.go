@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -163,7 +164,7 @@ func (l *load) run(t *testing.T, keep bool) {
 
 // TestListenerIsBounded takes as many connections as there is room for, and the next when one has gone.
 func TestListenerIsBounded(t *testing.T) {
-	l, err := listen(context.Background(), "127.0.0.1:0")
+	l, err := listen(context.Background(), "127.0.0.1:0", newPeers(nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,13 @@
 package protocol
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +23,9 @@ const (
 	MaxBody  = 1 << 20
 	maxDepth = 32
 )
+
+// firstPart is the memory that a body begins with where its length is large or not told.
+const firstPart = 4 << 10
 
 // ReadJSON reads the call's body into v: one JSON value, without duplicate names, invalid
 // UTF-8, NUL in strings, trailing data or nesting past 32. Names match by case; unknown members are passed over.
@@ -48,7 +53,7 @@ func Unmarshal(body []byte, v any) error {
 }
 
 func (c *Call) readBody() ([]byte, error) {
-	if given := c.Request.Header.Get("Content-Type"); given != "" {
+	if given := c.Request.Header.Get("Content-Type"); given != "" && given != "application/json" { // as nearly all say it
 		kind, params, err := mime.ParseMediaType(given)
 		charset, has := params["charset"]
 		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") || has && !strings.EqualFold(charset, "utf-8") {
@@ -58,11 +63,13 @@ func (c *Call) readBody() ([]byte, error) {
 	if c.Request.Header.Get("Content-Encoding") != "" {
 		return nil, &StatusError{http.StatusUnsupportedMediaType, "Content-Encoding is not supported; send the body as it is"}
 	}
-	body, err := readAll(http.MaxBytesReader(c.ResponseWriter, c.Request.Body, MaxBody), c.Request.ContentLength)
+	body, err := c.readAll(http.MaxBytesReader(c.ResponseWriter, c.Request.Body, MaxBody), c.Request.ContentLength)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, consent.Errorf(consent.TooLarge, "", "the request body may have %d bytes at most", MaxBody)
+	case consent.IsKind(err, consent.Unavailable):
+		return nil, err
 	case err != nil:
 		return nil, &consent.Error{Kind: consent.Invalid, Msg: "the request body could not be read to its end", Err: err}
 	}
@@ -70,10 +77,14 @@ func (c *Call) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// readAll reads with one allocation where the length was told.
-func readAll(r io.Reader, length int64) ([]byte, error) {
-	if length < 0 || length > MaxBody {
-		return io.ReadAll(r)
+// readAll reads a body; its length is negative where it was not told. A small one takes one allocation.
+func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
+	switch {
+	case length > MaxBody:
+		_, err := io.Copy(io.Discard, r) // up to the limit: a client whose body is cut off sooner may not see the answer
+		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
+	case length < 0 || length > smallBody:
+		return c.readParts(r, length)
 	}
 	body := make([]byte, length)
 	n, err := io.ReadFull(r, body)
@@ -81,6 +92,34 @@ func readAll(r io.Reader, length int64) ([]byte, error) {
 		err = nil
 	}
 	return body[:n], err
+}
+
+// readParts reads a large body, and makes memory and room for it as it arrives: each part is as large as all before it, a
+// step at most.
+func (c *Call) readParts(r io.Reader, length int64) ([]byte, error) {
+	var parts [][]byte
+	part := make([]byte, 0, firstPart)
+	for total := 0; ; {
+		n, err := r.Read(part[len(part):cap(part)])
+		part, total = part[:len(part)+n], total+n
+		ended := errors.Is(err, io.EOF)
+		switch {
+		case int64(total) == length || ended && length < 0:
+			return slices.Concat(append(parts, part)...), nil
+		case ended:
+			return nil, io.ErrUnexpectedEOF
+		case err != nil:
+			return nil, err
+		case len(part) < cap(part):
+			continue
+		case total >= smallBody:
+			if err := c.takeRoom(); err != nil {
+				return nil, err
+			}
+		}
+		parts = append(parts, part)
+		part = make([]byte, 0, min(total, roomStep))
+	}
 }
 
 // scan refuses what the decoder admits: deep nesting and NUL in strings.

@@ -44,6 +44,8 @@ type Call struct {
 	Err     error         // what went wrong, for the log
 	// Reserve, where set, finds room for a large answer while it is sent; false: there is none now.
 	Reserve func(size int64) (release func(), ok bool)
+	Room    *Room // where set, what all calls' large bodies share; Handle gives back what this one has of it
+	has     share
 	body    []byte
 }
 
@@ -69,6 +71,7 @@ func (c *Call) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // Handle runs a handler: it answers a replayed write again and everything else
 // that the handler returns by fail. What nobody classified is logged here, once.
 func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call, error)) {
+	defer c.leaveRoom()
 	err := handle(c)
 	if err == nil {
 		return

@@ -30,8 +30,7 @@ const system = "system"
 // Bounds of a request besides those of the body.
 const (
 	requestTimeout = 30 * time.Second
-	smallBody      = 64 << 10 // bodies up to this size are always let in
-	bodyRoom       = 64 << 20 // all larger ones together
+	bodyRoom       = 64 << 20 // all large bodies together, see protocol.Room
 	answerRoom     = 64 << 20 // all large answers that are being sent
 )
 
@@ -52,7 +51,7 @@ type Server struct {
 	protocols []protocol.Protocol
 	byRoot    map[string]*porch
 	fallback  *porch // for paths that nobody owns
-	room      *semaphore.Weighted
+	room      *protocol.Room
 	answers   *semaphore.Weighted
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
@@ -73,7 +72,7 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: semaphore.NewWeighted(bodyRoom), answers: semaphore.NewWeighted(answerRoom),
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: protocol.NewRoom(bodyRoom), answers: semaphore.NewWeighted(answerRoom),
 		ids: strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
@@ -137,30 +136,8 @@ func (s *Server) handler(p *protocol.Protocol, pattern string, handle func(*prot
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := w.(*protocol.Call)
 		c.Request, c.Route = r, pattern
-		protocol.Handle(c, s.Log, func(c *protocol.Call) error {
-			release, err := s.admit(c)
-			if err != nil {
-				return err
-			}
-			defer release()
-			return handle(c)
-		}, p.Fail)
+		protocol.Handle(c, s.Log, handle, p.Fail)
 	}
-}
-
-// admit waits until there is room for a large body.
-func (s *Server) admit(c *protocol.Call) (release func(), err error) {
-	size := c.Request.ContentLength
-	if size >= 0 && size <= smallBody {
-		return func() {}, nil
-	}
-	if size < 0 || size > protocol.MaxBody {
-		size = protocol.MaxBody
-	}
-	if err := s.room.Acquire(c.Request.Context(), size); err != nil {
-		return nil, &consent.Error{Kind: consent.Unavailable, Msg: "too many large requests at once; retry", Err: err}
-	}
-	return func() { s.room.Release(size) }, nil
 }
 
 // reserve finds room for a large answer; it does not wait, since the answer is in memory already.
@@ -175,7 +152,7 @@ func (s *Server) reserve(size int64) (release func(), ok bool) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve,
+	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve, Room: s.room,
 		ID: s.ids + strconv.FormatUint(s.last.Add(1), 36)}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p := s.find(r.URL.Path)

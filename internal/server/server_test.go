@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -186,46 +184,6 @@ func TestNoMetrics(t *testing.T) {
 	if rec.Code != http.StatusNotFound {
 		t.Errorf("got %d %s", rec.Code, rec.Body)
 	}
-}
-
-// TestRoom proves that large bodies share 64 MiB: one too many waits, small ones pass, and room is given back.
-func TestRoom(t *testing.T) {
-	t.Parallel()
-	inside, leave := make(chan struct{}), make(chan struct{})
-	s := server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", func(*protocol.Call) error {
-		inside <- struct{}{}
-		<-leave
-		return nil
-	})})
-	send := func(ctx context.Context, size int64) *httptest.ResponseRecorder {
-		r, rec := httptest.NewRequestWithContext(ctx, "POST", "/one/call", strings.NewReader("")), httptest.NewRecorder()
-		r.ContentLength = size
-		s.ServeHTTP(rec, r)
-		return rec
-	}
-	var wg sync.WaitGroup
-	enter := func(size int64) {
-		wg.Go(func() { send(context.Background(), size) })
-		select {
-		case <-inside:
-		case <-time.After(20 * time.Second):
-			t.Error("a request that fits is not let in")
-		}
-	}
-	for i := range 64 {
-		enter([]int64{-1, 1 << 20, 5 << 30}[i%3]) // chunked, or longer than may be: as much as may be
-	}
-	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if rec := send(short, 64<<10+1); rec.Code != http.StatusServiceUnavailable || !strings.HasPrefix(rec.Body.String(), "one: too many large requests") {
-		t.Errorf("with the room full: %d %s", rec.Code, rec.Body)
-	}
-	enter(64 << 10)
-	leave <- struct{}{} // somebody goes; it may be the small one
-	leave <- struct{}{}
-	enter(1 << 20)
-	close(leave)
-	wg.Wait()
 }
 
 // TestTwoOfOneRoot proves that a list in which two protocols own one path does not start.

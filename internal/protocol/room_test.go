@@ -1,0 +1,175 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+const (
+	testRoom     = 4 * MaxBody
+	testPromises = 1
+)
+
+// taken tells how much of a test's room somebody has.
+func (r *Room) taken() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return testRoom - r.free - int64(r.promises)*MaxBody
+}
+
+// TestBodyHasNoMoreRoomThanCame sends large bodies slowly: whatever length they tell, they have no more than has come of them.
+func TestBodyHasNoMoreRoomThanCame(t *testing.T) {
+	for _, length := range []int64{-1, MaxBody, 1 << 40} {
+		in, out := io.Pipe()
+		c := call(in)
+		c.Room, c.Request.ContentLength = NewRoom(testRoom), length
+		read := make(chan error)
+		go func() {
+			Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
+				err := ReadJSON(c, &letter{})
+				read <- err
+				<-read
+				return err
+			}, func(*Call, error) {})
+			close(read)
+		}()
+		body := ofSize(MaxBody)
+		for sent := 0; sent < len(body); {
+			n := min(len(body)-sent, 1000+sent/10)
+			if _, err := out.Write([]byte(body[sent : sent+n])); err != nil {
+				t.Fatal(err)
+			}
+			if sent += n; c.Room.taken() > int64(sent) {
+				t.Fatalf("of length %d: %d bytes came, and the body has room for %d", length, sent, c.Room.taken())
+			}
+		}
+		_ = out.Close()
+		if err := <-read; length <= MaxBody && err != nil {
+			t.Errorf("of length %d: %v", length, err)
+		}
+		if n := c.Room.taken(); length <= MaxBody && n < MaxBody-smallBody {
+			t.Errorf("of length %d: a body of %d bytes is in memory, and has room for %d", length, len(body), n)
+		}
+		read <- nil
+		<-read
+		if n := c.Room.taken(); n != 0 {
+			t.Errorf("of length %d: %d bytes are still taken at the end of the call", length, n)
+		}
+	}
+}
+
+// TestRoomIsGivenBack ends calls in every way that there is.
+func TestRoomIsGivenBack(t *testing.T) {
+	room := NewRoom(testRoom)
+	large := ofSize(MaxBody)
+	for name, tc := range map[string]struct {
+		body   io.Reader
+		length int64
+		handle func() error
+	}{
+		"answered":              {strings.NewReader(large), MaxBody, func() error { return nil }},
+		"answered, in chunks":   {strings.NewReader(large), -1, func() error { return nil }},
+		"refused":               {strings.NewReader(large), MaxBody, func() error { return errors.New("no") }},
+		"replayed":              {strings.NewReader(large), -1, func() error { return &consent.Replayed{Answer: Answer{Status: 200}.encode()} }},
+		"panics":                {strings.NewReader(large), MaxBody, func() error { panic("on purpose") }},
+		"no JSON":               {strings.NewReader(strings.Repeat("x", MaxBody)), MaxBody, nil},
+		"too large":             {strings.NewReader(large + large), -1, nil},
+		"breaks off":            {io.MultiReader(strings.NewReader(large[:MaxBody/2]), brokenReader{}), MaxBody, nil},
+		"breaks off, in chunks": {io.MultiReader(strings.NewReader(large[:MaxBody/2]), brokenReader{}), -1, nil},
+		"ends early":            {strings.NewReader(large[:MaxBody/2]), MaxBody, nil},
+	} {
+		c := call(tc.body)
+		c.Room, c.Request.ContentLength = room, tc.length
+		func() {
+			defer func() { _ = recover() }()
+			Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
+				err := ReadJSON(c, &letter{})
+				if (err == nil) != (tc.handle != nil) || room.taken() < MaxBody/4 {
+					t.Errorf("%s: read with %v, and %d bytes are taken", name, err, room.taken())
+				}
+				if err != nil {
+					return err
+				}
+				return tc.handle()
+			}, func(*Call, error) {})
+		}()
+		if room.taken() != 0 {
+			t.Fatalf("%s: %d bytes are still taken", name, room.taken())
+		}
+	}
+}
+
+// TestRoomNeverStalls has far more bodies than fit grow side by side, some of which give up while they wait.
+func TestRoomNeverStalls(t *testing.T) {
+	room := NewRoom(testRoom)
+	var bodies sync.WaitGroup
+	for i := range 100 {
+		bodies.Go(func() {
+			var s share
+			defer room.leave(&s)
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			if i%4 == 0 {
+				ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(int(5*time.Millisecond))))
+			}
+			defer cancel()
+			for range MaxBody / roomStep {
+				if err := room.take(ctx, &s); err != nil {
+					if i%4 != 0 {
+						t.Errorf("a body that waits got no room: %v", err)
+					}
+					return
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	bodies.Wait()
+	if room.taken() != 0 || room.promises != testPromises || room.waiting.Len() != 0 {
+		t.Errorf("at the end %d bytes are taken, %d promises left, %d waiting", room.taken(), room.promises, room.waiting.Len())
+	}
+}
+
+// TestNoRoom proves what a body is told for which there is no room until its call's time is over, and that small ones need none.
+func TestNoRoom(t *testing.T) {
+	room := NewRoom(testRoom)
+	var all share
+	for range (testRoom-testPromises*MaxBody)/roomStep + 1 {
+		if err := room.take(context.Background(), &all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct{ size, status int }{{smallBody, 0}, {MaxBody, 503}} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		c := call(strings.NewReader(ofSize(tc.size)))
+		c.Room, c.Request = room, c.Request.WithContext(ctx)
+		if err := ReadJSON(c, &letter{}); statusOf(err) != tc.status {
+			t.Errorf("a body of %d bytes in a full room: %v", tc.size, err)
+		}
+	}
+}
+
+// TestSmallBodyCosts: a small body whose length is told costs its bytes, its limiter and where the limiter's error would be put.
+func TestSmallBodyCosts(t *testing.T) {
+	body := strings.NewReader("")
+	c := call(io.NopCloser(body))
+	c.Room, c.Request.ContentLength = NewRoom(testRoom), 2
+	if n := testing.AllocsPerRun(100, func() {
+		body.Reset("{}")
+		if _, err := c.readBody(); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 3 {
+		t.Errorf("%v allocations", n)
+	}
+}
