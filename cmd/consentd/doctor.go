@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
@@ -23,6 +25,9 @@ func (doctorCmd) Help() string {
 a check: ok, warn or fail, and what to do. It changes nothing and may run beside a server; run it as the user
 that the server runs as.
 
+What it found goes to stdout. Where it takes more than a second, progress goes to stderr: every second on a terminal, else
+every 5 s. Ctrl-C ends it, with what it has found so far.
+
 Examples:
 
 	consentd doctor
@@ -30,12 +35,16 @@ Examples:
 	CONSENTD_DATABASE_URL=postgres://… consentd doctor
 
 Environment: as for consentd serve.
-Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 wrong command line.`
+Exit codes: 0 nothing failed (there may be warnings), 1 something failed or a signal stopped it, 2 wrong command line.`
 }
 
 // Run checks everything that can be checked.
 func (c *doctorCmd) Run() error {
-	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder, meter: newDoctorMeter(os.Stderr, terminalWidth(os.Stderr))}
+	defer d.meter.end()
 	cfg, err := c.load()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -46,7 +55,6 @@ func (c *doctorCmd) Run() error {
 	d.ok("configuration", "loads; consentd config shows it")
 	d.cfg = cfg
 	d.geo()
-	ctx := context.Background()
 	d.clock()
 	d.limits()
 	switch {
@@ -61,9 +69,11 @@ func (c *doctorCmd) Run() error {
 // doctor checks one store on one machine and writes a line a check.
 type doctor struct {
 	out     io.Writer
-	restore string // what to do where data is damaged
+	meter   *doctorMeter // nil: nobody looks
+	restore string       // what to do where data is damaged
 	cfg     *config.Config
 	full    bool
+	stopped bool // by a signal
 	fails   int
 	warns   int
 }
@@ -72,7 +82,7 @@ func (d *doctor) line(word, check, found, advice string) {
 	if advice != "" {
 		advice = ". To do: " + advice
 	}
-	fmt.Fprintf(d.out, "%-5s %-14s %s%s\n", word, check, found, advice)
+	d.meter.aside(func() { fmt.Fprintf(d.out, "%-5s %-14s %s%s\n", word, check, found, advice) })
 }
 
 func (d *doctor) ok(check, found string) { d.line("ok", check, found, "") }
@@ -87,10 +97,24 @@ func (d *doctor) fail(check, found, advice string) {
 	d.line("fail", check, found, advice)
 }
 
+// ends tells whether a signal ends the check that was under way, and says of it that it is not done.
+func (d *doctor) ends(ctx context.Context, check, found string) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	d.stopped = true
+	d.warn(check, found, "run it again, and let it come to its end")
+	return true
+}
+
 // verdict closes the output; what failed was said line by line.
 func (d *doctor) verdict() error {
-	fmt.Fprintf(d.out, "\n%d failed, %d warnings\n", d.fails, d.warns)
-	if d.fails > 0 {
+	so := ""
+	if d.stopped {
+		so = " so far; stopped by a signal"
+	}
+	d.meter.aside(func() { fmt.Fprintf(d.out, "\n%d failed, %d warnings%s\n", d.fails, d.warns, so) })
+	if d.fails > 0 || d.stopped {
 		return errSaid
 	}
 	return nil

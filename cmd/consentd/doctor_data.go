@@ -13,6 +13,8 @@ import (
 // sample is how many rows at either end of a table are looked at without --full.
 const sample = 500
 
+const notDone = "not looked at to the end: stopped by a signal"
+
 const restoreFolder = "stop the server, keep a copy of the folder as it is, and restore the last backup; then compare"
 
 // database checks what is in the data folder.
@@ -23,15 +25,23 @@ func (d *doctor) database(ctx context.Context) {
 		return
 	}
 	defer i.Close()
+	d.meter.step("looking whether SQLite finds its file sound")
 	found, err := i.Integrity(ctx, d.full)
-	sound := d.faults("integrity", "SQLite finds its file sound", found, err)
-	found, err = i.ForeignKeys(ctx)
-	d.faults("references", "every row refers to one that is there", found, err)
-	if !d.schema(ctx, i) || !sound {
-		d.warn("ledgers", "not looked at", "mend what failed above first")
+	if d.ends(ctx, "integrity", notDone) {
 		return
 	}
-	d.ledgers(ctx, i)
+	sound := d.faults("integrity", "SQLite finds its file sound", found, err)
+	d.meter.step("looking for rows that refer to nothing")
+	found, err = i.ForeignKeys(ctx)
+	if d.ends(ctx, "references", notDone) {
+		return
+	}
+	d.faults("references", "every row refers to one that is there", found, err)
+	if d.schema(ctx, i) && sound {
+		d.ledgers(ctx, i)
+	} else if !d.stopped {
+		d.warn("ledgers", "not looked at", "mend what failed above first")
+	}
 }
 
 // faults writes a line about a list of faults, which should be empty.
@@ -51,6 +61,7 @@ func (d *doctor) faults(check, good string, found []string, err error) bool {
 func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 	have, want, err := i.Schema(ctx)
 	switch {
+	case err != nil && d.ends(ctx, "schema", notDone):
 	case err != nil:
 		d.fail("schema", "it cannot be read: "+err.Error(), d.restore)
 	case have > want:
@@ -66,9 +77,10 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 
 // tally is what was looked at in all organizations.
 type tally struct {
-	organizations, events, blobs, consents int64
-	last                                   time.Time
-	ledger, blob, fold                     faultList
+	organizations, of, events, blobs, consents int64
+	at                                         string // the organization that is being looked at
+	last                                       time.Time
+	ledger, blob, fold                         faultList
 }
 
 // faultList keeps the first faults and counts the others.
@@ -92,26 +104,29 @@ func (l *faultList) all() []string {
 	return l.shown
 }
 
+// page is how many organizations are listed at once.
+const page = 500
+
 // ledgers checks the ledger of every organization.
 func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 	var t tally
-	for {
-		var page []consent.OrganizationView
-		err := i.View(ctx, func(r consent.Reader) (err error) {
-			page, _, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: int(t.organizations), Limit: 100})
-			return err
-		})
-		for n := 0; n < len(page) && err == nil; n++ {
-			t.organizations++
-			err = d.ledger(ctx, i, &page[n].Organization, &t)
+	d.meter.step("ledgers")
+	err := d.organizations(ctx, i, &t)
+	if ctx.Err() == nil && err != nil {
+		d.fail("ledgers", "they cannot be read: "+err.Error(), d.restore)
+		return
+	}
+	d.meter.tell(func(p *doctorProgress) { *p = doctorProgress{} })
+	if d.ends(ctx, "ledgers", fmt.Sprintf("stopped by a signal after %d of %d organizations; looked at %d events and %d consents", t.organizations, t.of, t.blobs, t.consents)) {
+		for _, so := range []struct {
+			check string
+			far   *faultList
+		}{{"ledgers", &t.ledger}, {"events", &t.blob}, {"consents", &t.fold}} {
+			if found := so.far.all(); len(found) > 0 {
+				d.faults(so.check, "", found, nil)
+			}
 		}
-		if err != nil {
-			d.fail("ledgers", "they cannot be read: "+err.Error(), d.restore)
-			return
-		}
-		if len(page) < 100 {
-			break
-		}
+		return
 	}
 	d.faults("ledgers", fmt.Sprintf("%d organizations, %d events, sequences without gaps, every event on one timeline", t.organizations, t.events), t.ledger.all(), nil)
 	d.faults("events", fmt.Sprintf("%d looked at, each with the canonical JSON of what its row says", t.blobs), t.blob.all(), nil)
@@ -123,25 +138,70 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 	}
 }
 
-// ledger checks one organization. Its error says that the database could not be read.
+// organizations checks one after the other. Its error says that the database could not be read.
+func (d *doctor) organizations(ctx context.Context, i *store.Inspection, t *tally) error {
+	for {
+		var list []consent.OrganizationView
+		err := i.View(ctx, func(r consent.Reader) (err error) {
+			list, t.of, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: int(t.organizations), Limit: page})
+			return err
+		})
+		for n := 0; n < len(list) && err == nil; n++ {
+			t.at = list[n].Slug
+			d.tell(t)
+			if err = d.ledger(ctx, i, &list[n].Organization, t); err == nil {
+				t.organizations++
+			}
+		}
+		if d.tell(t); err != nil || len(list) < page {
+			return err
+		}
+	}
+}
+
+// tell has the progress shown.
+func (d *doctor) tell(t *tally) {
+	d.meter.tell(func(p *doctorProgress) {
+		p.organization, p.organizations, p.of, p.events, p.consents = t.at, t.organizations, t.of, t.blobs, t.consents
+	})
+}
+
+// ledger checks one organization; of one with few events all is looked at in one state, which takes less time.
 func (d *doctor) ledger(ctx context.Context, i *store.Inspection, o *consent.Organization, t *tally) error {
+	var ledger store.Ledger
+	err := i.Together(ctx, func(i *store.Inspection) (err error) {
+		if ledger, err = i.Ledger(ctx, o.ID); err != nil {
+			return err
+		}
+		t.events += ledger.Events
+		if ledger.Last.After(t.last) {
+			t.last = ledger.Last
+		}
+		for _, fault := range ledger.Faults {
+			t.ledger.add("organization %s: %s", o.Slug, fault)
+		}
+		if ledger.Few {
+			err = d.rows(ctx, i, o, &ledger, t)
+		}
+		return err
+	})
+	if err != nil || ledger.Few {
+		return err
+	}
+	return d.rows(ctx, i, o, &ledger, t)
+}
+
+// rows checks the events and the consents of one organization.
+func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organization, ledger *store.Ledger, t *tally) error {
+	if ledger.Events == 0 {
+		return nil // no consent has a history that is left
+	}
 	some := sample
 	if d.full {
 		some = 0
 	}
-	ledger, err := i.Ledger(ctx, o.ID)
-	if err != nil {
-		return err
-	}
-	t.events += ledger.Events
-	if ledger.Last.After(t.last) {
-		t.last = ledger.Last
-	}
-	for _, fault := range ledger.Faults {
-		t.ledger.add("organization %s: %s", o.Slug, fault)
-	}
 	var directory *consent.Directory
-	err = i.View(ctx, func(r consent.Reader) (err error) {
+	err := i.View(ctx, func(r consent.Reader) (err error) {
 		directory, err = r.Directory(ctx, o.ID)
 		return err
 	})
@@ -149,20 +209,22 @@ func (d *doctor) ledger(ctx context.Context, i *store.Inspection, o *consent.Org
 		return err
 	}
 	err = i.Events(ctx, o.ID, some, func(e *consent.Event) error {
-		t.blobs++
 		if fault := consent.CheckEvent(directory, e); fault != nil {
 			t.blob.add("organization %s, event %s: %v", o.Slug, e.ID, fault)
 		}
+		t.blobs++
+		d.tell(t)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	return i.Consents(ctx, o.ID, some, func(c *consent.Consent, events []consent.Event) error {
-		t.consents++
 		if fault := consent.CheckConsent(c, events); fault != nil {
 			t.fold.add("organization %s, subject %s, purpose %d/%d: %v", o.Slug, c.Subject, c.Project, c.Purpose, fault)
 		}
+		t.consents++
+		d.tell(t)
 		return nil
 	})
 }

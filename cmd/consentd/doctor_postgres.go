@@ -12,7 +12,11 @@ const restoreDatabase = "stop the servers, and restore the last backup into anot
 // postgres checks the database and what is in it.
 func (d *doctor) postgres(ctx context.Context) {
 	d.ok("data", "in "+d.cfg.Place())
+	d.meter.step("opening the database")
 	i, err := store.InspectPostgres(ctx, postgresOptions(d.cfg, slog.New(slog.DiscardHandler), false))
+	if err != nil && d.ends(ctx, "database", notDone) {
+		return
+	}
 	if err != nil {
 		d.fail("database", err.Error(), "mend it, or name another database with --database; docs/operating.md tells how it is set up")
 		return
@@ -20,9 +24,9 @@ func (d *doctor) postgres(ctx context.Context) {
 	defer i.Close()
 	d.ok("database", "it takes writes and keeps what it acknowledged; the next months have their partitions")
 	d.restore = restoreDatabase
-	if !d.schema(ctx, i) {
+	if d.schema(ctx, i) {
+		d.ledgers(ctx, i)
+	} else if !d.stopped {
 		d.warn("ledgers", "not looked at", "mend what failed above first")
-		return
 	}
-	d.ledgers(ctx, i)
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 type Inspection struct {
 	file       *sqliteConn     // SQLite's
 	engine     *postgresEngine // PostgreSQL's
+	within     *tx             // the state that is looked at; nil: each look takes one
 	migrations embed.FS
 }
 
@@ -137,9 +141,22 @@ func (i *Inspection) View(ctx context.Context, read func(consent.Reader) error) 
 	return i.view(ctx, func(t *tx) error { return read(t) })
 }
 
+// Together has several looks show one state, and saves what each of its own costs. It is for what ends soon.
+func (i *Inspection) Together(ctx context.Context, look func(*Inspection) error) error {
+	return i.view(ctx, func(t *tx) error {
+		return look(&Inspection{file: i.file, engine: i.engine, migrations: i.migrations, within: t})
+	})
+}
+
 func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
-	if i.engine != nil {
+	switch {
+	case i.within != nil:
+		return read(i.within)
+	case i.engine != nil:
 		return i.engine.view(ctx, func(c conn) error { return read(&tx{c}) })
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if err := i.file.run("BEGIN"); err != nil {
 		return err
@@ -151,11 +168,32 @@ func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
 	return err
 }
 
+// inspect runs a statement that is kept prepared, as query does, and may take long, as search does. It is for what runs
+// for each of many organizations: to plan such a statement takes longer than to run it.
+func (t *tx) inspect(ctx context.Context, statement string, args []any, scan func(row) error) error {
+	switch c := t.conn.(type) {
+	case *postgresConn:
+		if err := c.put(statement, args, scan, false); err != nil {
+			return err
+		}
+		return c.run(ctx)
+	case *sqliteConn:
+		c.c.SetInterrupt(ctx.Done())
+		defer c.c.SetInterrupt(nil)
+	}
+	err := t.conn.query(ctx, statement, args, scan)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // Ledger is what is known of an organization's ledger.
 type Ledger struct {
 	Events  int64
 	Dropped int64     // by retention
 	Last    time.Time // when the last event was recorded
+	Few     bool      // events and consents are few enough for Together
 	Faults  []string
 }
 
@@ -167,7 +205,7 @@ const (
 	countEvents   = `(SELECT count(*) FROM events WHERE organization_id = $1)`
 )
 
-// ledgerChecks count what must not be there, each; $1 is the organization.
+// ledgerChecks count what must not be there, each; $1 is the organization. They are parts of one statement.
 var ledgerChecks = []struct{ what, count string }{
 	{"events whose sequence is not one more than that of the event before", `SELECT count(*) FROM (
 SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), ` + eventsDropped + `) AS step FROM events WHERE organization_id = $1) AS steps WHERE step <> 1`},
@@ -190,29 +228,47 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 - (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
 }
 
-const selectLedger = `/* select_ledger */ SELECT ` + countEvents + `, ` + eventsDropped + `,
-(SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)`
+// checkLedger gives what is known of a ledger, and what each of the checks counts.
+var checkLedger = func() string {
+	columns := []string{countEvents, eventsDropped, `(SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)`}
+	for _, check := range ledgerChecks {
+		columns = append(columns, "("+check.count+")")
+	}
+	return "/* check_ledger */ SELECT " + strings.Join(columns, ", ")
+}()
+
+// selectFew counts up to as many as are too many to be few.
+const selectFew = `/* select_few */ SELECT (SELECT count(*) FROM (SELECT 1 FROM events WHERE organization_id = $1 LIMIT $2) AS e),
+(SELECT count(*) FROM (SELECT 1 FROM consents WHERE organization_id = $1 LIMIT $2) AS c)`
 
 // Ledger checks that a ledger is whole: sequence without gaps in the order of ids, every event on
 // exactly one timeline, head and count right.
 func (i *Inspection) Ledger(ctx context.Context, organization consent.ID) (found Ledger, err error) {
+	counted := make([]int64, len(ledgerChecks))
+	to := []any{&found.Events, &found.Dropped, &found.Last}
+	for n := range counted {
+		to = append(to, &counted[n])
+	}
 	err = i.view(ctx, func(t *tx) error {
-		err := t.conn.search(ctx, selectLedger, []any{organization}, func(r row) error { return r.Scan(&found.Events, &found.Dropped, &found.Last) })
+		var events, consents int
+		err := t.inspect(ctx, selectFew, []any{organization, inspectPage}, func(r row) error { return r.Scan(&events, &consents) })
 		if err != nil {
-			return err
+			return fmt.Errorf("count a few events: %w", err)
 		}
-		for _, check := range ledgerChecks {
-			var n int64
-			err := t.conn.search(ctx, "/* check_ledger */ "+check.count, []any{organization}, func(r row) error { return r.Scan(&n) })
-			if err != nil {
-				return fmt.Errorf("count %s: %w", check.what, err)
-			}
-			if n != 0 {
-				found.Faults = append(found.Faults, fmt.Sprintf("%d %s", n, check.what))
-			}
+		check := t.conn.search // with a plan of its own
+		if found.Few = max(events, consents) < inspectPage; found.Few {
+			check = t.inspect
+		}
+		if err := check(ctx, checkLedger, []any{organization}, func(r row) error { return r.Scan(to...) }); err != nil {
+			return fmt.Errorf("check the ledger: %w", err)
 		}
 		return nil
 	})
+	for n, check := range ledgerChecks {
+		if counted[n] != 0 {
+			found.Faults = append(found.Faults, fmt.Sprintf("%d %s", counted[n], check.what))
+		}
+	}
 	return found, err
 }
 
@@ -225,7 +281,7 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 	page := func(condition string, args []any, limit int) (last consent.ID, n int, err error) {
 		statement := "/* inspect_events */ SELECT " + eventColumns + ", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
 		err = i.view(ctx, func(t *tx) error {
-			return t.conn.search(ctx, statement, args, func(r row) error {
+			return t.inspect(ctx, statement, args, func(r row) error {
 				var e consent.Event
 				if err := scanEvent(r, &e, &e.Body, &e.Ident); err != nil {
 					return err
@@ -253,14 +309,23 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 	return nil
 }
 
-// selectWholeHistory is selectHistory without asking whether the subject's record is still there.
-const selectWholeHistory = `/* select_whole_history */ WITH RECURSIVE members (subject_id) AS (
-  SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2 UNION SELECT $2), chain (event_id) AS (
-  SELECT c.last_event_id FROM members m CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id
-    AND c.last_event_id IS NOT NULL AND c.project_no = $3 AND c.purpose_no = $4)
+// selectHistories gives all events that led to each of a range of consents, one consent after the other, without asking
+// whether the subject's record is still there.
+const selectHistories = `/* select_histories */ WITH RECURSIVE page (subject_id, project_no, purpose_no) AS (
+  SELECT c.subject_id, c.project_no, c.purpose_no FROM consents c WHERE c.organization_id = $1
+    AND (c.subject_id, c.project_no, c.purpose_no) >= ($2, $3, $4) AND (c.subject_id, c.project_no, c.purpose_no) <= ($5, $6, $7)),
+members (subject_id, project_no, purpose_no, member_id) AS (
+  SELECT p.subject_id, p.project_no, p.purpose_no, p.subject_id FROM page p
+  UNION SELECT p.subject_id, p.project_no, p.purpose_no, m.from_id FROM page p
+  CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = p.subject_id)),
+chain (subject_id, project_no, purpose_no, event_id) AS (
+  SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id FROM members m CROSS JOIN consents c ON (c.organization_id = $1
+    AND c.subject_id = m.member_id AND c.project_no = m.project_no AND c.purpose_no = m.purpose_no AND c.last_event_id IS NOT NULL)
   UNION
-  SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL))
-SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id)`
+  SELECT h.subject_id, h.project_no, h.purpose_no, e.previous_id FROM chain h
+  CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id AND e.previous_id IS NOT NULL))
+SELECT ` + eventColumns + `, h.subject_id, h.project_no, h.purpose_no FROM chain h
+CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id) ORDER BY h.subject_id, h.project_no, h.purpose_no`
 
 // Consents calls visit for the current consents of an organization with all events that led to each; some is
 // how many at either end of the table, 0 all. Those of which retention has dropped events are passed over.
@@ -269,18 +334,15 @@ func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some
 		var consents []consent.Consent
 		statement := "/* inspect_consents */ SELECT " + consentColumns + " FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
 		err = i.view(ctx, func(t *tx) error {
-			err := t.conn.search(ctx, statement, args, func(r row) error {
+			err := t.inspect(ctx, statement, args, func(r row) error {
 				consents = append(consents, consent.Consent{})
 				return scanConsent(r, &consents[len(consents)-1])
 			})
-			for n = 0; n < len(consents) && err == nil; n++ {
-				last = consents[n]
-				var history []consent.Event
-				if history, err = t.wholeHistory(ctx, &last); err == nil && !cut(history) {
-					err = visit(&last, history)
-				}
+			if n = len(consents); err != nil || n == 0 {
+				return err
 			}
-			return err
+			last = consents[n-1]
+			return t.histories(ctx, consents, visit)
 		})
 		return last, n, err
 	}
@@ -316,10 +378,47 @@ func cut(history []consent.Event) bool {
 	})
 }
 
-func (t *tx) wholeHistory(ctx context.Context, c *consent.Consent) (events []consent.Event, err error) {
-	err = t.conn.query(ctx, selectWholeHistory, []any{c.Organization, c.Subject, c.Project, c.Purpose}, func(r row) error {
-		events = append(events, consent.Event{})
-		return scanEvent(r, &events[len(events)-1])
+// histories calls visit for each of some consents with its history, which is all that is held of theirs. The consents are
+// neighbours, in order or in the reverse of it; they are visited in order.
+func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit func(*consent.Consent, []consent.Event) error) error {
+	if compareConsents(&consents[0], &consents[len(consents)-1]) > 0 {
+		slices.Reverse(consents)
+	}
+	first, last := &consents[0], &consents[len(consents)-1]
+	var of *consent.Consent // whose history is being read
+	var history []consent.Event
+	end := func() error {
+		if of == nil || cut(history) {
+			return nil
+		}
+		return visit(of, history)
+	}
+	args := []any{first.Organization, first.Subject, first.Project, first.Purpose, last.Subject, last.Project, last.Purpose}
+	err := t.inspect(ctx, selectHistories, args, func(r row) error {
+		var key consent.Consent
+		var e consent.Event
+		if err := scanEvent(r, &e, &key.Subject, &key.Project, &key.Purpose); err != nil {
+			return err
+		}
+		if of == nil || compareConsents(of, &key) != 0 {
+			if err := end(); err != nil {
+				return err
+			}
+			at, there := slices.BinarySearchFunc(consents, &key, func(c consent.Consent, key *consent.Consent) int { return compareConsents(&c, key) })
+			if !there {
+				return fmt.Errorf("a history of subject %s, which was not asked for", key.Subject)
+			}
+			of, history = &consents[at], nil
+		}
+		history = append(history, e)
+		return nil
 	})
-	return events, err
+	if err != nil {
+		return err
+	}
+	return end()
+}
+
+func compareConsents(a, b *consent.Consent) int {
+	return cmp.Or(bytes.Compare(a.Subject[:], b.Subject[:]), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose))
 }

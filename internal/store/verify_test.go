@@ -1,0 +1,214 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/pgtest"
+)
+
+// inspectEngines runs a test on a data folder and on the database that it was moved into, with some events missing.
+func inspectEngines(t *testing.T, events int, test func(t *testing.T, i *Inspection, organizations []consent.ID)) {
+	t.Parallel()
+	ctx := context.Background()
+	const damage = `DELETE FROM events WHERE sequence % 11 = 0`
+	folder := fillFolder(t, events)
+	url := pgtest.Database(t, "", nil)
+	if _, err := moveTo(ctx, folder.dir, url, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		c, err := sqlite.OpenConn(folder.dir+"/"+SQLiteFile, sqlite.OpenReadWrite)
+		if err == nil {
+			err = errors.Join(sqlitex.ExecuteTransient(c, damage, nil), c.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := InspectSQLite(folder.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.Close()
+		test(t, i, folder.organizations)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		if _, err := connect(t, url).Exec(ctx, damage); err != nil {
+			t.Fatal(err)
+		}
+		i, err := InspectPostgres(ctx, PostgresOptions{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.Close()
+		test(t, i, folder.organizations)
+	})
+}
+
+// seen is a consent with the history that an inspection gave.
+type seen struct {
+	Consent consent.Consent
+	Events  []consent.Event
+}
+
+func sortEvents(events []consent.Event) []consent.Event {
+	slices.SortFunc(events, func(a, b consent.Event) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return events
+}
+
+// TestInspectionOfConsents holds what an inspection gives against what a walk through the tables finds.
+func TestInspectionOfConsents(t *testing.T) {
+	inspectEngines(t, 2000, func(t *testing.T, i *Inspection, organizations []consent.ID) {
+		for _, o := range organizations {
+			want := walked(t, i, o)
+			if o == organizations[1] && len(want) < 2*inspectPage {
+				t.Fatalf("%d consents are too few to be read in pages", len(want))
+			}
+			all := func(i *Inspection, some int) (got []seen) {
+				err := i.Consents(context.Background(), o, some, func(c *consent.Consent, events []consent.Event) error {
+					got = append(got, seen{*c, sortEvents(slices.Clone(events))})
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got
+			}
+			same(t, "all", all(i, 0), want)
+			some := all(i, 100)
+			if n := len(some); n > 0 && len(want) > inspectPage {
+				first := slices.IndexFunc(some[1:], func(s seen) bool { return compareConsents(&s.Consent, &some[0].Consent) > 0 }) // of the sample's beginning
+				if first != 0 || n > 200 || n < 20 {
+					t.Errorf("a sample has %d consents", n)
+				}
+				same(t, "the end of a sample", some[n-5:], want[len(want)-5:])
+				same(t, "the beginning of a sample", some[:5], want[:5])
+			}
+			var together []seen
+			err := i.Together(context.Background(), func(one *Inspection) error {
+				together = all(one, 0)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			same(t, "together", together, want)
+		}
+	})
+}
+
+func same(t *testing.T, what string, got, want []seen) {
+	t.Helper()
+	if reflect.DeepEqual(got, want) { // which is quicker
+		return
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(consent.Event{})); diff != "" {
+		t.Errorf("%s (-want +got):\n%.3000s", what, diff)
+	}
+}
+
+// walked follows every timeline in memory, and leaves out those that are cut.
+func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
+	t.Helper()
+	ctx := context.Background()
+	events := map[consent.ID]consent.Event{}
+	var consents []consent.Consent
+	merged := map[consent.ID][]consent.ID{}
+	err := i.Events(ctx, o, 0, func(e *consent.Event) error {
+		one := *e
+		one.Body, one.Ident = nil, nil
+		events[e.ID] = one
+		return nil
+	})
+	err2 := i.view(ctx, func(t *tx) error {
+		err := t.conn.search(ctx, "SELECT "+consentColumns+" FROM consents c WHERE c.organization_id = $1 ORDER BY subject_id, project_no, purpose_no", []any{o}, func(r row) error {
+			consents = append(consents, consent.Consent{})
+			return scanConsent(r, &consents[len(consents)-1])
+		})
+		return errors.Join(err, t.conn.search(ctx, "SELECT into_id, from_id FROM subject_merges WHERE organization_id = $1", []any{o}, func(r row) error {
+			var into, from consent.ID
+			err := r.Scan(&into, &from)
+			merged[into] = append(merged[into], from)
+			return err
+		}))
+	})
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	last := map[consent.ConsentKey]consent.ID{}
+	for _, c := range consents {
+		last[consent.ConsentKey{Organization: o, Subject: c.Subject, Project: c.Project, Purpose: c.Purpose}] = c.Last
+	}
+	for _, c := range consents {
+		history, whole := []consent.Event{}, true
+		for _, who := range append([]consent.ID{c.Subject}, merged[c.Subject]...) {
+			id := last[consent.ConsentKey{Organization: o, Subject: who, Project: c.Project, Purpose: c.Purpose}]
+			for n := 0; id != consent.NoID; n++ {
+				e, there := events[id]
+				if whole = whole && (there || n == 0); !there {
+					break
+				}
+				history = append(history, e)
+				id = e.Previous
+			}
+		}
+		if whole && len(history) > 0 {
+			want = append(want, seen{c, sortEvents(history)})
+		}
+	}
+	return want
+}
+
+// TestInspectionStops: each look ends with its context, and the next goes on.
+func TestInspectionStops(t *testing.T) {
+	inspectEngines(t, 1000, func(t *testing.T, i *Inspection, organizations []consent.ID) {
+		o := organizations[1]
+		few, err := i.Ledger(context.Background(), organizations[0])
+		if err != nil || !few.Few {
+			t.Errorf("few events: %+v, %v", few, err)
+		}
+		many, err := i.Ledger(context.Background(), o)
+		if err != nil || many.Few || len(many.Faults) == 0 {
+			t.Errorf("many events: %+v, %v", many, err)
+		}
+		for name, look := range map[string]func(ctx context.Context, stop func()) error{
+			"ledger": func(ctx context.Context, stop func()) error {
+				stop()
+				_, err := i.Ledger(ctx, o)
+				return err
+			},
+			"events": func(ctx context.Context, stop func()) error {
+				return i.Events(ctx, o, 0, func(*consent.Event) error { stop(); return nil })
+			},
+			"consents": func(ctx context.Context, stop func()) error {
+				return i.Consents(ctx, o, 0, func(*consent.Consent, []consent.Event) error { stop(); return nil })
+			},
+			"together": func(ctx context.Context, stop func()) error {
+				return i.Together(ctx, func(one *Inspection) error {
+					stop()
+					_, err := one.Ledger(ctx, o)
+					return err
+				})
+			},
+		} {
+			ctx, stop := context.WithCancel(context.Background())
+			if err := look(ctx, stop); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: stopped, it ends with %v", name, err)
+			}
+			stop()
+			again, err := i.Ledger(context.Background(), o)
+			if err != nil || again.Events != many.Events {
+				t.Errorf("%s: after it the ledger has %d events, %v", name, again.Events, err)
+			}
+		}
+	})
+}
