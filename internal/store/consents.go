@@ -56,12 +56,18 @@ const selectPerson = `/* select_person */ SELECT i.subject_id, c.project_no, c.p
 FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2
 WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
 
+// fewConsents is how many most people have in a project, so that a list of them is made once.
+const fewConsents = 4
+
 // Person implements consent.Reader.
 func (t *tx) Person(ctx context.Context, name consent.OwnedName, project int) (subject consent.ID, consents []consent.Consent, err error) {
 	err = t.conn.query(ctx, selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}, func(r row) error {
 		c := consent.Consent{Organization: name.Organization}
 		err := r.Scan(&c.Subject, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), &c.Grants, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 		if c.Event != consent.NoID {
+			if consents == nil {
+				consents = make([]consent.Consent, 0, fewConsents)
+			}
 			consents = append(consents, c)
 		}
 		subject = c.Subject
