@@ -68,7 +68,7 @@ func (c *moveCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once; that does no harm either
-	meter := newMoveMeter(os.Stderr)
+	meter := newMoveMeter(os.Stderr, terminalWidth(os.Stderr))
 	began := time.Now()
 	report, err := store.Move(ctx, store.MoveOptions{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase, Rows: c.Batch,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: meter.tell})

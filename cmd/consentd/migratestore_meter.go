@@ -2,47 +2,23 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/consentd/consentd/internal/store"
 )
 
-// moveMeter shows how far a move is: on a terminal in one line that changes every second, else in a line every 5 s.
+// moveMeter shows how far a move is.
 type moveMeter struct {
-	out      *os.File
-	terminal bool
-	stopped  chan struct{}
-	running  sync.WaitGroup
-
-	mu    sync.Mutex
+	meter
 	at    store.MoveProgress
 	began time.Time // the step
-	shown int       // characters of the line that is there
 }
 
-func newMoveMeter(out *os.File) *moveMeter {
-	m := &moveMeter{out: out, stopped: make(chan struct{})}
-	every := 5 * time.Second
-	if info, err := out.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		m.terminal, every = true, time.Second
-	}
-	m.running.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-m.stopped:
-				return
-			case <-tick.C:
-				m.mu.Lock()
-				m.show()
-				m.mu.Unlock()
-			}
-		}
-	})
+func newMoveMeter(out io.Writer, width int) *moveMeter {
+	m := &moveMeter{}
+	m.start(out, width, func() string { return progressLine(m.at, time.Since(m.began)) })
 	return m
 }
 
@@ -65,31 +41,11 @@ func (m *moveMeter) copied() bool {
 	return m.at.Step != "" && m.at.Step != store.MoveCounts
 }
 
-// end ends the line, and the meter.
-func (m *moveMeter) end() {
-	close(m.stopped)
-	m.running.Wait()
-	if m.terminal && m.shown > 0 {
-		fmt.Fprintln(m.out)
-	}
-}
-
-// show writes a line; whoever calls it holds the lock.
-func (m *moveMeter) show() {
-	if m.at.Step == "" {
-		return
-	}
-	line := progressLine(m.at, time.Since(m.began))
-	if !m.terminal {
-		fmt.Fprintln(m.out, line)
-		return
-	}
-	fmt.Fprint(m.out, "\r"+line+strings.Repeat(" ", max(0, m.shown-len(line))))
-	m.shown = len(line)
-}
-
 // progressLine says how far a step is that began a while ago.
 func progressLine(p store.MoveProgress, took time.Duration) string {
+	if p.Step == "" {
+		return ""
+	}
 	if p.Step == store.MoveCounts || p.Step == store.MoveAnalyzes {
 		return strings.TrimSpace(p.Step + " " + p.Table)
 	}
