@@ -159,9 +159,11 @@ func (b *batcher) run(key ID, l *lane) {
 	defer over.Stop()
 	for {
 		idle.Reset(laneIdle)
+		unused := false
 		select {
 		case <-l.wake:
 		case <-idle.C:
+			unused = true
 		}
 		for last := 0; ; {
 			gathered := b.gather(l)
@@ -172,7 +174,7 @@ func (b *batcher) run(key ID, l *lane) {
 			b.write(gathered)
 			b.await(l, last, over)
 		}
-		if b.retire(key, l) {
+		if (unused || b.closed()) && b.retire(key, l) {
 			return
 		}
 	}
