@@ -164,7 +164,7 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 
 // migrate brings the schema up to date, over database/sql as goose wants it.
 func (e *sqliteEngine) migrate(ctx context.Context) error {
-	db, err := sql.Open("sqlite", "file:"+e.path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate")
+	db, err := sql.Open("sqlite", fileURI(e.path)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate")
 	if err != nil {
 		return fmt.Errorf("open %s: %w", SQLiteFile, err)
 	}

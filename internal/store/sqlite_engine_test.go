@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -252,5 +253,36 @@ func TestFailedFsyncStops(t *testing.T) {
 	stopped = nil
 	if err := e.classify(errors.New("another")); stopped != nil || err == nil {
 		t.Error("another error stops the server, or is lost")
+	}
+}
+
+// TestFolderNames: the database is in the folder that was named, whatever letters its name has, and nowhere else.
+func TestFolderNames(t *testing.T) {
+	for _, name := range []string{"a b", "q?mark", "q?vfs=unix", "ha#sh", "per%cent", "x%41", "a&b=c;d+e", "Größe", `back\slash`, "a:b"} {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			for _, again := range []bool{false, true} {
+				s, err := OpenSQLite(context.Background(), filepath.Join(parent, name), SQLiteOptions{Exclusive: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if size := textSize(t, s, "kept"); again && size != 10 {
+					t.Errorf("what was kept has %d bytes", size)
+				}
+				if err := s.Update(context.Background(), consent.NoID, texts(10, "kept")); err != nil && !again {
+					t.Error(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			found, err := os.ReadDir(parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found) != 1 || found[0].Name() != name {
+				t.Errorf("beside the folder: %v", found)
+			}
+		})
 	}
 }

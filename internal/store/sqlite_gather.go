@@ -48,8 +48,11 @@ func gatheringURI(path string) (string, error) {
 	if err := registerGathering(); err != nil {
 		return "", fmt.Errorf("gather writes of the log: %w", err)
 	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?vfs=" + gatheringVFS, nil
+	return fileURI(path) + "?vfs=" + gatheringVFS, nil
 }
+
+// fileURI names a file whose path may have any letters (https://sqlite.org/uri.html); parameters may follow.
+func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // registerGathering makes the file system known to SQLite, once in the process.
 var registerGathering = sync.OnceValue(func() error {
