@@ -51,24 +51,18 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 		return nil, err
 	}
 	person := &Person{At: s.now()}
-	err = s.ask(ctx, func(r Reader) error {
-		subject, consents, err := r.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
-		if err != nil {
-			return err
-		}
-		if subject == NoID {
-			return errNoSubject
-		}
-		person.Subject, person.Consents = subject, make(map[string]Consent, len(consents))
-		for _, c := range consents {
-			if p := d.PurposeNumbered(project.Number, c.Purpose); p != nil {
-				person.Consents[p.Key] = c
-			}
-		}
-		return nil
-	})
+	subject, consents, err := s.store.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
 	if err != nil {
-		return nil, err
+		return nil, classify(ctx, err)
+	}
+	if subject == NoID {
+		return nil, errNoSubject
+	}
+	person.Subject, person.Consents = subject, make(map[string]Consent, len(consents))
+	for _, c := range consents {
+		if p := d.PurposeNumbered(project.Number, c.Purpose); p != nil {
+			person.Consents[p.Key] = c
+		}
 	}
 	return person, nil
 }

@@ -15,6 +15,9 @@ type Store interface {
 	View(ctx context.Context, read func(Reader) error) error
 	// Ask is View for a read that calls one method once, which may cost less.
 	Ask(ctx context.Context, read func(Reader) error) error
+	// Person gives the current consents in a project of whoever has the identifier, as Owners tells; NoID: nobody. It
+	// has every write that was acknowledged before, and may come from memory: the list must not be changed.
+	Person(ctx context.Context, name OwnedName, project int) (ID, []Consent, error)
 	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
 	// organization (NoID: to the instance, or to an organization that it makes), unless the store Mixes; the
 	// organization's other transactions, in whatever process, come before it or after it. write may run
@@ -63,9 +66,6 @@ type Reader interface {
 	ConsentsOf(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Consent, error)
 	// History gives all events of a key that led to its consent, in order of id, without the blobs.
 	History(ctx context.Context, keys []ConsentKey) (map[ConsentKey][]Event, error)
-	// Person gives the current consents in a project of whoever has the identifier, as Owners
-	// tells, where possible in one query; NoID: nobody.
-	Person(ctx context.Context, name OwnedName, project int) (ID, []Consent, error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []ID) (map[ID]Head, error)
 	// Answers gives the kept answers, by index of keys; nil: none.

@@ -73,6 +73,19 @@ func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error)
 	return s.Store.View(ctx, read)
 }
 
+// Person implements consent.Store.
+func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
+	switch {
+	case s.is(viewing, all):
+		return consent.NoID, nil, errCause
+	case s.is(hanging):
+		return consent.NoID, nil, s.hang(ctx)
+	case s.is(panicking):
+		panic(cause)
+	}
+	return s.Store.Person(ctx, name, project)
+}
+
 // Ask implements consent.Store.
 func (s *faultyStore) Ask(ctx context.Context, read func(consent.Reader) error) error {
 	return s.View(ctx, read)

@@ -59,8 +59,8 @@ WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value =
 // fewConsents is how many most people have in a project, so that a list of them is made once.
 const fewConsents = 4
 
-// Person implements consent.Reader.
-func (t *tx) Person(ctx context.Context, name consent.OwnedName, project int) (subject consent.ID, consents []consent.Consent, err error) {
+// person is consent.Store's Person.
+func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (subject consent.ID, consents []consent.Consent, err error) {
 	err = t.conn.query(ctx, selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}, func(r row) error {
 		c := consent.Consent{Organization: name.Organization}
 		err := r.Scan(&c.Subject, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), &c.Grants, &c.OccurredAt, &c.ExpiresAt, &c.Since)
@@ -79,7 +79,7 @@ func (t *tx) Person(ctx context.Context, name consent.OwnedName, project int) (s
 	return subject, consents, err
 }
 
-// personByOwnID is Person of somebody who is named by a subject's own id.
+// personByOwnID is person of somebody who is named by a subject's own id.
 func (t *tx) personByOwnID(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
 	owners := make([]consent.ID, 1)
 	err := t.ownersOfOwnID(ctx, []consent.OwnedName{name}, owners)

@@ -36,6 +36,9 @@ func sameAnswers(t *testing.T, f *movedStore, url string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := personsOf(ctx, s, f, *answers); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -94,6 +97,28 @@ func allAnswers(ctx context.Context, r consent.Reader, f *movedStore) (map[strin
 	return answers, errors.Join(errs...)
 }
 
+// personsOf asks where some people stand.
+func personsOf(ctx context.Context, s *Store, f *movedStore, answers map[string]any) error {
+	names := slices.Clone(f.names[:min(200, len(f.names))])
+	for _, k := range f.subjects[:min(50, len(f.subjects))] {
+		names = append(names, ownName(k))
+	}
+	for i, name := range names {
+		subject, consents, err := s.Person(ctx, name, 1+i%3)
+		if err != nil {
+			return err
+		}
+		sortConsents(consents)
+		answers[fmt.Sprint("person ", i)] = []any{subject, consents}
+	}
+	return nil
+}
+
+// ownName names a subject by its own id.
+func ownName(k consent.SubjectKey) consent.OwnedName {
+	return consent.OwnedName{Organization: k.Organization, Identifier: consent.Identifier{Kind: consent.AnonymousID, Value: k.Subject.String()}}
+}
+
 // answersOf asks about people.
 func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(string, any, error)) {
 	owners, err := r.Owners(ctx, f.names)
@@ -101,7 +126,7 @@ func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(st
 	var own []consent.OwnedName
 	some := f.subjects[:min(300, len(f.subjects))] // one by one, all of them would take long
 	for i, s := range some {
-		own = append(own, consent.OwnedName{Organization: s.Organization, Identifier: consent.Identifier{Kind: consent.AnonymousID, Value: s.Subject.String()}})
+		own = append(own, ownName(s))
 		subject, err := r.Subject(ctx, s.Organization, s.Subject)
 		put(fmt.Sprint("subject ", i), subject, err)
 		for version := 1; version <= 4; version++ {
@@ -124,11 +149,6 @@ func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(st
 	put("consents of", of, err)
 	history, err := r.History(ctx, f.stands[:min(500, len(f.stands))])
 	put("history", history, err)
-	for i, name := range slices.Concat(f.names[:min(200, len(f.names))], own[:min(50, len(own))]) {
-		subject, consents, err := r.Person(ctx, name, 1+i%3)
-		sortConsents(consents)
-		put(fmt.Sprint("person ", i), []any{subject, consents}, err)
-	}
 	kept, err := r.Answers(ctx, f.answers)
 	put("answers", kept, err)
 	expired, err := r.ExpiredAnswers(ctx, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))

@@ -69,7 +69,7 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
+	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, persons: newPersons(), dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if err := private(e.path); err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 		_ = e.close()
 		return nil, err
 	}
-	return &Store{engine: e}, nil
+	return &Store{engine: e, persons: e.persons}, nil
 }
 
 // private makes the database's file, for its owner alone, where there is none; SQLite gives its other files the same mode.
@@ -112,10 +112,13 @@ type sqliteEngine struct {
 	fatal  func(error)
 	unlock func()
 
+	persons *persons
+
 	writing sync.Mutex // held by whoever uses writer
 	writer  *sqlite.Conn
+	version int64 // of the data, as the writer knows it: it goes up when another connection commits, and only then
 	readers chan *reader
-	commits atomic.Int64 // goes up with each commit, before it is acknowledged; from 1
+	commits atomic.Int64 // goes up before and after each commit, so it is odd while one is on its way; never 0
 
 	checkpoint *sqlite.Conn
 	dirty      chan struct{} // something was committed since the last checkpoint
@@ -144,7 +147,7 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 	if e.checkpoint, err = e.connect("-256", false); err != nil {
 		return err
 	}
-	e.commits.Store(1)
+	e.commits.Store(2)
 	e.readers = make(chan *reader, sqliteReaders)
 	for range sqliteReaders {
 		c, err := e.connect(readerCache, false)
@@ -239,7 +242,7 @@ func (e *sqliteEngine) checkDurable() error {
 // committed, since taking and leaving one costs locks, which are system calls.
 type reader struct {
 	sqliteConn
-	shows int64     // the commit that its snapshot shows at least; 0: it has none
+	shows int64     // what commits was when its snapshot was taken; 0: it has none
 	since time.Time // when the snapshot was taken
 }
 
@@ -247,10 +250,11 @@ type reader struct {
 // the write-ahead log cannot start anew behind a snapshot.
 const snapshotAge = 100 * time.Millisecond
 
-// fresh makes sure that the reader's snapshot shows everything up to a commit.
+// fresh makes sure that the reader's snapshot shows everything up to a commit, and nothing that another reader could show
+// is missing in it: while a commit is on its way it may be in a new snapshot.
 func (r *reader) fresh(commit int64) error {
-	now := time.Now()
-	if r.shows == commit && now.Sub(r.since) < snapshotAge {
+	now, committing := time.Now(), commit%2 != 0
+	if r.shows == commit && !committing && now.Sub(r.since) < snapshotAge {
 		return nil
 	}
 	if err := r.leave(); err != nil {
@@ -338,15 +342,20 @@ func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn
 			e.rollBack(sc)
 		}
 	}()
+	if err := e.heedOthers(sc); err != nil {
+		return e.notDone(err)
+	}
 	if err := write(sc); err != nil {
 		return e.notDone(err)
 	}
 	written = true
-	if err := sc.run("COMMIT"); err != nil {
+	e.commits.Add(1)
+	err := sc.run("COMMIT")
+	e.commits.Add(1)
+	if err != nil {
 		e.rollBack(sc)
 		return e.notCommitted(err)
 	}
-	e.commits.Add(1)
 	if e.full.Load() != 0 {
 		e.full.Store(0)
 		e.log.Info("the disk has room again: taking writes")
@@ -356,6 +365,28 @@ func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn
 	default:
 	}
 	return nil
+}
+
+// heedOthers forgets the people who are remembered if another process has committed; sc is the writer's.
+// (https://sqlite.org/pragma.html#pragma_data_version)
+func (e *sqliteEngine) heedOthers(sc *sqliteConn) error {
+	before := e.version
+	err := sc.query(context.Background(), "PRAGMA data_version", nil, func(r row) error { return r.Scan(&e.version) })
+	if e.version != before {
+		e.persons.forget()
+	}
+	return err
+}
+
+// lookAtOthers is heedOthers while nobody writes; who writes does it anyhow.
+func (e *sqliteEngine) lookAtOthers() {
+	if !e.writing.TryLock() {
+		return
+	}
+	defer e.writing.Unlock()
+	if err := e.heedOthers(&sqliteConn{c: e.writer}); err != nil {
+		e.persons.forget()
+	}
 }
 
 // rollBack ends a transaction that is not to be. Some errors have ended it already.

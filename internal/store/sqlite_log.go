@@ -14,12 +14,17 @@ import (
 // checkpointer moves the write-ahead log into the database while the writer goes on.
 func (e *sqliteEngine) checkpointer(running context.Context) {
 	defer close(e.stopped)
+	look := time.NewTicker(snapshotAge)
+	defer look.Stop()
 	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-running.Done():
 			return
+		case <-look.C:
+			e.lookAtOthers()
+			continue
 		case <-tick.C:
 		}
 		e.leaveIdle(snapshotAge)

@@ -12,7 +12,10 @@ import (
 )
 
 // Store is a consent.Store over an engine. It may be used at once from many goroutines.
-type Store struct{ engine engine }
+type Store struct {
+	engine  engine
+	persons *persons // nil: others may change people unheard
+}
 
 // engine is what tells one database from another.
 type engine interface {
@@ -32,17 +35,43 @@ var _ consent.Store = (*Store)(nil)
 
 // View implements consent.Store.
 func (s *Store) View(ctx context.Context, read func(consent.Reader) error) error {
-	return s.engine.view(ctx, func(c conn) error { return read(&tx{c}) })
+	return s.engine.view(ctx, func(c conn) error { return read(&tx{conn: c}) })
 }
 
 // Ask implements consent.Store.
 func (s *Store) Ask(ctx context.Context, read func(consent.Reader) error) error {
-	return s.engine.ask(ctx, func(c conn) error { return read(&tx{c}) })
+	return s.engine.ask(ctx, func(c conn) error { return read(&tx{conn: c}) })
 }
 
 // Update implements consent.Store.
 func (s *Store) Update(ctx context.Context, organization consent.ID, write func(consent.Tx) error) error {
-	return s.engine.update(ctx, organization, func(c conn) error { return write(&tx{c}) })
+	var t *touched
+	if s.persons != nil {
+		t = &touched{of: s.persons}
+		defer t.end()
+	}
+	return s.engine.update(ctx, organization, func(c conn) error { return write(&tx{c, t}) })
+}
+
+// Person implements consent.Store.
+func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
+	q := asked{name, project}
+	read := remembered{}
+	if s.persons != nil {
+		known, at, ok := s.persons.recall(q)
+		if ok {
+			return known.subject, known.consents, nil
+		}
+		read.at = at
+	}
+	err := s.engine.ask(ctx, func(c conn) (err error) {
+		read.subject, read.consents, err = (&tx{conn: c}).person(ctx, name, project)
+		return err
+	})
+	if err == nil && s.persons != nil && read.subject != consent.NoID {
+		s.persons.remember(q, read)
+	}
+	return read.subject, read.consents, err
 }
 
 // Mixes implements consent.Store.
@@ -70,7 +99,10 @@ func (s *Store) Figures() []Figure {
 func (s *Store) Close() error { return s.engine.close() }
 
 // tx is a transaction, or a view.
-type tx struct{ conn conn }
+type tx struct {
+	conn    conn
+	touched *touched // nil: a view, or nobody wants to know
+}
 
 var _ consent.Tx = (*tx)(nil)
 
@@ -91,6 +123,7 @@ func (t *tx) Ahead(read func(consent.Reader) error) (wait func() error, err erro
 
 // Append implements consent.Tx.
 func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
+	t.touched.begin(c)
 	for _, step := range []struct {
 		what string
 		run  func(context.Context, *consent.Changes) error

@@ -153,7 +153,7 @@ func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
 	case i.within != nil:
 		return read(i.within)
 	case i.engine != nil:
-		return i.engine.view(ctx, func(c conn) error { return read(&tx{c}) })
+		return i.engine.view(ctx, func(c conn) error { return read(&tx{conn: c}) })
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
 	if err := i.file.run("BEGIN"); err != nil {
 		return err
 	}
-	err := read(&tx{i.file})
+	err := read(&tx{conn: i.file})
 	if end := i.file.run("ROLLBACK"); err == nil {
 		err = end
 	}

@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) consent.Store) {
 		{"organizations", testOrganizations}, {"list of organizations", testOrganizationList}, {"keys", testKeys},
 		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
 		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges", testMerges}, {"consents", testConsents},
-		{"person", testPerson}, {"heads and counts", testHeads}, {"answers", testAnswers}, {"events", testEvent},
+		{"person", testPerson}, {"persons who change", testChangingPersons}, {"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"answers", testAnswers}, {"events", testEvent},
 		{"searches of events", testEventQueries}, {"history", testHistory}, {"tenants", testTenants},
 		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"reads ahead", testAhead}, {"snapshot", testSnapshot},
 		{"many at once", testManyAtOnce}, {"cancellation", testCancellation}, {"nothing", testNothing},
