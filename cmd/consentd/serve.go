@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -67,6 +68,7 @@ func (c *serveCmd) Run() error {
 	log, flush := newLog(os.Stderr, cfg)
 	defer flush()
 	tuneCollector()
+	tuneThreads(cfg)
 	ending, stop := onSignals(log)
 	defer stop()
 	s, err := start(ending, cfg, log)
@@ -90,6 +92,14 @@ func tuneCollector() {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softLimit)
+	}
+}
+
+// tuneThreads lets one thread more than there are cores run Go code over SQLite, unless the operator said how many by
+// GOMAXPROCS: the writer's thread waits for the disk several hundred times a second, and keeps its turn meanwhile.
+func tuneThreads(cfg *config.Config) {
+	if cfg.Database == "" && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 }
 
