@@ -162,7 +162,7 @@ type Answer struct {
 func (a Answer) write(c *Call) error {
 	h := c.Header()
 	if a.ContentType != "" {
-		h["Content-Type"] = []string{a.ContentType}
+		h["Content-Type"] = contentType(a.ContentType)
 	}
 	if a.Location != "" {
 		h["Location"] = []string{a.Location}
@@ -175,6 +175,16 @@ func (a Answer) write(c *Call) error {
 		_, _ = c.Write(a.Body) // the client is gone: nothing is left to tell
 	}
 	return nil
+}
+
+var jsonType = []string{"application/json"}
+
+// contentType is the value of a header, which nobody changes: nearly all answers share one.
+func contentType(of string) []string {
+	if of == jsonType[0] {
+		return jsonType
+	}
+	return []string{of}
 }
 
 func (a Answer) encode() []byte {

@@ -4,6 +4,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -55,15 +56,19 @@ type Server struct {
 	answers   *semaphore.Weighted
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
-	lines     sync.Map // protocol, method and route → *slog.Logger
+	lines     sync.Map // protocol, method and route → slog.Handler
 	draining  atomic.Bool
 }
 
-// porch is a protocol with its router.
+// porch is a protocol with its router, which finds patterns, and what handles them.
 type porch struct {
 	*protocol.Protocol
-	router chi.Router
+	router   chi.Router
+	handlers map[matched]func(*protocol.Call) error
 }
+
+// matched is what a router finds.
+type matched struct{ method, pattern string }
 
 // New makes a server of the protocols in the list.
 func New(o Options) *Server { return newServer(o, Protocols(o.Service, o)) }
@@ -97,47 +102,46 @@ func failPlain(c *protocol.Call, err error) {
 	http.Error(c, msg, status)
 }
 
-// mount makes a protocol's router. Each has its own answers to an unknown path and a wrong method.
+// mount makes a protocol's router.
 func (s *Server) mount(p *protocol.Protocol) *porch {
-	router := chi.NewRouter()
+	out := &porch{Protocol: p, router: chi.NewRouter(), handlers: map[matched]func(*protocol.Call) error{}}
 	for _, route := range p.Routes {
-		router.Method(route.Method, route.Pattern, s.handler(p, route.Pattern, route.Handle))
+		out.router.Method(route.Method, route.Pattern, http.NotFoundHandler()) // it is not called, see handle
+		out.handlers[matched{route.Method, route.Pattern}] = route.Handle
 	}
-	notFound := &protocol.StatusError{Status: http.StatusNotFound, Msg: "no such path"}
-	router.NotFound(s.handler(p, "-", func(*protocol.Call) error { return notFound }))
-	router.MethodNotAllowed(s.handler(p, "-", func(c *protocol.Call) error {
-		allow := strings.Join(allowed(router, p, c), ", ")
-		if allow == "" { // the router says so of every path where it does not know the method
-			return notFound
-		}
-		c.Header().Set("Allow", allow)
-		return &protocol.StatusError{Status: http.StatusMethodNotAllowed, Msg: "method not allowed; allowed: " + allow}
-	}))
-	return &porch{Protocol: p, router: router}
+	return out
+}
+
+var errNoPath = &protocol.StatusError{Status: http.StatusNotFound, Msg: "no such path"}
+
+// handle runs the handler of a call's route. An unknown path and a wrong method are answered in the protocol's shape. The
+// router is only asked for the pattern: serving by it would note the parameters in the request once more.
+func (p *porch) handle(c *protocol.Call, routing *chi.Context) error {
+	path := cmp.Or(c.Request.URL.RawPath, c.Request.URL.Path, "/")
+	if pattern := p.router.Find(routing, c.Request.Method, path); pattern != "" {
+		c.Route = pattern
+		return p.handlers[matched{c.Request.Method, pattern}](c)
+	}
+	allow := strings.Join(p.allowed(c, path), ", ")
+	if allow == "" {
+		return errNoPath
+	}
+	c.Header().Set("Allow", allow)
+	return &protocol.StatusError{Status: http.StatusMethodNotAllowed, Msg: "method not allowed; allowed: " + allow}
 }
 
 // allowed lists the methods of a path, and notes its route.
-func allowed(router chi.Router, p *protocol.Protocol, c *protocol.Call) (methods []string) {
-	path := c.Request.URL.EscapedPath()
+func (p *porch) allowed(c *protocol.Call, path string) (methods []string) {
 	for _, route := range p.Routes {
 		if slices.Contains(methods, route.Method) {
 			continue
 		}
-		if pattern := router.Find(chi.NewRouteContext(), route.Method, path); pattern != "" {
+		if pattern := p.router.Find(chi.NewRouteContext(), route.Method, path); pattern != "" {
 			c.Route = pattern
 			methods = append(methods, route.Method)
 		}
 	}
 	return methods
-}
-
-// handler runs a route's handler within the server's bounds.
-func (s *Server) handler(p *protocol.Protocol, pattern string, handle func(*protocol.Call) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		c := w.(*protocol.Call)
-		c.Request, c.Route = r, pattern
-		protocol.Handle(c, s.Log, handle, p.Fail)
-	}
 }
 
 // reserve finds room for a large answer; it does not wait, since the answer is in memory already.
@@ -170,13 +174,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = system
 		return
 	}
-	// The router would copy the request once more to add its own context.
 	routing := routings.Get().(*chi.Context)
 	routing.Reset()
-	routing.Routes = p.router
 	ctx := &callContext{Context: r.Context(), at: started.Add(requestTimeout), routing: routing}
 	defer ctx.end()
-	p.router.ServeHTTP(c, r.WithContext(ctx))
+	c.Request = r.WithContext(ctx)
+	protocol.Handle(c, s.Log, func(c *protocol.Call) error { return p.handle(c, routing) }, p.Fail)
 	routings.Put(routing) // not after a panic: its answer may look at the route
 }
 
@@ -218,18 +221,23 @@ func (s *Server) tell(c *protocol.Call, name string, took time.Duration) {
 	if c.Actor.Key != consent.NoID {
 		key = c.Actor.Key.String()
 	}
-	s.line(name, methodName(c.Request.Method), c.Route).LogAttrs(context.Background(), slog.LevelInfo, "request",
-		slog.String("id", c.ID), slog.String("key", key), slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
+	line := s.line(name, methodName(c.Request.Method), c.Route)
+	if !line.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	record := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // a Logger would look for the line of code
+	record.AddAttrs(slog.String("id", c.ID), slog.String("key", key), slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
+	_ = line.Handle(context.Background(), record) // where the log cannot be written, there is nobody to tell
 }
 
 // line gives the log of a route. What every line of a route says is written out once.
-func (s *Server) line(protocol, method, route string) *slog.Logger {
+func (s *Server) line(protocol, method, route string) slog.Handler {
 	of := [...]string{protocol, method, route}
 	line, ok := s.lines.Load(of)
 	if !ok {
-		line, _ = s.lines.LoadOrStore(of, s.Log.With("protocol", protocol, "method", method, "route", route))
+		line, _ = s.lines.LoadOrStore(of, s.Log.With("protocol", protocol, "method", method, "route", route).Handler())
 	}
-	return line.(*slog.Logger)
+	return line.(slog.Handler)
 }
 
 // methodName keeps invented methods out of logs and metrics.
