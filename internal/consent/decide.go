@@ -46,14 +46,16 @@ func (s *standing) current() *Consent {
 	return &s.consent
 }
 
+// add moves a consent by an event, which stays the caller's.
 func (s *standing) add(e *Event) {
 	if !s.whole {
 		s.consent = s.consent.next(e)
 		s.consent.Last = e.ID
 		return
 	}
-	at, _ := slices.BinarySearchFunc(s.history, e, before)
-	s.history = slices.Insert(s.history, at, e)
+	kept := *e
+	at, _ := slices.BinarySearchFunc(s.history, &kept, before)
+	s.history = slices.Insert(s.history, at, &kept)
 	if at == len(s.history)-1 && !s.stale {
 		s.consent = s.consent.next(e)
 	} else {
@@ -70,10 +72,18 @@ func (s *standing) know(events []*Event) {
 }
 
 func newBatch(s *Service, requests []*prepared) *batch {
-	return &batch{service: s, requests: requests, outcomes: make([]outcome, len(requests)), now: s.now(),
-		directories: map[ID]*Directory{}, people: newPeople(), fresh: map[SubjectKey]bool{},
+	decisions, items := 0, 0
+	for _, p := range requests {
+		decisions += p.decisions
+		items += len(p.items)
+	}
+	b := &batch{service: s, requests: requests, outcomes: make([]outcome, len(requests)), now: s.now(),
+		directories: map[ID]*Directory{}, people: newPeople(), fresh: make(map[SubjectKey]bool, items),
 		answers: map[AnswerKey]*KeptAnswer{}, resolved: make([][]identified, len(requests)),
-		heads: map[ID]*Head{}, consents: map[ConsentKey]*standing{}}
+		heads: map[ID]*Head{}, consents: make(map[ConsentKey]*standing, decisions), dirty: make([]ConsentKey, 0, decisions)}
+	b.changes.Events = make([]Event, 0, decisions) // rows are large: letting the list grow would copy them again and again
+	b.changes.Consents = make([]Consent, 0, decisions)
+	return b
 }
 
 // decide makes the events of every request that was not refused, and what follows from them.
@@ -217,8 +227,7 @@ func (w *eventWriter) record(d *preparedDecision) Event {
 	if d.text != nil {
 		b.changes.Texts = append(b.changes.Texts, *d.text)
 	}
-	kept := e // the caller gets its own
-	s.add(&kept)
+	s.add(&e)
 	b.touch(key, s)
 	b.changes.Events = append(b.changes.Events, e)
 	return e

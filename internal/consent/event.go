@@ -156,19 +156,19 @@ type Ident struct {
 
 // Show adds to an event what is needed to show it. The error says that a blob is damaged.
 func (d *Directory) Show(e *Event) (EventView, error) {
-	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose)}
+	decided, identity := e.decided, e.identity
+	if decided == nil {
+		decided, identity = new(Body), new(Ident)
+		if err := json.Unmarshal(e.Body, decided); err != nil {
+			return EventView{}, fmt.Errorf("body of event %s: %w", e.ID, err)
+		}
+		if err := json.Unmarshal(e.Ident, identity); err != nil {
+			return EventView{}, fmt.Errorf("ident of event %s: %w", e.ID, err)
+		}
+	}
+	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose), Decided: *decided, Identity: *identity}
 	if p := d.ProjectNumbered(e.Project); p != nil {
 		v.ProjectID = p.ID
-	}
-	if e.decided != nil {
-		v.Decided, v.Identity = *e.decided, *e.identity
-		return v, nil
-	}
-	if err := json.Unmarshal(e.Body, &v.Decided); err != nil {
-		return v, fmt.Errorf("body of event %s: %w", e.ID, err)
-	}
-	if err := json.Unmarshal(e.Ident, &v.Identity); err != nil {
-		return v, fmt.Errorf("ident of event %s: %w", e.ID, err)
 	}
 	return v, nil
 }

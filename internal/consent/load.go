@@ -188,13 +188,21 @@ func (b *batch) identify(i int) {
 	}
 }
 
+// standingsAtOnce is for how many standings memory is made at once.
+const standingsAtOnce = 32
+
 // loadConsents reads where the people stand on what they decide now, with the whole history where
 // one step of the fold is not enough.
 func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
 	var keys []ConsentKey
+	var standings []standing
 	b.eachPlanned(func(key ConsentKey, _ time.Time) {
 		if b.consents[key] == nil {
-			b.consents[key] = &standing{}
+			if len(standings) == cap(standings) {
+				standings = make([]standing, 0, standingsAtOnce)
+			}
+			standings = append(standings, standing{})
+			b.consents[key] = &standings[len(standings)-1]
 			if !b.fresh[SubjectKey{key.Organization, key.Subject}] {
 				keys = append(keys, key)
 			}

@@ -79,6 +79,7 @@ func (p *persons) remember(q asked, read remembered) {
 	if len(read.consents) > manyConsents {
 		return
 	}
+	read.consents = append(make([]consent.Consent, 0, len(read.consents)), read.consents...) // exactly as long
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.put(q, read)

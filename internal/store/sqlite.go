@@ -40,7 +40,7 @@ const (
 	maxWAL = 128 << 20
 	// writerCache keeps the pages that random writes come back to; it bounds memory.
 	writerCache = "-12288"
-	readerCache = "-4096"
+	readerCache = "-2048"
 )
 
 // SQLiteOptions say how to open a data folder.
