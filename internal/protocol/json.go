@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -70,6 +71,8 @@ func (c *Call) readBody() ([]byte, error) {
 		return nil, consent.Errorf(consent.TooLarge, "", "the request body may have %d bytes at most", MaxBody)
 	case consent.IsKind(err, consent.Unavailable):
 		return nil, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &StatusError{http.StatusRequestTimeout, "the request body came too slowly, or its sender stopped; send smaller batches"}
 	case err != nil:
 		return nil, &consent.Error{Kind: consent.Invalid, Msg: "the request body could not be read to its end", Err: err}
 	}

@@ -1,11 +1,16 @@
 package protocol
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -171,5 +176,72 @@ func TestSmallBodyCosts(t *testing.T) {
 		}
 	}); n > 3 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestStalledBodyLeavesTheRoom: a body that has room and does not go on gives it back soon; one that comes slowly and
+// steadily is read to its end, and its sender may wait for the answer.
+func TestStalledBodyLeavesTheRoom(t *testing.T) {
+	room := NewRoom(testRoom)
+	room.stepTime = 300 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+		defer cancel()
+		c := &Call{ResponseWriter: w, Request: r.WithContext(ctx), Room: room}
+		Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
+			if err := ReadJSON(c, &letter{}); err != nil {
+				return err
+			}
+			select { // longer than a step may take
+			case <-time.After(3 * room.stepTime):
+			case <-c.Request.Context().Done():
+				return errors.New("the sender is thought to have left")
+			}
+			return WriteJSON(c, http.StatusOK, letter{})
+		}, func(c *Call, err error) {
+			status, _, msg := Status(err)
+			http.Error(c, msg, status)
+		})
+	}))
+	defer server.Close()
+	send := func(steps int, between time.Duration) (answer string) {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		defer conn.Close()
+		body := ofSize(MaxBody)
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+		for i := range steps {
+			if _, err := io.WriteString(conn, body[i*len(body)/16:(i+1)*len(body)/16]); err != nil {
+				break
+			}
+			time.Sleep(between)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		return strings.TrimSpace(line)
+	}
+	var done sync.WaitGroup
+	for range 6 { // they have all of the room but the promise, and one of them has that
+		done.Go(func() {
+			if got := send(14, 0); !strings.HasPrefix(got, "HTTP/1.1 408") && !strings.HasPrefix(got, "HTTP/1.1 503") {
+				t.Errorf("a body that stalled: %q", got)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	done.Go(func() {
+		if got := send(16, 0); got != "HTTP/1.1 200 OK" {
+			t.Errorf("beside bodies that stall: %q", got)
+		}
+	})
+	done.Wait()
+	if got := send(16, 100*time.Millisecond); got != "HTTP/1.1 200 OK" {
+		t.Errorf("a body that came slowly: %q", got)
+	}
+	if n := room.taken(); n != 0 {
+		t.Errorf("%d bytes are still taken", n)
 	}
 }
