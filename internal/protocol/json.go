@@ -83,6 +83,8 @@ func (c *Call) readBody() ([]byte, error) {
 // readAll reads a body; its length is negative where it was not told. A small one takes one allocation.
 func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	switch {
+	case length > MaxBody && c.Request.Header.Get("Expect") != "": // who asks first is spared sending it
+		return nil, &http.MaxBytesError{Limit: MaxBody}
 	case length > MaxBody:
 		_, err := io.Copy(io.Discard, r) // up to the limit: a client whose body is cut off sooner may not see the answer
 		return nil, cmp.Or(err, io.ErrUnexpectedEOF)

@@ -245,3 +245,25 @@ func TestStalledBodyLeavesTheRoom(t *testing.T) {
 		t.Errorf("%d bytes are still taken", n)
 	}
 }
+
+// TestTooLargeIsToldBeforeItIsSent: who asks whether to send a body that is too large is told no, not to go on.
+func TestTooLargeIsToldBeforeItIsSent(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &Call{ResponseWriter: w, Request: r}
+		Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error { return ReadJSON(c, &letter{}) }, func(c *Call, err error) {
+			status, _, msg := Status(err)
+			http.Error(c, msg, status)
+		})
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", MaxBody+1)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 413") {
+		t.Errorf("%q, %v", line, err)
+	}
+}

@@ -67,6 +67,9 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		if to, linkErr := os.Readlink(dir); linkErr == nil {
+			return nil, fmt.Errorf("the data folder %s is a link to %s, where there is no folder; make it, or mend the link", dir, to)
+		}
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
 	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, persons: newPersons(), dirty: make(chan struct{}, 1), stopped: make(chan struct{})}

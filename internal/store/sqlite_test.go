@@ -159,3 +159,19 @@ func TestFolderThatCannotBe(t *testing.T) {
 		t.Error("a folder below a file was opened")
 	}
 }
+
+// TestLinkToNothing: a data folder may be a link, and one that leads nowhere is told of in words.
+func TestLinkToNothing(t *testing.T) {
+	dir := t.TempDir()
+	link, to := filepath.Join(dir, "link"), filepath.Join(dir, "volume")
+	if err := os.Symlink(to, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.OpenSQLite(context.Background(), link, store.SQLiteOptions{}); err == nil || !strings.Contains(err.Error(), "link to "+to) {
+		t.Errorf("%v", err)
+	}
+	if err := os.Mkdir(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, open(t, link, store.SQLiteOptions{}))
+}
