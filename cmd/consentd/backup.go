@@ -24,8 +24,8 @@ func (backupCmd) Help() string {
 goes on; the copy has everything that was acknowledged before it began. The file holds people's data: it is made
 for its owner alone, and should be kept so.
 
-To restore, put the file into an empty folder as consentd.db and start consentd serve --data on that folder; consentd
-doctor --full --data looks at it before. PostgreSQL has tools of its own: see docs/operating.md.
+To restore, put the file into an empty folder of your own (mkdir -m 700) as consentd.db and start consentd serve --data
+on that folder; consentd doctor --full --data looks at it before. PostgreSQL has tools of its own: see docs/operating.md.
 
 Examples:
 

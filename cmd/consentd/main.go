@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -76,12 +77,26 @@ func run(args []string) int {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return complain(&exitError{exitUsage, fmt.Errorf("%w\nconsentd --help tells what there is", err)})
+		return complain(&exitError{exitUsage, fmt.Errorf("%w\n%s --help tells what there is", err, commandOf(err))})
 	}
 	if err := parsed.Run(); err != nil {
 		return complain(err)
 	}
 	return 0
+}
+
+// commandOf tells how far the command line was understood: consentd key create.
+func commandOf(err error) string {
+	words := []string{"consentd"}
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		for _, step := range wrong.Context.Path {
+			if step.Command != nil {
+				words = append(words, step.Command.Name)
+			}
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // complain prints an error, unless everything was said already, and gives its exit code.

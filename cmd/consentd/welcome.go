@@ -137,9 +137,9 @@ curl -sS -X PUT {{.URL}}/persons \
   -H 'SlashID-OrgID: {{.Organization}}' -H 'SlashID-API-Key: {{.Key}}' -H 'Content-Type: application/json' \
   -d '{"handles":[{"type":"email_address","value":"ada@example.com"}]}'
 
-ConsentGrid: keep data about a subject; each call makes a new version.
+ConsentGrid: keep data about a subject, here the user bob; each call makes a new version.
 
-curl -sS {{.URL}}/v1/subjects/user/ada \
+curl -sS {{.URL}}/v1/subjects/user/bob \
   -H 'Authorization: Bearer {{.Key}}' -H 'Content-Type: application/json' \
   -d '{"data":{"plan":"free"}}'
 

@@ -137,13 +137,13 @@ var table = []Setting{
 	},
 	{
 		Name: "log-level", Env: "CONSENTD_LOG_LEVEL", Type: TypeWord, Default: "info",
-		Help:    "Least level that is logged.",
+		Help:    "Least level that is logged: debug, info, warn or error.",
 		Allowed: "debug, info, warn or error",
 		set:     setLogLevel,
 	},
 	{
 		Name: "log-format", Env: "CONSENTD_LOG_FORMAT", Type: TypeWord, Default: "text",
-		Help:    "Form of the log.",
+		Help:    "Form of the log: text or json.",
 		Allowed: "text or json",
 		set:     setLogFormat,
 	},
