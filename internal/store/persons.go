@@ -2,7 +2,9 @@ package store
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -12,20 +14,24 @@ const (
 	rememberedPersons  = 4096
 	rememberedConsents = 4 * rememberedPersons
 	manyConsents       = 64 // who has more is not remembered
+	// lookAge is how long after the last look at other processes' changes answers come from memory.
+	lookAge = 2 * snapshotAge
 	// personMarks is how many marks persons keep. People who share a mark by chance are forgotten together.
 	personMarks = 1 << 13
 )
 
 // persons remembers where people stand who were asked for lately, so that asking for them again costs no query. It is of
-// an engine that hears of all changes: what is shown is what a query would find that begins now. What a transaction changes
-// is not answered from memory from before its commit until after it; and what was read before a commit is never taken for
-// newer than it. All that it keeps is in memory, and bounded. For use at once from many goroutines.
+// an engine that makes all changes itself, and looks again and again whether another process made one after all: what is
+// shown is what a query would find that begins now. What a transaction changes is not answered from memory from before its
+// commit until after it; and what was read before a commit is never taken for newer than it. All that it keeps is in memory, and
+// bounded. For use at once from many goroutines.
 type persons struct {
 	seed maphash.Seed
 
 	mu         sync.Mutex
 	now        uint64               // goes up whenever a transaction ends that changed somebody
 	since      uint64               // what was read before is forgotten
+	looked     time.Time            // when it was known last that no change is unheard of
 	marks      [personMarks]mark    // of people and of identifiers, by their hash
 	young, old map[asked]remembered // when the young half is full, it becomes the old one
 	kept       int                  // consents in the young half
@@ -65,7 +71,7 @@ func (p *persons) recall(q asked) (found remembered, at uint64, ok bool) {
 			p.put(q, found)
 		}
 	}
-	ok = ok && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.subject))
+	ok = ok && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.subject))
 	return found, p.now, ok
 }
 
@@ -86,6 +92,7 @@ func (p *persons) remember(q asked, read remembered) {
 }
 
 func (p *persons) put(q asked, read remembered) {
+	q.name.Value = strings.Clone(q.name.Value) // it may be a part of a long request, all of which would stay
 	if len(p.young) >= rememberedPersons || p.kept+len(read.consents) > rememberedConsents {
 		p.young, p.old, p.kept = map[asked]remembered{}, p.young, 0
 	}
@@ -101,6 +108,13 @@ func (p *persons) forget() {
 	p.since = p.now
 	clear(p.young)
 	p.old, p.kept = nil, 0
+}
+
+// lookedAt tells that at that time no change was unheard of.
+func (p *persons) lookedAt(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.looked = at
 }
 
 // touched is what a transaction changes; nil where nobody is remembered.

@@ -3,8 +3,14 @@ package store
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -21,6 +27,24 @@ func somebody(t *testing.T, s *Store, name consent.OwnedName, subject consent.ID
 	}
 }
 
+func userNamed(name string) consent.OwnedName {
+	return consent.OwnedName{Organization: consent.ID{15: 1}, Identifier: consent.Identifier{Kind: consent.UserID, Value: name}}
+}
+
+func openStore(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := OpenSQLite(context.Background(), dir, SQLiteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 func stateOf(t *testing.T, s *Store, name consent.OwnedName) consent.State {
 	t.Helper()
 	_, consents, err := s.Person(context.Background(), name, 1)
@@ -34,13 +58,8 @@ func stateOf(t *testing.T, s *Store, name consent.OwnedName) consent.State {
 // another process changed anything.
 func TestPersonFromMemory(t *testing.T) {
 	dir := t.TempDir()
-	s, err := OpenSQLite(context.Background(), dir, SQLiteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	name := consent.OwnedName{Organization: consent.ID{15: 1}, Identifier: consent.Identifier{Kind: consent.UserID, Value: "ada"}}
-	bob := consent.OwnedName{Organization: consent.ID{15: 1}, Identifier: consent.Identifier{Kind: consent.UserID, Value: "bob"}}
+	s := openStore(t, dir)
+	name, bob := userNamed("ada"), userNamed("bob")
 	somebody(t, s, name, consent.ID{14: 1}, consent.Accepted)
 	stateOf(t, s, name)
 	e := s.engine.(*sqliteEngine)
@@ -73,11 +92,7 @@ func TestPersonFromMemory(t *testing.T) {
 	time.Sleep(2 * snapshotAge)
 	withoutReaders(func() { stateOf(t, s, name) })
 
-	other, err := OpenSQLite(context.Background(), dir, SQLiteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	other := openStore(t, dir)
 	somebody(t, other, name, consent.ID{14: 1}, consent.Declined)
 	for end := time.Now().Add(5 * time.Second); stateOf(t, s, name) != consent.Declined; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -91,9 +106,110 @@ func TestPersonFromMemory(t *testing.T) {
 	}
 }
 
+// TestOldSnapshotAfterAnother: what is read from a snapshot of before another process's commit is not remembered as newer than it.
+func TestOldSnapshotAfterAnother(t *testing.T) {
+	dir := t.TempDir()
+	s, other := openStore(t, dir), openStore(t, dir)
+	ada, nobody := userNamed("ada"), userNamed("nobody")
+	somebody(t, s, ada, consent.ID{14: 1}, consent.Accepted)
+	e := s.engine.(*sqliteEngine)
+	for round := range 20 {
+		want := []consent.State{consent.Withdrawn, consent.Accepted}[round%2]
+		for range sqliteReaders { // each takes a snapshot
+			if _, _, err := s.Person(context.Background(), nobody, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		somebody(t, other, ada, consent.ID{14: 1}, want)
+		e.lookAtOthers()
+		for range sqliteReaders {
+			stateOf(t, s, ada)
+		}
+		time.Sleep(snapshotAge + 20*time.Millisecond)
+		if got := stateOf(t, s, ada); got != want {
+			t.Fatalf("round %d: %v long after another process wrote %v", round, got, want)
+		}
+	}
+}
+
+// TestWriterThatWaits: while the writer waits for another process's lock, and so cannot look, nobody is answered from memory.
+func TestWriterThatWaits(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	ada := userNamed("ada")
+	somebody(t, s, ada, consent.ID{14: 1}, consent.Accepted)
+	other, err := sqlite.OpenConn(filepath.Join(dir, SQLiteFile), sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	run := func(statements ...string) {
+		for _, statement := range statements {
+			if err := sqlitex.ExecuteTransient(other, statement, nil); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+	}
+	stateOf(t, s, ada)
+	run("BEGIN IMMEDIATE", fmt.Sprintf("UPDATE consents SET state = %d", consent.Withdrawn))
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		somebody(t, s, userNamed("bob"), consent.ID{14: 2}, consent.Accepted)
+	}()
+	time.Sleep(50 * time.Millisecond) // it waits
+	stateOf(t, s, ada)
+	run("COMMIT", "BEGIN IMMEDIATE")
+	time.Sleep(4 * snapshotAge)
+	got := stateOf(t, s, ada)
+	select {
+	case <-written:
+		t.Log("the writer did not have to wait")
+	default:
+	}
+	run("COMMIT")
+	if got != consent.Withdrawn {
+		t.Errorf("%v long after another process withdrew it", got)
+	}
+	<-written
+}
+
+// TestRememberedNamesHoldNothingElse: a name may be a part of a request of many kilobytes, which must not stay with it.
+func TestRememberedNamesHoldNothingElse(t *testing.T) {
+	p := newPersons()
+	p.lookedAt(time.Now().Add(time.Hour))
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for round := range 3 { // from the young half, from the old one, and again
+		for i := range rememberedPersons {
+			request := fmt.Sprint(i) + strings.Repeat("x", 16<<10)
+			q := asked{userNamed(request[:len(fmt.Sprint(i))]), 1}
+			if _, at, ok := p.recall(q); !ok {
+				p.remember(q, remembered{at: at, subject: consent.ID{14: byte(i >> 8), 15: byte(i)}})
+			} else if round == 0 {
+				t.Fatal("known before")
+			}
+		}
+		for i := range rememberedPersons / 2 { // the halves change places
+			q := asked{userNamed(fmt.Sprint("other ", round, " ", i)), 1}
+			p.remember(q, remembered{subject: consent.ID{13: 1}})
+		}
+		if grown := heap() - before; grown > 8<<20 {
+			t.Fatalf("round %d: memory grew by %d KiB", round, grown>>10)
+		}
+	}
+	runtime.KeepAlive(p)
+}
+
 // TestForgottenWhileRead: what was read before all were forgotten is forgotten too, though it comes later.
 func TestForgottenWhileRead(t *testing.T) {
 	p := newPersons()
+	p.lookedAt(time.Now().Add(time.Hour))
 	q := asked{consent.OwnedName{Identifier: consent.Identifier{Value: "ada"}}, 1}
 	_, at, _ := p.recall(q)
 	p.forget()
@@ -106,8 +222,9 @@ func TestForgottenWhileRead(t *testing.T) {
 // TestPersonsAreBounded: whoever is asked for, memory has an end, and those who are asked for again and again stay.
 func TestPersonsAreBounded(t *testing.T) {
 	p := newPersons()
+	p.lookedAt(time.Now().Add(time.Hour))
 	ask := func(i, consents int) bool {
-		q := asked{consent.OwnedName{Organization: consent.ID{15: 1}, Identifier: consent.Identifier{Kind: consent.UserID, Value: fmt.Sprint(i)}}, 1}
+		q := asked{userNamed(fmt.Sprint(i)), 1}
 		_, at, ok := p.recall(q)
 		if !ok {
 			p.remember(q, remembered{at: at, subject: consent.ID{14: byte(i >> 8), 15: byte(i)}, consents: make([]consent.Consent, consents)})

@@ -373,12 +373,16 @@ func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn
 // heedOthers forgets the people who are remembered if another process has committed; sc is the writer's.
 // (https://sqlite.org/pragma.html#pragma_data_version)
 func (e *sqliteEngine) heedOthers(sc *sqliteConn) error {
-	before := e.version
-	err := sc.query(context.Background(), "PRAGMA data_version", nil, func(r row) error { return r.Scan(&e.version) })
+	before, at := e.version, time.Now()
+	if err := sc.query(context.Background(), "PRAGMA data_version", nil, func(r row) error { return r.Scan(&e.version) }); err != nil {
+		return err
+	}
 	if e.version != before {
+		e.commits.Add(2) // first: what is read from now on, and remembered, is of a new snapshot
 		e.persons.forget()
 	}
-	return err
+	e.persons.lookedAt(at)
+	return nil
 }
 
 // lookAtOthers is heedOthers while nobody writes; who writes does it anyhow.
@@ -387,9 +391,7 @@ func (e *sqliteEngine) lookAtOthers() {
 		return
 	}
 	defer e.writing.Unlock()
-	if err := e.heedOthers(&sqliteConn{c: e.writer}); err != nil {
-		e.persons.forget()
-	}
+	_ = e.heedOthers(&sqliteConn{c: e.writer}) // what fails is no look, and soon nobody is answered from memory
 }
 
 // rollBack ends a transaction that is not to be. Some errors have ended it already.
