@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -154,6 +155,10 @@ func (l *lane) rouse() {
 
 // run writes a lane's batches, one after the other, until nothing came for a while.
 func (b *batcher) run(key ID, l *lane) {
+	if b.mixes { // the one lane waits for the disk again and again: on a thread of its own it moves no other goroutine about
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
 	idle, over := time.NewTimer(laneIdle), time.NewTimer(crowdWait)
 	defer idle.Stop()
 	defer over.Stop()
