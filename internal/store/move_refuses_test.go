@@ -102,7 +102,10 @@ func TestMoveKeepsToolsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tool.Close()
-	tool.engine.(*sqliteEngine).writer.SetBusyTimeout(10 * time.Millisecond)
+	e := tool.engine.(*sqliteEngine)
+	e.writing.Lock()
+	e.writer.SetBusyTimeout(10 * time.Millisecond)
+	e.writing.Unlock()
 	tried := false
 	if _, err := moveTo(ctx, f.dir, postgresURL(t), func(p MoveProgress) {
 		if p.Step == MoveCompares && !tried {

@@ -52,6 +52,8 @@ func TestMoveForgetsNothing(t *testing.T) {
 func sqliteSchema(t *testing.T) map[string]string {
 	t.Helper()
 	_, e := openEngine(t)
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	c := &sqliteConn{c: e.writer}
 	schema := map[string]string{}
 	err := c.query(context.Background(), `SELECT s.name, i.name, i.type, i.pk > 0 FROM sqlite_schema s, pragma_table_info(s.name) i

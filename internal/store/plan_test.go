@@ -32,6 +32,8 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 
 func planOf(t *testing.T, e *sqliteEngine, statement string) (steps []string) {
 	t.Helper()
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	plan, _, err := e.writer.PrepareTransient("EXPLAIN QUERY PLAN " + statement)
 	if err != nil {
 		t.Fatal(err)

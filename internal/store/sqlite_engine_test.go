@@ -23,26 +23,35 @@ import (
 
 func pragma(t *testing.T, e *sqliteEngine, statement string) {
 	t.Helper()
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	if err := sqlitex.ExecuteTransient(e.writer, "PRAGMA "+statement, nil); err != nil {
 		t.Fatal(err)
 	}
 }
 
+// durable is checkDurable of an engine that runs.
+func durable(e *sqliteEngine) error {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	return e.checkDurable()
+}
+
 // TestDurabilityIsReadBack breaks each setting on purpose: the check that runs at the start must say so.
 func TestDurabilityIsReadBack(t *testing.T) {
 	_, e := openEngine(t)
-	if err := e.checkDurable(); err != nil {
+	if err := durable(e); err != nil {
 		t.Fatal(err)
 	}
 	for wrong, right := range map[string]string{"synchronous = NORMAL": "synchronous = FULL", "synchronous = OFF": "synchronous = FULL",
 		"foreign_keys = OFF": "foreign_keys = ON", "secure_delete = OFF": "secure_delete = ON"} {
 		pragma(t, e, wrong)
-		if err := e.checkDurable(); err == nil || !strings.Contains(err.Error(), strings.Fields(wrong)[0]) {
+		if err := durable(e); err == nil || !strings.Contains(err.Error(), strings.Fields(wrong)[0]) {
 			t.Errorf("%s: %v", wrong, err)
 		}
 		pragma(t, e, right)
 	}
-	if err := e.checkDurable(); err != nil {
+	if err := durable(e); err != nil {
 		t.Error(err)
 	}
 }
