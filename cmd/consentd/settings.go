@@ -39,6 +39,9 @@ func newSettings(names ...string) Settings {
 // flagTag tells kong about the flag of a setting.
 func flagTag(s config.Setting) reflect.StructTag {
 	help := s.Help
+	if s.Type == config.TypeWord {
+		help += " Allowed: " + s.Allowed + "."
+	}
 	if s.Default != "" {
 		help += " Default: " + s.Default + "."
 	}

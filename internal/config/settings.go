@@ -137,13 +137,13 @@ var table = []Setting{
 	},
 	{
 		Name: "log-level", Env: "CONSENTD_LOG_LEVEL", Type: TypeWord, Default: "info",
-		Help:    "Least level that is logged: debug, info, warn or error.",
+		Help:    "Least level that is logged.",
 		Allowed: "debug, info, warn or error",
 		set:     setLogLevel,
 	},
 	{
 		Name: "log-format", Env: "CONSENTD_LOG_FORMAT", Type: TypeWord, Default: "text",
-		Help:    "Form of the log: text or json.",
+		Help:    "Form of the log.",
 		Allowed: "text or json",
 		set:     setLogFormat,
 	},
