@@ -272,11 +272,7 @@ func TestCitusCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		closeAtEnd(t, s)
 		return s
 	})
 }

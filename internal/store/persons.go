@@ -65,13 +65,14 @@ func (p *persons) recall(q asked) (found remembered, at uint64, ok bool) {
 	name := p.nameMark(q.name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	found, ok = p.young[q]
-	if !ok {
-		if found, ok = p.old[q]; ok {
-			p.put(q, found)
-		}
+	found, young := p.young[q]
+	if !young {
+		found, ok = p.old[q]
 	}
-	ok = ok && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.subject))
+	ok = (young || ok) && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.subject))
+	if ok && !young {
+		p.put(q, found) // asked for again: it stays
+	}
 	return found, p.now, ok
 }
 

@@ -31,20 +31,6 @@ func userNamed(name string) consent.OwnedName {
 	return consent.OwnedName{Organization: consent.ID{15: 1}, Identifier: consent.Identifier{Kind: consent.UserID, Value: name}}
 }
 
-func openStore(t *testing.T, dir string) *Store {
-	t.Helper()
-	s, err := OpenSQLite(context.Background(), dir, SQLiteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 func stateOf(t *testing.T, s *Store, name consent.OwnedName) consent.State {
 	t.Helper()
 	_, consents, err := s.Person(context.Background(), name, 1)

@@ -54,14 +54,26 @@ func planOf(t *testing.T, e *sqliteEngine, statement string) (steps []string) {
 // openEngine opens a fresh store and gives its engine too.
 func openEngine(t *testing.T) (*Store, *sqliteEngine) {
 	t.Helper()
-	s, err := OpenSQLite(context.Background(), t.TempDir(), SQLiteOptions{})
+	s := openStore(t, t.TempDir())
+	return s, s.engine.(*sqliteEngine)
+}
+
+// openStore opens a data folder until the test ends.
+func openStore(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := OpenSQLite(context.Background(), dir, SQLiteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeAtEnd(t, s)
+	return s
+}
+
+// closeAtEnd closes a store when the test ends.
+func closeAtEnd(t *testing.T, s *Store) {
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s, s.engine.(*sqliteEngine)
 }
