@@ -300,13 +300,14 @@ func (b *batcher) transact(requests []*prepared) (outcomes []outcome, err error)
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
 	created := false
+	var run *batch
 	err = b.service.store.Update(ctx, requests[0].actor.Organization, func(tx Tx) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("panic in a batch: %v", r)
 			}
 		}()
-		run := newBatch(b.service, requests)
+		run = newBatch(b.service, requests)
 		if err := run.load(ctx, tx); err != nil {
 			return err
 		}
@@ -320,7 +321,10 @@ func (b *batcher) transact(requests []*prepared) (outcomes []outcome, err error)
 		return tx.Append(ctx, &run.changes)
 	})
 	if errors.Is(err, errNothing) {
-		return outcomes, nil
+		err = nil
+	}
+	if err == nil {
+		run.done()
 	}
 	if created {
 		b.service.cache.drop()

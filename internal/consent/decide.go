@@ -3,6 +3,7 @@ package consent
 import (
 	"bytes"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,9 +24,24 @@ type batch struct {
 	answers     map[AnswerKey]*KeptAnswer
 	resolved    [][]identified // by request and item
 
-	heads    map[ID]*Head
-	consents map[ConsentKey]*standing
-	dirty    []ConsentKey
+	heads     map[ID]*Head
+	consents  map[ConsentKey]*standing
+	standings []standing   // the memory of those that decisions need
+	asked     []ConsentKey // of standings that the store may know
+	planned   []planned
+	dirty     []touched
+}
+
+// planned is a decision that the batch may take.
+type planned struct {
+	*standing
+	occurredAt time.Time // zero: now
+}
+
+// touched is a consent that the batch moved.
+type touched struct {
+	key ConsentKey
+	*standing
 }
 
 // standing is where a subject stands on a purpose while a batch decides.
@@ -35,6 +51,7 @@ type standing struct {
 	whole   bool     // the fold cannot be taken step by step: something is late, or merged
 	stale   bool     // history has more than consent shows
 	changed bool
+	latest  time.Time // see markLate
 }
 
 func (s *standing) current() *Consent {
@@ -71,19 +88,49 @@ func (s *standing) know(events []*Event) {
 	s.stale = len(s.history) > 0
 }
 
+// newBatch makes a batch, of the memory of one that is done with where there is some: a crowd's batches come by the hundred a
+// second.
 func newBatch(s *Service, requests []*prepared) *batch {
-	decisions, items := 0, 0
+	decisions := 0
 	for _, p := range requests {
 		decisions += p.decisions
-		items += len(p.items)
 	}
-	b := &batch{service: s, requests: requests, outcomes: make([]outcome, len(requests)), now: s.now(),
-		directories: map[ID]*Directory{}, people: newPeople(), fresh: make(map[SubjectKey]bool, items),
-		answers: map[AnswerKey]*KeptAnswer{}, resolved: make([][]identified, len(requests)),
-		heads: map[ID]*Head{}, consents: make(map[ConsentKey]*standing, decisions), dirty: make([]ConsentKey, 0, decisions)}
-	b.changes.Events = make([]Event, 0, decisions) // rows are large: letting the list grow would copy them again and again
-	b.changes.Consents = make([]Consent, 0, decisions)
+	b := usedBatches.Get().(*batch)
+	b.service, b.requests, b.now = s, requests, s.now()
+	b.outcomes, b.resolved = make([]outcome, len(requests)), make([][]identified, len(requests))
+	b.directories, b.answers = map[ID]*Directory{}, map[AnswerKey]*KeptAnswer{}
+	b.standings = slices.Grow(b.standings, decisions) // pointed to, so it must not grow later
+	b.changes.Events, b.changes.Consents = slices.Grow(b.changes.Events, decisions), slices.Grow(b.changes.Consents, decisions)
 	return b
+}
+
+var usedBatches = sync.Pool{New: func() any {
+	return &batch{people: newPeople(), fresh: map[SubjectKey]bool{}, heads: map[ID]*Head{}, consents: map[ConsentKey]*standing{}}
+}}
+
+// usedAgain is for how many decisions a batch's memory may be to be used again: emptying a map takes as long as it has room.
+const usedAgain = 512
+
+// done gives the batch's memory to another. Only what it decided, outcomes, may be used from then on.
+func (b *batch) done() {
+	if cap(b.standings) > usedAgain {
+		return
+	}
+	b.people.clear()
+	clear(b.fresh)
+	clear(b.heads)
+	clear(b.consents)
+	c := &b.changes
+	*b = batch{people: b.people, fresh: b.fresh, heads: b.heads, consents: b.consents,
+		standings: emptied(b.standings), asked: emptied(b.asked), planned: emptied(b.planned), dirty: emptied(b.dirty),
+		changes: Changes{Subjects: emptied(c.Subjects), Identifiers: emptied(c.Identifiers), Events: emptied(c.Events), Consents: emptied(c.Consents)}}
+	usedBatches.Put(b)
+}
+
+// emptied keeps the memory of a list, and nothing of what was in it.
+func emptied[T any](list []T) []T {
+	clear(list)
+	return list[:0]
 }
 
 // decide makes the events of every request that was not refused, and what follows from them.
@@ -176,7 +223,7 @@ func (b *batch) mergeConsents(from, into SubjectKey) {
 func (b *batch) touch(key ConsentKey, s *standing) {
 	if !s.changed {
 		s.changed = true
-		b.dirty = append(b.dirty, key)
+		b.dirty = append(b.dirty, touched{key, s})
 	}
 }
 
@@ -239,15 +286,14 @@ func (w *eventWriter) body(d *preparedDecision, e *Event) *Body {
 	if d.text != nil {
 		body.DisplayedText = "sha256:" + hexHash(d.text.Hash)
 	}
-	body.OccurredAt = e.OccurredAt.Format(instantFormat)
-	body.ExpiresAt = e.ExpiresAt.Format(instantFormat)
+	body.OccurredAt, body.ExpiresAt = formatInstant(e.OccurredAt), formatInstant(e.ExpiresAt)
 	return body
 }
 
 // close writes down where everything ended.
 func (b *batch) close() {
-	for _, key := range b.dirty {
-		c := *b.consents[key].current()
+	for _, moved := range b.dirty {
+		c, key := *moved.current(), moved.key
 		c.Organization, c.Subject, c.Project, c.Purpose = key.Organization, key.Subject, key.Project, key.Purpose
 		b.changes.Consents = append(b.changes.Consents, c)
 	}

@@ -18,6 +18,13 @@ func newPeople() *people {
 	return &people{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
 }
 
+// clear forgets everybody.
+func (p *people) clear() {
+	clear(p.owners)
+	clear(p.known)
+	clear(p.merged)
+}
+
 // identified is what the identity rules say about the identifiers of one write.
 type identified struct {
 	subject     ID

@@ -188,28 +188,12 @@ func (b *batch) identify(i int) {
 	}
 }
 
-// standingsAtOnce is for how many standings memory is made at once.
-const standingsAtOnce = 32
-
 // loadConsents reads where the people stand on what they decide now, with the whole history where
 // one step of the fold is not enough.
 func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
-	var keys []ConsentKey
-	var standings []standing
-	b.eachPlanned(func(key ConsentKey, _ time.Time) {
-		if b.consents[key] == nil {
-			if len(standings) == cap(standings) {
-				standings = make([]standing, 0, standingsAtOnce)
-			}
-			standings = append(standings, standing{})
-			b.consents[key] = &standings[len(standings)-1]
-			if !b.fresh[SubjectKey{key.Organization, key.Subject}] {
-				keys = append(keys, key)
-			}
-		}
-	})
-	if len(keys) > 0 {
-		found, err := tx.Consents(ctx, keys)
+	b.plan()
+	if len(b.asked) > 0 {
+		found, err := tx.Consents(ctx, b.asked)
 		if err != nil {
 			return err
 		}
@@ -224,21 +208,35 @@ func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
 	return b.loadHistories(ctx, tx)
 }
 
-// eachPlanned calls f for every decision that the batch may take, in order; occurredAt zero is now.
-func (b *batch) eachPlanned(f func(key ConsentKey, occurredAt time.Time)) {
+// plan lists every decision that the batch may take, in order, with the standing that it may move.
+func (b *batch) plan() {
 	for i, p := range b.requests {
 		for n := range b.resolved[i] {
 			key := ConsentKey{p.actor.Organization, b.resolved[i][n].subject, p.project.Number, 0}
 			for d := range p.items[n].decisions {
 				key.Purpose = b.purposeOf(p, &p.items[n].decisions[d]).Number
-				f(key, p.items[n].decisions[d].occurredAt)
+				b.planned = append(b.planned, planned{b.standingOf(key), p.items[n].decisions[d].occurredAt})
 			}
 			for _, r := range p.items[n].replace {
 				key.Purpose = r.purpose.Number
-				f(key, time.Time{})
+				b.planned = append(b.planned, planned{standing: b.standingOf(key)})
 			}
 		}
 	}
+}
+
+// standingOf gives the standing of a key, which is empty until it is loaded; of who was made just now there is nothing to load.
+func (b *batch) standingOf(key ConsentKey) *standing {
+	s := b.consents[key]
+	if s == nil {
+		b.standings = append(b.standings, standing{}) // there is room, see newBatch
+		s = &b.standings[len(b.standings)-1]
+		b.consents[key] = s
+		if !b.fresh[SubjectKey{key.Organization, key.Subject}] {
+			b.asked = append(b.asked, key)
+		}
+	}
+	return s
 }
 
 func (b *batch) purposeOf(p *prepared, d *preparedDecision) *Purpose {
@@ -286,22 +284,21 @@ func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
 
 // markLate marks what gets an event that occurred before one that is on record or comes earlier in the batch.
 func (b *batch) markLate() {
-	latest := map[ConsentKey]time.Time{}
-	b.eachPlanned(func(key ConsentKey, occurredAt time.Time) {
-		before, ok := latest[key]
-		if !ok {
-			before = b.consents[key].consent.OccurredAt
+	for i := range b.planned {
+		p := &b.planned[i]
+		if p.consent.OccurredAt.After(p.latest) {
+			p.latest = p.consent.OccurredAt
 		}
 		switch {
-		case occurredAt.IsZero() && b.now.After(before):
-			latest[key] = b.now
-		case occurredAt.IsZero():
-		case occurredAt.Before(before):
-			b.consents[key].whole = true
+		case p.occurredAt.IsZero() && b.now.After(p.latest):
+			p.latest = b.now
+		case p.occurredAt.IsZero():
+		case p.occurredAt.Before(p.latest):
+			p.whole = true
 		default:
-			latest[key] = occurredAt
+			p.latest = p.occurredAt
 		}
-	})
+	}
 }
 
 func (b *batch) loadHistories(ctx context.Context, tx Tx) error {

@@ -48,8 +48,8 @@ func CheckEvent(d *Directory, e *Event) error {
 	for _, pair := range []struct{ what, blob, row string }{
 		{"state", body.State, e.State.String()},
 		{"action", body.Action, e.Action.String()},
-		{"occurred_at", body.OccurredAt, e.OccurredAt.UTC().Format(instantFormat)},
-		{"expires_at", body.ExpiresAt, e.ExpiresAt.UTC().Format(instantFormat)},
+		{"occurred_at", body.OccurredAt, formatInstant(e.OccurredAt)},
+		{"expires_at", body.ExpiresAt, formatInstant(e.ExpiresAt)},
 		{"project", body.Project, view.ProjectID.String()},
 		{"purpose", body.Purpose, purpose},
 		{"grants", fmt.Sprint(e.State == Accepted || e.State == Implied && body.Regime == OptOut), fmt.Sprint(e.Grants)},

@@ -149,7 +149,8 @@ func (t instant) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 func appendInstant(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, `"2006-01-02T15:04:05.999999Z"`)
+	b = t.UTC().Truncate(time.Microsecond).AppendFormat(append(b, '"'), time.RFC3339Nano) // a layout for which package time has a short way
+	return append(b, '"')
 }
 
 // epoch is an instant as integer milliseconds since 1970.
