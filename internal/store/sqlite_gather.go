@@ -174,11 +174,17 @@ func readGathered(tls *libc.TLS, file, data uintptr, n int32, offset int64) int3
 	return function[moveFunc](original.FxRead)(tls, file, data, n, offset)
 }
 
-// syncGathered implements xSync.
+// syncGathered implements xSync. A log that was made just now is synced the system's way, which makes its name durable too.
 func syncGathered(tls *libc.TLS, file uintptr, flags int32) int32 {
 	l, original := gatheredIn(file)
 	if rc := l.flush(tls, file); rc != lib.SQLITE_OK {
 		return rc
+	}
+	if f := in[lib.TunixFile](file); f.FctrlFlags&lib.UNIXFILE_DIRSYNC == 0 && canSyncData {
+		if syncData(int(f.Fh)) != nil {
+			return lib.SQLITE_IOERR_FSYNC
+		}
+		return lib.SQLITE_OK
 	}
 	return function[syncFunc](original.FxSync)(tls, file, flags)
 }
