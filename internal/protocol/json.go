@@ -25,7 +25,7 @@ const (
 	maxDepth = 32
 )
 
-// firstPart is the memory that a body begins with where its length is large or not told.
+// firstPart is the memory that a body begins with where its length is not told, or larger: what is announced may never come.
 const firstPart = 4 << 10
 
 // ReadJSON reads the call's body into v: one JSON value, without duplicate names, invalid
@@ -88,7 +88,7 @@ func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	case length > MaxBody:
 		_, err := io.Copy(io.Discard, r) // up to the limit: a client whose body is cut off sooner may not see the answer
 		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
-	case length < 0 || length > smallBody:
+	case length < 0 || length > firstPart:
 		return c.readParts(r, length)
 	}
 	body := make([]byte, length)
@@ -99,8 +99,8 @@ func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	return body[:n], err
 }
 
-// readParts reads a large body, and makes memory and room for it as it arrives: each part is as large as all before it, a
-// step at most.
+// readParts reads a body in parts, and makes memory for it as it arrives, and room where it is large: each part is as large as all
+// before it, a step at most.
 func (c *Call) readParts(r io.Reader, length int64) ([]byte, error) {
 	var parts [][]byte
 	part := make([]byte, 0, firstPart)
@@ -123,7 +123,11 @@ func (c *Call) readParts(r io.Reader, length int64) ([]byte, error) {
 			}
 		}
 		parts = append(parts, part)
-		part = make([]byte, 0, min(total, roomStep))
+		next := min(total, roomStep)
+		if length > 0 {
+			next = min(next, int(length)-total)
+		}
+		part = make([]byte, 0, next)
 	}
 }
 

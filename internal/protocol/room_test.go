@@ -73,6 +73,24 @@ func TestBodyHasNoMoreRoomThanCame(t *testing.T) {
 	}
 }
 
+// TestAnnouncedBodyTakesLittle announces bodies that need no room, of which nothing comes.
+func TestAnnouncedBodyTakesLittle(t *testing.T) {
+	const bodies = 100
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range bodies {
+		c := call(brokenReader{})
+		c.Request.ContentLength = smallBody
+		if err := ReadJSON(c, &letter{}); err == nil {
+			t.Fatal("a body that did not come was read")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / bodies; each > 4*firstPart {
+		t.Errorf("a body of which nothing came took %d bytes", each)
+	}
+}
+
 // TestRoomIsGivenBack ends calls in every way that there is.
 func TestRoomIsGivenBack(t *testing.T) {
 	room := NewRoom(testRoom)
