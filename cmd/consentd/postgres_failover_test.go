@@ -116,3 +116,19 @@ func TestUnreplicatedWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestMissingStandby freezes the standby that commits wait for. Reads go on and the database answers, but no write comes to an
+// end: the balancer is told so, until the standby is back.
+func TestMissingStandby(t *testing.T) {
+	primary, standby := synchronousPair(t)
+	r := startTrial(t, urlOf("", primary.Addr()))
+	r.goesOn(50)
+	must(t, standby.Freeze())
+	within(t, 40*time.Second, "/readyz to be red without a standby", func() bool { return r.ready() == 503 })
+	reads := r.reads.Load()
+	waitFor(t, "reads to go on", func() bool { return r.reads.Load() > reads })
+	must(t, standby.Thaw())
+	r.becomes(200)
+	r.goesOn(50)
+	r.finish(primary)
+}

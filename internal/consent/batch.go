@@ -41,6 +41,7 @@ type batcher struct {
 	mixes   bool
 	room    chan struct{} // holds one for each write that waits
 	running sync.WaitGroup
+	stall   stall
 
 	mu    sync.Mutex
 	lanes map[ID]*lane
@@ -275,7 +276,9 @@ func (b *batcher) write(requests []*prepared) {
 		return
 	}
 	started := time.Now()
+	b.stall.begin(started)
 	outcomes, err := b.transact(waiting)
+	b.stall.end(time.Now(), !IsKind(err, Unavailable) && !errors.Is(err, ErrUnknown))
 	if err != nil && len(waiting) > 1 && !IsKind(err, Unavailable) && !errors.Is(err, ErrUnknown) {
 		// One write may have spoilt it for all. It left nothing behind: each again on its own.
 		for _, p := range waiting {

@@ -75,7 +75,13 @@ func (s *Service) Ready() error {
 	if s.batch.closed() {
 		return &Error{Kind: Unavailable, Msg: "shutting down"}
 	}
-	return s.store.Ready()
+	if err := s.store.Ready(); err != nil {
+		return err
+	}
+	if lasts := s.batch.stall.lasts(time.Now()); lasts > 0 {
+		return Errorf(Unavailable, "", "no write has come to an end for %s: the database takes none, or its standby is missing; reads go on", lasts.Round(time.Second))
+	}
+	return nil
 }
 
 // now gives the time in the precision that is kept: microseconds, UTC.

@@ -1,0 +1,48 @@
+package consent
+
+import (
+	"testing"
+	"time"
+)
+
+// TestStall goes through what can happen to batches: b begins one, w ends one well, f ends one badly, each digit lets as many
+// seconds pass.
+func TestStall(t *testing.T) {
+	for _, tc := range []struct {
+		what, steps string
+		lasts       int // seconds
+	}{
+		{"nothing was written", "99", 0},
+		{"a batch takes a while", "b9", 0},
+		{"a batch hangs", "b91", 10},
+		{"a batch hangs on", "b99", 18},
+		{"a slow batch ended", "b99w", 0},
+		{"a slow batch failed just now", "b99f", 18},
+		{"the next is tried, and hangs too", "b6fb6", 12},
+		{"each is tried again soon", "b6f3b6f3b1", 19},
+		{"nobody tries again", "b99f6", 0},
+		{"somebody tries again much later", "b99f6b3", 0},
+		{"and fails again much later", "b99f6b91", 10},
+		{"the next ended well", "b99fbw", 0},
+		{"one hangs, others end", "bb5w5bw9", 0},
+		{"one hangs, and the others come to hang", "bb5w5b5", 10},
+		{"one hangs and one failed", "bb5f6", 11},
+		{"idle, after all went well, then again", "bw99b5", 0},
+	} {
+		var s stall
+		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		for _, step := range tc.steps {
+			switch step {
+			case 'b':
+				s.begin(now)
+			case 'w', 'f':
+				s.end(now, step == 'w')
+			default:
+				now = now.Add(time.Duration(step-'0') * time.Second)
+			}
+		}
+		if got := s.lasts(now); got != time.Duration(tc.lasts)*time.Second {
+			t.Errorf("%s (%s): %s, want %d s", tc.what, tc.steps, got, tc.lasts)
+		}
+	}
+}
