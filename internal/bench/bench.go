@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) error {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"echo handler", r.echo}, {"consentd", r.server}, {"echo handler again", r.echo}, {"bare inserts", r.bare}} {
+	}{{"consentd and the echo handler, in turns", r.single}, {"batches", r.batch}, {"bare inserts", r.bare}} {
 		fmt.Fprintf(o.Out, "… %s\n", step.name)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
@@ -57,32 +57,25 @@ func Run(ctx context.Context, o Options) error {
 
 type run struct {
 	Options
-	echo64, write1, write64, write256, batches, reads result
-	bareEvents                                        float64 // per second
-	batchEvents                                       float64
-	started                                           time.Duration
-	peak                                              int64 // bytes
+	write1, write64, write256, batches, reads result
+	echo                                      [3]result // before the writes that are compared, between them and the reads, and after those
+	bareEvents                                float64   // per second
+	batchEvents                               float64
+	started                                   time.Duration
+	peak                                      int64 // bytes
 }
 
-// echo measures the handler that does nothing, before and after the server, since a machine does not stay the same.
-func (r *run) echo(ctx context.Context) error {
-	child, err := startChild(ctx, r.Binary, nil, "bench", "--echo-server")
+// single loads a server with single events and reads, and between them the handler that does nothing, since a machine does not stay the
+// same from one minute to the next.
+func (r *run) single(ctx context.Context) error {
+	person := newPeople(r.People)
+	echo, err := startChild(ctx, r.Binary, nil, "bench", "--echo-server")
 	if err != nil {
 		return err
 	}
-	defer child.stop()
-	person := newPeople(r.People)
-	once, err := load(ctx, 64, r.Phase, func(w *worker) *call {
-		return w.post(child.url+"/echo", nil, person.event(w.random))
-	})
-	r.echo64 = r.echo64.mean(once)
-	return err
-}
-
-// server loads one server with single events and reads, and a second one, whose rows are then inserted bare, with batches.
-func (r *run) server(ctx context.Context) error {
-	person := newPeople(r.People)
-	err := r.with(ctx, r.folder("data"), person, func(s *site) error {
+	defer echo.stop()
+	return r.with(ctx, r.folder("data"), person, func(s *site) error {
+		nothing := func(w *worker) *call { return w.post(echo.url+"/echo", nil, person.event(w.random)) }
 		single := func(w *worker) *call { return w.post(s.events, s.concordHeaders, person.event(w.random)) }
 		read := func(w *worker) *call { return w.get(s.levels(person.known(w.random)), s.slashHeaders) }
 		var warm result // uncounted: a fresh write-ahead log grows, and growing costs more than writing again
@@ -90,7 +83,8 @@ func (r *run) server(ctx context.Context) error {
 			into        *result
 			connections int
 			next        func(*worker) *call
-		}{{&warm, 256, single}, {&r.write1, 1, single}, {&r.write64, 64, single}, {&r.write256, 256, single}, {&r.reads, 64, read}} {
+		}{{&warm, 256, single}, {&r.write1, 1, single}, {&r.echo[0], 64, nothing}, {&r.write64, 64, single}, {&r.echo[1], 64, nothing},
+			{&r.reads, 64, read}, {&r.echo[2], 64, nothing}, {&r.write256, 256, single}} {
 			var err error
 			if *phase.into, err = load(ctx, phase.connections, r.Phase, phase.next); err != nil {
 				return err
@@ -98,9 +92,11 @@ func (r *run) server(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// batch loads a server of its own with batches; its rows are then inserted bare.
+func (r *run) batch(ctx context.Context) error {
+	person := newPeople(r.People)
 	return r.with(ctx, r.folder(batchData), person, func(s *site) (err error) {
 		r.batches, err = load(ctx, 8, r.Phase, func(w *worker) *call {
 			return w.post(s.events, s.concordHeaders, person.events(w.random, 100))
@@ -153,9 +149,9 @@ func (r *run) bare(ctx context.Context) error {
 func (r *run) print() {
 	fmt.Fprintln(r.Out, "\nratios")
 	for _, x := range []ratio{
-		{"single-event writes at 64 connections / echo handler at 64", r.write64.rate / r.echo64.rate, 0.40},
+		{"single-event writes at 64 connections / echo handler at 64", r.write64.rate / meanRate(r.echo[:2]...), 0.40},
 		{"events of batches of 100 / bare inserts of the same rows", r.batchEvents / r.bareEvents, 0.85},
-		{"reads of a person's levels at 64 / echo handler at 64", r.reads.rate / r.echo64.rate, 0.70},
+		{"reads of a person's levels at 64 / echo handler at 64", r.reads.rate / meanRate(r.echo[1:]...), 0.70},
 	} {
 		fmt.Fprintf(r.Out, "  %-62s %5.2f   to reach %.2f  %s\n", x.what, x.value, x.least, verdict(x.value >= x.least))
 	}
@@ -164,7 +160,9 @@ func (r *run) print() {
 	fmt.Fprintf(r.Out, "  %-62s %5.0f ms  at most 300 %s\n", "start, from exec to ready", r.started.Seconds()*1e3, verdict(r.started < 300*time.Millisecond))
 	fmt.Fprintf(r.Out, "\n%-44s %12s %10s %10s\n", "figures", "requests/s", "p50 ms", "p99 ms")
 	for _, f := range []figure{
-		{"JSON echo handler, 64 connections", r.echo64, ""},
+		{"JSON echo handler, 64 connections", r.echo[0], "  before the writes at 64"},
+		{"the same", r.echo[1], "  between these and the reads"},
+		{"the same", r.echo[2], "  after the reads"},
 		{"single-event writes, 1 connection", r.write1, ""},
 		{"single-event writes, 64 connections", r.write64, ""},
 		{"single-event writes, 256 connections", r.write256, ""},

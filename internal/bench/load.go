@@ -19,12 +19,12 @@ type result struct {
 	requests int
 }
 
-// mean joins two runs of the same load; the zero result counts for nothing.
-func (r result) mean(other result) result {
-	if r.requests == 0 {
-		return other
+// meanRate is what several runs of the same load came to, in requests a second.
+func meanRate(loads ...result) (rate float64) {
+	for _, load := range loads {
+		rate += load.rate / float64(len(loads))
 	}
-	return result{rate: (r.rate + other.rate) / 2, p50: (r.p50 + other.p50) / 2, p99: max(r.p99, other.p99), requests: r.requests + other.requests}
+	return rate
 }
 
 // call is one request to make.
