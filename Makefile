@@ -3,6 +3,8 @@
 GO          ?= go
 FUZZTIME    ?= 5s
 TESTFLAGS   ?=
+# All packages, those that take longest first, so that they do not run alone at the end.
+TESTED      := ./internal/store ./cmd/consentd ./...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.
@@ -29,7 +31,7 @@ test: ## vet, build and all tests; installs Node.js, npm, curl and PostgreSQL wh
 	scripts/need.sh node npm curl postgres
 	$(GO) vet ./...
 	$(MAKE) --no-print-directory build
-	$(GO) test $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) $(TESTED)
 
 lint: format vet staticcheck ## gofmt, go vet, staticcheck
 
@@ -44,7 +46,7 @@ staticcheck:
 
 race: ## tests under the race detector, the long loops short; installs a C compiler and PostgreSQL where missing
 	scripts/need.sh gcc postgres
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) $(TESTED)
 
 fuzz: ## every fuzz test for FUZZTIME (5s) each
 	GO="$(GO)" scripts/fuzz.sh $(FUZZTIME)
