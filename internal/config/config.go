@@ -99,7 +99,11 @@ func (g given) refuse(err error) error {
 	if g.setting.Secret {
 		return fmt.Errorf("%s (%s): %w; allowed: %s", g.setting.Name, g.source, err, g.setting.Allowed)
 	}
-	return fmt.Errorf("%s (%s): %q: %w; allowed: %s", g.setting.Name, g.source, g.value, err, g.setting.Allowed)
+	value := g.value
+	if strings.Contains(value, "://") { // somebody's password may have come to the wrong place
+		value = withoutPassword(value)
+	}
+	return fmt.Errorf("%s (%s): %q: %w; allowed: %s", g.setting.Name, g.source, value, err, g.setting.Allowed)
 }
 
 // Print writes every setting with its value and where that came from, secrets masked.

@@ -263,6 +263,8 @@ func TestUnknownVariables(t *testing.T) {
 		"CONSENTD_ROOTKEY=x":            "CONSENTD_ROOT_KEY",
 		"CONSENTD_ROOTKEY_FILE=x":       "CONSENTD_ROOT_KEY_FILE",
 		"CONSENTD_CONFIG_FILE=x":        "CONSENTD_CONFIG",
+		"CONSENTD_DATABASE=postgres://": "CONSENTD_DATABASE_URL",
+		"CONSENTD_DATABASE_FILE=x":      "CONSENTD_DATABASE_URL_FILE",
 		"CONSENTD_TRUSTED_PROXY=":       "CONSENTD_TRUSTED_PROXIES",
 		"CONSENTD_PORT=8080":            "CONSENTD_",
 		"CONSENTD_CORS_ORIGIN=https://": "CONSENTD_CORS_ORIGINS",
@@ -274,6 +276,18 @@ func TestUnknownVariables(t *testing.T) {
 		}
 		variable, _, _ := strings.Cut(name, "=")
 		mustHold(t, err.Error(), "environment "+variable+": no such setting; the nearest is "+nearest)
+	}
+}
+
+// TestFolderThatIsAURL: who puts a database where the folder belongs is told so, and its password is not shown.
+func TestFolderThatIsAURL(t *testing.T) {
+	_, err := Load(nil, []string{"CONSENTD_DATA=postgres://user:giraffe@host/db"})
+	if err == nil {
+		t.Fatal("taken")
+	}
+	mustHold(t, err.Error(), "data (environment CONSENTD_DATA)", "user:********@host", "--database (CONSENTD_DATABASE_URL)")
+	if strings.Contains(err.Error(), "giraffe") {
+		t.Errorf("it shows the password: %v", err)
 	}
 }
 

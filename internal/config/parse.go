@@ -56,6 +56,13 @@ func setPath(field *string, v string, mayBeEmpty bool) error {
 	return nil
 }
 
+func setData(c *Config, v string) error {
+	if strings.Contains(v, "://") {
+		return errors.New("a URL is no folder; --database (CONSENTD_DATABASE_URL) names a database")
+	}
+	return setPath(&c.Data, v, false)
+}
+
 func setDatabase(field *string, v string) error {
 	if v != "" && !strings.HasPrefix(v, "postgres://") && !strings.HasPrefix(v, "postgresql://") {
 		return errors.New("it does not begin with postgres://")

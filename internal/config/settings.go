@@ -73,7 +73,7 @@ var table = []Setting{
 		Name: "data", Env: "CONSENTD_DATA", Type: TypePath, Default: "./data",
 		Help:    "Folder of the database; made at the first start.",
 		Allowed: "the path of a folder",
-		set:     func(c *Config, v string) error { return setPath(&c.Data, v, false) },
+		set:     setData,
 	},
 	{
 		Name: "database", Env: "CONSENTD_DATABASE_URL", Type: TypeURL, Secret: true, Shown: withoutPassword,

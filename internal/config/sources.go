@@ -145,6 +145,7 @@ func nearestEnv(name string) string {
 	names := make(map[string]Setting, len(table))
 	for _, s := range table {
 		names[s.Env] = s
+		names[envPrefix+strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))] = s // by the flag, which is not always the same
 	}
 	s := names[nearest(stem, slices.Sorted(maps.Keys(names)))]
 	if isFile && s.FileEnv() != "" {
