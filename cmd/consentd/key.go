@@ -49,7 +49,7 @@ Exit codes: 0 done, 1 failed, 2 wrong command line.`
 type keyCreateCmd struct {
 	Organization string   `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
 	Name         string   `required:"" help:"What the key is for, in your words."`
-	Scope        []string `help:"Scopes of the key, repeated or separated by commas; default: all." placeholder:"SCOPE"`
+	Scope        []string `sep:"none" help:"Scopes of the key, repeated or separated by commas; default: all." placeholder:"SCOPE"`
 	Expires      string   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
 }
 
@@ -72,17 +72,11 @@ Examples:
 
 // Run makes a key.
 func (c *keyCreateCmd) Run(k *keyCmd) error {
-	wish := consent.NewKey{Name: c.Name, Scopes: slices.Clone(consent.AllScopes)}
-	if len(c.Scope) > 0 {
-		wish.Scopes = nil
+	scopes, err := parseScopes(c.Scope)
+	if err != nil {
+		return &exitError{exitUsage, err}
 	}
-	for _, s := range c.Scope {
-		if strings.TrimSpace(s) == "" { // an empty variable in a script must not make a key that may do everything
-			return &exitError{exitUsage, errors.New("--scope is empty; name scopes, or leave --scope away for all of them")}
-		}
-		wish.Scopes = append(wish.Scopes, consent.Scope(strings.TrimSpace(s)))
-	}
-	var err error
+	wish := consent.NewKey{Name: c.Name, Scopes: scopes}
 	if wish.ExpiresAt, err = parseExpiry(c.Expires, time.Now()); err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -106,6 +100,20 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 			made.ID, o.Name, o.ID, joinScopes(made.Scopes, ","), when(made.ExpiresAt, "never"), made.Text)
 		return nil
 	})
+}
+
+// parseScopes reads what was given by --scope, each one scope or several with commas between them; nothing given is all scopes.
+func parseScopes(given []string) (scopes []consent.Scope, err error) {
+	if len(given) == 0 {
+		return slices.Clone(consent.AllScopes), nil
+	}
+	for _, s := range strings.Split(strings.Join(given, ","), ",") {
+		if s = strings.TrimSpace(s); s == "" { // an empty variable in a script must not make a key that may do everything
+			return nil, errors.New("--scope is empty; name scopes, or leave --scope away for all of them")
+		}
+		scopes = append(scopes, consent.Scope(s))
+	}
+	return scopes, nil
 }
 
 // parseExpiry reads 90d, a duration of Go or an RFC 3339 time; empty is never.
@@ -246,7 +254,10 @@ func hasDatabase(cfg *config.Config) error {
 	if cfg.Database != "" {
 		return nil
 	}
-	_, err := os.Stat(filepath.Join(cfg.Data, store.SQLiteFile))
+	info, err := os.Stat(filepath.Join(cfg.Data, store.SQLiteFile))
+	if err == nil && info.Size() == 0 {
+		return fmt.Errorf("the %s in %s is empty: start consentd serve there first, or name the data folder with --data", store.SQLiteFile, cfg.Data)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no %s in %s: start consentd serve there first, or name the data folder with --data", store.SQLiteFile, cfg.Data)
 	}

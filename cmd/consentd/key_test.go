@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/consentd/consentd/internal/pgtest"
 )
 
 // TestKeyCommands makes, lists and revokes keys beside a running server, and after it.
@@ -102,6 +104,9 @@ func TestKeyMistakes(t *testing.T) {
 		said string
 	}{
 		{[]string{"create", "--name", "x", "--scope", "nope"}, exitUsage, "consents:write"},
+		{[]string{"create", "--name", "x", "--scope", ""}, exitUsage, "--scope is empty"},
+		{[]string{"create", "--name", "x", "--scope="}, exitUsage, "--scope is empty"},
+		{[]string{"create", "--name", "x", "--scope", "consents:read,"}, exitUsage, "--scope is empty"},
 		{[]string{"create", "--name", ""}, exitUsage, "name"},
 		{[]string{"create", "--name", "x", "--expires", "2001-01-01T00:00:00Z"}, exitUsage, "--expires"},
 		{[]string{"create", "--name", "x", "--expires", "soon"}, exitUsage, "90d"},
@@ -123,6 +128,14 @@ func TestKeyMistakes(t *testing.T) {
 			t.Errorf("%v on an empty folder: exit code %d", args, p.code)
 		}
 		hold(t, "on an empty folder", p.errOut.String(), elsewhere, "consentd serve", "--data")
+	}
+	empty := []string{"CONSENTD_DATABASE_URL=" + pgtest.Database(t, "", nil)}
+	for range 2 { // the first must not have made what the second finds
+		p := command(t, empty, "key", "list")
+		if p.code != exitFailed {
+			t.Errorf("on an empty database: exit code %d", p.code)
+		}
+		hold(t, "on an empty database", p.errOut.String(), "has no data of consentd's", "consentd serve")
 	}
 }
 

@@ -153,6 +153,11 @@ func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
 	if err := e.sameDatabase(ctx); err != nil {
 		return err
 	}
+	if e.o.Beside {
+		if err := hasSchema(ctx, c); err != nil {
+			return err
+		}
+	}
 	if err := e.migrate(ctx, c.Config()); err != nil {
 		return err
 	}
@@ -169,6 +174,18 @@ func (e *postgresEngine) prepareDatabase(ctx context.Context) error {
 	return nil
 }
 
+// hasSchema refuses a database without our tables: a mistyped name must not become a new store.
+func hasSchema(ctx context.Context, c *pgx.Conn) error {
+	var has bool
+	if err := c.QueryRow(ctx, "/* has_schema */ SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&has); err != nil {
+		return fmt.Errorf("look for the schema: %w", err)
+	}
+	if !has {
+		return errors.New("it has no data of consentd's: start consentd serve on it first, or name another with --database (CONSENTD_DATABASE_URL)")
+	}
+	return nil
+}
+
 // migrate brings the schema up to date, over database/sql as goose wants it.
 func (e *postgresEngine) migrate(ctx context.Context, cfg *pgx.ConnConfig) error {
 	db := stdlib.OpenDB(*cfg)
@@ -180,7 +197,7 @@ func (e *postgresEngine) migrate(ctx context.Context, cfg *pgx.ConnConfig) error
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema up to date: %w", advised(err))
 	}
-	return nil
+	return tellNewer(ctx, provider, e.log)
 }
 
 func postgresProvider(db *sql.DB) (*goose.Provider, error) {
@@ -221,7 +238,7 @@ func (e *postgresEngine) checked(ctx context.Context) (*pgx.Conn, error) {
 // advice tells what to do about what a server says to those who may not come in, by code.
 var advice = map[string]string{
 	"28P01": "see that user and password are right; special characters in them are written as %40 and so on",
-	"28000": "see that pg_hba.conf lets this user in from here",
+	"28000": "see that the role exists, and that pg_hba.conf lets it in from here",
 	"3D000": "make it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
 	"42501": "let the role own the database: ALTER DATABASE … OWNER TO …",
 	"42P07": "the database holds tables of others with consentd's names: give consentd a database of its own",
