@@ -15,7 +15,8 @@ Examples:
 	CONSENTD_LISTEN=:9000 consentd config --log-format json
 	consentd config --config /etc/consentd.yaml
 
-Exit codes: 0 the configuration is good, 2 it is not; every mistake is named.`
+Files that settings name are not opened; consentd doctor looks at them.
+Exit codes: 0 the settings are well-formed, 2 one is not; every mistake is named.`
 }
 
 // Run prints the configuration.

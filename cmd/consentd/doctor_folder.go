@@ -29,6 +29,10 @@ func (d *doctor) folder() bool {
 	dir := d.cfg.Data
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		if above := nearestFolder(dir); unix.Access(above, unix.W_OK|unix.X_OK) != nil {
+			d.fail("data folder", dir+" is not there, and this user may not make it in "+above, "make it, chown it to the user of the server, and run as that user; or name another with --data")
+			return false
+		}
 		d.warn("data folder", dir+" is not there", "start consentd serve, which makes it, or name another with --data")
 		return false
 	}
@@ -40,7 +44,10 @@ func (d *doctor) folder() bool {
 		return false
 	}
 	d.ok("data folder", dir)
-	d.access(dir, info)
+	if store.Moved(dir) {
+		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it", "name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
+	}
+	mayRead := d.access(dir, info)
 	d.room(dir)
 	if kind, advice := fileSystem(dir); advice != "" {
 		d.warn("file system", kind, advice)
@@ -48,15 +55,33 @@ func (d *doctor) folder() bool {
 		d.ok("file system", kind)
 	}
 	d.lock(dir)
-	if _, err := os.Stat(filepath.Join(dir, store.SQLiteFile)); errors.Is(err, fs.ErrNotExist) {
-		d.warn("database", "there is no "+store.SQLiteFile+" yet", "start consentd serve, or name another folder with --data")
+	if !mayRead {
+		d.warn("database", "not looked at", "mend what failed above first")
+		return false
+	}
+	if file, err := os.Stat(filepath.Join(dir, store.SQLiteFile)); errors.Is(err, fs.ErrNotExist) || err == nil && file.Size() == 0 {
+		d.warn("database", "there is no "+store.SQLiteFile+" with anything in it yet", "start consentd serve, or name another folder with --data")
 		return false
 	}
 	return true
 }
 
-// access checks that the server may write the folder and that others may not read it.
-func (d *doctor) access(dir string, info fs.FileInfo) {
+// nearestFolder gives the first folder on the way up that is there.
+func nearestFolder(dir string) string {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "."
+	}
+	for {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// access checks that the server may write the folder and that others may not read it, and tells whether this user may read it.
+func (d *doctor) access(dir string, info fs.FileInfo) bool {
 	const check = "permissions"
 	mode := info.Mode().Perm()
 	switch {
@@ -69,11 +94,12 @@ func (d *doctor) access(dir string, info fs.FileInfo) {
 	}
 	for _, path := range []string{dir, filepath.Join(dir, store.SQLiteFile)} {
 		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, unix.ENOENT) {
-			d.fail("writable", fmt.Sprintf("%s: %v", path, err), "run as the user of the server, or chown it to that user")
-			return
+			d.fail("writable", fmt.Sprintf("%s: %v", path, err), "run as the user of the server, chown it to that user, or chmod u+rwX it where it is that user's already")
+			return unix.Access(path, unix.R_OK) == nil
 		}
 	}
 	d.ok("writable", "this user may write it")
+	return true
 }
 
 func (d *doctor) room(dir string) {

@@ -185,6 +185,13 @@ func TestDoctorElsewhere(t *testing.T) {
 	if p := command(t, nil, "doctor", "--data", file); p.code != exitFailed {
 		t.Errorf("a file for a folder: exit code %d\n%s", p.code, p.out.String())
 	}
+	cutOff := t.TempDir()
+	chmod(t, cutOff, 0o700)
+	if err := os.WriteFile(filepath.Join(cutOff, store.SQLiteFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, "a database without a byte", command(t, nil, "doctor", "--data", cutOff).out.String(), "warn  database", "consentd serve")
+	hold(t, "a database without a byte", command(t, nil, "key", "list", "--data", cutOff).errOut.String(), "is empty", "consentd serve")
 	wrong := command(t, []string{"CONSENTD_LOG_FORMAT=xml"}, "doctor")
 	if wrong.code != exitFailed {
 		t.Errorf("wrong configuration: exit code %d", wrong.code)

@@ -86,6 +86,16 @@ func TestMigrateStore(t *testing.T) {
 	hold(t, "the second time", again.out.String(), "already", "nothing left to do")
 	served := command(t, nil, "serve", "--listen", "127.0.0.1:0", "--data", dir)
 	hold(t, "a server on a folder that was moved", served.errOut.String(), "moved into PostgreSQL", "--database", "moved-to-postgres")
+	for _, args := range [][]string{{"list"}, {"create", "--name", "x"}, {"revoke", "0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13"}, {"rotate-root"}} {
+		// The servers are on the database: what is done to the folder's keys would be done to nobody's.
+		p := command(t, nil, append(append([]string{"key"}, args...), "--data", dir)...)
+		if p.code != exitFailed {
+			t.Errorf("key %s on a folder that was moved ends with %d: %s", args[0], p.code, p.out.String())
+		}
+		hold(t, "key "+args[0]+" on a folder that was moved", p.errOut.String(), "moved into PostgreSQL", "--database")
+	}
+	doctor := command(t, nil, "doctor", "--data", dir)
+	hold(t, "doctor on a folder that was moved", doctor.out.String(), "fail  moved", "--database")
 	for _, p := range []*process{locked, moved, again} {
 		if strings.Contains(p.out.String()+p.errOut.String(), "pass-word-1") {
 			t.Error("the password is shown")

@@ -106,6 +106,12 @@ var ErrMoved = errors.New("this data folder was moved into the database already"
 // decisions that nobody finds.
 const movedFile = "moved-to-postgres"
 
+// Moved tells whether a data folder's move has come to its end, so that nobody should use it any more.
+func Moved(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, movedFile))
+	return err == nil
+}
+
 // leave puts the mark into a data folder.
 func leave(dir string) error {
 	const text = "The data of this folder was moved into a PostgreSQL database; consentd serve refuses it.\nRemove this file to use the folder all the same.\n"

@@ -72,12 +72,12 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 		}
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
+	if Moved(dir) && !o.moves {
+		return nil, fmt.Errorf("its data was moved into PostgreSQL: name the database with --database (CONSENTD_DATABASE_URL), or remove %s from the folder to use it all the same", movedFile)
+	}
 	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, persons: newPersons(), dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if err := private(e.path); err != nil {
 		return nil, err
-	}
-	if _, err := os.Stat(filepath.Join(dir, movedFile)); err == nil && o.Exclusive && !o.moves {
-		return nil, fmt.Errorf("its data was moved into PostgreSQL: start the server with --database, or remove %s from the folder to use it all the same", movedFile)
 	}
 	if o.Exclusive {
 		unlock, err := lockFolder(dir)
@@ -85,6 +85,9 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 			return nil, err
 		}
 		e.unlock = unlock
+	}
+	if info, err := os.Stat(dir); err == nil && o.Exclusive && info.Mode().Perm()&0o007 != 0 {
+		o.Log.Warn("everybody on this machine may enter the data folder; chmod 700 it", "folder", dir, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 	}
 	if err := e.open(ctx); err != nil {
 		_ = e.close()
@@ -185,6 +188,19 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema of %s up to date: %w", SQLiteFile, err)
+	}
+	return tellNewer(ctx, provider, e.log)
+}
+
+// tellNewer warns of a schema that a newer version has made. During an upgrade the old servers go on with it; else somebody went back.
+func tellNewer(ctx context.Context, p *goose.Provider, log *slog.Logger) error {
+	version, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the version of the schema: %w", err)
+	}
+	sources := p.ListSources()
+	if known := sources[len(sources)-1].Version; version > known {
+		log.Warn("the schema is of a newer consentd; finish the upgrade, or restore the backup from before it", "version", version, "known", known)
 	}
 	return nil
 }

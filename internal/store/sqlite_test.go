@@ -3,10 +3,14 @@ package store_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store"
@@ -174,4 +178,25 @@ func TestLinkToNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed(t, open(t, link, store.SQLiteOptions{}))
+}
+
+// TestSchemaOfANewerVersion: the old servers of an upgrade go on with it, and say so.
+func TestSchemaOfANewerVersion(t *testing.T) {
+	dir := t.TempDir()
+	closed(t, open(t, dir, store.SQLiteOptions{}))
+	db, err := sqlite.OpenConn(filepath.Join(dir, store.SQLiteFile), sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlitex.ExecuteTransient(db, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	closed(t, open(t, dir, store.SQLiteOptions{Log: slog.New(slog.NewTextHandler(&said, nil))}))
+	if !strings.Contains(said.String(), "version=9999") {
+		t.Errorf("it said %q", said.String())
+	}
 }
