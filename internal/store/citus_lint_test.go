@@ -181,6 +181,9 @@ func sendAll(t *testing.T, r *recorder) {
 func sendInit(t *testing.T, r *recorder) {
 	url := r.through(t, pgtest.Database(t, "", nil))
 	ctx := context.Background()
+	if err := newPostgresEngine(PostgresOptions{URL: url, Beside: true}).prepareDatabase(ctx); err == nil {
+		t.Error("a tool made a schema")
+	}
 	if err := InitCitus(ctx, PostgresOptions{URL: url}, func(string) {}); err == nil {
 		t.Error("plain PostgreSQL was taken for Citus")
 	}

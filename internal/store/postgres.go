@@ -83,6 +83,7 @@ type postgresEngine struct {
 	pool      atomic.Pointer[pgxpool.Pool]
 	hosts     atomic.Uint32 // where the next connection starts to look
 	deadlines atomic.Int32  // in a row
+	fullSaid  atomic.Int64  // when the log was told last that the disk is full, in Unix milliseconds
 	replacing sync.Mutex
 	replaced  time.Time               // the last time; guarded by replacing
 	turns     *consent.Turns          // of writes, by organization

@@ -49,7 +49,7 @@ func (e *postgresEngine) retry(ctx context.Context, attempt func(context.Context
 		case ctx.Err() != nil:
 			return errors.Join(ctx.Err(), err)
 		case !timedOut && !passing(err):
-			return err
+			return e.outOfRoom(err)
 		case time.Now().Add(wait).After(until):
 			return &consent.Error{Kind: consent.Unavailable, Msg: "the database does not answer; nothing was done, retry", Err: err}
 		}
@@ -62,6 +62,18 @@ func (e *postgresEngine) retry(ctx context.Context, attempt func(context.Context
 		timedOut, err = attempt(within)
 		timedOut = timedOut || within.Err() != nil && ctx.Err() == nil
 	}
+}
+
+// outOfRoom tells of a full disk what SQLite's engine tells of one: reads go on, and what was refused may be tried again.
+func (e *postgresEngine) outOfRoom(err error) error {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || refused.Code != "53100" {
+		return err
+	}
+	if now := time.Now().UnixMilli(); now-e.fullSaid.Swap(now) > time.Minute.Milliseconds() { // of a row of refusals the first says it
+		e.log.Error("the database's disk is full: reading only", "error", err)
+	}
+	return &consent.Error{Kind: consent.Unavailable, Msg: "the database's disk is full: reads go on, writes are refused until there is room", Err: err}
 }
 
 // note counts deadlines in a row, and gives up connections that lead to a server which no longer takes writes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -372,5 +373,33 @@ func TestOneOrganizationLeavesRoom(t *testing.T) {
 	}
 	if err := text(big); err != nil {
 		t.Errorf("a write with the lock free again: %v", err)
+	}
+}
+
+// TestFullDiskOfPostgres: as on SQLite, writes are refused for the moment, and their callers told why.
+func TestFullDiskOfPostgres(t *testing.T) {
+	address := pgtest.Database(t, "", nil)
+	s, err := OpenPostgres(context.Background(), PostgresOptions{URL: address, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, s)
+	c := connect(t, address)
+	for _, statement := range []string{ // there is no way to fill the disk of one test's database
+		`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$`,
+		`CREATE TRIGGER full_disk BEFORE INSERT ON texts FOR EACH ROW EXECUTE FUNCTION full_disk()`,
+	} {
+		if _, err := c.Exec(context.Background(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Update(context.Background(), consent.NoID, texts(10, "lost")); !consent.IsKind(err, consent.Unavailable) || !strings.Contains(consent.AsError(err).Msg, "disk is full") {
+		t.Errorf("a full disk ends a write with %v", err)
+	}
+	if _, err := c.Exec(context.Background(), "DROP TRIGGER full_disk ON texts"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(context.Background(), consent.NoID, texts(10, "kept")); err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }
