@@ -117,14 +117,28 @@ func TestUnreplicatedWrite(t *testing.T) {
 	}
 }
 
-// TestMissingStandby freezes the standby that commits wait for. Reads go on and the database answers, but no write comes to an
-// end: the balancer is told so, until the standby is back.
+// TestMissingStandby freezes the standby that commits wait for. Reads go on and the database answers, but nothing is committed: the
+// balancer is told so until the standby is back, whoever retries with a key, and whoever is refused meanwhile.
 func TestMissingStandby(t *testing.T) {
 	primary, standby := synchronousPair(t)
 	r := startTrial(t, urlOf("", primary.Addr()))
 	r.goesOn(50)
+	other := newTenant(t, r.p)
+	r.keep(func(n int) { // nobody is known by that name, which takes a batch to tell
+		status, answer := call(t, "PUT", fmt.Sprintf("%s/persons/nobody-%d/consent/gdpr", r.p.url, n), map[string]string{"SlashID-API-Key": rootKey,
+			"SlashID-OrgID": other.organization, "Content-Type": "application/json"}, `{"consent_levels":["marketing"]}`)
+		if status == 200 {
+			t.Errorf("nobody's consent was recorded: %s", answer)
+		}
+		time.Sleep(200 * time.Millisecond)
+	})
 	must(t, standby.Freeze())
 	within(t, 40*time.Second, "/readyz to be red without a standby", func() bool { return r.ready() == 503 })
+	for stays := time.Now().Add(time.Duration(rounds(25)) * time.Second); time.Now().Before(stays); time.Sleep(100 * time.Millisecond) {
+		if status := r.ready(); status != 503 {
+			t.Fatalf("/readyz is %d again, though nothing was committed", status)
+		}
+	}
 	reads := r.reads.Load()
 	waitFor(t, "reads to go on", func() bool { return r.reads.Load() > reads })
 	must(t, standby.Thaw())

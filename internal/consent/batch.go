@@ -41,7 +41,6 @@ type batcher struct {
 	mixes   bool
 	room    chan struct{} // holds one for each write that waits
 	running sync.WaitGroup
-	stall   stall
 
 	mu    sync.Mutex
 	lanes map[ID]*lane
@@ -276,9 +275,7 @@ func (b *batcher) write(requests []*prepared) {
 		return
 	}
 	started := time.Now()
-	b.stall.begin(started)
 	outcomes, err := b.transact(waiting)
-	b.stall.end(time.Now(), !IsKind(err, Unavailable) && !errors.Is(err, ErrUnknown))
 	if err != nil && len(waiting) > 1 && !IsKind(err, Unavailable) && !errors.Is(err, ErrUnknown) {
 		// One write may have spoilt it for all. It left nothing behind: each again on its own.
 		for _, p := range waiting {
@@ -304,7 +301,7 @@ func (b *batcher) transact(requests []*prepared) (outcomes []outcome, err error)
 	defer cancel()
 	created := false
 	var run *batch
-	err = b.service.store.Update(ctx, requests[0].actor.Organization, func(tx Tx) (err error) {
+	err = b.service.commit(ctx, requests[0].actor.Organization, func(tx Tx) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("panic in a batch: %v", r)

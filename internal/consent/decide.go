@@ -113,7 +113,7 @@ const usedAgain = 512
 
 // done gives the batch's memory to another. Only what it decided, outcomes, may be used from then on.
 func (b *batch) done() {
-	if cap(b.standings) > usedAgain {
+	if cap(b.standings) > usedAgain || len(b.people.owners) > 8*usedAgain { // somebody may have a thousand identifiers
 		return
 	}
 	b.people.clear()

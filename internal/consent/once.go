@@ -77,7 +77,7 @@ func (s *Service) settled(ctx context.Context, a Actor, err error) error {
 	if !errors.As(err, &replayed) {
 		return err
 	}
-	if failed := s.store.Update(ctx, a.Organization, func(Tx) error { return nil }); failed != nil {
+	if failed := s.commit(ctx, a.Organization, func(Tx) error { return nil }); failed != nil {
 		return classify(ctx, failed)
 	}
 	return err

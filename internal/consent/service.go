@@ -23,6 +23,7 @@ type Service struct {
 	cache   memory
 	root    rootKey
 	batch   *batcher
+	stall   stall
 	observe func(requests int, took time.Duration, err error)
 
 	lists    *Turns // of each organization
@@ -78,8 +79,8 @@ func (s *Service) Ready() error {
 	if err := s.store.Ready(); err != nil {
 		return err
 	}
-	if lasts := s.batch.stall.lasts(time.Now()); lasts > 0 {
-		return Errorf(Unavailable, "", "no write has come to an end for %s: the database takes none, or its standby is missing; reads go on", lasts.Round(time.Second))
+	if lasts := s.stall.lasts(time.Now()); lasts > 0 {
+		return Errorf(Unavailable, "", "no write was committed for %s: the database takes none, or its standby is missing; reads go on", lasts.Round(time.Second))
 	}
 	return nil
 }
@@ -144,6 +145,21 @@ func (s *Service) search(ctx context.Context, organization ID, read func(context
 		defer done()
 	}
 	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
+}
+
+// commit is a transaction of the store that somebody waits for; see stall. write ends it by errNothing where there is nothing to commit.
+func (s *Service) commit(ctx context.Context, organization ID, write func(Tx) error) error {
+	s.stall.begin(time.Now())
+	how := failed
+	defer func() { s.stall.end(time.Now(), how) }()
+	err := s.store.Update(ctx, organization, write)
+	switch {
+	case err == nil:
+		how = committed
+	case errors.Is(err, errNothing):
+		how = refused
+	}
+	return err
 }
 
 // update does a write that is no decision, once (see Once).

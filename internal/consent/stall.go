@@ -6,24 +6,33 @@ import (
 )
 
 const (
-	// stallAfter is how long batches may be written without one that ends well until writes count as stalled. A batch takes
-	// milliseconds, a large one a second.
+	// stallAfter is for how long transactions may be tried without one that is committed until writes count as stalled. One
+	// takes milliseconds, a large batch a second.
 	stallAfter = 10 * time.Second
 	// stallForgotten is how long after the last failure a stall is believed while nobody writes: somebody has to try again.
 	stallForgotten = 5 * time.Second
 )
 
-// stall notices that writes begin and none comes to an end: a standby that commits wait for is missing, a disk or a database
-// hangs, somebody holds a lock. One organization whose writes hang beside others whose do not is no stall. The zero value is
+// stall notices that writes begin and none is committed: a standby that commits wait for is missing, a disk or a database
+// hangs or is full, somebody holds a lock. One organization whose writes hang beside others whose do not is no stall. The zero value is
 // ready; for use at once from many goroutines.
 type stall struct {
 	mu      sync.Mutex
-	writing int       // batches under way
-	since   time.Time // since when there were batches and none ended well; zero: the last one did
-	failed  time.Time // when one last ended badly
+	writing int       // transactions under way
+	since   time.Time // since when there were some and none was committed; zero: the last one was, or there was none
+	failed  time.Time // when one last failed
 }
 
-// begin notes that a batch is being written.
+// ending is how a transaction came to its end.
+type ending uint8
+
+const (
+	failed  ending = iota // the store did not do it, or it is unknown whether
+	refused               // there was nothing to commit: it tells nothing of commits
+	committed
+)
+
+// begin notes that a transaction has begun.
 func (s *stall) begin(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,17 +42,17 @@ func (s *stall) begin(now time.Time) {
 	s.writing++
 }
 
-// end notes that a batch came to an end; well: it is known what became of it.
-func (s *stall) end(now time.Time, well bool) {
+// end notes how a transaction ended.
+func (s *stall) end(now time.Time, how ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing--
 	switch {
-	case !well:
+	case how == failed:
 		s.failed = now
-	case s.writing > 0:
+	case how == committed && s.writing > 0:
 		s.since = now
-	default:
+	case how == committed, s.writing == 0 && !s.failed.After(s.since):
 		s.since = time.Time{}
 	}
 }

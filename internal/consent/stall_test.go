@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestStall goes through what can happen to batches: b begins one, w ends one well, f ends one badly, each digit lets as many
-// seconds pass.
+// TestStall goes through what can happen to transactions: b begins one, w commits one, r ends one that had nothing to commit, f fails
+// one, each digit lets as many seconds pass.
 func TestStall(t *testing.T) {
 	for _, tc := range []struct {
 		what, steps string
@@ -27,6 +27,10 @@ func TestStall(t *testing.T) {
 		{"one hangs, others end", "bb5w5bw9", 0},
 		{"one hangs, and the others come to hang", "bb5w5b5", 10},
 		{"one hangs and one failed", "bb5f6", 11},
+		{"all is refused", "br5br5br5b", 0},
+		{"one hangs while others are refused", "b5br5br1", 11},
+		{"all failed, then one is refused", "b6f1br4b3", 14},
+		{"one was refused long after another failed", "b6f9br9b1", 0},
 		{"idle, after all went well, then again", "bw99b5", 0},
 	} {
 		var s stall
@@ -35,8 +39,12 @@ func TestStall(t *testing.T) {
 			switch step {
 			case 'b':
 				s.begin(now)
-			case 'w', 'f':
-				s.end(now, step == 'w')
+			case 'w':
+				s.end(now, committed)
+			case 'r':
+				s.end(now, refused)
+			case 'f':
+				s.end(now, failed)
 			default:
 				now = now.Add(time.Duration(step-'0') * time.Second)
 			}
