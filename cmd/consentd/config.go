@@ -7,7 +7,8 @@ type configCmd struct{ Settings }
 // Help implements kong.HelpProvider.
 func (configCmd) Help() string {
 	return `Prints what "consentd serve" would use with the same flags, environment and file: each setting, its value and
-the place it came from. Secrets are masked. Nothing is opened but the configuration itself.
+the place it came from. Secrets are masked. Files that settings name are not
+opened; consentd doctor looks at them.
 
 Examples:
 
@@ -15,7 +16,6 @@ Examples:
 	CONSENTD_LISTEN=:9000 consentd config --log-format json
 	consentd config --config /etc/consentd.yaml
 
-Files that settings name are not opened; consentd doctor looks at them.
 Exit codes: 0 the settings are well-formed, 2 one is not; every mistake is named.`
 }
 

@@ -132,7 +132,7 @@ func parseExpiry(s string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, s); err == nil && at.After(now) {
 		return at, nil
 	}
-	return time.Time{}, fmt.Errorf("--expires %q is not in the future or not understood; allowed: 90d, 12h, 2030-01-02T15:04:05Z", s)
+	return time.Time{}, fmt.Errorf("--expires %q is not in the future, or too far in it, or not understood; allowed: 90d (36500d at most), 12h, 2030-01-02T15:04:05Z", s)
 }
 
 type keyListCmd struct {

@@ -3,6 +3,7 @@ package consent
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind classes an error by what the caller can do about it.
@@ -64,4 +65,13 @@ func AsError(err error) *Error {
 // IsKind tells whether err is of that kind.
 func IsKind(err error, kind Kind) bool {
 	return err != nil && AsError(err).Kind == kind
+}
+
+// listed writes what is allowed for people: a, b, c.
+func listed[T any](all []T) string {
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = fmt.Sprint(one)
+	}
+	return strings.Join(names, ", ")
 }

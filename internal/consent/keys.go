@@ -219,7 +219,7 @@ func (s *Service) checkNewKey(a Actor, wish *NewKey) error {
 	}
 	for _, scope := range wish.Scopes {
 		if !slices.Contains(AllScopes, scope) {
-			return Errorf(Invalid, "scopes", "has an unknown scope; known are %v", AllScopes)
+			return Errorf(Invalid, "scopes", "has an unknown scope; known are %s", listed(AllScopes))
 		}
 		if !a.Has(scope) {
 			return Errorf(Forbidden, "scopes", "a key may only make keys whose scopes it has itself; it lacks %s", scope)

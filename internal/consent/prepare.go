@@ -159,7 +159,7 @@ func (s *Service) prepareDecision(p *prepared, d Decision, country string, now t
 			return preparedDecision{}, Errorf(Invalid, "purpose", "must be 1 to 128 bytes without control characters")
 		}
 	} else if !slices.Contains(purpose.ValidStates, d.State) && d.State != Withdrawn {
-		return preparedDecision{}, Errorf(Unprocessable, "state", "is not among the valid states of this purpose: %v", purpose.ValidStates)
+		return preparedDecision{}, Errorf(Unprocessable, "state", "is not among the valid states of this purpose: %s", listed(purpose.ValidStates))
 	}
 	out := preparedDecision{ref: d.Purpose, purpose: purpose, state: d.State, action: d.Action,
 		occurredAt: micro(d.OccurredAt), expiresAt: micro(d.ExpiresAt), regime: s.places.Regime(country)}

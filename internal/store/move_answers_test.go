@@ -19,7 +19,7 @@ import (
 func sameAnswers(t *testing.T, f *movedStore, url string) {
 	t.Helper()
 	ctx := context.Background()
-	lite, err := OpenSQLite(ctx, f.dir, SQLiteOptions{})
+	lite, err := OpenSQLite(ctx, f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ var firstMonth = time.Date(2024, 11, 3, 4, 5, 6, 789012000, time.UTC)
 func fillFolder(t testing.TB, events int) *movedStore {
 	t.Helper()
 	f := &movedStore{dir: t.TempDir(), random: rand.New(rand.NewPCG(1, uint64(events)))}
-	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{})
+	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func TestMoveGoesOnWithItsOwnFolder(t *testing.T) {
 	}
 	_, err := moveTo(ctx, other.dir, url, nil)
 	says(t, "another folder", err, "another store")
-	s, err := OpenSQLite(ctx, f.dir, SQLiteOptions{})
+	s, err := OpenSQLite(ctx, f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestMoveGoesOnWithItsOwnFolder(t *testing.T) {
 
 	url = postgresURL(t)
 	mustMove(t, other, url)
-	if s, err = OpenSQLite(ctx, other.dir, SQLiteOptions{}); err != nil {
+	if s, err = OpenSQLite(ctx, other.dir, SQLiteOptions{moves: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Update(ctx, consent.NoID, texts(10, "new")); err != nil || s.Close() != nil {
@@ -97,7 +97,7 @@ func TestMoveGoesOnWithItsOwnFolder(t *testing.T) {
 func TestMoveKeepsToolsOut(t *testing.T) {
 	f := fillFolder(t, 10)
 	ctx := context.Background()
-	tool, err := OpenSQLite(ctx, f.dir, SQLiteOptions{})
+	tool, err := OpenSQLite(ctx, f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestMoveKeepsToolsOut(t *testing.T) {
 // TestMoveNamesWhatCannotBe: a value that PostgreSQL cannot keep is named by its column, and never shown.
 func TestMoveNamesWhatCannotBe(t *testing.T) {
 	f := fillFolder(t, 10)
-	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{})
+	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func readAll(source *moveSource) error {
 // TestMoveLeavesNoRowBehind: a damaged folder may have rows that no organization's id leads to.
 func TestMoveLeavesNoRowBehind(t *testing.T) {
 	f := fillFolder(t, 10)
-	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{})
+	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,7 +139,7 @@ func TestMovedMonths(t *testing.T) {
 // TestMoveOfAClockAhead: events whose ids are of a time to come have a partition too.
 func TestMoveOfAClockAhead(t *testing.T) {
 	f := fillFolder(t, 10)
-	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{})
+	s, err := OpenSQLite(context.Background(), f.dir, SQLiteOptions{moves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestMoveOfAClockAhead(t *testing.T) {
 // TestMoveOfNothing: an instance without organizations is moved too.
 func TestMoveOfNothing(t *testing.T) {
 	dir := t.TempDir()
-	s, err := OpenSQLite(context.Background(), dir, SQLiteOptions{})
+	s, err := OpenSQLite(context.Background(), dir, SQLiteOptions{moves: true})
 	if err != nil || s.Close() != nil {
 		t.Fatal(err)
 	}
