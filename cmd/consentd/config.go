@@ -7,8 +7,8 @@ type configCmd struct{ Settings }
 // Help implements kong.HelpProvider.
 func (configCmd) Help() string {
 	return `Prints what "consentd serve" would use with the same flags, environment and file: each setting, its value and
-the place it came from. Secrets are masked. Files that settings name are not
-opened; consentd doctor looks at them.
+the place it came from. Secrets are masked. Nothing is opened but the YAML file and those that CONSENTD_…_FILE name;
+consentd doctor looks at what else settings name.
 
 Examples:
 

@@ -92,14 +92,19 @@ func (d *doctor) access(dir string, info fs.FileInfo) bool {
 	default:
 		d.ok(check, fmt.Sprintf("only its owner may enter the folder (mode %04o)", mode))
 	}
+	mayRead, mayWrite := true, true
 	for _, path := range []string{dir, filepath.Join(dir, store.SQLiteFile)} {
-		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil && !errors.Is(err, unix.ENOENT) {
-			d.fail("writable", fmt.Sprintf("%s: %v", path, err), "run as the user of the server, chown it to that user, or chmod u+rwX it where it is that user's already")
-			return unix.Access(path, unix.R_OK) == nil
+		err := unix.Access(path, unix.R_OK|unix.W_OK)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			continue
 		}
+		d.fail("writable", fmt.Sprintf("%s: %v", path, err), "run as the user of the server, chown it to that user, or chmod u+rwX it where it is that user's already")
+		mayWrite, mayRead = false, mayRead && unix.Access(path, unix.R_OK) == nil
 	}
-	d.ok("writable", "this user may write it")
-	return true
+	if mayWrite {
+		d.ok("writable", "this user may write it")
+	}
+	return mayRead
 }
 
 func (d *doctor) room(dir string) {

@@ -149,14 +149,14 @@ func (s *Service) search(ctx context.Context, organization ID, read func(context
 
 // commit is a transaction of the store that somebody waits for; see stall. write ends it by errNothing where there is nothing to commit.
 func (s *Service) commit(ctx context.Context, organization ID, write func(Tx) error) error {
-	s.stall.begin(time.Now())
-	how := failed
+	began, how := time.Now(), failed
+	s.stall.begin(began)
 	defer func() { s.stall.end(time.Now(), how) }()
 	err := s.store.Update(ctx, organization, write)
 	switch {
 	case err == nil:
 		how = committed
-	case errors.Is(err, errNothing):
+	case errors.Is(err, errNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second: // who leaves at once tells nothing
 		how = refused
 	}
 	return err

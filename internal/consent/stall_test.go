@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -54,3 +55,25 @@ func TestStall(t *testing.T) {
 		}
 	}
 }
+
+// TestCallerWhoLeaves: one who retries again and again and never waits for the answer must not make it look as if nothing could be committed.
+func TestCallerWhoLeaves(t *testing.T) {
+	s := &Service{store: leaving{}}
+	left, leave := context.WithCancel(context.Background())
+	leave()
+	over, end := context.WithTimeout(context.Background(), 0)
+	defer end()
+	for _, tc := range []struct {
+		ctx    context.Context
+		stalls bool
+	}{{left, false}, {over, true}} {
+		if err := s.commit(tc.ctx, NoID, nil); err == nil || s.stall.since.IsZero() == tc.stalls {
+			t.Errorf("%v: since %v", err, s.stall.since)
+		}
+	}
+}
+
+// leaving is a store whose transactions end with their callers.
+type leaving struct{ Store }
+
+func (leaving) Update(ctx context.Context, _ ID, _ func(Tx) error) error { return ctx.Err() }
