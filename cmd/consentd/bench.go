@@ -14,7 +14,7 @@ import (
 )
 
 type benchCmd struct {
-	Phase       time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
+	Phase       time.Duration `help:"How long each load runs (0.5s to 1m); those that are compared with the echo handler run in turns, twice as long in all." default:"5s"`
 	People      int           `help:"How many people the events are about (1 to 10 million)." default:"100000"`
 	Dir         string        `help:"Measure the disk of this folder; scratch data is made below it and removed." default:"." type:"existingdir"`
 	Engine      string        `help:"sqlite, or postgres: a PostgreSQL server is started for it and thrown away (it must be installed; make test installs it)." enum:"sqlite,postgres" default:"sqlite"`

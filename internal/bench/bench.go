@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Binary   string        // the consentd binary; it is started as a server and as the echo handler
 	Dir      string        // scratch space on the disk to be measured; it is emptied by the caller
-	Phase    time.Duration // how long each load runs
+	Phase    time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
 	People   int           // how many people the events are about
 	Prepare  func(dir string) error
 	Database string // the database's file name in a data folder
@@ -33,8 +33,33 @@ type figure struct {
 
 // ratio compares two figures with what they should reach.
 type ratio struct {
-	what         string
-	value, least float64
+	what  string
+	value average
+	least float64
+}
+
+// average is a mean of several measurements, or one of them.
+type average struct {
+	mean, deviation float64 // deviation is the mean's standard error; 0: it was measured once
+}
+
+func (r *ratio) String() string {
+	deviation := ""
+	if r.value.deviation > 0 {
+		deviation = fmt.Sprintf("± %.3f", r.value.deviation)
+	}
+	return fmt.Sprintf("  %-66s %5.2f %-8s to reach %.2f  %s", r.what, r.value.mean, deviation, r.least, verdict(r.value.mean >= r.least))
+}
+
+// limit is a figure that must not be more than something.
+type limit struct {
+	what        string
+	value, most float64
+	unit        string
+}
+
+func (l *limit) String() string {
+	return fmt.Sprintf("  %-66s %5.1f %-8s at most %-5.4g %s", l.what, l.value, l.unit, l.most, verdict(l.value > 0 && l.value <= l.most))
 }
 
 // Run measures everything once, and prints ratios first. It stops early when ctx ends.
@@ -57,16 +82,15 @@ func Run(ctx context.Context, o Options) error {
 
 type run struct {
 	Options
-	write1, write64, write256, batches, reads result
-	echo                                      [3]result // before the writes that are compared, between them and the reads, and after those
-	bareEvents                                float64   // per second
-	batchEvents                               float64
-	started                                   time.Duration
-	peak                                      int64 // bytes
+	write1, write64, write256, batches, reads, echo result
+	writesOverEcho, readsOverEcho                   average
+	bareEvents                                      float64 // per second
+	batchEvents                                     float64
+	started                                         time.Duration
+	peak                                            int64 // bytes
 }
 
-// single loads a server with single events and reads, and between them the handler that does nothing, since a machine does not stay the
-// same from one minute to the next.
+// single loads a server with single events and reads, in turns with the handler that does nothing.
 func (r *run) single(ctx context.Context) error {
 	person := newPeople(r.People)
 	echo, err := startChild(ctx, r.Binary, nil, "bench", "--echo-server")
@@ -75,22 +99,30 @@ func (r *run) single(ctx context.Context) error {
 	}
 	defer echo.stop()
 	return r.with(ctx, r.folder("data"), person, func(s *site) error {
-		nothing := func(w *worker) *call { return w.post(echo.url+"/echo", nil, person.event(w.random)) }
-		single := func(w *worker) *call { return w.post(s.events, s.concordHeaders, person.event(w.random)) }
-		read := func(w *worker) *call { return w.get(s.levels(person.known(w.random)), s.slashHeaders) }
-		var warm result // uncounted: a fresh write-ahead log grows, and growing costs more than writing again
-		for _, phase := range []struct {
-			into        *result
-			connections int
-			next        func(*worker) *call
-		}{{&warm, 256, single}, {&r.write1, 1, single}, {&r.echo[0], 64, nothing}, {&r.write64, 64, single}, {&r.echo[1], 64, nothing},
-			{&r.reads, 64, read}, {&r.echo[2], 64, nothing}, {&r.write256, 256, single}} {
-			var err error
-			if *phase.into, err = load(ctx, phase.connections, r.Phase, phase.next); err != nil {
+		nothing := &compared{next: func(w *worker) *call { return w.post(echo.url+"/echo", nil, person.event(w.random)) }}
+		single := &compared{next: func(w *worker) *call { return w.post(s.events, s.concordHeaders, person.event(w.random)) }}
+		read := &compared{next: func(w *worker) *call { return w.get(s.levels(person.known(w.random)), s.slashHeaders) }}
+		// First uncounted: a fresh write-ahead log grows, and growing costs more than writing again.
+		if _, err := load(ctx, 256, r.Phase, single.next); err != nil {
+			return err
+		}
+		var err error
+		if r.write1, err = load(ctx, 1, r.Phase, single.next); err != nil {
+			return err
+		}
+		turn := 2 * r.Phase / turns
+		if err := inTurns(ctx, 64, turn, nothing, single, read); err != nil {
+			return err
+		}
+		for of, into := range map[*compared]*result{nothing: &r.echo, single: &r.write64, read: &r.reads} {
+			if *into, err = of.all(turn); err != nil {
 				return err
 			}
 		}
-		return nil
+		r.writesOverEcho = single.over(nothing)
+		r.readsOverEcho = read.over(nothing)
+		r.write256, err = load(ctx, 256, r.Phase, single.next)
+		return err
 	})
 }
 
@@ -148,21 +180,20 @@ func (r *run) bare(ctx context.Context) error {
 
 func (r *run) print() {
 	fmt.Fprintln(r.Out, "\nratios")
-	for _, x := range []ratio{
-		{"single-event writes at 64 connections / echo handler at 64", r.write64.rate / meanRate(r.echo[:2]...), 0.40},
-		{"events of batches of 100 / bare inserts of the same rows", r.batchEvents / r.bareEvents, 0.85},
-		{"reads of a person's levels at 64 / echo handler at 64", r.reads.rate / meanRate(r.echo[1:]...), 0.70},
+	for _, x := range []fmt.Stringer{
+		&ratio{"single-event writes at 64 connections / echo handler at 64", r.writesOverEcho, 0.40},
+		&ratio{"events of batches of 100 / bare inserts of the same rows", average{mean: r.batchEvents / r.bareEvents}, 0.85},
+		&ratio{"reads of a person's levels at 64 / echo handler at 64", r.readsOverEcho, 0.70},
+		&limit{"p99 of writes at 64 connections", r.write64.p99.Seconds() * 1e3, 25, "ms"},
+		&limit{"peak resident memory of the server", float64(r.peak) / (1 << 20), 150, "MiB"},
+		&limit{"start, from exec to ready", r.started.Seconds() * 1e3, 300, "ms"},
 	} {
-		fmt.Fprintf(r.Out, "  %-62s %5.2f   to reach %.2f  %s\n", x.what, x.value, x.least, verdict(x.value >= x.least))
+		fmt.Fprintln(r.Out, x)
 	}
-	fmt.Fprintf(r.Out, "  %-62s %5.1f ms  at most 25  %s\n", "p99 of writes at 64 connections", r.write64.p99.Seconds()*1e3, verdict(r.write64.p99 <= 25*time.Millisecond))
-	fmt.Fprintf(r.Out, "  %-62s %5.0f MiB at most 150 %s\n", "peak resident memory of the server", float64(r.peak)/(1<<20), verdict(r.peak > 0 && r.peak < 150<<20))
-	fmt.Fprintf(r.Out, "  %-62s %5.0f ms  at most 300 %s\n", "start, from exec to ready", r.started.Seconds()*1e3, verdict(r.started < 300*time.Millisecond))
+	fmt.Fprintf(r.Out, "  (± is the standard error of %d turns, each compared with the echo handler right before and right after it)\n", turns)
 	fmt.Fprintf(r.Out, "\n%-44s %12s %10s %10s\n", "figures", "requests/s", "p50 ms", "p99 ms")
 	for _, f := range []figure{
-		{"JSON echo handler, 64 connections", r.echo[0], "  before the writes at 64"},
-		{"the same", r.echo[1], "  between these and the reads"},
-		{"the same", r.echo[2], "  after the reads"},
+		{"JSON echo handler, 64 connections", r.echo, ""},
 		{"single-event writes, 1 connection", r.write1, ""},
 		{"single-event writes, 64 connections", r.write64, ""},
 		{"single-event writes, 256 connections", r.write256, ""},

@@ -16,15 +16,16 @@ import (
 type result struct {
 	rate     float64 // requests a second
 	p50, p99 time.Duration
-	requests int
+	took     []time.Duration // by each request, ascending
 }
 
-// meanRate is what several runs of the same load came to, in requests a second.
-func meanRate(loads ...result) (rate float64) {
-	for _, load := range loads {
-		rate += load.rate / float64(len(loads))
+// newResult makes the result of a load that was counted for so long. took becomes the result's.
+func newResult(took []time.Duration, counted time.Duration) (result, error) {
+	if len(took) == 0 {
+		return result{}, fmt.Errorf("no request was answered in %s", counted)
 	}
-	return rate
+	slices.Sort(took)
+	return result{rate: float64(len(took)) / counted.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100], took: took}, nil
 }
 
 // call is one request to make.
@@ -58,14 +59,16 @@ func newWorker(seed uint64) *worker {
 		Transport: &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}, Timeout: 30 * time.Second}}
 }
 
-// warmUp is the part of a load that comes first and is not counted.
-const warmUp = 0.2
-
-// load sends requests over so many connections, each as soon as its last one is
-// answered, and fails on the first answer that is no 2xx.
+// load sends requests over so many connections, each as soon as its last one is answered, and fails on the first answer that is
+// no 2xx. A fifth of the phase comes first and is not counted.
 func load(ctx context.Context, connections int, phase time.Duration, next func(*worker) *call) (result, error) {
+	return loadAfter(ctx, connections, phase/5, phase, next)
+}
+
+// loadAfter is load with so long before it that is not counted.
+func loadAfter(ctx context.Context, connections int, before, phase time.Duration, next func(*worker) *call) (result, error) {
 	workers := make([]*worker, connections)
-	counting := time.Now().Add(time.Duration(warmUp * float64(phase)))
+	counting := time.Now().Add(before)
 	end := counting.Add(phase)
 	var done sync.WaitGroup
 	for i := range workers {
@@ -82,11 +85,7 @@ func load(ctx context.Context, connections int, phase time.Duration, next func(*
 		}
 		all = append(all, w.took...)
 	}
-	if len(all) == 0 {
-		return result{}, fmt.Errorf("no request was answered in %s", phase)
-	}
-	slices.Sort(all)
-	return result{rate: float64(len(all)) / phase.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100], requests: len(all)}, nil
+	return newResult(all, phase)
 }
 
 func (w *worker) run(ctx context.Context, counting, end time.Time, next func(*worker) *call) {

@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// turns is how often each of the loads that are compared is run: a machine does not stay the same from one second to the next, and a
+// shared one changes by a tenth and more, so what is compared must stand right beside each other, and often.
+const turns = 10
+
+// compared is a load that is run in turns with others.
+type compared struct {
+	next func(*worker) *call
+	runs []result
+}
+
+// inTurns runs loads one after the other, again and again, and ends with the first, so that each run of the others has one of the first
+// before it and one behind it. What a server still does for the load before, such as a checkpoint, falls into the half of
+// a turn that is not counted; so does the time until it does as much for this one as it will.
+func inTurns(ctx context.Context, connections int, turn time.Duration, loads ...*compared) error {
+	for i := range turns*len(loads) + 1 {
+		c := loads[i%len(loads)]
+		run, err := loadAfter(ctx, connections, turn/2, turn, c.next)
+		if err != nil {
+			return err
+		}
+		c.runs = append(c.runs, run)
+	}
+	return nil
+}
+
+// all is what the runs came to together.
+func (c *compared) all(turn time.Duration) (result, error) {
+	var took []time.Duration
+	for _, run := range c.runs {
+		took = append(took, run.took...)
+	}
+	return newResult(took, turn*time.Duration(len(c.runs)))
+}
+
+// over compares each run with the mean of those of base before and behind it, and gives the mean of these ratios and its standard error.
+func (c *compared) over(base *compared) (a average) {
+	ratios, n := make([]float64, len(c.runs)), float64(len(c.runs))
+	for i, run := range c.runs {
+		ratios[i] = 2 * run.rate / (base.runs[i].rate + base.runs[i+1].rate)
+		a.mean += ratios[i] / n
+	}
+	for _, ratio := range ratios {
+		a.deviation += (ratio - a.mean) * (ratio - a.mean) / (n * (n - 1))
+	}
+	a.deviation = math.Sqrt(a.deviation)
+	return a
+}
