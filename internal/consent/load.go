@@ -197,8 +197,8 @@ func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
 		if err != nil {
 			return err
 		}
-		for key, c := range found {
-			b.consents[key].consent = c
+		for i, key := range b.asked {
+			b.consents[key].consent = found[i]
 		}
 	}
 	if err := b.loadMerged(ctx, tx); err != nil {

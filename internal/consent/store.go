@@ -60,8 +60,8 @@ type Reader interface {
 	Owners(ctx context.Context, names []OwnedName) ([]ID, error)
 	// Identifiers gives all identifiers of each subject.
 	Identifiers(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Identifier, error)
-	// Consents gives the current consents by their keys.
-	Consents(ctx context.Context, keys []ConsentKey) (map[ConsentKey]Consent, error)
+	// Consents gives the current consents, by index of keys; zero where there is none.
+	Consents(ctx context.Context, keys []ConsentKey) ([]Consent, error)
 	// ConsentsOf gives all current consents of each subject.
 	ConsentsOf(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Consent, error)
 	// History gives all events of a key that led to its consent, in order of id, without the blobs.

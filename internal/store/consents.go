@@ -21,17 +21,12 @@ const selectConsent = `/* select_consent */ SELECT ` + consentColumns + ` FROM c
 WHERE c.organization_id = $1 AND c.subject_id = $2 AND c.project_no = $3 AND c.purpose_no = $4`
 
 // Consents implements consent.Reader.
-func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey]consent.Consent, error) {
-	found := make(map[consent.ConsentKey]consent.Consent, len(keys))
+func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error) {
+	found := make([]consent.Consent, len(keys))
 	err := t.conn.each(ctx, selectConsent, len(keys), func(i int, args []any) []any {
 		k := &keys[i]
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
-	}, func(i int, r row) error {
-		var c consent.Consent
-		err := scanConsent(r, &c)
-		found[keys[i]] = c
-		return err
-	})
+	}, func(i int, r row) error { return scanConsent(r, &found[i]) })
 	return found, err
 }
 
