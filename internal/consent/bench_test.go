@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -45,5 +46,32 @@ func BenchmarkRecord(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkLate puts a decision on record that was taken before others about somebody who has taken very many.
+func BenchmarkLate(b *testing.B) {
+	const many = 200_000
+	h := newHouse(b)
+	actor := h.organization(b)
+	at := func(after time.Duration, state consent.State) consent.Item {
+		d := decided(consent.Analytics, state)
+		d.OccurredAt = noon.Add(after - time.Hour)
+		return item(user("ada"), d)
+	}
+	for from := 0; from < many; from += consent.MaxItems {
+		var items []consent.Item
+		for i := range consent.MaxItems {
+			items = append(items, at(time.Duration(from+i)*time.Millisecond, consent.Accepted))
+		}
+		if _, err := h.svc.Record(context.Background(), actor, write(items...)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for late := time.Second; b.Loop(); late += time.Millisecond {
+		if _, err := h.svc.Record(context.Background(), actor, write(at(late, consent.Declined))); err != nil { // each breaks the run of yes
+			b.Fatal(err)
+		}
 	}
 }

@@ -29,13 +29,15 @@ type batch struct {
 	standings []standing   // the memory of those that decisions need
 	asked     []ConsentKey // of standings that the store may know
 	planned   []planned
+	dated     bool // something that is planned says itself when it was decided
 	dirty     []touched
 }
 
 // planned is a decision that the batch may take.
 type planned struct {
 	*standing
-	occurredAt time.Time // zero: now
+	decision *preparedDecision // nil: whether and what is seen when it is decided
+	purpose  *Purpose
 }
 
 // touched is a consent that the batch moved.
@@ -47,43 +49,53 @@ type touched struct {
 // standing is where a subject stands on a purpose while a batch decides.
 type standing struct {
 	consent Consent
-	history []*Event // all events in order, where whole is set
-	whole   bool     // the fold cannot be taken step by step: something is late, or merged
-	stale   bool     // history has more than consent shows
+	history []Step // all steps in order, where whole is set
+	whole   bool   // the fold cannot be taken step by step: something is late, or merged
+	stale   bool   // history has more than consent shows
 	changed bool
-	latest  time.Time // see markLate
+}
+
+func newStanding(of ConsentKey) standing {
+	return standing{consent: Consent{Organization: of.Organization, Subject: of.Subject, Project: of.Project, Purpose: of.Purpose}}
 }
 
 func (s *standing) current() *Consent {
 	if s.stale {
-		last := s.consent.Last
+		was := s.consent
 		s.consent = latest(s.history)
-		s.consent.Last, s.stale = last, false
+		s.consent.Organization, s.consent.Subject, s.consent.Project, s.consent.Purpose = was.Organization, was.Subject, was.Project, was.Purpose
+		s.consent.Last, s.stale = was.Last, false
 	}
 	return &s.consent
 }
 
-// add moves a consent by an event, which stays the caller's.
+// add moves a consent by an event.
 func (s *standing) add(e *Event) {
-	if !s.whole {
-		s.consent = s.consent.next(e)
-		s.consent.Last = e.ID
-		return
-	}
-	kept := *e
-	at, _ := slices.BinarySearchFunc(s.history, &kept, before)
-	s.history = slices.Insert(s.history, at, &kept)
-	if at == len(s.history)-1 && !s.stale {
-		s.consent = s.consent.next(e)
-	} else {
-		s.stale = true
+	step := e.step()
+	switch {
+	case s.whole:
+		s.insert(step)
+	case !step.OccurredAt.Before(s.consent.OccurredAt):
+		s.consent = s.consent.next(&step)
+	case !s.consent.unmovedBy(&step):
+		panic("a late decision was not foreseen") // so its history was not read; the batch fails
 	}
 	s.consent.Last = e.ID
 }
 
-// know adds events, in whatever order they are.
-func (s *standing) know(events []*Event) {
-	s.history = append(s.history, events...)
+func (s *standing) insert(step Step) {
+	at, _ := slices.BinarySearchFunc(s.history, step, before)
+	s.history = slices.Insert(s.history, at, step)
+	if at == len(s.history)-1 && !s.stale {
+		s.consent = s.consent.next(&step)
+	} else {
+		s.stale = true
+	}
+}
+
+// know adds steps, in whatever order they are.
+func (s *standing) know(steps []Step) {
+	s.history = append(s.history, steps...)
 	slices.SortFunc(s.history, before)
 	s.stale = len(s.history) > 0
 }
@@ -212,7 +224,8 @@ func (b *batch) mergeConsents(from, into SubjectKey) {
 		at := ConsentKey{into.Organization, into.Subject, key.Project, key.Purpose}
 		target := b.consents[at]
 		if target == nil {
-			target = &standing{whole: true}
+			empty := newStanding(at)
+			empty.whole, target = true, &empty
 			b.consents[at] = target
 		}
 		target.know(s.history)
@@ -243,21 +256,26 @@ func (w *eventWriter) at(p *Purpose) ConsentKey {
 	return key
 }
 
+// step gives what the fold needs of a decision about somebody who stands somewhere; Event is left zero.
+func (d *preparedDecision) step(purpose *Purpose, stands *Consent, now time.Time) Step {
+	s := Step{State: d.state, Grants: d.state == Accepted || d.state == Implied && d.regime == OptOut, OccurredAt: d.occurredAt, ExpiresAt: d.expiresAt}
+	if s.OccurredAt.IsZero() {
+		s.OccurredAt = now
+		if stands.OccurredAt.After(now) {
+			s.OccurredAt = stands.OccurredAt // a clock that runs ahead must not make a new decision the older one
+		}
+	}
+	if s.ExpiresAt.IsZero() {
+		s.ExpiresAt = purpose.Duration.After(s.OccurredAt)
+	}
+	return s
+}
+
 // record makes the event of a decision and moves the consent.
 func (w *eventWriter) record(d *preparedDecision) Event {
 	b, key := w.batch, w.at(d.purpose)
 	s := b.consents[key]
-	occurredAt := d.occurredAt
-	if occurredAt.IsZero() {
-		occurredAt = b.now
-		if last := s.current().OccurredAt; last.After(occurredAt) {
-			occurredAt = last // a clock that runs ahead must not make a new decision the older one
-		}
-	}
-	expiresAt := d.expiresAt
-	if expiresAt.IsZero() {
-		expiresAt = d.purpose.Duration.After(occurredAt)
-	}
+	step := d.step(d.purpose, s.current(), b.now)
 	head := b.heads[key.Organization]
 	var random [10]byte
 	b.service.read(random[:])
@@ -265,8 +283,7 @@ func (w *eventWriter) record(d *preparedDecision) Event {
 	head.Sequence++
 	e := Event{Organization: key.Organization, ID: head.LastID, Sequence: head.Sequence, Subject: key.Subject,
 		Project: key.Project, Purpose: key.Purpose, State: d.state, Action: d.action,
-		Grants:     d.state == Accepted || d.state == Implied && d.regime == OptOut,
-		OccurredAt: occurredAt, RecordedAt: b.now, ExpiresAt: expiresAt, Previous: s.consent.Last,
+		Grants: step.Grants, OccurredAt: step.OccurredAt, RecordedAt: b.now, ExpiresAt: step.ExpiresAt, Previous: s.consent.Last,
 		Key: w.request.actor.Key, Domain: w.request.origin.Domain, Country: w.item.country,
 		Ident: w.ident, identity: w.identity}
 	e.decided = w.body(d, &e)

@@ -350,3 +350,21 @@ func TestTenantsNeverMeet(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 }
+
+// TestLateBehindAnOverwrite takes a decision that was taken earlier behind an overwrite in one batch: what the overwrite does is not known
+// before, so the late one must count as if each came alone.
+func TestLateBehindAnOverwrite(t *testing.T) {
+	h := newHouse(t)
+	a := h.organization(t)
+	earlier := decided(consent.Analytics, consent.Accepted)
+	earlier.OccurredAt = noon.Add(-time.Minute)
+	h.record(t, a, replace(user("ada"), consent.Analytics), item(user("ada"), earlier))
+	h.checkConsents(t, a.Organization)
+	person, err := h.svc.Person(context.Background(), a, consent.PersonQuery{Identifier: user("ada")[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := person.Consents[consent.Analytics]; !got.Since.Equal(earlier.OccurredAt) || !got.OccurredAt.Equal(noon) {
+		t.Errorf("granted since %v, not %v", got.Since, earlier.OccurredAt)
+	}
+}

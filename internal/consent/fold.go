@@ -6,29 +6,44 @@ import (
 	"time"
 )
 
-// before orders events: by when they occurred, then by id.
-func before(a, b *Event) int {
+// Step is what the fold needs of an event, and no more: somebody's timeline may have very many.
+type Step struct {
+	Event      ID
+	State      State
+	Grants     bool
+	OccurredAt time.Time
+	ExpiresAt  time.Time // zero: never
+}
+
+func (e *Event) step() Step {
+	return Step{Event: e.ID, State: e.State, Grants: e.Grants, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt}
+}
+
+func (s *Step) expired(at time.Time) bool { return !s.ExpiresAt.IsZero() && !at.Before(s.ExpiresAt) }
+
+// before orders steps: by when the events occurred, then by id.
+func before(a, b Step) int {
 	if c := a.OccurredAt.Compare(b.OccurredAt); c != 0 {
 		return c
 	}
-	return bytes.Compare(a.ID[:], b.ID[:])
+	return bytes.Compare(a.Event[:], b.Event[:])
 }
 
-// fold gives the current consent that the events of one subject and purpose
-// make, in whatever order they are given. There must be at least one. Last is left zero.
+// fold gives the current consent that the events of one subject and purpose make, in whatever order they are given. There
+// must be at least one. Whose and on what it is, and Last, are left zero.
 func fold(events []Event) Consent {
-	sorted := make([]*Event, len(events))
+	steps := make([]Step, len(events))
 	for i := range events {
-		sorted[i] = &events[i]
+		steps[i] = events[i].step()
 	}
-	slices.SortFunc(sorted, before)
-	return latest(sorted)
+	slices.SortFunc(steps, before)
+	return latest(steps)
 }
 
-// latest is fold of events that are in order: the last one decides, and the unbroken run before it says since when.
-func latest(sorted []*Event) Consent {
+// latest is fold of steps that are in order: the last one decides, and the unbroken run before it says since when.
+func latest(sorted []Step) Consent {
 	n := len(sorted) - 1
-	c := Consent{}.next(sorted[n])
+	c := Consent{}.next(&sorted[n])
 	for i := n; c.Grants && i > 0 && sorted[i-1].Grants && !sorted[i-1].expired(sorted[i].OccurredAt); i-- {
 		c.Since = sorted[i-1].OccurredAt
 	}
@@ -37,33 +52,42 @@ func latest(sorted []*Event) Consent {
 
 // remembered stands in for events that led to the consent and are no longer on record, since their time of retention
 // is over: the one that decides, and the grant with which an unbroken run began.
-func (c *Consent) remembered(history []*Event) (missing []*Event) {
-	there := func(is func(*Event) bool) bool { return slices.ContainsFunc(history, is) }
-	stands := Event{Organization: c.Organization, Subject: c.Subject, Project: c.Project, Purpose: c.Purpose, State: c.State, Grants: c.Grants}
-	if !there(func(e *Event) bool { return e.ID == c.Event }) {
-		decides := stands
-		decides.ID, decides.OccurredAt, decides.ExpiresAt = c.Event, c.OccurredAt, c.ExpiresAt
-		missing = append(missing, &decides)
+func (c *Consent) remembered(history []Step) (missing []Step) {
+	there := func(is func(Step) bool) bool { return slices.ContainsFunc(history, is) }
+	if !there(func(s Step) bool { return s.Event == c.Event }) {
+		missing = append(missing, Step{Event: c.Event, State: c.State, Grants: c.Grants, OccurredAt: c.OccurredAt, ExpiresAt: c.ExpiresAt})
 	}
-	if c.Grants && c.Since.Before(c.OccurredAt) && !there(func(e *Event) bool { return e.Grants && e.OccurredAt.Equal(c.Since) }) {
-		began := stands
-		began.OccurredAt = c.Since // it did not expire before it was renewed: else the run would be broken
-		missing = append(missing, &began)
+	if c.Grants && c.Since.Before(c.OccurredAt) && !there(func(s Step) bool { return s.Grants && s.OccurredAt.Equal(c.Since) }) {
+		// It did not expire before it was renewed: else the run would be broken.
+		missing = append(missing, Step{State: c.State, Grants: c.Grants, OccurredAt: c.Since})
 	}
 	return missing
 }
 
-func (e *Event) expired(at time.Time) bool { return !e.ExpiresAt.IsZero() && !at.Before(e.ExpiresAt) }
-
-// next gives the consent after an event that is not before the one that decides now.
-func (c Consent) next(e *Event) Consent {
-	n := Consent{Organization: e.Organization, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose,
-		Event: e.ID, Last: c.Last, State: e.State, Grants: e.Grants, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt}
-	if e.Grants {
-		n.Since = e.OccurredAt
-		if c.Grants && !c.Expired(e.OccurredAt) {
+// next gives the consent after a step that is not before the one that decides now.
+func (c Consent) next(s *Step) Consent {
+	n := Consent{Organization: c.Organization, Subject: c.Subject, Project: c.Project, Purpose: c.Purpose,
+		Event: s.Event, Last: c.Last, State: s.State, Grants: s.Grants, OccurredAt: s.OccurredAt, ExpiresAt: s.ExpiresAt}
+	if s.Grants {
+		n.Since = s.OccurredAt
+		if c.Grants && !c.Expired(s.OccurredAt) {
 			n.Since = c.Since
 		}
 	}
 	return n
+}
+
+// unmovedBy tells whether a step that is before the one that decides leaves the consent as it is, whatever else is on record. What decides
+// stays, so the step can only move since when it is granted: not at all where it is not; else, where the step falls into
+// the unbroken run, unless it breaks it; and where it falls before it, unless it might lengthen it. (The run ended there for a reason, which
+// stays the one before its first grant, or else the step becomes it.)
+func (c *Consent) unmovedBy(s *Step) bool {
+	switch {
+	case !c.Grants:
+		return true
+	case !s.OccurredAt.Before(c.Since):
+		return s.Grants && !s.expired(c.OccurredAt)
+	default:
+		return !s.Grants || s.expired(c.Since)
+	}
 }

@@ -107,8 +107,9 @@ func TestFoldStepByStep(t *testing.T) {
 			if rapid.Bool().Draw(t, "batch ends") {
 				s = &standing{consent: *s.current()}
 			}
-			if s.consent.Event != NoID && !s.whole && later(&Event{OccurredAt: s.current().OccurredAt, ID: s.current().Event}, &events[i]) {
-				s = &standing{consent: *s.current(), whole: true, history: pointers(events[:i])}
+			late := s.consent.Event != NoID && later(&Event{OccurredAt: s.current().OccurredAt, ID: s.current().Event}, &events[i])
+			if step := events[i].step(); late && !s.whole && (!step.OccurredAt.Before(s.consent.OccurredAt) || !s.consent.unmovedBy(&step)) {
+				s = &standing{consent: *s.current(), whole: true, history: inOrder(events[:i])}
 			}
 			s.add(&events[i])
 			want := fold(events[:i+1])
@@ -120,12 +121,55 @@ func TestFoldStepByStep(t *testing.T) {
 	})
 }
 
-func pointers(events []Event) []*Event {
+func inOrder(events []Event) []Step {
 	s := &standing{}
 	for i := range events {
-		s.know([]*Event{&events[i]})
+		s.know([]Step{events[i].step()})
 	}
 	return s.history
+}
+
+// TestUnmoved lets one more event come late: where it is said to leave the consent as it is, the whole fold says so too.
+func TestUnmoved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := drawEvents(t)
+		late := events[len(events)-1]
+		events, late.ID = events[:len(events)-1], ID{14: 1} // recorded last
+		if len(events) == 0 || !late.OccurredAt.Before(fold(events).OccurredAt) {
+			return
+		}
+		stands, step := fold(events), late.step()
+		if got := fold(append(events, late)); stands.unmovedBy(&step) && got != stands {
+			t.Fatalf("%+v is said to leave %+v as it is, and makes it %+v", late, stands, got)
+		}
+	})
+}
+
+// TestUnmovedByWhat names when the history need not be read.
+func TestUnmovedByWhat(t *testing.T) {
+	at := func(minute int) time.Time { return noon.Add(time.Duration(minute) * time.Minute) }
+	granted := Consent{Grants: true, State: Accepted, Since: at(10), OccurredAt: at(20)}
+	for _, test := range []struct {
+		name   string
+		stands Consent
+		late   Step
+		want   bool
+	}{
+		{"anything, and it is not granted", Consent{State: Declined, OccurredAt: at(20)}, Step{Grants: true, OccurredAt: at(5)}, true},
+		{"a no before the run", granted, Step{OccurredAt: at(5)}, true},
+		{"a no in the run", granted, Step{OccurredAt: at(15)}, false},
+		{"a no right after its first grant", granted, Step{OccurredAt: at(10)}, false},
+		{"a yes in the run", granted, Step{Grants: true, OccurredAt: at(15)}, true},
+		{"a yes in the run that outlives it", granted, Step{Grants: true, OccurredAt: at(15), ExpiresAt: at(21)}, true},
+		{"a yes in the run that expires in it", granted, Step{Grants: true, OccurredAt: at(15), ExpiresAt: at(20)}, false},
+		{"a yes before the run", granted, Step{Grants: true, OccurredAt: at(5)}, false},
+		{"a yes that expires when the run begins", granted, Step{Grants: true, OccurredAt: at(5), ExpiresAt: at(10)}, true},
+		{"a yes that lasts into the run", granted, Step{Grants: true, OccurredAt: at(5), ExpiresAt: at(11)}, false},
+	} {
+		if got := test.stands.unmovedBy(&test.late); got != test.want {
+			t.Errorf("%s: unmoved %t", test.name, got)
+		}
+	}
 }
 
 func TestLateArrivalKeepsTheState(t *testing.T) {
@@ -178,10 +222,10 @@ func TestDroppedEventsStillCount(t *testing.T) {
 		}
 		stands := fold(events)
 		s := standing{consent: stands, whole: true}
-		var left []*Event
+		var left []Step
 		for i := range events {
 			if rapid.Bool().Draw(t, "kept") {
-				left = append(left, &events[i])
+				left = append(left, events[i].step())
 			}
 		}
 		s.know(append(left, stands.remembered(left)...))

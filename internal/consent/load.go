@@ -198,7 +198,9 @@ func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
 			return err
 		}
 		for i, key := range b.asked {
-			b.consents[key].consent = found[i]
+			if found[i].Event != NoID {
+				b.consents[key].consent = found[i]
+			}
 		}
 	}
 	if err := b.loadMerged(ctx, tx); err != nil {
@@ -214,8 +216,11 @@ func (b *batch) plan() {
 		for n := range b.resolved[i] {
 			key := ConsentKey{p.actor.Organization, b.resolved[i][n].subject, p.project.Number, 0}
 			for d := range p.items[n].decisions {
-				key.Purpose = b.purposeOf(p, &p.items[n].decisions[d]).Number
-				b.planned = append(b.planned, planned{b.standingOf(key), p.items[n].decisions[d].occurredAt})
+				decision := &p.items[n].decisions[d]
+				purpose := b.purposeOf(p, decision)
+				key.Purpose = purpose.Number
+				b.planned = append(b.planned, planned{b.standingOf(key), decision, purpose})
+				b.dated = b.dated || !decision.occurredAt.IsZero()
 			}
 			for _, r := range p.items[n].replace {
 				key.Purpose = r.purpose.Number
@@ -229,7 +234,7 @@ func (b *batch) plan() {
 func (b *batch) standingOf(key ConsentKey) *standing {
 	s := b.consents[key]
 	if s == nil {
-		b.standings = append(b.standings, standing{}) // there is room, see newBatch
+		b.standings = append(b.standings, newStanding(key)) // there is room, see newBatch
 		s = &b.standings[len(b.standings)-1]
 		b.consents[key] = s
 		if !b.fresh[SubjectKey{key.Organization, key.Subject}] {
@@ -282,22 +287,40 @@ func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// markLate marks what gets an event that occurred before one that is on record or comes earlier in the batch.
+// expected is where somebody will stand while a batch decides, as far as that can be foreseen.
+type expected struct {
+	Consent
+	doubtful bool // but for OccurredAt, which is not less in the end
+}
+
+// markLate marks what gets a decision that was taken before one that is on record or comes earlier in the batch, and may move the consent all the
+// same: it takes the whole history. What is dated by the batch itself is never before anything.
 func (b *batch) markLate() {
+	if !b.dated {
+		return
+	}
+	stands := make(map[*standing]expected, len(b.consents))
 	for i := range b.planned {
 		p := &b.planned[i]
-		if p.consent.OccurredAt.After(p.latest) {
-			p.latest = p.consent.OccurredAt
+		e, seen := stands[p.standing]
+		if !seen {
+			e.Consent = p.consent
 		}
-		switch {
-		case p.occurredAt.IsZero() && b.now.After(p.latest):
-			p.latest = b.now
-		case p.occurredAt.IsZero():
-		case p.occurredAt.Before(p.latest):
+		if p.decision == nil { // of a replacement, which may record nothing
+			e.doubtful = true
+			if b.now.After(e.OccurredAt) {
+				e.OccurredAt = b.now
+			}
+			stands[p.standing] = e
+			continue
+		}
+		step := p.decision.step(p.purpose, &e.Consent, b.now)
+		if !step.OccurredAt.Before(e.OccurredAt) {
+			e.Consent = e.next(&step)
+		} else if e.doubtful || !e.unmovedBy(&step) {
 			p.whole = true
-		default:
-			p.latest = p.occurredAt
 		}
+		stands[p.standing] = e
 	}
 }
 
@@ -316,13 +339,8 @@ func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 		return err
 	}
 	for _, key := range keys {
-		events := histories[key]
-		all := make([]*Event, len(events))
-		for i := range events {
-			all[i] = &events[i]
-		}
-		s := b.consents[key]
-		s.know(append(all, s.consent.remembered(all)...))
+		s, history := b.consents[key], histories[key]
+		s.know(append(history, s.consent.remembered(history)...))
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type deed struct {
 	purpose    string
 	state      consent.State
 	at         time.Time
+	expires    time.Time
 	replace    []string
 }
 
@@ -66,6 +67,12 @@ func drawDeed(t *rapid.T, earlier int) deed {
 	if rapid.Bool().Draw(t, "dated") {
 		d.at = noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "minute")) * time.Minute)
 	}
+	if life := rapid.IntRange(0, 4).Draw(t, "life"); life > 0 {
+		d.expires = noon.Add(time.Duration(life) * time.Minute)
+		if !d.at.IsZero() {
+			d.expires = d.at.Add(time.Duration(life) * time.Minute)
+		}
+	}
 	return d
 }
 
@@ -80,7 +87,7 @@ func (d deed) item(own []consent.ID) consent.Item {
 		return it
 	}
 	it.Decisions = []consent.Decision{{Purpose: consent.PurposeRef{Key: d.purpose, Create: true}, State: d.state,
-		Action: consent.UserClick, OccurredAt: d.at}}
+		Action: consent.UserClick, OccurredAt: d.at, ExpiresAt: d.expires}}
 	return it
 }
 
@@ -263,6 +270,25 @@ func compareTowns(t *rapid.T, one, many *town) {
 		if left != right {
 			t.Fatalf("in one batch: %s\none by one:   %s", left, right)
 		}
+	}
+	for _, w := range []*town{one, many} {
+		w.checkConsents(t, w.actor.Organization)
+	}
+}
+
+// checkConsents holds every current consent against all events that led to it.
+func (h *house) checkConsents(t tester, organization consent.ID) {
+	t.Helper()
+	i, err := store.InspectSQLite(h.folder)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer i.Close()
+	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event) error {
+		return consent.CheckConsent(c, events)
+	})
+	if err != nil {
+		t.Fatalf("a consent is not what its events say: %v", err)
 	}
 }
 

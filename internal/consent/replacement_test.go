@@ -19,7 +19,7 @@ func TestReplacementIsOneOfItsCallers(t *testing.T) {
 			if at.Before(stands[i].OccurredAt) {
 				at = stands[i].OccurredAt // what eventWriter.record does with a clock that runs behind
 			}
-			e := Event{ID: ID{15: number}, State: state, Grants: state == Accepted, OccurredAt: at}
+			e := Step{Event: ID{15: number}, State: state, Grants: state == Accepted, OccurredAt: at}
 			if life := rapid.IntRange(0, 10).Draw(t, "life"); life > 0 {
 				e.ExpiresAt = at.Add(time.Duration(life) * time.Minute)
 			}

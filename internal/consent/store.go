@@ -64,8 +64,8 @@ type Reader interface {
 	Consents(ctx context.Context, keys []ConsentKey) ([]Consent, error)
 	// ConsentsOf gives all current consents of each subject.
 	ConsentsOf(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Consent, error)
-	// History gives all events of a key that led to its consent, in order of id, without the blobs.
-	History(ctx context.Context, keys []ConsentKey) (map[ConsentKey][]Event, error)
+	// History gives what the fold needs of all events of a key that led to its consent, in any order.
+	History(ctx context.Context, keys []ConsentKey) (map[ConsentKey][]Step, error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []ID) (map[ID]Head, error)
 	// Answers gives the kept answers, by index of keys; nil: none.

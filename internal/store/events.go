@@ -29,19 +29,26 @@ const members = `members (subject_id) AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND subject_id = $2
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
-var selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `, ` + fmt.Sprintf(chain, ` AND c.project_no = $3 AND c.purpose_no = $4`) + `
-SELECT ` + eventColumns + ` FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id) ORDER BY e.event_id`
+// selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as much as to find it.
+const selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `, chain (event_id, previous_id, state, grants, occurred_at, expires_at) AS (
+  SELECT e.event_id, e.previous_id, e.state, e.grants, e.occurred_at, e.expires_at FROM members m
+  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.project_no = $3 AND c.purpose_no = $4)
+  CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = c.last_event_id)
+  UNION ALL
+  SELECT e.event_id, e.previous_id, e.state, e.grants, e.occurred_at, e.expires_at FROM chain
+  CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.previous_id))
+SELECT event_id, state, grants, occurred_at, expires_at FROM chain`
 
 // History implements consent.Reader.
-func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Event, error) {
-	found := make(map[consent.ConsentKey][]consent.Event, len(keys))
+func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error) {
+	found := make(map[consent.ConsentKey][]consent.Step, len(keys))
+	var s consent.Step
 	err := t.conn.each(ctx, selectHistory, len(keys), func(i int, args []any) []any {
 		k := &keys[i]
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
 	}, func(i int, r row) error {
-		var e consent.Event
-		err := scanEvent(r, &e)
-		found[keys[i]] = append(found[keys[i]], e)
+		err := r.Scan(&s.Event, (*uint8)(&s.State), &s.Grants, &s.OccurredAt, &s.ExpiresAt)
+		found[keys[i]] = append(found[keys[i]], s)
 		return err
 	})
 	return found, err

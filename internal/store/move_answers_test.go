@@ -148,6 +148,9 @@ func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(st
 	}
 	put("consents of", of, err)
 	history, err := r.History(ctx, f.stands[:min(500, len(f.stands))])
+	for _, steps := range history {
+		slices.SortFunc(steps, func(a, b consent.Step) int { return bytes.Compare(a.Event[:], b.Event[:]) })
+	}
 	put("history", history, err)
 	kept, err := r.Answers(ctx, f.answers)
 	put("answers", kept, err)
