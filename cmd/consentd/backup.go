@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -53,6 +54,8 @@ func (b *backupCmd) Run() error {
 		return fmt.Errorf("%s is there already: name a file that is not, so that no copy is lost", b.To)
 	case errors.Is(err, fs.ErrNotExist) && hasDatabase(cfg) != nil:
 		return hasDatabase(cfg)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no folder %s for the copy: make it (mkdir -p -m 700), or name another by --to", filepath.Dir(b.To))
 	case err != nil:
 		return fmt.Errorf("back up %s to %s: %w", cfg.Data, b.To, err)
 	}

@@ -110,7 +110,7 @@ func TestBackupRefuses(t *testing.T) {
 		t.Errorf("code %d, the earlier copy is %q, %v", p.code, kept, err)
 	}
 	p = command(t, nil, "backup", "--data", dir, "--to", filepath.Join(dir, "absent", "x.db"))
-	hold(t, "a folder that is not there", p.errOut.String(), "no such file or directory")
+	hold(t, "a folder that is not there", p.errOut.String(), "there is no folder "+filepath.Join(dir, "absent"), "mkdir -p -m 700", "--to")
 	p = command(t, []string{"CONSENTD_DATABASE_URL=postgres://x/y"}, "backup", "--to", file+".new")
 	hold(t, "PostgreSQL", p.errOut.String(), "pg_dump")
 	if p.code != 2 {

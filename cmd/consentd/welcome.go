@@ -99,8 +99,8 @@ func shellWord(s string) string {
 }
 
 var rootText = template.Must(template.New("root").Parse(`
-This is the first start on {{.Data}}, where all data is kept. Two kinds of keys open this server; only a hash
-of each is kept, so each is shown once. Put them where you keep passwords.
+All data is kept in {{.Data}}. It had no root key, so one is made now. Two kinds of keys open this server; only a
+hash of each is kept, so each is shown once. Put them where you keep passwords.
 
 The root key. It makes organizations and acts for any of them; keep it for administration:
 
