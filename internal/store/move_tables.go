@@ -125,13 +125,14 @@ func (t *moveTable) count() string {
 	return statement
 }
 
-// nextOrganization gives the least organization behind $1 that has a row in any table.
+// nextOrganization gives the least organization behind $1 that has a row in any table. Of each table one row is read: a min() that has the
+// condition below pushed into it reads all that are behind.
 var nextOrganization = func() string {
 	var each []string
 	for _, t := range moveTables {
 		if !t.shared() {
-			each = append(each, "SELECT min(organization_id) AS id FROM "+t.name+" WHERE organization_id > $1")
+			each = append(each, "SELECT id FROM (SELECT organization_id AS id FROM "+t.name+" WHERE organization_id > $1 ORDER BY organization_id LIMIT 1)")
 		}
 	}
-	return "/* move_next_organization */ SELECT min(id) FROM (" + strings.Join(each, " UNION ALL ") + ") WHERE id IS NOT NULL"
+	return "/* move_next_organization */ SELECT min(id) FROM (" + strings.Join(each, " UNION ALL ") + ")"
 }()

@@ -30,11 +30,31 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	_ = s
 }
 
+// TestNextOrganizationReadsOneRowOfATable looks for rows that are gathered: of a table that only its first one is wanted of, none are.
+func TestNextOrganizationReadsOneRowOfATable(t *testing.T) {
+	_, e := openEngine(t)
+	gathers := 0
+	for _, operation := range explained(t, e, "EXPLAIN "+nextOrganization, 1) {
+		if operation == "AggStep" {
+			gathers++
+		}
+	}
+	if gathers != 1 { // the least of those
+		t.Errorf("rows are gathered in %d places", gathers)
+	}
+}
+
 func planOf(t *testing.T, e *sqliteEngine, statement string) (steps []string) {
+	t.Helper()
+	return explained(t, e, "EXPLAIN QUERY PLAN "+statement, 3)
+}
+
+// explained gives one column of what SQLite explains.
+func explained(t *testing.T, e *sqliteEngine, statement string, column int) (lines []string) {
 	t.Helper()
 	e.writing.Lock()
 	defer e.writing.Unlock()
-	plan, _, err := e.writer.PrepareTransient("EXPLAIN QUERY PLAN " + statement)
+	plan, _, err := e.writer.PrepareTransient(statement)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +65,9 @@ func planOf(t *testing.T, e *sqliteEngine, statement string) (steps []string) {
 			t.Fatal(err)
 		}
 		if !more {
-			return steps
+			return lines
 		}
-		steps = append(steps, plan.ColumnText(3))
+		lines = append(lines, plan.ColumnText(column))
 	}
 }
 
