@@ -68,10 +68,15 @@ func (b *benchCmd) Run() error {
 	defer remove()
 	o := bench.Options{Binary: binary, Dir: scratch, Phase: b.Phase, People: b.People, Out: os.Stdout,
 		Database: store.SQLiteFile, Prepare: emptyDatabase}
+	measure := bench.Run
 	if b.Engine == "postgres" {
-		return bench.RunPostgres(ctx, o, b.Grow)
+		measure = func(ctx context.Context, o bench.Options) error { return bench.RunPostgres(ctx, o, b.Grow) }
 	}
-	return bench.Run(ctx, o)
+	err = measure(ctx, o)
+	if ctx.Err() != nil { // whatever broke off, that is why
+		return errors.New("stopped by a signal; nothing is left behind")
+	}
+	return err
 }
 
 // emptyDatabase makes a database with the schema and nothing in it.

@@ -163,14 +163,26 @@ func (c *keyListCmd) Run(k *keyCmd) error {
 }
 
 type keyRevokeCmd struct {
-	ID string `arg:"" help:"Id of the key, as consentd key list shows it."`
+	ID string `arg:"" help:"Id of the key, as consentd key list shows it, or the key itself."`
+}
+
+// Help implements kong.HelpProvider.
+func (keyRevokeCmd) Help() string {
+	return `The key stops working within a second or so, and cannot be made to work again; what it wrote stays as it is.
+
+Example:
+
+	consentd key revoke 0198c0de-5eed-7000-8000-000000000001`
 }
 
 // Run revokes a key, of whichever organization it is.
 func (c *keyRevokeCmd) Run(k *keyCmd) error {
 	id, ok := consent.ParseID(c.ID)
 	if !ok {
-		return &exitError{exitUsage, fmt.Errorf("%q is not the id of a key; consentd key list shows the ids", c.ID)}
+		id, ok = consent.KeyID(c.ID) // somebody has found a key where it should not be
+	}
+	if !ok { // it may be a mistyped key, so it is not repeated
+		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list shows the ids")}
 	}
 	return k.onFolder(func(ctx context.Context, f *folder) error {
 		organizations, err := f.named(ctx, "")

@@ -43,6 +43,15 @@ func TestKeyCommands(t *testing.T) {
 	if again := command(t, nil, "key", "revoke", "--data", dir, id); again.code != 0 {
 		t.Errorf("key revoke again: %s", again.errOut.String())
 	}
+	leaked := keyPattern.FindString(command(t, nil, "key", "create", "--name", "leaked", "--data", dir).out.String())
+	mistyped := command(t, nil, "key", "revoke", "--data", dir, leaked+"x")
+	if mistyped.code != exitUsage || strings.Contains(mistyped.errOut.String(), leaked) {
+		t.Errorf("a mistyped key: exit code %d, %s", mistyped.code, mistyped.errOut.String())
+	}
+	if revoked := command(t, nil, "key", "revoke", "--data", dir, leaked); revoked.code != 0 || strings.Contains(revoked.out.String(), leaked) {
+		t.Errorf("key revoke by the key: %s%s", revoked.out.String(), revoked.errOut.String())
+	}
+	within(t, 2*time.Second, "the leaked key is refused", func() bool { return at(leaked) == 401 })
 	rotated := command(t, nil, "key", "rotate-root", "--data", dir)
 	within(t, 2*time.Second, "the old root key is refused", func() bool { return at(root) == 401 })
 	newRoot := keyPattern.FindString(rotated.out.String())

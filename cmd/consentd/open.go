@@ -30,6 +30,19 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger, servin
 	return s, nil
 }
 
+// otherServer tells of a server that runs on the data folder: who starts the same command twice finds the address taken, but a
+// server on another address would be of no use.
+func otherServer(cfg *config.Config) error {
+	if cfg.Database != "" {
+		return nil
+	}
+	if on, err := store.ServerOn(cfg.Data); err != nil || !on {
+		return nil // the address is what is known to be wrong
+	}
+	return &exitError{exitLocked, fmt.Errorf("data folder %s: %w: stop it first, or give this one another folder with --data and another address with --listen",
+		cfg.Data, store.ErrLocked)}
+}
+
 func postgresOptions(cfg *config.Config, log *slog.Logger, serving bool) store.PostgresOptions {
 	return store.PostgresOptions{URL: cfg.Database, AdminURL: cfg.AdminDatabase, MaxConns: cfg.DatabaseConnections,
 		Retention: cfg.Retention, Log: log, Beside: !serving}

@@ -167,6 +167,9 @@ func (r *running) open(ctx context.Context) (err error) {
 		return &exitError{exitUsage, err}
 	}
 	if r.listener, err = listen(ctx, r.cfg.Listen, newPeers(r.cfg.TrustedProxies, r.log)); err != nil {
+		if locked := otherServer(r.cfg); locked != nil {
+			return locked
+		}
 		return fmt.Errorf("%w; give another address with --listen", err)
 	}
 	if r.store, err = openStore(ctx, r.cfg, r.log, true); err != nil {

@@ -123,9 +123,29 @@ func TestRootKeyFromEnvironment(t *testing.T) {
 	if status != 200 || strings.Contains(string(answer), "My organization") {
 		t.Errorf("organizations: %d %s", status, answer)
 	}
+	status, _ = call(t, "POST", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": rootKey, "Content-Type": "application/json"},
+		`{"name":"Shop","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`)
+	if status != 201 {
+		t.Errorf("make an organization: %d", status)
+	}
 	p.stop(t)
 	if p.out.String() != "" || strings.Contains(p.errOut.String(), rootKey) {
 		t.Errorf("printed %q, log:\n%s", p.out.String(), p.errOut.String())
+	}
+	// Without it the store has no root key, and none is made and shown behind people's backs.
+	p = serveOn(t, dir, nil)
+	if p.out.String() != "" {
+		t.Errorf("without the root key it printed:\n%s", p.out.String())
+	}
+	hold(t, "the log", p.errOut.String(), "level=WARN", "CONSENTD_ROOT_KEY", "consentd key rotate-root --data "+dir)
+	made := keyPattern.FindString(command(t, nil, "key", "rotate-root", "--data", dir).out.String())
+	if status, _ := call(t, "GET", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": made}, ""); status != 200 {
+		t.Errorf("the root key that was made then gets %d", status)
+	}
+	p.stop(t)
+	p = serveOn(t, dir, nil)
+	if p.out.String() != "" || strings.Contains(p.errOut.String(), "rotate-root") {
+		t.Errorf("with a root key of its own it says\n%s%s", p.out.String(), p.errOut.String())
 	}
 }
 
@@ -166,6 +186,11 @@ func TestSecondServerIsRefused(t *testing.T) {
 		t.Errorf("exit code %d, printed %q", second.code, second.out.String())
 	}
 	hold(t, "the second server", second.errOut.String(), dir, "another server is running", fmt.Sprintf("process %d", first.cmd.Process.Pid), "--data")
+	twice := command(t, nil, "serve", "--listen", strings.TrimPrefix(first.url, "http://"), "--data", dir)
+	if twice.code != exitLocked || twice.out.String() != "" {
+		t.Errorf("the same command twice: exit code %d, printed %q", twice.code, twice.out.String())
+	}
+	hold(t, "the same command twice", twice.errOut.String(), dir, "another server is running", "--data", "--listen")
 	taken := command(t, nil, "serve", "--listen", strings.TrimPrefix(first.url, "http://"), "--data", t.TempDir())
 	if taken.code != exitFailed || taken.out.String() != "" {
 		t.Errorf("on a taken address: exit code %d, printed %q", taken.code, taken.out.String())

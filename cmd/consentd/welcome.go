@@ -12,42 +12,60 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// letIn sees to it that somebody has a key: the configured root key, or one
-// that is made and printed at the first start on an empty store.
+// letIn sees to it that somebody has a key: the configured root key, or one that is made and printed at the first start on an
+// empty store. On a store that is not empty none is made: a log would show it, long after anybody looks.
 func (r *running) letIn(ctx context.Context) error {
 	if r.cfg.RootKey != "" {
 		r.service.UseRootKey(r.cfg.RootKey)
 		return nil
 	}
-	root, err := r.service.CreateRootKey(ctx, false)
-	if err != nil {
-		return fmt.Errorf("make the root key: %w", err)
-	}
 	page, err := r.service.Organizations(ctx, r.service.Operator(), consent.OrganizationFilter{Limit: 1})
 	if err != nil {
 		return fmt.Errorf("look for organizations: %w", err)
 	}
-	w := welcome{URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Place()), Root: root.Text, Flags: " --data " + shellWord(r.cfg.Data)}
+	w := welcome{Program: program(), URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Place()), Flags: " --data " + shellWord(r.cfg.Data)}
 	if r.cfg.Database != "" {
 		w.Flags = ", with the same CONSENTD_DATABASE_URL," // the URL itself may hold a password
 	}
-	switch {
-	case root.Text == "" && page.Total == 0:
+	if page.Total > 0 {
+		return r.missRootKey(ctx, &w)
+	}
+	root, err := r.service.CreateRootKey(ctx, false)
+	if err != nil {
+		return fmt.Errorf("make the root key: %w", err)
+	}
+	if root.Text == "" {
 		r.log.Warn("there is a root key but no organization yet. If you do not have the root key, make a new one: consentd key rotate-root" + w.Flags)
 		return nil
-	case root.Text == "":
-		return nil
 	}
+	w.Root = root.Text
 	if err := w.print(rootText); err != nil { // at once: nobody can read the key later
 		return err
-	}
-	if page.Total > 0 {
-		return nil
 	}
 	if err := r.firstOrganization(ctx, &w); err != nil {
 		return fmt.Errorf("make the first organization: %w", err)
 	}
 	return w.print(firstText)
+}
+
+// missRootKey warns where a store that is in use has no root key of its own: it had one by CONSENTD_ROOT_KEY.
+func (r *running) missRootKey(ctx context.Context, w *welcome) error {
+	has, err := r.service.HasRootKey(ctx)
+	if err != nil {
+		return fmt.Errorf("look for the root key: %w", err)
+	}
+	if !has {
+		r.log.Warn("there is no root key: start with CONSENTD_ROOT_KEY as before, or make one that is kept: consentd key rotate-root" + w.Flags)
+	}
+	return nil
+}
+
+// program is how this program was called.
+func program() string {
+	if strings.ContainsRune(os.Args[0], '/') {
+		return shellWord(os.Args[0])
+	}
+	return "consentd"
 }
 
 // firstOrganization makes an organization with a key of its own.
@@ -72,7 +90,7 @@ func (r *running) firstOrganization(ctx context.Context, w *welcome) error {
 
 // welcome is what the texts of the first start are made from.
 type welcome struct {
-	URL, Data, Root, Flags           string
+	Program, URL, Data, Root, Flags  string
 	Name, Organization, Project, Key string
 }
 
@@ -99,22 +117,24 @@ func shellWord(s string) string {
 }
 
 var rootText = template.Must(template.New("root").Parse(`
-All data is kept in {{.Data}}. It had no root key, so one is made now. Two kinds of keys open this server; only a
-hash of each is kept, so each is shown once. Put them where you keep passwords.
+This is the first start on {{.Data}}, where all data is kept. Two kinds of keys open this server; only a hash
+of each is kept, so each is shown once. Put them where you keep passwords.
 
 The root key. It makes organizations and acts for any of them; keep it for administration:
 
   {{.Root}}
 
-Lost it? consentd key rotate-root{{.Flags}} makes a new one, and the old one ends.
+Lost it? {{.Program}} key rotate-root{{.Flags}} makes a new one, and the old one ends.
 `))
 
 // firstText holds a curl for each protocol, each of which works alone, in any order and again.
 var firstText = template.Must(template.New("first").Parse(`
-A first organization was made, "{{.Name}}" ({{.Organization}}), with a key of its own. It has all scopes;
-your applications use it, or keys with fewer scopes (consentd key create --help):
+A first organization was made, "{{.Name}}", with a project and a key of its own. The key has all scopes; your applications
+use it, or keys with fewer scopes ({{.Program}} key create --help):
 
-  {{.Key}}
+  organization  {{.Organization}}
+  project       {{.Project}}
+  key           {{.Key}}
 
 Try it. Paste each of these into another terminal, in any order and as often as you like.
 
@@ -148,7 +168,7 @@ consentd's own API: list the keys of the organization.
 curl -sS {{.URL}}/api/v1/organizations/{{.Organization}}/keys \
   -H 'Authorization: Bearer {{.Key}}'
 
-Next: point an unchanged client of any of these at {{.URL}}. consentd config shows the settings, consentd doctor
-checks this machine, consentd --help tells the rest.
+Next: point an unchanged client of any of these at {{.URL}}. {{.Program}} config shows the settings, {{.Program}} doctor
+checks this machine, {{.Program}} --help tells the rest.
 
 `))

@@ -115,7 +115,7 @@ func (r *run) single(ctx context.Context) error {
 			return err
 		}
 		for of, into := range map[*compared]*result{nothing: &r.echo, single: &r.write64, read: &r.reads} {
-			if *into, err = of.all(turn); err != nil {
+			if *into, err = of.all(); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,15 +18,19 @@ type result struct {
 	rate     float64 // requests a second
 	p50, p99 time.Duration
 	took     []time.Duration // by each request, ascending
+	counted  time.Duration
 }
+
+// errNone is for a load that nothing was answered of.
+var errNone = errors.New("no request was answered: this machine is too busy; let each load run longer (--phase)")
 
 // newResult makes the result of a load that was counted for so long. took becomes the result's.
 func newResult(took []time.Duration, counted time.Duration) (result, error) {
 	if len(took) == 0 {
-		return result{}, fmt.Errorf("no request was answered in %s", counted)
+		return result{}, errNone
 	}
 	slices.Sort(took)
-	return result{rate: float64(len(took)) / counted.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100], took: took}, nil
+	return result{rate: float64(len(took)) / counted.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100], took: took, counted: counted}, nil
 }
 
 // call is one request to make.
@@ -65,8 +70,21 @@ func load(ctx context.Context, connections int, phase time.Duration, next func(*
 	return loadAfter(ctx, connections, phase/5, phase, next)
 }
 
-// loadAfter is load with so long before it that is not counted.
-func loadAfter(ctx context.Context, connections int, before, phase time.Duration, next func(*worker) *call) (result, error) {
+// loadAfter is load with so long before it that is not counted. On a machine so busy that nothing is answered in time it takes longer.
+func loadAfter(ctx context.Context, connections int, before, phase time.Duration, next func(*worker) *call) (r result, err error) {
+	for {
+		r, err = loadOnce(ctx, connections, before, phase, next)
+		if !errors.Is(err, errNone) || phase > longestPhase || ctx.Err() != nil {
+			return r, err
+		}
+		phase *= 2
+	}
+}
+
+// longestPhase is from when on there is no use in trying again.
+const longestPhase = 10 * time.Second
+
+func loadOnce(ctx context.Context, connections int, before, phase time.Duration, next func(*worker) *call) (result, error) {
 	workers := make([]*worker, connections)
 	counting := time.Now().Add(before)
 	end := counting.Add(phase)

@@ -32,12 +32,13 @@ func inTurns(ctx context.Context, connections int, turn time.Duration, loads ...
 }
 
 // all is what the runs came to together.
-func (c *compared) all(turn time.Duration) (result, error) {
+func (c *compared) all() (result, error) {
 	var took []time.Duration
+	var counted time.Duration
 	for _, run := range c.runs {
-		took = append(took, run.took...)
+		took, counted = append(took, run.took...), counted+run.counted
 	}
-	return newResult(took, turn*time.Duration(len(c.runs)))
+	return newResult(took, counted)
 }
 
 // over compares each run with the mean of those of base before and behind it, and gives the mean of these ratios and its standard error.

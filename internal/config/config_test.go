@@ -266,7 +266,6 @@ func TestUnknownVariables(t *testing.T) {
 		"CONSENTD_DATABASE=postgres://": "CONSENTD_DATABASE_URL",
 		"CONSENTD_DATABASE_FILE=x":      "CONSENTD_DATABASE_URL_FILE",
 		"CONSENTD_TRUSTED_PROXY=":       "CONSENTD_TRUSTED_PROXIES",
-		"CONSENTD_PORT=8080":            "CONSENTD_",
 		"CONSENTD_CORS_ORIGIN=https://": "CONSENTD_CORS_ORIGINS",
 	} {
 		_, err := Load(nil, []string{name})
@@ -276,6 +275,17 @@ func TestUnknownVariables(t *testing.T) {
 		}
 		variable, _, _ := strings.Cut(name, "=")
 		mustHold(t, err.Error(), "environment "+variable+": no such setting; the nearest is "+nearest)
+	}
+}
+
+// TestSettingLikeNone: where no name is near, none is guessed.
+func TestSettingLikeNone(t *testing.T) {
+	for _, name := range []string{"CONSENTD_PORT", "CONSENTD_FOO", "CONSENTD_X_FILE"} {
+		_, err := Load(nil, []string{name + "=8080"})
+		if err == nil {
+			t.Fatalf("%s: taken", name)
+		}
+		mustHold(t, err.Error(), "environment "+name+": no such setting; consentd config shows all")
 	}
 }
 

@@ -101,7 +101,7 @@ var table = []Setting{
 	},
 	{
 		Name: "root-key", Env: "CONSENTD_ROOT_KEY", Type: TypeKey, Secret: true,
-		Help:    "Root key. Not set: one is made and printed at the first start. Give it by CONSENTD_ROOT_KEY_FILE rather than by a flag, which others on the machine can see.",
+		Help:    "Root key, of 32 characters or more. Not set: one is made and printed at the first start. Give it by CONSENTD_ROOT_KEY_FILE rather than by a flag, which others on the machine can see.",
 		Allowed: "at least 32 characters of printable ASCII without spaces, or nothing",
 		set:     setRootKey,
 	},

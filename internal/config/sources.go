@@ -19,7 +19,7 @@ func readFlags(flags map[string]string) (map[string]given, error) {
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		s, ok := settingNamed(name)
 		if !ok {
-			errs = append(errs, fmt.Errorf("flag --%s: no such setting; the nearest is --%s", name, nearestName(name)))
+			errs = append(errs, fmt.Errorf("flag --%s: no such setting; %s", name, told("--", nearestName(name))))
 			continue
 		}
 		found[name] = given{s, flags[name], "flag --" + name}
@@ -68,7 +68,7 @@ func consentdVars(environ []string) (map[string]string, error) {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		if !known[name] {
-			errs = append(errs, fmt.Errorf("environment %s: no such setting; the nearest is %s", name, nearestEnv(name)))
+			errs = append(errs, fmt.Errorf("environment %s: no such setting; %s", name, told("", nearestEnv(name))))
 		}
 		if vars[name] == "" {
 			delete(vars, name)
@@ -147,7 +147,11 @@ func nearestEnv(name string) string {
 		names[s.Env] = s
 		names[envPrefix+strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))] = s // by the flag, which is not always the same
 	}
-	s := names[nearest(stem, slices.Sorted(maps.Keys(names)))]
+	found := nearest(stem, slices.Sorted(maps.Keys(names)), len(envPrefix))
+	if found == "" {
+		return ""
+	}
+	s := names[found]
 	if isFile && s.FileEnv() != "" {
 		return s.FileEnv()
 	}
@@ -159,14 +163,27 @@ func nearestName(name string) string {
 	for _, s := range table {
 		names = append(names, s.Name)
 	}
-	return nearest(strings.ReplaceAll(strings.ToLower(name), "_", "-"), names)
+	return nearest(strings.ReplaceAll(strings.ToLower(name), "_", "-"), names, 0)
 }
 
-// nearest gives the candidate with the fewest edits from name, the first of equals.
-func nearest(name string, candidates []string) string {
-	return slices.MinFunc(candidates, func(a, b string) int {
+// nearest gives the candidate with the fewest edits from name, the first of equals; empty where more than half of it would have to be
+// another. All begin with the same prefix, of a length.
+func nearest(name string, candidates []string, prefix int) string {
+	found := slices.MinFunc(candidates, func(a, b string) int {
 		return edits(name, a) - edits(name, b)
 	})
+	if 2*edits(name, found) > len(found)-prefix {
+		return ""
+	}
+	return found
+}
+
+// told says which setting was meant, or where they all stand.
+func told(before, nearest string) string {
+	if nearest == "" {
+		return "consentd config shows all"
+	}
+	return "the nearest is " + before + nearest
 }
 
 // edits is the Levenshtein distance, byte by byte.

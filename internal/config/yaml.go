@@ -80,7 +80,7 @@ func settingsOf(root *yaml.Node, path string) (map[string]given, error) {
 		_, twice := found[key.Value]
 		switch {
 		case !ok:
-			errs = append(errs, fmt.Errorf("%q (%s): no such setting; the nearest is %s", key.Value, source, nearestName(key.Value)))
+			errs = append(errs, fmt.Errorf("%q (%s): no such setting; %s", key.Value, source, told("", nearestName(key.Value))))
 		case s.bootstrap:
 			errs = append(errs, fmt.Errorf("%s (%s): the file cannot name another file; allowed: flag --%s and environment %s", s.Name, source, s.Name, s.Env))
 		case twice:

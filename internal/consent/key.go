@@ -135,6 +135,12 @@ func parseKey(s string) (parsedKey, bool) {
 	return parsedKey{ID(names[:16]), ID(names[16:]), sha256.Sum256(secret)}, true
 }
 
+// KeyID gives the id of a key in text form, whoever's it is and whether or not it is one that was made here.
+func KeyID(text string) (id ID, ok bool) {
+	parsed, ok := parseKey(text)
+	return parsed.id, ok
+}
+
 func keyChecksum(s string) string {
 	var sum [4]byte
 	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(s)))

@@ -176,6 +176,16 @@ func (s *Service) CreateRootKey(ctx context.Context, rotate bool) (CreatedKey, e
 	return made, classify(ctx, err)
 }
 
+// HasRootKey tells whether a root key is kept, be it in force or not.
+func (s *Service) HasRootKey(ctx context.Context) (has bool, err error) {
+	err = s.view(ctx, func(r Reader) error {
+		key, err := r.Key(ctx, NoID, NoID)
+		has = key != nil
+		return err
+	})
+	return has, err
+}
+
 func (s *Service) makeKey(organization ID, wish NewKey, test bool) CreatedKey {
 	var secret [secretBytes]byte
 	s.read(secret[:])
