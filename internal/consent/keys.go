@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -227,9 +228,9 @@ func (s *Service) checkNewKey(a Actor, wish *NewKey) error {
 	if len(wish.Scopes) == 0 {
 		return Errorf(Invalid, "scopes", "must name at least one scope")
 	}
-	for _, scope := range wish.Scopes {
+	for i, scope := range wish.Scopes {
 		if !slices.Contains(AllScopes, scope) {
-			return Errorf(Invalid, "scopes", "has an unknown scope; known are %s", listed(AllScopes))
+			return Errorf(Invalid, fmt.Sprintf("scopes[%d]", i), "is not a scope; known are %s", listed(AllScopes))
 		}
 		if !a.Has(scope) {
 			return Errorf(Forbidden, "scopes", "a key may only make keys whose scopes it has itself; it lacks %s", scope)

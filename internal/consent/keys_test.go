@@ -124,7 +124,7 @@ func TestNewKeyErrors(t *testing.T) {
 		{"no name", all, consent.NewKey{Scopes: read}, consent.Invalid, "name"},
 		{"long name", all, consent.NewKey{Name: strings.Repeat("é", 257), Scopes: read}, consent.Invalid, "name"},
 		{"no scope", all, consent.NewKey{Name: "x"}, consent.Invalid, "scopes"},
-		{"unknown scope", all, consent.NewKey{Name: "x", Scopes: []consent.Scope{"all"}}, consent.Invalid, "scopes"},
+		{"unknown scope", all, consent.NewKey{Name: "x", Scopes: []consent.Scope{consent.ConsentsRead, "all"}}, consent.Invalid, "scopes[1]"},
 		{"more than its maker", some, consent.NewKey{Name: "x", Scopes: []consent.Scope{consent.ConsentsWrite}}, consent.Forbidden, "scopes"},
 		{"expires now", all, consent.NewKey{Name: "x", Scopes: read, ExpiresAt: noon}, consent.Invalid, "expiresAt"},
 		{"by a reader", reader, consent.NewKey{Name: "x", Scopes: read}, consent.Forbidden, ""},
