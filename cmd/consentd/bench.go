@@ -39,7 +39,7 @@ Example:
 
 // Run measures.
 func (b *benchCmd) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // the last: its terminal was closed
 	defer stop()
 	if b.EchoServer {
 		return bench.ServeEcho(ctx, b.Listen)

@@ -52,7 +52,7 @@ func startChild(ctx context.Context, binary string, environment []string, args .
 	if err := c.command.Start(); err != nil {
 		return nil, err
 	}
-	for time.Since(began) < 10*time.Second {
+	for time.Since(began) < 10*time.Second && ctx.Err() == nil {
 		res, err := http.Get(c.url + "/readyz")
 		if err == nil {
 			_ = res.Body.Close()

@@ -51,6 +51,7 @@ type standing struct {
 	consent Consent
 	history []Step // all steps in order, where whole is set
 	whole   bool   // the fold cannot be taken step by step: something is late, or merged
+	merges  bool   // with all that it has on record
 	stale   bool   // history has more than consent shows
 	changed bool
 }

@@ -13,6 +13,9 @@ type Step struct {
 	Grants     bool
 	OccurredAt time.Time
 	ExpiresAt  time.Time // zero: never
+	// Of a timeline as it is on record: whether the event was recorded last, and whether none was recorded before it. A timeline has as many
+	// of either, one of each for every person that was merged; fewer first ones where retention has dropped some.
+	Last, First bool
 }
 
 func (e *Event) step() Step {
@@ -50,18 +53,76 @@ func latest(sorted []Step) Consent {
 	return c
 }
 
+// complete tells whether a timeline is on record from its beginning.
+func complete(history []Step) bool {
+	missing := 0
+	for i := range history {
+		if history[i].Last {
+			missing++
+		}
+		if history[i].First {
+			missing--
+		}
+	}
+	return missing == 0 && len(history) > 0
+}
+
 // remembered stands in for events that led to the consent and are no longer on record, since their time of retention
-// is over: the one that decides, and the grant with which an unbroken run began.
+// is over: the one that decides, and the grant with which an unbroken run began. What was before the run is not known then, so
+// nothing that comes later may lengthen it: there may have been a no.
 func (c *Consent) remembered(history []Step) (missing []Step) {
 	there := func(is func(Step) bool) bool { return slices.ContainsFunc(history, is) }
 	if !there(func(s Step) bool { return s.Event == c.Event }) {
 		missing = append(missing, Step{Event: c.Event, State: c.State, Grants: c.Grants, OccurredAt: c.OccurredAt, ExpiresAt: c.ExpiresAt})
 	}
-	if c.Grants && c.Since.Before(c.OccurredAt) && !there(func(s Step) bool { return s.Grants && s.OccurredAt.Equal(c.Since) }) {
+	if !c.Grants {
+		return missing
+	}
+	if c.Since.Before(c.OccurredAt) && !there(func(s Step) bool { return s.Grants && s.OccurredAt.Equal(c.Since) }) {
 		// It did not expire before it was renewed: else the run would be broken.
 		missing = append(missing, Step{State: c.State, Grants: c.Grants, OccurredAt: c.Since})
 	}
+	if len(missing) > 0 || !complete(history) {
+		missing = append(missing, Step{OccurredAt: c.Since.Add(-time.Microsecond)})
+	}
 	return missing
+}
+
+// abridged gives what later steps can meet of steps that are in order, where it is known when those will have occurred: the steps between two of them
+// are as good as their last one, the one with which the unbroken run before it began, and the one that broke it.
+func abridged(sorted []Step, later []time.Time) (kept []Step) {
+	slices.SortFunc(later, time.Time.Compare)
+	for _, at := range later {
+		to, _ := slices.BinarySearchFunc(sorted, at, func(s Step, at time.Time) int {
+			if s.OccurredAt.After(at) {
+				return 1
+			}
+			return -1 // a later step of the same instant has a greater id
+		})
+		kept = appendRun(kept, sorted[:to])
+		sorted = sorted[to:]
+	}
+	return appendRun(kept, sorted)
+}
+
+func appendRun(kept, steps []Step) []Step {
+	n := len(steps)
+	if n == 0 {
+		return kept
+	}
+	last, i := steps[n-1], n-1
+	for last.Grants && i > 0 && steps[i-1].Grants && !steps[i-1].expired(steps[i].OccurredAt) {
+		i--
+	}
+	if last.Grants && i > 0 {
+		kept = append(kept, steps[i-1])
+	}
+	if i < n-1 {
+		first := steps[i]
+		first.ExpiresAt = time.Time{} // it was renewed in time
+		kept = append(kept, first)
+	}
+	return append(kept, last)
 }
 
 // next gives the consent after a step that is not before the one that decides now.

@@ -129,6 +129,39 @@ func inOrder(events []Event) []Step {
 	return s.history
 }
 
+// TestAbridged records events late, whose dates are known before, on a timeline of which only what they can meet is kept: after each the
+// consent is what it is on the whole timeline.
+func TestAbridged(t *testing.T) {
+	shorter := 0
+	rapid.Check(t, func(t *rapid.T) {
+		events, late := drawEvents(t), drawEvents(t)
+		whole, short := standing{whole: true}, standing{whole: true}
+		whole.know(inOrder(events))
+		var dates []time.Time
+		for i := range late {
+			late[i].ID = ID{14: 1, 15: byte(i)} // recorded later than all others, and in order
+			dates = append(dates, late[i].OccurredAt)
+		}
+		short.know(abridged(inOrder(events), dates))
+		for i := range late {
+			whole.add(&late[i])
+			short.add(&late[i])
+			if want, got := *whole.current(), *short.current(); got != want {
+				t.Fatalf("after %d late events %+v, on the whole timeline %+v", i+1, got, want)
+			}
+		}
+		if most := 3 * (len(late) + 1); len(short.history)-len(late) > most {
+			t.Fatalf("%d steps are kept, %d at most should", len(short.history)-len(late), most)
+		}
+		if len(short.history) < len(whole.history) {
+			shorter++
+		}
+	})
+	if shorter == 0 {
+		t.Error("nothing was ever left out")
+	}
+}
+
 // TestUnmoved lets one more event come late: where it is said to leave the consent as it is, the whole fold says so too.
 func TestUnmoved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -228,6 +261,10 @@ func TestDroppedEventsStillCount(t *testing.T) {
 				left = append(left, events[i].step())
 			}
 		}
+		if len(left) > 0 {
+			left[len(left)-1].Last = true
+			left[0].First = len(left) == len(events) // else a timeline breaks off before it comes to the first
+		}
 		s.know(append(left, stands.remembered(left)...))
 		s.add(&late)
 		got, want := s.current(), fold(append(events, late))
@@ -236,6 +273,9 @@ func TestDroppedEventsStillCount(t *testing.T) {
 		}
 		if len(left) == len(events) && !got.Since.Equal(want.Since) {
 			t.Fatalf("with all events left it stands since %v, not %v", got.Since, want.Since)
+		}
+		if got.Since.Before(want.Since) {
+			t.Fatalf("with %d of %d events left it stands since %v, longer than with all: %v", len(left), len(events), got.Since, want.Since)
 		}
 	})
 }

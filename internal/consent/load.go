@@ -281,7 +281,7 @@ func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
 	}
 	for key, s := range b.consents {
 		if merging[SubjectKey{key.Organization, key.Subject}] {
-			s.whole = true
+			s.whole, s.merges = true, true
 		}
 	}
 	return nil
@@ -324,6 +324,14 @@ func (b *batch) markLate() {
 	}
 }
 
+// historiesAtOnce is how many timelines are held whole at the same time.
+const historiesAtOnce = 16
+
+// longHistory is from how many steps on the next timelines are read one by one.
+const longHistory = 1000
+
+// loadHistories reads the timelines that are needed whole, and keeps of each what the batch can meet of it: somebody may have taken very many decisions,
+// and a batch may be about very many such people.
 func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 	var keys []ConsentKey
 	for key, s := range b.consents {
@@ -334,13 +342,36 @@ func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	histories, err := tx.History(ctx, keys)
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		s, history := b.consents[key], histories[key]
-		s.know(append(history, s.consent.remembered(history)...))
+	dates := b.dates()
+	for n := 1; len(keys) > 0; {
+		some := keys[:min(n, len(keys))]
+		histories, err := tx.History(ctx, some)
+		if err != nil {
+			return err
+		}
+		n = historiesAtOnce
+		for _, key := range some {
+			s, history := b.consents[key], histories[key]
+			s.know(append(history, s.consent.remembered(history)...))
+			if !s.merges {
+				s.history = abridged(s.history, dates[s])
+			}
+			if len(history) > longHistory {
+				n = 1
+			}
+		}
+		keys = keys[len(some):]
 	}
 	return nil
+}
+
+// dates gives when the decisions were taken that say so, of those that need a whole timeline.
+func (b *batch) dates() map[*standing][]time.Time {
+	dates := map[*standing][]time.Time{}
+	for i := range b.planned {
+		if p := &b.planned[i]; p.whole && p.decision != nil && !p.decision.occurredAt.IsZero() {
+			dates[p.standing] = append(dates[p.standing], p.decision.occurredAt)
+		}
+	}
+	return dates
 }

@@ -30,14 +30,14 @@ const members = `members (subject_id) AS (
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
 // selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as much as to find it.
-const selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `, chain (event_id, previous_id, state, grants, occurred_at, expires_at) AS (
-  SELECT e.event_id, e.previous_id, e.state, e.grants, e.occurred_at, e.expires_at FROM members m
+const selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `, chain (event_id, previous_id, state, grants, occurred_at, expires_at, last) AS (
+  SELECT e.event_id, e.previous_id, e.state, e.grants, e.occurred_at, e.expires_at, TRUE FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.project_no = $3 AND c.purpose_no = $4)
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = c.last_event_id)
   UNION ALL
-  SELECT e.event_id, e.previous_id, e.state, e.grants, e.occurred_at, e.expires_at FROM chain
+  SELECT e.event_id, e.previous_id, e.state, e.grants, e.occurred_at, e.expires_at, FALSE FROM chain
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.previous_id))
-SELECT event_id, state, grants, occurred_at, expires_at FROM chain`
+SELECT event_id, state, grants, occurred_at, expires_at, last, previous_id IS NULL FROM chain`
 
 // History implements consent.Reader.
 func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error) {
@@ -47,7 +47,7 @@ func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consen
 		k := &keys[i]
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
 	}, func(i int, r row) error {
-		err := r.Scan(&s.Event, (*uint8)(&s.State), &s.Grants, &s.OccurredAt, &s.ExpiresAt)
+		err := r.Scan(&s.Event, (*uint8)(&s.State), &s.Grants, &s.OccurredAt, &s.ExpiresAt, &s.Last, &s.First)
 		found[keys[i]] = append(found[keys[i]], s)
 		return err
 	})

@@ -168,9 +168,11 @@ func (c *crowd) check(f *fixture, q consent.EventQuery) {
 	})
 }
 
-// stepOf is how History gives an event.
-func stepOf(e *consent.Event) consent.Step {
-	return consent.Step{Event: e.ID, State: e.State, Grants: e.Grants, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt}
+// stepOf is how History gives an event; all are those among which another may have been recorded behind it.
+func stepOf(e *consent.Event, all []consent.Event) consent.Step {
+	last := !slices.ContainsFunc(all, func(other consent.Event) bool { return other.Previous == e.ID })
+	return consent.Step{Event: e.ID, State: e.State, Grants: e.Grants, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt,
+		Last: last, First: e.Previous == consent.NoID}
 }
 
 func testHistory(f *fixture) {
@@ -181,10 +183,10 @@ func testHistory(f *fixture) {
 		if into, ok := c.into[person]; ok {
 			person = into
 			key := consent.ConsentKey{Organization: c.o, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose}
-			want[key] = append(want[key], stepOf(&e)) // the merged one's own chain stays
+			want[key] = append(want[key], stepOf(&e, c.events)) // the merged one's own chain stays
 		}
 		key := consent.ConsentKey{Organization: c.o, Subject: person, Project: e.Project, Purpose: e.Purpose}
-		want[key] = append(want[key], stepOf(&e))
+		want[key] = append(want[key], stepOf(&e, c.events))
 	}
 	keys := []consent.ConsentKey{{Organization: c.o, Subject: c.people[0], Project: 1, Purpose: 9}, {Organization: c.o, Subject: f.id(), Project: 1, Purpose: 1}}
 	keys = slices.AppendSeq(keys, maps.Keys(want))
