@@ -80,7 +80,7 @@ func (s *Service) Ready() error {
 		return err
 	}
 	if lasts := s.stall.lasts(time.Now()); lasts > 0 {
-		return Errorf(Unavailable, "", "no write was committed for %s: the database takes none, or its standby is missing; reads go on", lasts.Round(time.Second))
+		return Errorf(Unavailable, "", "no write was committed for %s: the database takes none, its standby is missing, or one write takes very long (the log tells); reads go on", lasts.Round(time.Second))
 	}
 	return nil
 }

@@ -36,6 +36,8 @@ const (
 	// again and again moves once, often enough that little
 	// is left when the log must start anew.
 	checkpointEvery = 500 * time.Millisecond
+	// slowTransaction is how long others may wait for one transaction before the log tells.
+	slowTransaction = time.Second
 	// maxWAL is how far the write-ahead log may grow before the writer waits for a checkpoint.
 	maxWAL = 128 << 20
 	// writerCache keeps the pages that random writes come back to; it bounds memory.
@@ -75,7 +77,7 @@ func OpenSQLite(ctx context.Context, dir string, o SQLiteOptions) (*Store, error
 	if Moved(dir) && !o.moves {
 		return nil, fmt.Errorf("its data was moved into PostgreSQL: name the database with --database (CONSENTD_DATABASE_URL), or remove %s from the folder to use it all the same", movedFile)
 	}
-	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, persons: newPersons(), dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
+	e := &sqliteEngine{path: filepath.Join(dir, SQLiteFile), log: o.Log, fatal: o.Fatal, moves: o.moves, persons: newPersons(), dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if err := private(e.path); err != nil {
 		return nil, err
 	}
@@ -117,6 +119,7 @@ type sqliteEngine struct {
 	log    *slog.Logger
 	fatal  func(error)
 	unlock func()
+	moves  bool // nobody waits for it
 
 	persons *persons
 
@@ -355,6 +358,12 @@ func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn
 	if err := sc.run("BEGIN IMMEDIATE"); err != nil {
 		return e.notDone(err)
 	}
+	began := time.Now() // from here on everybody else waits
+	defer func() {
+		if took := time.Since(began); took > slowTransaction && !e.moves {
+			e.log.Warn("slow transaction", "ms", took.Milliseconds(), "slowest", strings.Trim(nameOf(sc.slowest), "/* "), "took_ms", sc.took.Milliseconds())
+		}
+	}()
 	written := false
 	defer func() {
 		if !written { // an error, or a panic on its way up

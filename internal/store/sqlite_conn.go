@@ -16,6 +16,9 @@ type sqliteConn struct {
 	c    *sqlite.Conn
 	args []any
 	last []bound // what each bound last, by parameter
+
+	slowest string // the statement that took longest so far, of those that run many times
+	took    time.Duration
 }
 
 func (s *sqliteConn) run(statement string) error {
@@ -52,6 +55,12 @@ func (s *sqliteConn) each(_ context.Context, statement string, n int, fill func(
 		scanRow = func(r row) error { return scan(i, r) }
 	}
 	s.last = s.last[:0]
+	began := time.Now()
+	defer func() {
+		if took := time.Since(began); took > s.took {
+			s.slowest, s.took = statement, took
+		}
+	}()
 	for ; i < n; i++ {
 		s.args = fill(i, s.args[:0])
 		if err := s.bindChanged(stmt); err != nil {

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +55,28 @@ func TestDurabilityIsReadBack(t *testing.T) {
 	}
 	if err := durable(e); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSlowTransactionIsTold holds the writer for longer than others should wait: the log says so, and by which statement.
+func TestSlowTransactionIsTold(t *testing.T) {
+	var log bytes.Buffer
+	s, err := OpenSQLite(context.Background(), t.TempDir(), SQLiteOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, s)
+	for _, held := range []time.Duration{0, slowTransaction + 50*time.Millisecond} {
+		err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
+			time.Sleep(held)
+			return texts(10, "a")(tx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told := strings.Count(log.String(), "slow transaction"); told != 1 || !strings.Contains(log.String(), "slowest=insert_text ") {
+		t.Errorf("it is told %d times:\n%s", told, log.String())
 	}
 }
 
