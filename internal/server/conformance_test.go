@@ -56,6 +56,9 @@ func testCredentials(t *testing.T, e *engine) {
 			}
 			res := c.send(w, v, change, c.body)
 			c.refused(w, res, http.StatusUnauthorized, what)
+			if len(res.Body) > 0 && !strings.Contains(string(res.Body), "send an API key ") { // SlashID's 401 is empty
+				t.Errorf("%s: %s: the answer does not say how to show a key: %s", c.name, what, res.Body)
+			}
 			if first == nil {
 				first = res
 			}

@@ -54,7 +54,7 @@ func (a *api) authenticated(handle func(*protocol.Call) error) func(*protocol.Ca
 	return func(c *protocol.Call) error {
 		actor, err := a.svc.Authenticate(c.Request.Context(), c.Request.Header.Get("x-api-key"))
 		if err != nil {
-			return err
+			return protocol.KeyMissing(err, "in the header x-api-key")
 		}
 		c.Actor = actor
 		return handle(c)

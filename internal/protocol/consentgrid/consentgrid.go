@@ -41,7 +41,7 @@ func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) erro
 	return func(c *protocol.Call) error {
 		actor, err := a.svc.Authenticate(c.Request.Context(), protocol.Bearer(c.Request))
 		if err != nil {
-			return err
+			return protocol.KeyMissing(err, "as Authorization: Bearer")
 		}
 		c.Actor = actor
 		if actor.Root {

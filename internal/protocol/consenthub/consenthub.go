@@ -46,7 +46,7 @@ func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) erro
 	return func(c *protocol.Call) error {
 		actor, err := a.svc.Authenticate(c.Request.Context(), credential(c.Request))
 		if err != nil {
-			return err
+			return protocol.KeyMissing(err, "as the password of Basic authentication, or as Authorization: Bearer")
 		}
 		c.Actor = actor
 		if actor.Root {
