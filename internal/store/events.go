@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -17,10 +16,10 @@ func scanEvent(r row, e *consent.Event, blobs ...any) error {
 		(*uint8)(&e.Action), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous, &e.Key, &e.Domain, &e.Country}, blobs...)...)
 }
 
-// chain walks a timeline backwards from the heads that a condition on consents c selects.
+// chain walks the timelines of members backwards from their heads.
 const chain = `chain (event_id) AS (
   SELECT c.last_event_id FROM members m
-  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL%s)
+  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL)
   UNION ALL
   SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL))`
 
@@ -110,7 +109,7 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 		selected := people.conditions[0]
 		with = `WITH RECURSIVE members (subject_id) AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
-  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `), ` + fmt.Sprintf(chain, "") + ` `
+  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `), ` + chain + ` `
 		s.args = people.args
 	}
 	anyOf(s, "e.project_no", q.Projects)
