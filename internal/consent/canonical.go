@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// The blobs of an event are canonical JSON (RFC 8785). They have strings and
-// small integers only, so that members in order and the string rules of section 3.2.2.2
+// The blobs of an event are canonical JSON (RFC 8785). They have strings,
+// small integers and truths only, so that members in order and the string rules of section 3.2.2.2
 // are all that it takes; a test compares them with a library's form.
 
 const hexDigits = "0123456789abcdef"

@@ -29,15 +29,17 @@ type batch struct {
 	standings []standing   // the memory of those that decisions need
 	asked     []ConsentKey // of standings that the store may know
 	planned   []planned
-	dated     bool // something that is planned says itself when it was decided
+	late      bool // something that is planned may need a whole timeline
 	dirty     []touched
 }
 
 // planned is a decision that the batch may take.
 type planned struct {
 	*standing
-	decision *preparedDecision // nil: whether and what is seen when it is decided
+	decision *preparedDecision // nil: see replaced
 	purpose  *Purpose
+	item     *preparedItem
+	replaced *replaced
 }
 
 // touched is a consent that the batch moved.
@@ -54,6 +56,9 @@ type standing struct {
 	merges  bool   // with all that it has on record
 	stale   bool   // history has more than consent shows
 	changed bool
+
+	expected Consent // where markLate is, once it was there
+	foreseen bool
 }
 
 func newStanding(of ConsentKey) standing {
@@ -70,28 +75,21 @@ func (s *standing) current() *Consent {
 	return &s.consent
 }
 
-// add moves a consent by an event.
-func (s *standing) add(e *Event) {
+// add moves a consent by an event of the batch of now.
+func (s *standing) add(e *Event, now time.Time) {
 	step := e.step()
-	switch {
-	case s.whole:
-		s.insert(step)
-	case !step.OccurredAt.Before(s.consent.OccurredAt):
-		s.consent = s.consent.next(&step)
-	case !s.consent.unmovedBy(&step):
-		panic("a late decision was not foreseen") // so its history was not read; the batch fails
+	next, sure := s.current().next(&step, now)
+	if s.whole {
+		at, _ := slices.BinarySearchFunc(s.history, step, before)
+		s.history = slices.Insert(s.history, at, step)
+		s.stale = !sure
+	} else if !sure {
+		panic("a decision was not foreseen") // so its history was not read; the batch fails
+	}
+	if sure {
+		s.consent = next
 	}
 	s.consent.Last = e.ID
-}
-
-func (s *standing) insert(step Step) {
-	at, _ := slices.BinarySearchFunc(s.history, step, before)
-	s.history = slices.Insert(s.history, at, step)
-	if at == len(s.history)-1 && !s.stale {
-		s.consent = s.consent.next(&step)
-	} else {
-		s.stale = true
-	}
 }
 
 // know adds steps, in whatever order they are.
@@ -136,7 +134,8 @@ func (b *batch) done() {
 	c := &b.changes
 	*b = batch{people: b.people, fresh: b.fresh, heads: b.heads, consents: b.consents,
 		standings: emptied(b.standings), asked: emptied(b.asked), planned: emptied(b.planned), dirty: emptied(b.dirty),
-		changes: Changes{Subjects: emptied(c.Subjects), Identifiers: emptied(c.Identifiers), Events: emptied(c.Events), Consents: emptied(c.Consents)}}
+		changes: Changes{Subjects: emptied(c.Subjects), Identifiers: emptied(c.Identifiers), Claims: emptied(c.Claims),
+			Events: emptied(c.Events), Consents: emptied(c.Consents)}}
 	usedBatches.Put(b)
 }
 
@@ -187,11 +186,8 @@ func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out 
 		out.Events = append(out.Events, w.record(&decision))
 	}
 	for _, r := range item.replace {
-		state, needed := r.toward(b.consents[w.at(r.purpose)].current(), b.now)
-		if needed {
-			decision := preparedDecision{purpose: r.purpose, state: state, action: item.action,
-				regime: b.service.places.Regime(item.country)}
-			out.Events = append(out.Events, w.record(&decision))
+		if decision := b.replacement(item, &r, b.consents[w.at(r.purpose)].current()); decision != nil {
+			out.Events = append(out.Events, w.record(decision))
 		}
 	}
 	for _, r := range item.replace {
@@ -201,18 +197,15 @@ func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out 
 	}
 }
 
-// toward tells what a replacement has to record for one purpose, if anything. What is on record may be dated
-// ahead of now, and may expire in between: readers judge by their clock, the fold by the date of the
-// next event. Who takes back must win by both, and so must who grants.
-func (r *replaced) toward(c *Consent, now time.Time) (State, bool) {
-	at := now
-	if c.OccurredAt.After(at) {
-		at = c.OccurredAt
+// replacement gives what an overwrite has to record for one purpose; nil: nothing. A yes that stays is renewed.
+func (b *batch) replacement(item *preparedItem, r *replaced, c *Consent) *preparedDecision {
+	state := Accepted
+	if !r.granted {
+		if state = Withdrawn; !c.InForce(b.now) {
+			return nil
+		}
 	}
-	if r.granted {
-		return Accepted, !c.InForce(now) || !c.InForce(at) || c.State != Accepted
-	}
-	return Withdrawn, c.InForce(now) || c.InForce(at)
+	return &preparedDecision{purpose: r.purpose, state: state, action: item.action, regime: b.service.places.Regime(item.country)}
 }
 
 // mergeConsents lets the events of an anonymous subject count for the person from now on. The
@@ -229,7 +222,11 @@ func (b *batch) mergeConsents(from, into SubjectKey) {
 			empty.whole, target = true, &empty
 			b.consents[at] = target
 		}
+		no, stands := kept(*target.current(), *s.current(), b.now)
 		target.know(s.history)
+		if stands {
+			target.know([]Step{no})
+		}
 		b.touch(at, target)
 	}
 }
@@ -257,34 +254,55 @@ func (w *eventWriter) at(p *Purpose) ConsentKey {
 	return key
 }
 
-// step gives what the fold needs of a decision about somebody who stands somewhere; Event is left zero.
+// weight tells how much the decision counts.
+func (d *preparedDecision) weight() Weight { return weigh(d.state, d.action, d.undated()) }
+
+// undated tells whether it is an import of which nobody knows the date.
+func (d *preparedDecision) undated() bool { return d.action == Import && d.occurredAt.IsZero() }
+
+// dates gives when a decision about somebody who stands somewhere occurred, and when it is recorded. One without a date is later than
+// all on record, also where a clock ran ahead; but not a yes that is imported, which says nothing of when.
+func (d *preparedDecision) dates(stands *Consent, now time.Time) (occurredAt, recordedAt time.Time) {
+	switch {
+	case !d.occurredAt.IsZero():
+		return d.occurredAt, now
+	case d.weight() != WeightUndated && !now.After(stands.OccurredAt):
+		now = stands.OccurredAt.Add(time.Microsecond)
+	}
+	return now, now
+}
+
+// newest stands for the id of an event that is yet to be made: it is greater than all on record.
+var newest = ID(bytes.Repeat([]byte{0xff}, len(NoID)))
+
+// step gives what the fold needs of a decision about somebody who stands somewhere, before its event is made.
 func (d *preparedDecision) step(purpose *Purpose, stands *Consent, now time.Time) Step {
-	s := Step{State: d.state, Grants: d.state == Accepted || d.state == Implied && d.regime == OptOut, OccurredAt: d.occurredAt, ExpiresAt: d.expiresAt}
-	if s.OccurredAt.IsZero() {
-		s.OccurredAt = now
-		if stands.OccurredAt.After(now) {
-			s.OccurredAt = stands.OccurredAt // a clock that runs ahead must not make a new decision the older one
-		}
+	occurredAt, recordedAt := d.dates(stands, now)
+	return Step{Event: newest, State: d.state, Weight: d.weight(), Grants: grants(d.state, d.action, d.regime),
+		OccurredAt: Effective(occurredAt, recordedAt), ExpiresAt: d.expiry(purpose, occurredAt)}
+}
+
+func (d *preparedDecision) expiry(purpose *Purpose, occurredAt time.Time) time.Time {
+	if d.expiresAt.IsZero() {
+		return purpose.Duration.After(occurredAt)
 	}
-	if s.ExpiresAt.IsZero() {
-		s.ExpiresAt = purpose.Duration.After(s.OccurredAt)
-	}
-	return s
+	return d.expiresAt
 }
 
 // record makes the event of a decision and moves the consent.
 func (w *eventWriter) record(d *preparedDecision) Event {
 	b, key := w.batch, w.at(d.purpose)
 	s := b.consents[key]
-	step := d.step(d.purpose, s.current(), b.now)
+	occurredAt, recordedAt := d.dates(s.current(), b.now)
 	head := b.heads[key.Organization]
 	var random [10]byte
 	b.service.read(random[:])
 	head.LastID = nextID(head.LastID, b.now, random)
 	head.Sequence++
 	e := Event{Organization: key.Organization, ID: head.LastID, Sequence: head.Sequence, Subject: key.Subject,
-		Project: key.Project, Purpose: key.Purpose, State: d.state, Action: d.action,
-		Grants: step.Grants, OccurredAt: step.OccurredAt, RecordedAt: b.now, ExpiresAt: step.ExpiresAt, Previous: s.consent.Last,
+		Project: key.Project, Purpose: key.Purpose, State: d.state, Action: d.action, Weight: d.weight(),
+		Grants: grants(d.state, d.action, d.regime), OccurredAt: occurredAt, RecordedAt: recordedAt,
+		ExpiresAt: d.expiry(d.purpose, occurredAt), Previous: s.consent.Last,
 		Key: w.request.actor.Key, Domain: w.request.origin.Domain, Country: w.item.country,
 		Ident: w.ident, identity: w.identity}
 	e.decided = w.body(d, &e)
@@ -292,7 +310,7 @@ func (w *eventWriter) record(d *preparedDecision) Event {
 	if d.text != nil {
 		b.changes.Texts = append(b.changes.Texts, *d.text)
 	}
-	s.add(&e)
+	s.add(&e, b.now)
 	b.touch(key, s)
 	b.changes.Events = append(b.changes.Events, e)
 	return e
@@ -300,7 +318,7 @@ func (w *eventWriter) record(d *preparedDecision) Event {
 
 func (w *eventWriter) body(d *preparedDecision, e *Event) *Body {
 	body := &Body{Action: d.action.String(), Locale: w.item.locale, Project: w.request.project.ID.String(), Purpose: d.purpose.Key,
-		PurposeVersion: d.purpose.Version, Regime: d.regime, State: d.state.String()}
+		PurposeVersion: d.purpose.versionAt(d.occurredAt), Regime: d.regime, State: d.state.String(), Undated: d.undated()}
 	if d.text != nil {
 		body.DisplayedText = "sha256:" + hexHash(d.text.Hash)
 	}

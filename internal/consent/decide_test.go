@@ -1,6 +1,7 @@
 package consent_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,10 +42,10 @@ func TestArrivalDoesNotMatter(t *testing.T) {
 		if len(events) != n {
 			t.Fatalf("%d events of %d", len(events), n)
 		}
-		greatest := greatestOf(events, events[0].Purpose)
 		stands := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]
-		if stands.Event != greatest.ID || stands.State != greatest.State || !stands.ExpiresAt.Equal(greatest.ExpiresAt) {
-			t.Fatalf("stands %+v, the greatest event is %+v", stands, greatest)
+		want := decidingOf(events, events[0].Purpose)
+		if stands.Event != want.ID || stands.State != want.State || !stands.ExpiresAt.Equal(want.ExpiresAt) {
+			t.Fatalf("stands %s by %s, the event that decides is %s by %s", stands.State, stands.Event, want.State, want.ID)
 		}
 		if since := sinceOf(events); !stands.Since.Equal(since) {
 			t.Fatalf("since %v, by the history %v", stands.Since, since)
@@ -52,22 +53,37 @@ func TestArrivalDoesNotMatter(t *testing.T) {
 	})
 }
 
+// effective is when an event takes its place in the order: not later than it was recorded.
+func effective(e consent.EventView) time.Time {
+	if e.OccurredAt.After(e.RecordedAt) {
+		return e.RecordedAt
+	}
+	return e.OccurredAt
+}
+
+// inTime orders what was said: by time, of one time a no behind a yes, then by id.
+func inTime(x, y consent.EventView) int {
+	no := map[bool]int{true: 1}
+	return cmp.Or(effective(x).Compare(effective(y)), no[x.State != consent.Accepted]-no[y.State != consent.Accepted], slices.Compare(x.ID[:], y.ID[:]))
+}
+
+// decidingOf gives the event of a purpose that decides, where all were said.
+func decidingOf(events []consent.EventView, purpose int) consent.EventView {
+	of := slices.DeleteFunc(slices.Clone(events), func(e consent.EventView) bool { return e.Purpose != purpose })
+	return slices.MaxFunc(of, inTime)
+}
+
 // sinceOf walks a history in order of time and tells since when its last state is granted without a break.
 func sinceOf(events []consent.EventView) (since time.Time) {
 	sorted := slices.Clone(events)
-	slices.SortFunc(sorted, func(x, y consent.EventView) int {
-		if c := x.OccurredAt.Compare(y.OccurredAt); c != 0 {
-			return c
-		}
-		return slices.Compare(x.ID[:], y.ID[:])
-	})
+	slices.SortFunc(sorted, inTime)
 	var until time.Time
 	for _, e := range sorted {
 		switch {
 		case !e.Grants:
 			since = time.Time{}
-		case since.IsZero() || !e.OccurredAt.Before(until):
-			since = e.OccurredAt
+		case since.IsZero() || !effective(e).Before(until):
+			since = effective(e)
 		}
 		until = e.ExpiresAt
 	}

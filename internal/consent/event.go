@@ -75,8 +75,9 @@ type Event struct {
 	Purpose      int   // number within the project
 	State        State
 	Action       Action
-	Grants       bool      // accepted, or implied where the regime of its place is opt-out
-	OccurredAt   time.Time // microseconds, UTC, like all times here
+	Weight       Weight
+	Grants       bool      // see grants
+	OccurredAt   time.Time // as was said; microseconds, UTC, like all times here. See Effective
 	RecordedAt   time.Time
 	ExpiresAt    time.Time // zero: never
 	Previous     ID        // the event recorded before it for the same subject and purpose; zero: none
@@ -120,6 +121,7 @@ type Body struct {
 	PurposeVersion int    `json:"purpose_version"`
 	Regime         Regime `json:"regime"`
 	State          string `json:"state"`
+	Undated        bool   `json:"undated,omitempty"` // an import that did not say when
 }
 
 // canonical gives the body's canonical JSON.
@@ -137,6 +139,9 @@ func (b *Body) canonical() []byte {
 	out = strconv.AppendInt(out, int64(b.PurposeVersion), 10)
 	out = appendMember(out, "regime", string(b.Regime))
 	out = appendMember(out, "state", b.State)
+	if b.Undated {
+		out = append(appendName(out, "undated"), "true"...)
+	}
 	return append(out, '}')
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 )
 
 // Record puts a batch of decisions on record: all or nothing, durable when it returns.
@@ -50,21 +51,36 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 	if err := a.confined(given); err != nil {
 		return nil, err
 	}
-	person := &Person{At: s.now()}
-	subject, consents, err := s.store.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
+	who, err := s.store.Person(ctx, OwnedName{a.Organization, given[0]}, project.Number)
 	if err != nil {
 		return nil, classify(ctx, err)
 	}
-	if subject == NoID {
+	if !who.Known() {
 		return nil, errNoSubject
 	}
-	person.Subject, person.Consents = subject, make(map[string]Consent, len(consents))
-	for _, c := range consents {
-		if p := d.PurposeNumbered(project.Number, c.Purpose); p != nil {
-			person.Consents[p.Key] = c
-		}
+	return d.person(project.Number, &who, s.now()), nil
+}
+
+// person gives the consents of everybody whom an identifier may mean as those of one person.
+func (d *Directory) person(project int, who *Who, at time.Time) *Person {
+	person := &Person{Subject: who.Subject, Ambiguous: len(who.Claimants) > 0, At: at, Consents: make(map[string]Consent, len(who.Consents))}
+	if person.Subject == NoID {
+		person.Subject = who.Claimants[0]
 	}
-	return person, nil
+	for _, c := range who.Consents {
+		p := d.PurposeNumbered(project, c.Purpose)
+		if p == nil {
+			continue
+		}
+		if len(who.Claimants) > MaxClaimants {
+			c.Grants = false
+		}
+		if other, several := person.Consents[p.Key]; several {
+			c = joint(other, c, at)
+		}
+		person.Consents[p.Key] = c
+	}
+	return person
 }
 
 // confined refuses an actor who speaks for one person and asks for another.
@@ -106,15 +122,19 @@ func (s *Service) Events(ctx context.Context, a Actor, f EventFilter) (EventPage
 	return page, err
 }
 
-// whoIs gives the subjects that have one of the identifiers of each kind that is asked for.
+// whoIs gives the subjects that have, or claim, one of the identifiers of each kind that is asked for.
 func whoIs(ctx context.Context, r Reader, people []OwnedName) ([]ID, error) {
 	owners, err := r.Owners(ctx, people)
 	if err != nil {
 		return nil, err
 	}
+	claimants, err := r.Claimants(ctx, people)
+	if err != nil {
+		return nil, err
+	}
 	byKind := map[IdentifierKind][]ID{}
 	for i, owner := range owners {
-		byKind[people[i].Kind] = append(byKind[people[i].Kind], owner)
+		byKind[people[i].Kind] = append(append(byKind[people[i].Kind], owner), claimants[i]...)
 	}
 	var all []ID
 	for _, of := range byKind {

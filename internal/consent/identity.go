@@ -31,6 +31,7 @@ type identified struct {
 	created     bool
 	anonymousID string       // the given one where it is the person's, else the subject's own id
 	attach      []Identifier // that nobody had
+	claim       []Identifier // that are somebody else's
 	merge       []mergedSubject
 }
 
@@ -61,6 +62,8 @@ func (p *people) identify(organization ID, given []Identifier, create func() ID)
 			}
 		case p.anonymous(organization, owner):
 			result.merge = append(result.merge, mergedSubject{subject: owner, identifiers: p.merge(organization, owner, result.subject)})
+		default:
+			result.claim = append(result.claim, id)
 		}
 	}
 	result.anonymousID = p.anonymousID(organization, result.subject, given)

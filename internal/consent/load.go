@@ -176,6 +176,7 @@ func (b *batch) identify(i int) {
 		for _, id := range found.attach {
 			b.changes.name(id, &subject)
 		}
+		b.changes.claim(o, found)
 		for at := range found.merge {
 			m := &found.merge[at]
 			for _, id := range m.identifiers {
@@ -219,12 +220,14 @@ func (b *batch) plan() {
 				decision := &p.items[n].decisions[d]
 				purpose := b.purposeOf(p, decision)
 				key.Purpose = purpose.Number
-				b.planned = append(b.planned, planned{b.standingOf(key), decision, purpose})
-				b.dated = b.dated || !decision.occurredAt.IsZero()
+				b.planned = append(b.planned, planned{standing: b.standingOf(key), decision: decision, purpose: purpose})
+				b.late = b.late || decision.mayBeLate(purpose, b.now)
 			}
-			for _, r := range p.items[n].replace {
-				key.Purpose = r.purpose.Number
-				b.planned = append(b.planned, planned{standing: b.standingOf(key)})
+			for r := range p.items[n].replace {
+				replaced := &p.items[n].replace[r]
+				key.Purpose = replaced.purpose.Number
+				b.planned = append(b.planned, planned{b.standingOf(key), nil, replaced.purpose, &p.items[n], replaced})
+				b.late = b.late || (&preparedDecision{state: Accepted, action: p.items[n].action}).mayBeLate(replaced.purpose, b.now)
 			}
 		}
 	}
@@ -287,40 +290,35 @@ func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// expected is where somebody will stand while a batch decides, as far as that can be foreseen.
-type expected struct {
-	Consent
-	doubtful bool // but for OccurredAt, which is not less in the end
+// mayBeLate tells whether a decision may need the whole timeline. One without a date that holds for long never does, see Consent.next.
+func (d *preparedDecision) mayBeLate(purpose *Purpose, now time.Time) bool {
+	return !d.occurredAt.IsZero() || d.undated() || !d.expiry(purpose, now).After(now.Add(skew))
 }
 
-// markLate marks what gets a decision that was taken before one that is on record or comes earlier in the batch, and may move the consent all the
-// same: it takes the whole history. What is dated by the batch itself is never before anything.
+// markLate takes all decisions beforehand, and marks those who need their whole timeline for that: for what was decided before
+// something on record, mostly.
 func (b *batch) markLate() {
-	if !b.dated {
+	if !b.late {
 		return
 	}
-	stands := make(map[*standing]expected, len(b.consents))
 	for i := range b.planned {
 		p := &b.planned[i]
-		e, seen := stands[p.standing]
-		if !seen {
-			e.Consent = p.consent
-		}
-		if p.decision == nil { // of a replacement, which may record nothing
-			e.doubtful = true
-			if b.now.After(e.OccurredAt) {
-				e.OccurredAt = b.now
-			}
-			stands[p.standing] = e
+		if p.whole {
 			continue
 		}
-		step := p.decision.step(p.purpose, &e.Consent, b.now)
-		if !step.OccurredAt.Before(e.OccurredAt) {
-			e.Consent = e.next(&step)
-		} else if e.doubtful || !e.unmovedBy(&step) {
-			p.whole = true
+		if !p.foreseen {
+			p.expected, p.foreseen = p.consent, true
 		}
-		stands[p.standing] = e
+		decision := p.decision
+		if decision == nil {
+			decision = b.replacement(p.item, p.replaced, &p.expected)
+		}
+		if decision == nil {
+			continue
+		}
+		step := decision.step(p.purpose, &p.expected, b.now)
+		next, sure := p.expected.next(&step, b.now)
+		p.expected, p.whole = next, !sure
 	}
 }
 
@@ -342,6 +340,10 @@ func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	merges, err := b.loadMerges(ctx, tx, keys)
+	if err != nil {
+		return err
+	}
 	dates := b.dates()
 	for n := 1; len(keys) > 0; {
 		some := keys[:min(n, len(keys))]
@@ -352,6 +354,7 @@ func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 		n = historiesAtOnce
 		for _, key := range some {
 			s, history := b.consents[key], histories[key]
+			history = timeline(history, merges[SubjectKey{key.Organization, key.Subject}])
 			s.know(append(history, s.consent.remembered(history)...))
 			if !s.merges {
 				s.history = abridged(s.history, dates[s])
@@ -363,6 +366,19 @@ func (b *batch) loadHistories(ctx context.Context, tx Tx) error {
 		keys = keys[len(some):]
 	}
 	return nil
+}
+
+// loadMerges reads what merges led to the people of keys.
+func (b *batch) loadMerges(ctx context.Context, tx Tx, keys []ConsentKey) (map[SubjectKey][]SubjectMerge, error) {
+	var subjects []SubjectKey
+	seen := map[SubjectKey]bool{}
+	for _, k := range keys {
+		if s := (SubjectKey{k.Organization, k.Subject}); !seen[s] {
+			seen[s] = true
+			subjects = append(subjects, s)
+		}
+	}
+	return tx.Merges(ctx, subjects)
 }
 
 // dates gives when the decisions were taken that say so, of those that need a whole timeline.

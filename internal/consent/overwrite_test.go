@@ -49,7 +49,7 @@ func TestOverwriteOneAfterAnother(t *testing.T) {
 			h.clock.set(noon.Add(time.Duration(rapid.IntRange(-600, 600).Draw(t, "clock")) * time.Second))
 			if rapid.Bool().Draw(t, "another caller") {
 				d := decided(rapid.SampledFrom(among).Draw(t, "purpose"), rapid.SampledFrom([]consent.State{consent.Accepted,
-					consent.Declined, consent.Withdrawn, consent.Implied}).Draw(t, "state"))
+					consent.Declined, consent.Withdrawn}).Draw(t, "state"))
 				d.OccurredAt = h.clock.now().Add(time.Duration(rapid.IntRange(-300, 300).Draw(t, "ahead")) * time.Second)
 				h.record(t, a, item(ada, d))
 				continue
@@ -61,8 +61,8 @@ func TestOverwriteOneAfterAnother(t *testing.T) {
 				t.Fatalf("in force is %q, the overwrite said %q", stands, want)
 			}
 			for key, c := range p.Consents { // and the ledger says the same
-				if greatest := greatestOf(h.events(t, a, ada[0]), c.Purpose); c.Event != greatest.ID {
-					t.Fatalf("%s stands by %s, the greatest event is %s", key, c.Event, greatest.ID)
+				if want := decidingOf(h.events(t, a, ada[0]), c.Purpose); c.Event != want.ID {
+					t.Fatalf("%s stands by %s, the event that decides is %s", key, c.Event, want.ID)
 				}
 			}
 			for _, c := range got.Items[0].Consents { // what it answered is what is read
@@ -115,7 +115,7 @@ func inOrder(set []string) string {
 	return strings.Join(out, " ")
 }
 
-// TestOverwriteKeepsSince: a grant that an overwrite keeps keeps its date and makes no event; one given again is new.
+// TestOverwriteKeepsSince: a grant that an overwrite keeps is renewed and keeps its date; one given again is new.
 func TestOverwriteKeepsSince(t *testing.T) {
 	h := newHouse(t)
 	a := h.organization(t)
@@ -132,25 +132,14 @@ func TestOverwriteKeepsSince(t *testing.T) {
 		h.clock.add(time.Hour)
 	}
 	step(noon, 1, consent.Analytics)
-	step(noon, 0, consent.Analytics)
-	step(noon, 1, consent.Analytics, consent.Marketing)
+	step(noon, 1, consent.Analytics)
+	step(noon, 2, consent.Analytics, consent.Marketing)
+	step(time.Time{}, 2, consent.Marketing)
 	step(time.Time{}, 1, consent.Marketing)
-	step(time.Time{}, 0, consent.Marketing)
-	step(noon.Add(5*time.Hour), 1, consent.Marketing, consent.Analytics)
+	step(noon.Add(5*time.Hour), 2, consent.Marketing, consent.Analytics)
 	h.clock.set(noon.Add(5*time.Hour).AddDate(1, 0, 0)) // both run out at or before this very instant
 	step(noon.Add(5*time.Hour).AddDate(1, 0, 0), 1, consent.Analytics)
 	if p := h.person(t, a, ada[0]); inForce(p, h.clock.now()) != consent.Analytics {
 		t.Errorf("in force: %q", inForce(p, h.clock.now()))
 	}
-}
-
-// greatestOf gives the event of a purpose that decides: by when it occurred, then by id.
-func greatestOf(events []consent.EventView, purpose int) consent.EventView {
-	of := slices.DeleteFunc(slices.Clone(events), func(e consent.EventView) bool { return e.Purpose != purpose })
-	return slices.MaxFunc(of, func(x, y consent.EventView) int {
-		if c := x.OccurredAt.Compare(y.OccurredAt); c != 0 {
-			return c
-		}
-		return slices.Compare(x.ID[:], y.ID[:])
-	})
 }

@@ -284,8 +284,8 @@ func (h *house) checkConsents(t tester, organization consent.ID) {
 		t.Fatalf("%v", err)
 	}
 	defer i.Close()
-	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event) error {
-		return consent.CheckConsent(c, events)
+	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event, merges []consent.SubjectMerge) error {
+		return consent.CheckConsent(c, events, merges)
 	})
 	if err != nil {
 		t.Fatalf("a consent is not what its events say: %v", err)

@@ -158,8 +158,8 @@ func (s *Service) prepareDecision(p *prepared, d Decision, country string, now t
 		if err := checkIdentifier(d.Purpose.Key); err != nil || len(d.Purpose.Key) > 128 {
 			return preparedDecision{}, Errorf(Invalid, "purpose", "must be 1 to 128 bytes without control characters")
 		}
-	} else if !slices.Contains(purpose.ValidStates, d.State) && d.State != Withdrawn {
-		return preparedDecision{}, Errorf(Unprocessable, "state", "is not among the valid states of this purpose: %s", listed(purpose.ValidStates))
+	} else if err := purpose.admitsState(d.State); err != nil {
+		return preparedDecision{}, err
 	}
 	out := preparedDecision{ref: d.Purpose, purpose: purpose, state: d.State, action: d.Action,
 		occurredAt: micro(d.OccurredAt), expiresAt: micro(d.ExpiresAt), regime: s.places.Regime(country)}
@@ -216,7 +216,11 @@ func (p *prepared) prepareReplacement(r *Replacement, out *preparedItem) error {
 		if purpose == nil {
 			return Errorf(Unprocessable, "", "the project lacks the purpose %s", key)
 		}
-		out.replace = append(out.replace, replaced{purpose, slices.Contains(r.Granted, key)})
+		granted := slices.Contains(r.Granted, key)
+		if granted && purpose.closed() {
+			return Errorf(Unprocessable, "", "the purpose %s is %s and takes no yes", key, purpose.Status)
+		}
+		out.replace = append(out.replace, replaced{purpose, granted})
 	}
 	return nil
 }

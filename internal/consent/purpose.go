@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Purpose is what a consent is for.
 type Purpose struct {
@@ -24,6 +27,30 @@ type Purpose struct {
 	RequireReaccept bool
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
+}
+
+// versionAt gives the version that held at an instant, 0 where none did; zero: the version of now.
+func (p *Purpose) versionAt(at time.Time) int {
+	if !at.IsZero() && at.Before(p.CreatedAt) {
+		return 0
+	}
+	return p.Version
+}
+
+// closed tells whether a purpose takes no yes any more.
+func (p *Purpose) closed() bool { return p.Status == "archived" || p.Status == "obsolete" }
+
+// admitsState tells whether somebody may be in a state on a purpose. A no is always possible.
+func (p *Purpose) admitsState(s State) error {
+	switch {
+	case s.No():
+		return nil
+	case p.closed() && s != Viewed:
+		return Errorf(Unprocessable, "state", "must be a no: this purpose is %s and takes no yes", p.Status)
+	case !slices.Contains(p.ValidStates, s):
+		return Errorf(Unprocessable, "state", "is not among the valid states of this purpose: %s", listed(p.ValidStates))
+	}
+	return nil
 }
 
 // Taxonomy files a purpose under three words; AnyLabel where the third is absent.

@@ -15,9 +15,9 @@ type Store interface {
 	View(ctx context.Context, read func(Reader) error) error
 	// Ask is View for a read that calls one method once, which may cost less.
 	Ask(ctx context.Context, read func(Reader) error) error
-	// Person gives the current consents in a project of whoever has the identifier, as Owners tells; NoID: nobody. It
-	// has every write that was acknowledged before, and may come from memory: the list must not be changed.
-	Person(ctx context.Context, name OwnedName, project int) (ID, []Consent, error)
+	// Person tells who has the identifier, as Owners and Claimants do, with their current consents in a project. It
+	// has every write that was acknowledged before, and may come from memory: the lists must not be changed.
+	Person(ctx context.Context, name OwnedName, project int) (Who, error)
 	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
 	// organization (NoID: to the instance, or to an organization that it makes), unless the store Mixes; the
 	// organization's other transactions, in whatever process, come before it or after it. write may run
@@ -58,6 +58,8 @@ type Reader interface {
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
 	// subject's own id is an AnonymousID of it, and of the person that it was merged into.
 	Owners(ctx context.Context, names []OwnedName) ([]ID, error)
+	// Claimants gives those who named an identifier that was somebody else's, by index of names, MaxClaimants and one more at most.
+	Claimants(ctx context.Context, names []OwnedName) ([][]ID, error)
 	// Identifiers gives all identifiers of each subject.
 	Identifiers(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Identifier, error)
 	// Consents gives the current consents, by index of keys; zero where there is none.
@@ -66,6 +68,8 @@ type Reader interface {
 	ConsentsOf(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Consent, error)
 	// History gives what the fold needs of all events of a key that led to its consent, in any order.
 	History(ctx context.Context, keys []ConsentKey) (map[ConsentKey][]Step, error)
+	// Merges gives those who were merged into each subject.
+	Merges(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]SubjectMerge, error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []ID) (map[ID]Head, error)
 	// Answers gives the kept answers, by index of keys; nil: none.
@@ -108,6 +112,7 @@ type Changes struct {
 	Subjects      []Subject      // new or changed
 	Archive       []ArchivedRecord
 	Identifiers   []OwnedIdentifier // new, or given to another subject by a merge
+	Claims        []OwnedIdentifier // who named what is somebody else's, new or known
 	Merges        []SubjectMerge
 	Events        []Event
 	Consents      []Consent // new or changed
@@ -141,6 +146,20 @@ type ConsentKey struct {
 	Organization, Subject ID
 	Project, Purpose      int
 }
+
+// Who is everybody whom an identifier may mean: an address may be several people's.
+type Who struct {
+	Subject   ID        // who has it; NoID: nobody
+	Claimants []ID      // who named it while it was somebody else's, MaxClaimants and one more at most
+	Consents  []Consent // of all of them
+}
+
+// Known tells whether it means anybody.
+func (w *Who) Known() bool { return w.Subject != NoID || len(w.Claimants) > 0 }
+
+// MaxClaimants is how many people are heard who share an identifier with the one who has it. Where there are more, nobody's yes is
+// given: among those who are not heard somebody may have said no.
+const MaxClaimants = 1000
 
 // SubjectMerge records that a subject turned out to be another; the ledger's events stay as they are.
 type SubjectMerge struct {

@@ -102,6 +102,13 @@ func (c *Changes) name(id Identifier, subject *Subject) {
 	}
 }
 
+// claim notes what somebody named that is somebody else's.
+func (c *Changes) claim(organization ID, who identified) {
+	for _, id := range who.claim {
+		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.subject})
+	}
+}
+
 // NamedCount is the name of the kept count of subjects that have a name of that kind.
 func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
 
@@ -395,6 +402,7 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a Actor, wish SavePerso
 	for _, id := range found.attach {
 		changes.name(id, subject)
 	}
+	changes.claim(a.Organization, found)
 	key := SubjectKey{a.Organization, found.subject}
 	view := &SubjectView{Subject: *subject, Name: name, Identifiers: p.known[key], Created: !named}
 	return view, tx.Append(ctx, &changes)

@@ -6,18 +6,19 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
 
 // What a tool needs that checks a store against the rules. Pure functions; nil means that all is well.
 
-// CheckConsent holds a current consent against all events that led to it, in any order.
-func CheckConsent(c *Consent, events []Event) error {
+// CheckConsent holds a current consent against all events that led to it, in any order, with the merges of its subject.
+func CheckConsent(c *Consent, events []Event, merges []SubjectMerge) error {
 	if len(events) == 0 {
 		return fmt.Errorf("there is no event that led to it")
 	}
-	want, got := fold(events), *c
+	want, got := fold(events, merges), *c
 	// How it is stored stays out of it, and so does whose an event was before a merge.
 	want.Organization, want.Subject, want.Project, want.Purpose, want.Last = c.Organization, c.Subject, c.Project, c.Purpose, c.Last
 	for _, t := range []*time.Time{&want.OccurredAt, &want.ExpiresAt, &want.Since, &got.OccurredAt, &got.ExpiresAt, &got.Since} {
@@ -52,7 +53,8 @@ func CheckEvent(d *Directory, e *Event) error {
 		{"expires_at", body.ExpiresAt, formatInstant(e.ExpiresAt)},
 		{"project", body.Project, view.ProjectID.String()},
 		{"purpose", body.Purpose, purpose},
-		{"grants", fmt.Sprint(e.State == Accepted || e.State == Implied && body.Regime == OptOut), fmt.Sprint(e.Grants)},
+		{"grants", fmt.Sprint(grants(e.State, e.Action, body.Regime)), fmt.Sprint(e.Grants)},
+		{"weight", fmt.Sprint(weigh(e.State, e.Action, body.Undated)), fmt.Sprint(e.Weight)},
 		{"key", ident.Key, e.Key.String()},
 		{"country", ident.Country, e.Country},
 		{"domain", ident.Domain, e.Domain},
@@ -137,13 +139,15 @@ func plainString(b []byte) (text, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// appendCanonical appends what blobs consist of: objects with names in ASCII, strings and whole numbers.
+// appendCanonical appends what blobs consist of: objects with names in ASCII, strings, whole numbers, true and false.
 func appendCanonical(b []byte, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case string:
 		return appendString(b, v), nil
 	case json.Number:
 		return append(b, v...), nil
+	case bool:
+		return strconv.AppendBool(b, v), nil
 	case map[string]any:
 		b = append(b, '{')
 		for _, name := range slices.Sorted(maps.Keys(v)) {

@@ -45,8 +45,8 @@ type Decision struct {
 	Purpose PurposeRef
 	State   State
 	Action  Action
-	// OccurredAt is when the person decided. Zero: now, and then it counts as later than
-	// everything on record. At most 5 minutes in the future.
+	// OccurredAt is when the person decided. At most 5 minutes in the future. Zero: now, and then it counts as later than
+	// everything on record; of an Import it says only that somebody once said so: see WeightUndated.
 	OccurredAt time.Time
 	ExpiresAt  time.Time // zero: OccurredAt and the purpose's duration
 	// DisplayedText is what the person was told; kept once by its hash.
@@ -54,7 +54,7 @@ type Decision struct {
 }
 
 // Replacement makes the purposes of Among that are in force exactly those of Granted: accepted
-// for each that is new, withdrawn for each no longer there, nothing for one unchanged.
+// for each of these, which renews what stands, and withdrawn for each no longer there.
 // With nothing in Granted it takes back what is in force among Among.
 type Replacement struct {
 	Among, Granted []string // keys of purposes
@@ -84,16 +84,23 @@ type Consent struct {
 	Event        ID // the event that decides
 	Last         ID // the event recorded last: the head of the chain of Event.Previous
 	State        State
-	Grants       bool // accepted, or implied where the regime of the event's place was opt-out
-	OccurredAt   time.Time
+	Weight       Weight
+	Grants       bool      // see grants
+	Active       bool      // something active is on record: the person has made a choice once
+	OccurredAt   time.Time // from when on the event decides, see Effective; behind what a merge set aside, see timeline
 	ExpiresAt    time.Time
-	Since        time.Time // when it was first granted without a break since; zero: not granted
+	// Since is when it was first granted without a break since; zero: not granted. What was said and what was implied
+	// are granted apart.
+	Since time.Time
 }
 
 // Expired tells whether its time is over at that instant: from the very instant of ExpiresAt on.
 func (c *Consent) Expired(at time.Time) bool {
 	return !c.ExpiresAt.IsZero() && !at.Before(c.ExpiresAt)
 }
+
+// Said tells whether the person said what decides, rather than that it was implied.
+func (c *Consent) Said() bool { return c.Weight >= WeightUndated }
 
 // InForce tells whether it may be acted on at that instant.
 func (c *Consent) InForce(at time.Time) bool { return c.Grants && !c.Expired(at) }
@@ -107,9 +114,10 @@ type PersonQuery struct {
 
 // Person is one person's current consents by key of purpose; a purpose that is absent was never asked.
 type Person struct {
-	Subject  ID
-	At       time.Time // the instant for which it is the answer
-	Consents map[string]Consent
+	Subject   ID
+	Ambiguous bool      // the identifier is several people's: a no of any of them is a no
+	At        time.Time // the instant for which it is the answer
+	Consents  map[string]Consent
 }
 
 // EventFilter narrows the history; zero members do not. Lists mean any of.

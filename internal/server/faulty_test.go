@@ -74,12 +74,12 @@ func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error)
 }
 
 // Person implements consent.Store.
-func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
+func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
 	switch {
 	case s.is(viewing, all):
-		return consent.NoID, nil, errCause
+		return consent.Who{}, errCause
 	case s.is(hanging):
-		return consent.NoID, nil, s.hang(ctx)
+		return consent.Who{}, s.hang(ctx)
 	case s.is(panicking):
 		panic(cause)
 	}

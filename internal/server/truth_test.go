@@ -18,6 +18,7 @@ type wireEvent struct {
 	ID           string    `json:"id"`
 	Person       string    `json:"concordId"`
 	State        string    `json:"consentState"`
+	Action       string    `json:"consentAction"`
 	Date         time.Time `json:"consentDate"`
 	Expires      time.Time `json:"expirationDate"`
 	Category     string    `json:"category"`
@@ -148,13 +149,18 @@ func history(w *world, filter string) []wireEvent {
 	return list.Items
 }
 
+// active tells whether the event decides over all before it: somebody said it, and if it was imported, when.
+func (e *wireEvent) active() bool {
+	return e.Action != "implied" && (e.State == "declined" || e.State == "accepted" && !(e.Action == "import" && e.Date.Equal(e.RecordedTime)))
+}
+
 // agree folds the events here and holds the result against what the protocols say.
 func agree(t *testing.T, w *world, all []wireEvent) {
 	t.Helper()
 	latest := map[string]wireEvent{}
 	for _, e := range all {
 		key := e.Category + "/" + e.Subcategory + "/" + e.Label
-		if old, ok := latest[key]; !ok || !e.Date.Before(old.Date) {
+		if old, ok := latest[key]; !ok || !old.active() || e.active() && !e.Date.Before(old.Date) {
 			latest[key] = e
 		}
 	}

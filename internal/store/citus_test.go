@@ -109,6 +109,7 @@ SELECT create_distributed_table('texts', 'organization_id', colocate_with => 'or
 SELECT create_distributed_table('subjects', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subject_archive', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('identifiers', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('identifier_claims', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subject_merges', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('events', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('consents', 'organization_id', colocate_with => 'organizations')

@@ -9,12 +9,12 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id, c.state, c.grants,
+const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id, c.state, c.weight, c.grants, c.active,
 c.occurred_at, c.expires_at, c.since`
 
 func scanConsent(r row, c *consent.Consent) error {
-	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State), &c.Grants,
-		&c.OccurredAt, &c.ExpiresAt, &c.Since)
+	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State), (*uint8)(&c.Weight),
+		&c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 }
 
 const selectConsent = `/* select_consent */ SELECT ` + consentColumns + ` FROM consents c
@@ -46,51 +46,61 @@ func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map
 	return found, err
 }
 
-// selectPerson has a row with NULLs where the person has no consent in the project.
-const selectPerson = `/* select_person */ SELECT i.subject_id, c.project_no, c.purpose_no, c.event_id, c.state, c.grants, c.occurred_at, c.expires_at, c.since
-FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2
-WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
+// selectPerson has a row with NULLs for everybody who has no consent in the project.
+const selectPerson = `/* select_person */ SELECT i.subject_id, i.claims, c.project_no, c.purpose_no, c.event_id, c.state, c.weight, c.grants, c.active,
+c.occurred_at, c.expires_at, c.since
+FROM (SELECT subject_id, FALSE AS claims FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
+  UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
+LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5`
 
 // fewConsents is how many most people have in a project, so that a list of them is made once.
 const fewConsents = 4
 
 // person is consent.Store's Person.
-func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (subject consent.ID, consents []consent.Consent, err error) {
-	err = t.conn.query(ctx, selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}, func(r row) error {
+func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (who consent.Who, err error) {
+	err = t.conn.query(ctx, selectPerson, []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}, func(r row) error {
 		c := consent.Consent{Organization: name.Organization}
-		err := r.Scan(&c.Subject, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), &c.Grants, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+		var claims bool
+		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active,
+			&c.OccurredAt, &c.ExpiresAt, &c.Since)
 		if c.Event != consent.NoID {
-			if consents == nil {
-				consents = make([]consent.Consent, 0, fewConsents)
+			if who.Consents == nil {
+				who.Consents = make([]consent.Consent, 0, fewConsents)
 			}
-			consents = append(consents, c)
+			who.Consents = append(who.Consents, c)
 		}
-		subject = c.Subject
+		switch {
+		case !claims:
+			who.Subject = c.Subject
+		case !slices.Contains(who.Claimants, c.Subject):
+			who.Claimants = append(who.Claimants, c.Subject)
+		}
 		return err
 	})
-	if err == nil && subject == consent.NoID && name.Kind == consent.AnonymousID {
-		return t.personByOwnID(ctx, name, project)
+	if err == nil && who.Subject == consent.NoID && name.Kind == consent.AnonymousID {
+		err = t.ownConsents(ctx, name, project, &who)
 	}
-	return subject, consents, err
+	return who, err
 }
 
-// personByOwnID is person of somebody who is named by a subject's own id.
-func (t *tx) personByOwnID(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
+// ownConsents adds somebody who is named by a subject's own id.
+func (t *tx) ownConsents(ctx context.Context, name consent.OwnedName, project int, who *consent.Who) error {
 	owners := make([]consent.ID, 1)
 	err := t.ownersOfOwnID(ctx, []consent.OwnedName{name}, owners)
 	if err != nil || owners[0] == consent.NoID {
-		return consent.NoID, nil, err
+		return err
 	}
+	who.Subject = owners[0]
 	key := consent.SubjectKey{Organization: name.Organization, Subject: owners[0]}
 	all, err := t.ConsentsOf(ctx, []consent.SubjectKey{key})
-	consents := slices.DeleteFunc(all[key], func(c consent.Consent) bool { return c.Project != project })
-	return owners[0], consents, err
+	who.Consents = append(who.Consents, slices.DeleteFunc(all[key], func(c consent.Consent) bool { return c.Project != project })...)
+	return err
 }
 
-const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants,
-occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, weight, grants, active,
+occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, grants = excluded.grants, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 
 func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
@@ -99,8 +109,8 @@ func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
 			cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose))
 	})
 	return insert(ctx, t.conn, upsertConsent, c.Consents, func(c *consent.Consent, args []any) []any {
-		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State), c.Grants,
-			&c.OccurredAt, &c.ExpiresAt, &c.Since)
+		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State), int(c.Weight),
+			c.Grants, c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 	})
 }
 

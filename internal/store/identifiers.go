@@ -52,6 +52,28 @@ func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owner
 	})
 }
 
+// claims are those of an identifier, consent.MaxClaimants and one more at most.
+const claims = `SELECT subject_id FROM identifier_claims WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4 LIMIT 1001`
+
+var _ [0]struct{} = [1000 - consent.MaxClaimants]struct{}{} // as claims says
+
+const selectClaims = `/* select_claims */ ` + claims
+
+// Claimants implements consent.Reader.
+func (t *tx) Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error) {
+	found := make([][]consent.ID, len(names))
+	var id consent.ID
+	err := t.conn.each(ctx, selectClaims, len(names), func(i int, args []any) []any {
+		n := &names[i]
+		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value)
+	}, func(i int, r row) error {
+		err := r.Scan(&id)
+		found[i] = append(found[i], id)
+		return err
+	})
+	return found, err
+}
+
 const selectIdentifiers = `/* select_identifiers */ SELECT kind, project_no, value FROM identifiers WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
 
 // Identifiers implements consent.Reader.
@@ -70,6 +92,25 @@ func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (ma
 
 const upsertIdentifier = `/* upsert_identifier */ INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
+
+const insertClaim = `/* insert_claim */ INSERT INTO identifier_claims (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (organization_id, kind, project_no, value, subject_id) DO NOTHING`
+
+const selectMerges = `/* select_merges */ SELECT from_id, merged_at, after_sequence FROM subject_merges WHERE organization_id = $1 AND into_id = $2`
+
+// Merges implements consent.Reader.
+func (t *tx) Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
+	found := map[consent.SubjectKey][]consent.SubjectMerge{}
+	err := t.conn.each(ctx, selectMerges, len(subjects), func(i int, args []any) []any {
+		return append(args, &subjects[i].Organization, &subjects[i].Subject)
+	}, func(i int, r row) error {
+		m := consent.SubjectMerge{Organization: subjects[i].Organization, Into: subjects[i].Subject}
+		err := r.Scan(&m.From, &m.MergedAt, &m.After)
+		found[subjects[i]] = append(found[subjects[i]], m)
+		return err
+	})
+	return found, err
+}
 
 const insertMerge = `/* insert_merge */ INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at, after_sequence) VALUES ($1, $2, $3, $4, $5)`
 
@@ -98,6 +139,12 @@ func settled(given []consent.OwnedIdentifier) []consent.OwnedIdentifier {
 
 func (t *tx) appendIdentifiers(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertIdentifier, settled(c.Identifiers), func(o *consent.OwnedIdentifier, args []any) []any {
+		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+	})
+	if err != nil {
+		return err
+	}
+	err = insert(ctx, t.conn, insertClaim, c.Claims, func(o *consent.OwnedIdentifier, args []any) []any {
 		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
 	})
 	if err != nil {

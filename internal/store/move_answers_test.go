@@ -104,12 +104,12 @@ func personsOf(ctx context.Context, s *Store, f *movedStore, answers map[string]
 		names = append(names, ownName(k))
 	}
 	for i, name := range names {
-		subject, consents, err := s.Person(ctx, name, 1+i%3)
+		who, err := s.Person(ctx, name, 1+i%3)
 		if err != nil {
 			return err
 		}
-		sortConsents(consents)
-		answers[fmt.Sprint("person ", i)] = []any{subject, consents}
+		sortConsents(who.Consents)
+		answers[fmt.Sprint("person ", i)] = who
 	}
 	return nil
 }
@@ -138,6 +138,13 @@ func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(st
 	}
 	owners, err = r.Owners(ctx, own)
 	put("owners by their own id", owners, err)
+	claimants, err := r.Claimants(ctx, f.names)
+	put("claimants", claimants, err)
+	merges, err := r.Merges(ctx, f.subjects)
+	for _, list := range merges {
+		slices.SortFunc(list, func(x, y consent.SubjectMerge) int { return bytes.Compare(x.From[:], y.From[:]) })
+	}
+	put("merges", merges, err)
 	identifiers, err := r.Identifiers(ctx, f.subjects)
 	put("identifiers", identifiers, err)
 	consents, err := r.Consents(ctx, f.stands)

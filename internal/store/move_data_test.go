@@ -186,6 +186,7 @@ func (f *movedStore) events(o consent.ID, n int) (c consent.Changes) {
 		if i > 0 && i%3 == 0 {
 			c.Merges = append(c.Merges, consent.SubjectMerge{Organization: o, Into: people[i-1], From: s.ID, MergedAt: f.at(), After: int64(f.random.Uint32())})
 		}
+		c.Claims = append(c.Claims, consent.OwnedIdentifier{OwnedName: c.Identifiers[0].OwnedName, Subject: s.ID})
 		c.Counts = append(c.Counts, consent.Count{Organization: o, Name: consent.NamedCount(consent.UserID), Add: 1},
 			consent.Count{Organization: o, Name: consent.NamedCount(consent.TypedKind("device")), Add: 1})
 	}
@@ -199,7 +200,7 @@ func (f *movedStore) events(o consent.ID, n int) (c consent.Changes) {
 		}
 		e.Previous = before.Last
 		stands[key] = consent.Consent{Organization: o, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose, Event: e.ID, Last: e.ID,
-			State: e.State, Grants: e.Grants, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt, Since: f.some()}
+			State: e.State, Weight: e.Weight, Grants: e.Grants, Active: f.random.IntN(2) == 0, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt, Since: f.some()}
 		c.Events = append(c.Events, e)
 		c.Counts = append(c.Counts, consent.Count{Organization: o, Name: consent.EventCount(e.Project), Add: 1})
 	}
@@ -238,7 +239,8 @@ func (f *movedStore) event(o, subject consent.ID) consent.Event {
 	next := f.id()
 	copy(id[6:], next[6:])
 	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: 1 + f.random.IntN(3), Purpose: 1 + f.random.IntN(4),
-		State: consent.State(1 + f.random.IntN(5)), Action: consent.Action(1 + f.random.IntN(4)), Grants: f.random.IntN(2) == 0,
+		State: consent.State(1 + f.random.IntN(5)), Action: consent.Action(1 + f.random.IntN(4)), Weight: consent.Weight(1 + f.random.IntN(4)),
+		Grants:     f.random.IntN(2) == 0,
 		OccurredAt: f.at(), RecordedAt: recorded, ExpiresAt: f.some(), Domain: f.odd(), Country: "DE",
 		Body: []byte(`{"b":1}`), Ident: []byte("\x00\xff" + f.odd())}
 	if f.random.IntN(2) == 0 {

@@ -51,9 +51,8 @@ type asked struct {
 
 // remembered is what was answered.
 type remembered struct {
-	at       uint64 // it shows everything that had ended then
-	subject  consent.ID
-	consents []consent.Consent
+	at uint64 // it shows everything that had ended then
+	consent.Who
 }
 
 func newPersons() *persons {
@@ -69,7 +68,10 @@ func (p *persons) recall(q asked) (found remembered, at uint64, ok bool) {
 	if !young {
 		found, ok = p.old[q]
 	}
-	ok = (young || ok) && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.subject))
+	ok = (young || ok) && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.Subject))
+	for i := 0; ok && i < len(found.Claimants); i++ {
+		ok = p.unchanged(found.at, subjectMark(q.name.Organization, found.Claimants[i]))
+	}
 	if ok && !young {
 		p.put(q, found) // asked for again: it stays
 	}
@@ -83,10 +85,10 @@ func (p *persons) unchanged(at uint64, m int) bool {
 
 // remember keeps what was read after recall gave at.
 func (p *persons) remember(q asked, read remembered) {
-	if len(read.consents) > manyConsents {
+	if len(read.Consents)+len(read.Claimants) > manyConsents {
 		return
 	}
-	read.consents = append(make([]consent.Consent, 0, len(read.consents)), read.consents...) // exactly as long
+	read.Consents = append(make([]consent.Consent, 0, len(read.Consents)), read.Consents...) // exactly as long
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.put(q, read)
@@ -94,10 +96,10 @@ func (p *persons) remember(q asked, read remembered) {
 
 func (p *persons) put(q asked, read remembered) {
 	q.name.Value = strings.Clone(q.name.Value) // it may be a part of a long request, all of which would stay
-	if len(p.young) >= rememberedPersons || p.kept+len(read.consents) > rememberedConsents {
+	if len(p.young) >= rememberedPersons || p.kept+len(read.Consents) > rememberedConsents {
 		p.young, p.old, p.kept = map[asked]remembered{}, p.young, 0
 	}
-	p.kept += len(read.consents) - len(p.young[q].consents)
+	p.kept += len(read.Consents) - len(p.young[q].Consents)
 	p.young[q] = read
 }
 
@@ -135,6 +137,9 @@ func (t *touched) begin(c *consent.Changes) {
 	}
 	for _, name := range c.RemovedIdentifiers {
 		t.marks = append(t.marks, t.of.nameMark(name))
+	}
+	for i := range c.Claims {
+		t.marks = append(t.marks, t.of.nameMark(c.Claims[i].OwnedName))
 	}
 	for i := range c.Consents {
 		t.marks = append(t.marks, subjectMark(c.Consents[i].Organization, c.Consents[i].Subject))

@@ -33,11 +33,11 @@ func userNamed(name string) consent.OwnedName {
 
 func stateOf(t *testing.T, s *Store, name consent.OwnedName) consent.State {
 	t.Helper()
-	_, consents, err := s.Person(context.Background(), name, 1)
-	if err != nil || len(consents) != 1 {
-		t.Fatalf("%v, %v", consents, err)
+	who, err := s.Person(context.Background(), name, 1)
+	if err != nil || len(who.Consents) != 1 {
+		t.Fatalf("%v, %v", who.Consents, err)
 	}
-	return consents[0].State
+	return who.Consents[0].State
 }
 
 // TestPersonFromMemory: who was asked for lately is answered without a query, and anew when the person changed, or
@@ -102,7 +102,7 @@ func TestOldSnapshotAfterAnother(t *testing.T) {
 	for round := range 20 {
 		want := []consent.State{consent.Withdrawn, consent.Accepted}[round%2]
 		for range sqliteReaders { // each takes a snapshot
-			if _, _, err := s.Person(context.Background(), nobody, 1); err != nil {
+			if _, err := s.Person(context.Background(), nobody, 1); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -176,14 +176,14 @@ func TestRememberedNamesHoldNothingElse(t *testing.T) {
 			request := fmt.Sprint(i) + strings.Repeat("x", 16<<10)
 			q := asked{userNamed(request[:len(fmt.Sprint(i))]), 1}
 			if _, at, ok := p.recall(q); !ok {
-				p.remember(q, remembered{at: at, subject: consent.ID{14: byte(i >> 8), 15: byte(i)}})
+				p.remember(q, remembered{at, consent.Who{Subject: consent.ID{14: byte(i >> 8), 15: byte(i)}}})
 			} else if round == 0 {
 				t.Fatal("known before")
 			}
 		}
 		for i := range rememberedPersons / 2 { // the halves change places
 			q := asked{userNamed(fmt.Sprint("other ", round, " ", i)), 1}
-			p.remember(q, remembered{subject: consent.ID{13: 1}})
+			p.remember(q, remembered{Who: consent.Who{Subject: consent.ID{13: 1}}})
 		}
 		if grown := heap() - before; grown > 8<<20 {
 			t.Fatalf("round %d: memory grew by %d KiB", round, grown>>10)
@@ -199,7 +199,7 @@ func TestForgottenWhileRead(t *testing.T) {
 	q := asked{consent.OwnedName{Identifier: consent.Identifier{Value: "ada"}}, 1}
 	_, at, _ := p.recall(q)
 	p.forget()
-	p.remember(q, remembered{at: at, subject: consent.ID{15: 1}})
+	p.remember(q, remembered{at, consent.Who{Subject: consent.ID{15: 1}}})
 	if _, _, ok := p.recall(q); ok {
 		t.Error("an answer from before is remembered")
 	}
@@ -213,7 +213,7 @@ func TestPersonsAreBounded(t *testing.T) {
 		q := asked{userNamed(fmt.Sprint(i)), 1}
 		_, at, ok := p.recall(q)
 		if !ok {
-			p.remember(q, remembered{at: at, subject: consent.ID{14: byte(i >> 8), 15: byte(i)}, consents: make([]consent.Consent, consents)})
+			p.remember(q, remembered{at, consent.Who{Subject: consent.ID{14: byte(i >> 8), 15: byte(i)}, Consents: make([]consent.Consent, consents)}})
 		}
 		return ok
 	}
@@ -228,7 +228,7 @@ func TestPersonsAreBounded(t *testing.T) {
 			if i%1024 == 0 {
 				for _, half := range []map[asked]remembered{p.young, p.old} {
 					for _, one := range half {
-						held += len(one.consents)
+						held += len(one.Consents)
 					}
 				}
 			}

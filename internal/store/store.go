@@ -54,24 +54,24 @@ func (s *Store) Update(ctx context.Context, organization consent.ID, write func(
 }
 
 // Person implements consent.Store.
-func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int) (consent.ID, []consent.Consent, error) {
+func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
 	q := asked{name, project}
 	read := remembered{}
 	if s.persons != nil {
 		known, at, ok := s.persons.recall(q)
 		if ok {
-			return known.subject, known.consents, nil
+			return known.Who, nil
 		}
 		read.at = at
 	}
 	err := s.engine.ask(ctx, func(c conn) (err error) {
-		read.subject, read.consents, err = (&tx{conn: c}).person(ctx, name, project)
+		read.Who, err = (&tx{conn: c}).person(ctx, name, project)
 		return err
 	})
-	if err == nil && s.persons != nil && read.subject != consent.NoID {
+	if err == nil && s.persons != nil && read.Known() {
 		s.persons.remember(q, read)
 	}
-	return read.subject, read.consents, err
+	return read.Who, err
 }
 
 // Mixes implements consent.Store.

@@ -124,6 +124,8 @@ type optionalText []byte
 
 const deleteIdentifier = `/* delete_identifier */ DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
 
+const deleteClaims = `/* delete_claims */ DELETE FROM identifier_claims WHERE organization_id = $1 AND subject_id = $2`
+
 const deleteSubject = `/* delete_subject */ DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
 // deleteMerged removes those who turned out to be the subject: their own ids would go on naming it.
@@ -137,7 +139,7 @@ func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
-	for _, statement := range []string{deleteMerged, deleteSubject} {
+	for _, statement := range []string{deleteMerged, deleteClaims, deleteSubject} {
 		err := insert(ctx, t.conn, statement, c.RemovedSubjects, func(k *consent.SubjectKey, args []any) []any {
 			return append(args, &k.Organization, &k.Subject)
 		})

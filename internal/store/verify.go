@@ -327,9 +327,9 @@ chain (subject_id, project_no, purpose_no, event_id) AS (
 SELECT ` + eventColumns + `, h.subject_id, h.project_no, h.purpose_no FROM chain h
 CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id) ORDER BY h.subject_id, h.project_no, h.purpose_no`
 
-// Consents calls visit for the current consents of an organization with all events that led to each; some is
-// how many at either end of the table, 0 all. Those of which retention has dropped events are passed over.
-func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit func(*consent.Consent, []consent.Event) error) error {
+// Consents calls visit for the current consents of an organization with all events that led to each, and the merges of its
+// subject; some is how many at either end of the table, 0 all. Those of which retention has dropped events are passed over.
+func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit visitConsent) error {
 	page := func(condition string, args []any, limit int) (last consent.Consent, n int, err error) {
 		var consents []consent.Consent
 		statement := "/* inspect_consents */ SELECT " + consentColumns + " FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
@@ -366,6 +366,9 @@ func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some
 	return nil
 }
 
+// visitConsent gets a consent, all events that led to it, and the merges of its subject.
+type visitConsent = func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error
+
 // cut tells whether a history begins behind events that are no longer there. That none is missing otherwise, the
 // ledger's own checks tell.
 func cut(history []consent.Event) bool {
@@ -380,21 +383,25 @@ func cut(history []consent.Event) bool {
 
 // histories calls visit for each of some consents with its history, which is all that is held of theirs. The consents are
 // neighbours, in order or in the reverse of it; they are visited in order.
-func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit func(*consent.Consent, []consent.Event) error) error {
+func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit visitConsent) error {
 	if compareConsents(&consents[0], &consents[len(consents)-1]) > 0 {
 		slices.Reverse(consents)
 	}
 	first, last := &consents[0], &consents[len(consents)-1]
+	merges, err := t.mergesOf(ctx, first, last)
+	if err != nil {
+		return err
+	}
 	var of *consent.Consent // whose history is being read
 	var history []consent.Event
 	end := func() error {
 		if of == nil || cut(history) {
 			return nil
 		}
-		return visit(of, history)
+		return visit(of, history, merges[of.Subject])
 	}
 	args := []any{first.Organization, first.Subject, first.Project, first.Purpose, last.Subject, last.Project, last.Purpose}
-	err := t.inspect(ctx, selectHistories, args, func(r row) error {
+	err = t.inspect(ctx, selectHistories, args, func(r row) error {
 		var key consent.Consent
 		var e consent.Event
 		if err := scanEvent(r, &e, &key.Subject, &key.Project, &key.Purpose); err != nil {
@@ -417,6 +424,21 @@ func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit fu
 		return err
 	}
 	return end()
+}
+
+const selectMergesBetween = `/* select_merges_between */ SELECT into_id, from_id, merged_at, after_sequence FROM subject_merges
+WHERE organization_id = $1 AND into_id >= $2 AND into_id <= $3`
+
+// mergesOf gives the merges of the subjects of a range of consents.
+func (t *tx) mergesOf(ctx context.Context, first, last *consent.Consent) (map[consent.ID][]consent.SubjectMerge, error) {
+	found := map[consent.ID][]consent.SubjectMerge{}
+	err := t.inspect(ctx, selectMergesBetween, []any{first.Organization, first.Subject, last.Subject}, func(r row) error {
+		m := consent.SubjectMerge{Organization: first.Organization}
+		err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
+		found[m.Into] = append(found[m.Into], m)
+		return err
+	})
+	return found, err
 }
 
 func compareConsents(a, b *consent.Consent) int {

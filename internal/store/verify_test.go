@@ -58,6 +58,7 @@ func inspectEngines(t *testing.T, events int, test func(t *testing.T, i *Inspect
 type seen struct {
 	Consent consent.Consent
 	Events  []consent.Event
+	Merges  []consent.SubjectMerge
 }
 
 func sortEvents(events []consent.Event) []consent.Event {
@@ -74,8 +75,9 @@ func TestInspectionOfConsents(t *testing.T) {
 				t.Fatalf("%d consents are too few to be read in pages", len(want))
 			}
 			all := func(i *Inspection, some int) (got []seen) {
-				err := i.Consents(context.Background(), o, some, func(c *consent.Consent, events []consent.Event) error {
-					got = append(got, seen{*c, sortEvents(slices.Clone(events))})
+				err := i.Consents(context.Background(), o, some, func(c *consent.Consent, events []consent.Event, merges []consent.SubjectMerge) error {
+					slices.SortFunc(merges, func(a, b consent.SubjectMerge) int { return slices.Compare(a.From[:], b.From[:]) })
+					got = append(got, seen{*c, sortEvents(slices.Clone(events)), slices.Clone(merges)})
 					return nil
 				})
 				if err != nil {
@@ -122,7 +124,7 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 	ctx := context.Background()
 	events := map[consent.ID]consent.Event{}
 	var consents []consent.Consent
-	merged := map[consent.ID][]consent.ID{}
+	merged := map[consent.ID][]consent.SubjectMerge{}
 	err := i.Events(ctx, o, 0, func(e *consent.Event) error {
 		one := *e
 		one.Body, one.Ident = nil, nil
@@ -134,10 +136,10 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 			consents = append(consents, consent.Consent{})
 			return scanConsent(r, &consents[len(consents)-1])
 		})
-		return errors.Join(err, t.conn.search(ctx, "SELECT into_id, from_id FROM subject_merges WHERE organization_id = $1", []any{o}, func(r row) error {
-			var into, from consent.ID
-			err := r.Scan(&into, &from)
-			merged[into] = append(merged[into], from)
+		return errors.Join(err, t.conn.search(ctx, "SELECT into_id, from_id, merged_at, after_sequence FROM subject_merges WHERE organization_id = $1 ORDER BY from_id", []any{o}, func(r row) error {
+			m := consent.SubjectMerge{Organization: o}
+			err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
+			merged[m.Into] = append(merged[m.Into], m)
 			return err
 		}))
 	})
@@ -150,7 +152,11 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 	}
 	for _, c := range consents {
 		history, whole := []consent.Event{}, true
-		for _, who := range append([]consent.ID{c.Subject}, merged[c.Subject]...) {
+		people := []consent.ID{c.Subject}
+		for _, m := range merged[c.Subject] {
+			people = append(people, m.From)
+		}
+		for _, who := range people {
 			id := last[consent.ConsentKey{Organization: o, Subject: who, Project: c.Project, Purpose: c.Purpose}]
 			for n := 0; id != consent.NoID; n++ {
 				e, there := events[id]
@@ -162,7 +168,7 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 			}
 		}
 		if whole && len(history) > 0 {
-			want = append(want, seen{c, sortEvents(history)})
+			want = append(want, seen{c, sortEvents(history), merged[c.Subject]})
 		}
 	}
 	return want
@@ -190,7 +196,7 @@ func TestInspectionStops(t *testing.T) {
 				return i.Events(ctx, o, 0, func(*consent.Event) error { stop(); return nil })
 			},
 			"consents": func(ctx context.Context, stop func()) error {
-				return i.Consents(ctx, o, 0, func(*consent.Consent, []consent.Event) error { stop(); return nil })
+				return i.Consents(ctx, o, 0, func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error { stop(); return nil })
 			},
 			"together": func(ctx context.Context, stop func()) error {
 				return i.Together(ctx, func(one *Inspection) error {

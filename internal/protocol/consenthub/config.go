@@ -30,7 +30,7 @@ func (a *api) getConfig(c *protocol.Call) error {
 }
 
 // choice tells what the person with an e-mail address said about general
-// marketing: whether anything is on record, and whether it is a yes that holds now.
+// marketing: whether they ever said anything, and whether it is a yes that holds now.
 func (a *api) choice(c *protocol.Call, email string) (has, yes bool, err error) {
 	person, err := a.svc.Person(c.Request.Context(), c.Actor,
 		consent.PersonQuery{Scope: consent.ManageHub, Identifier: consent.Identifier{Kind: consent.Email, Value: email}})
@@ -40,6 +40,6 @@ func (a *api) choice(c *protocol.Call, email string) (has, yes bool, err error) 
 	if err != nil {
 		return false, false, err
 	}
-	latest, has := person.Consents[consent.GeneralMarketingOptIn]
-	return has, has && latest.InForce(person.At), nil
+	latest := person.Consents[consent.GeneralMarketingOptIn]
+	return latest.Active, latest.Said() && latest.InForce(person.At), nil
 }

@@ -11,7 +11,7 @@ import (
 func testConsents(f *fixture) {
 	o := f.organization()
 	ada, bob := f.subject(o), f.subject(o)
-	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Implied, Grants: true,
+	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Implied, Weight: consent.WeightPassive, Grants: true, Active: true,
 		OccurredAt: noon, ExpiresAt: noon.Add(time.Microsecond), Since: noon.Add(-time.Hour)}
 	bare := consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), State: consent.Declined, OccurredAt: noon}
 	bobs := bare
@@ -43,7 +43,8 @@ func testConsents(f *fixture) {
 		})
 	}
 	check(full, bare, bobs)
-	full, bare = consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), State: consent.Withdrawn, OccurredAt: noon.Add(time.Second)},
+	full, bare = consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), State: consent.Withdrawn, Weight: consent.WeightActive,
+		OccurredAt: noon.Add(time.Second)},
 		consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Grants: true, OccurredAt: noon,
 			ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}
 	f.append(consent.Changes{Consents: []consent.Consent{full, bare}})
@@ -89,13 +90,13 @@ func testPerson(f *fixture) {
 // person asks where somebody stands. Last is the ledger's matter, and may be left out there: it is left out here.
 func (f *fixture) person(o consent.ID, name consent.Identifier, project int) (consent.ID, []consent.Consent) {
 	f.Helper()
-	subject, consents, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project)
+	who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project)
 	if err != nil {
 		f.Fatalf("person: %v", err)
 	}
-	consents = withoutLast(consents)
+	consents := withoutLast(who.Consents)
 	slices.SortFunc(consents, func(x, y consent.Consent) int { return x.Purpose - y.Purpose })
-	return subject, consents
+	return who.Subject, consents
 }
 
 func withoutLast(consents []consent.Consent) []consent.Consent {

@@ -193,14 +193,14 @@ func testPersonsMeanwhile(f *fixture) {
 				i := random.IntN(crowd)
 				name := []consent.Identifier{named(consent.UserID, fmt.Sprint(i)), named(consent.Email, fmt.Sprint(i, "@shop.example"))}[random.IntN(2)]
 				least := max(acknowledged[i].Load(), seen[i].Load())
-				_, got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1)
+				who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1)
 				if err != nil {
 					f.Errorf("ask: %v", err)
 					return
 				}
 				told := int64(0)
-				if len(got) > 0 {
-					told = int64(got[0].OccurredAt.Sub(noon) / time.Second)
+				if len(who.Consents) > 0 {
+					told = int64(who.Consents[0].OccurredAt.Sub(noon) / time.Second)
 				}
 				if told < least {
 					f.Errorf("person %d: told of write %d, when %d was acknowledged or told already", i, told, least)

@@ -135,6 +135,18 @@ CREATE TABLE identifiers (
 -- Subjects are made in order of time, so this index grows at its end.
 CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id);
 
+-- Who named an identifier that is somebody else's: a no of theirs is heard where it is asked about.
+CREATE TABLE identifier_claims (
+    organization_id  UUID NOT NULL,
+    kind             TEXT COLLATE "C" NOT NULL,
+    project_no       INTEGER NOT NULL,
+    value            TEXT COLLATE "C" NOT NULL,
+    subject_id       UUID NOT NULL,
+    PRIMARY KEY (organization_id, kind, project_no, value, subject_id)
+);
+
+CREATE INDEX identifier_claims_of_subject ON identifier_claims (organization_id, subject_id);
+
 CREATE TABLE subject_merges (
     organization_id  UUID NOT NULL,
     into_id          UUID NOT NULL,
@@ -156,6 +168,7 @@ CREATE TABLE events (
     purpose_no       INTEGER NOT NULL,
     state            SMALLINT NOT NULL,
     action           SMALLINT NOT NULL,
+    weight           SMALLINT NOT NULL,
     grants           BOOLEAN NOT NULL,
     occurred_at      TIMESTAMPTZ NOT NULL,
     recorded_at      TIMESTAMPTZ NOT NULL,
@@ -178,7 +191,9 @@ CREATE TABLE consents (
     event_id         UUID NOT NULL,
     last_event_id    UUID,
     state            SMALLINT NOT NULL,
+    weight           SMALLINT NOT NULL,
     grants           BOOLEAN NOT NULL,
+    active           BOOLEAN NOT NULL,
     occurred_at      TIMESTAMPTZ NOT NULL,
     expires_at       TIMESTAMPTZ,
     since            TIMESTAMPTZ,
@@ -220,6 +235,7 @@ DROP TABLE ledger_heads;
 DROP TABLE consents;
 DROP TABLE events;
 DROP TABLE subject_merges;
+DROP TABLE identifier_claims;
 DROP TABLE identifiers;
 DROP TABLE subject_archive;
 DROP TABLE subjects;

@@ -131,6 +131,18 @@ CREATE TABLE identifiers (
 -- Subjects are made in order of time, so this index grows at its end.
 CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id);
 
+-- Who named an identifier that is somebody else's: a no of theirs is heard where it is asked about.
+CREATE TABLE identifier_claims (
+    organization_id BLOB NOT NULL,
+    kind            TEXT NOT NULL,
+    project_no      INTEGER NOT NULL,
+    value           TEXT NOT NULL,
+    subject_id      BLOB NOT NULL,
+    PRIMARY KEY (organization_id, kind, project_no, value, subject_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX identifier_claims_of_subject ON identifier_claims (organization_id, subject_id);
+
 CREATE TABLE subject_merges (
     organization_id BLOB NOT NULL,
     into_id         BLOB NOT NULL,
@@ -151,6 +163,7 @@ CREATE TABLE events (
     purpose_no      INTEGER NOT NULL,
     state           INTEGER NOT NULL,
     action          INTEGER NOT NULL,
+    weight          INTEGER NOT NULL,
     grants          INTEGER NOT NULL,
     occurred_at     INTEGER NOT NULL,
     recorded_at     INTEGER NOT NULL,
@@ -173,7 +186,9 @@ CREATE TABLE consents (
     event_id        BLOB NOT NULL,
     last_event_id   BLOB,
     state           INTEGER NOT NULL,
+    weight          INTEGER NOT NULL,
     grants          INTEGER NOT NULL,
+    active          INTEGER NOT NULL,
     occurred_at     INTEGER NOT NULL,
     expires_at      INTEGER,
     since           INTEGER,
@@ -215,6 +230,7 @@ DROP TABLE ledger_heads;
 DROP TABLE consents;
 DROP TABLE events;
 DROP TABLE subject_merges;
+DROP TABLE identifier_claims;
 DROP TABLE identifiers;
 DROP TABLE subject_archive;
 DROP TABLE subjects;
