@@ -63,7 +63,7 @@ cors-origins:
   - capacitor://localhost
   - http://[::1]:3000
 geo-mmdb: country.mmdb
-regimes: {NO: opt-out, us: opt-in, UNKNOWN: opt-out}
+regimes: {NO: opt-out, us: opt-in, UNKNOWN: opt-out, UK: opt-out, el: opt-out}
 public-url: https://consent.example.com/base/
 log-level: debug
 log-format: json
@@ -85,9 +85,12 @@ func TestEverySettingFromTheFile(t *testing.T) {
 		},
 		CORSOrigins: []string{"https://www.example.com", "capacitor://localhost", "http://[::1]:3000"},
 		GeoMMDB:     "country.mmdb",
-		Regimes:     map[string]consent.Regime{"NO": consent.OptOut, "US": consent.OptIn, "UNKNOWN": consent.OptOut},
-		PublicURL:   "https://consent.example.com/base",
-		LogLevel:    slog.LevelDebug, LogFormat: "json", ShutdownTimeout: 90 * time.Second,
+		Regimes: map[string]consent.Regime{
+			"NO": consent.OptOut, "US": consent.OptIn, "UNKNOWN": consent.OptOut,
+			"GB": consent.OptOut, "GR": consent.OptOut,
+		},
+		PublicURL: "https://consent.example.com/base",
+		LogLevel:  slog.LevelDebug, LogFormat: "json", ShutdownTimeout: 90 * time.Second,
 	}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(samePrefix)); d != "" {
 		t.Errorf("Load (-want +got):\n%s", d)
@@ -187,7 +190,10 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"regimes", "DE=maybe", "does not name a regime"},
 	{"regimes", "DEU=opt-in", "does not begin with a country's code"},
 	{"regimes", "=opt-in", "does not begin with a country's code"},
-	{"regimes", "UK=opt-in", "code is GB"},
+	{"regimes", "ZZ=opt-in", "does not begin with a country's code"},
+	{"regimes", "EU=opt-in", "does not begin with a country's code"},
+	{"regimes", "UK=opt-in,gb=opt-out", "GB is given twice"},
+	{"regimes", "GR=opt-in,el=opt-in", "GR is given twice"},
 	{"regimes", "DE=opt-in,de=opt-out", "DE is given twice"},
 	{"public-url", "consent.example.com", "does not begin with http:// or https://"},
 	{"public-url", "ftp://a.example", "does not begin with http:// or https://"},

@@ -213,11 +213,6 @@ func checkOrigin(item string) error {
 	return nil
 }
 
-var regimeCountry = regexp.MustCompile(`^([A-Z]{2}|` + consent.UnknownCountry + `)$`)
-
-// notISO maps what people write to the code that the country table uses.
-var notISO = map[string]string{"UK": "GB", "EL": "GR"}
-
 func setRegimes(c *Config, v string) error {
 	list, err := items(v)
 	if err != nil {
@@ -240,12 +235,10 @@ func setRegimes(c *Config, v string) error {
 
 func parseRegime(item string) (string, consent.Regime, error) {
 	name, regime, _ := strings.Cut(item, "=")
-	country := strings.ToUpper(strings.TrimSpace(name))
-	if !regimeCountry.MatchString(country) {
+	name = strings.TrimSpace(name)
+	country := consent.CountryCode(name)
+	if country == consent.UnknownCountry && !strings.EqualFold(name, consent.UnknownCountry) {
 		return "", "", fmt.Errorf("%q does not begin with a country's code", item)
-	}
-	if iso, ok := notISO[country]; ok {
-		return "", "", fmt.Errorf("%q: the country's code is %s", item, iso)
 	}
 	switch r := consent.Regime(strings.TrimSpace(regime)); r {
 	case consent.OptIn, consent.OptOut:

@@ -125,9 +125,10 @@ var table = []Setting{
 	},
 	{
 		Name: "regimes", Env: "CONSENTD_REGIMES", Type: TypeMap,
-		Help:    "Countries whose legal regime differs from the built-in table, as in DE=opt-in,US=opt-out.",
-		Allowed: "COUNTRY=opt-in or COUNTRY=opt-out, separated by commas; COUNTRY is an ISO 3166-1 code of two letters or UNKNOWN, each once",
-		set:     setRegimes,
+		Help: "Countries whose legal regime differs from the built-in table, as in DE=opt-in,US=opt-out.",
+		Allowed: "COUNTRY=opt-in or COUNTRY=opt-out, separated by commas; " +
+			"COUNTRY is an ISO 3166-1 code of two letters (UK is read as GB, EL as GR) or UNKNOWN, each once",
+		set: setRegimes,
 	},
 	{
 		Name: "public-url", Env: "CONSENTD_PUBLIC_URL", Type: TypeURL,

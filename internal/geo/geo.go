@@ -29,7 +29,7 @@ type Options struct {
 	// MMDB is the path of a country or city file in MaxMind's format, used instead of the
 	// embedded table. New reads it whole; replacing the file later changes nothing until the next start.
 	MMDB string
-	// Regimes overrides the regime table, by ISO 3166-1 alpha-2 code or consent.UnknownCountry.
+	// Regimes overrides the regime table, by a code that consent.CountryCode reads or consent.UnknownCountry.
 	Regimes map[string]consent.Regime
 }
 
@@ -88,8 +88,16 @@ func unpack(packed []byte) (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.Keep(isCountry)
+	t.Rename(countryCode)
 	return t, nil
+}
+
+// countryCode is how a table's code is kept: as consent.CountryCode gives it, and none as "".
+func countryCode(given string) string {
+	if code := consent.CountryCode(given); code != consent.UnknownCountry {
+		return code
+	}
+	return ""
 }
 
 // openMMDB copies what the file says and closes it. A lookup then cannot fail, and a file that
@@ -111,6 +119,6 @@ func openMMDB(path string) (*table.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("geo file %s is broken: %w; download it again", path, err)
 	}
-	t.Keep(isCountry)
+	t.Rename(countryCode)
 	return t, nil
 }

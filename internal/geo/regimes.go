@@ -68,11 +68,7 @@ var optIn = []struct{ country, since, source string }{
 
 // Regime implements consent.Places. A code that is no country's has the regime of consent.UnknownCountry.
 func (p *Places) Regime(country string) consent.Regime {
-	country = strings.ToUpper(country)
-	if !isCountry(country) {
-		country = consent.UnknownCountry
-	}
-	if regime, ok := p.regimes[country]; ok {
+	if regime, ok := p.regimes[consent.CountryCode(country)]; ok {
 		return regime
 	}
 	return consent.OptOut
@@ -86,10 +82,10 @@ func newRegimes(overrides map[string]consent.Regime) (map[string]consent.Regime,
 	}
 	given := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(overrides)) {
-		country, regime := strings.ToUpper(key), overrides[key]
-		if !isCountry(country) && country != consent.UnknownCountry {
-			return nil, fmt.Errorf("regimes: %q is no country; use a two-letter ISO 3166-1 code (GB, not UK; no groups such as EU) or %s",
-				key, consent.UnknownCountry)
+		country, regime := consent.CountryCode(key), overrides[key]
+		if country == consent.UnknownCountry && !strings.EqualFold(key, consent.UnknownCountry) {
+			return nil, fmt.Errorf("regimes: %q is no country; use a two-letter ISO 3166-1 code "+
+				"(no groups such as EU) or %s", key, consent.UnknownCountry)
 		}
 		if regime != consent.OptIn && regime != consent.OptOut {
 			return nil, fmt.Errorf("regimes: %s is %q; use %q or %q", key, regime, consent.OptIn, consent.OptOut)

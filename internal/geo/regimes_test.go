@@ -36,7 +36,7 @@ func TestRegimes(t *testing.T) {
 		}
 	}
 	optIns := 0
-	for code := range countrySet {
+	for _, code := range allCountries() {
 		if p.Regime(code) == consent.OptIn {
 			optIns++
 		}
@@ -71,6 +71,12 @@ func TestRegimeOverrides(t *testing.T) {
 			t.Errorf("Regime(%q) = %s, want %s", code, got, want)
 		}
 	}
+	euWords := newPlaces(t, Options{Regimes: map[string]consent.Regime{"uk": consent.OptOut, "EL": consent.OptOut}})
+	for _, code := range []string{"GB", "UK", "uk", "GR", "EL", "el"} {
+		if got := euWords.Regime(code); got != consent.OptOut {
+			t.Errorf("Regime(%s) = %s, want that of its override", code, got)
+		}
+	}
 	if got := newPlaces(t, Options{}).Regime("US"); got != consent.OptOut {
 		t.Errorf("one Places changed another: US is %s", got)
 	}
@@ -88,7 +94,9 @@ func TestBadRegimeOverrides(t *testing.T) {
 		{map[string]consent.Regime{"": consent.OptIn}, []string{`""`, "ISO 3166-1", "UNKNOWN"}},
 		{map[string]consent.Regime{"USA": consent.OptIn}, []string{`"USA"`, "ISO 3166-1", "UNKNOWN"}},
 		{map[string]consent.Regime{"EU": consent.OptOut}, []string{`"EU"`, "no groups"}},
-		{map[string]consent.Regime{"UK": consent.OptOut}, []string{`"UK"`, "GB"}},
+		{map[string]consent.Regime{"UK": consent.OptOut, "GB": consent.OptOut}, []string{"UK", "GB", "one country"}},
+		{map[string]consent.Regime{"EL": consent.OptOut, "gr": consent.OptOut}, []string{"EL", "gr", "one country"}},
+		{map[string]consent.Regime{"ZZ": consent.OptOut}, []string{`"ZZ"`, "ISO 3166-1", "UNKNOWN"}},
 		{map[string]consent.Regime{"U1": consent.OptOut}, []string{`"U1"`}},
 		{map[string]consent.Regime{"US": "optin"}, []string{"US", `"optin"`, `"opt-in"`, `"opt-out"`}},
 		{map[string]consent.Regime{"US": ""}, []string{"US", `""`, `"opt-in"`, `"opt-out"`}},

@@ -43,11 +43,12 @@ func (t *Table) Code(addr netip.Addr) string {
 	}
 }
 
-// Keep forgets every code that ok refuses: its addresses read as covered by no network.
-func (t *Table) Keep(ok func(code string) bool) {
+// Rename puts what name gives in place of every code. Where it gives "", the addresses read as
+// covered by no network. Two codes may become one.
+func (t *Table) Rename(name func(code string) string) {
 	for i, code := range t.codes {
-		if code != "" && !ok(code) {
-			t.codes[i] = ""
+		if code != "" {
+			t.codes[i] = name(code)
 		}
 	}
 }
@@ -56,7 +57,7 @@ func (t *Table) Keep(ok func(code string) bool) {
 func (t *Table) Codes() []string {
 	codes := slices.DeleteFunc(slices.Clone(t.codes), func(c string) bool { return c == "" })
 	slices.Sort(codes)
-	return codes
+	return slices.Compact(codes)
 }
 
 // All gives the first address of every range with its code, in order, IPv4 first.

@@ -78,14 +78,18 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-func TestKeep(t *testing.T) {
+func TestRename(t *testing.T) {
 	table := sample(t)
-	table.Keep(func(code string) bool { return code != "AA" })
-	if got := table.Codes(); !slices.Equal(got, []string{"BB", "CC", "DD"}) {
+	before := maps.Collect(table.All())
+	to := map[string]string{"AA": "", "BB": "CC", "CC": "CC", "DD": "DD"}
+	table.Rename(func(code string) string { return to[code] })
+	if got := table.Codes(); !slices.Equal(got, []string{"CC", "DD"}) {
 		t.Errorf("codes %q", got)
 	}
-	if got := table.Code(netip.MustParseAddr("0.0.0.0")); got != "" {
-		t.Errorf("a forgotten code is still there: %q", got)
+	for addr, code := range before {
+		if got := table.Code(addr); got != to[code] {
+			t.Errorf("Code(%s) = %q after %q", addr, got, code)
+		}
 	}
 }
 

@@ -194,7 +194,7 @@ func parseEventFilter(raw string) (consent.EventFilter, error) {
 		Actions:       q.actions(),
 		Keys:          convert(each(q, "submitter", parseID), toID),
 		Domains:       convert(q.all("domain"), strings.ToLower),
-		Countries:     convert(q.all("geography"), strings.ToUpper),
+		Countries:     convert(q.all("geography"), geography),
 		People:        q.people(),
 		ByOccurredAt:  q.choice("sort", "dateCreated", "consentDate"),
 		Ascending:     q.choice("order", "desc", "asc"),
@@ -202,6 +202,15 @@ func parseEventFilter(raw string) (consent.EventFilter, error) {
 		Limit:         q.limit(),
 	}
 	return f, q.err
+}
+
+// geography is the country that a filter asks for. What has not the form of a code is kept, and finds nothing:
+// it must not find the people whose place is not known.
+func geography(given string) string {
+	if code := consent.CountryCode(given); code != consent.UnknownCountry || len(given) == 2 {
+		return code
+	}
+	return strings.ToUpper(given)
 }
 
 func toID(i id) consent.ID { return consent.ID(i) }

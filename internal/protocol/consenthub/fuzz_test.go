@@ -28,6 +28,8 @@ func FuzzConsentRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"consents":[{"displayedText":"Yes\n","granted":true,"key":"generalMarketingOptIn"}],"email":"example@email.com","formUrl":"<string>","locale":"US","providerId":"12345"}`,
 		`{"email":"a@b.c","locale":"UNKNOWN"}`,
+		`{"email":"a@b.c","locale":"uk"}`,
+		`{"email":"a@b.c","locale":"ZZ"}`,
 		`{"email":"a@b.c","locale":"de","consents":[{"key":"a","granted":false},{"key":"a","granted":true}]}`,
 		`{"email":null,"locale":null,"consents":null}`,
 		`null`, `[]`, `{"consents":[null]}`, `{"email":"\ud800"}`,
@@ -58,8 +60,9 @@ func checkWrite(t *testing.T, request *consentRequest, write *consent.Write) {
 	if len(write.Items) != 1 || !item.EmailFirst || item.Identifiers[0].Kind != consent.Email {
 		t.Fatalf("not one person named by e-mail: %+v", write)
 	}
-	if l := item.Evidence.Locale; l != "UNKNOWN" && (len(l) != 2 || l != strings.ToUpper(l)) || write.Origin.Country != l {
-		t.Fatalf("locale %q, country %q", l, write.Origin.Country)
+	l, country := item.Evidence.Locale, write.Origin.Country
+	if l != "UNKNOWN" && (len(l) != 2 || l != strings.ToUpper(l)) || country != consent.CountryCode(l) {
+		t.Fatalf("locale %q, country %q", l, country)
 	}
 	if strings.ContainsFunc(item.Evidence.FormURL, unicode.IsControl) || len(item.Evidence.FormURL) > 2048 {
 		t.Fatalf("formUrl %q", item.Evidence.FormURL)

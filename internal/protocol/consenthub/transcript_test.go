@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,6 +56,44 @@ func testEvidence(t *testing.T, store consent.Store) {
 		if who.FormURL != "https://shop.example/form" || who.Protocol != "consent-hub" || who.Country != "US" ||
 			who.Domain != "shop.example" || who.UserAgent != "a browser" || who.IP != "127.0.0.0" {
 			t.Errorf("event %d: %+v", i, who)
+		}
+	}
+}
+
+// TestLocaleAsSaid proves common.md, Places: the event's country and regime are those of the country that is meant,
+// and the evidence keeps what was said.
+func TestLocaleAsSaid(t *testing.T) {
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testLocaleAsSaid(t, e.Open(t)) })
+}
+
+func testLocaleAsSaid(t *testing.T, store consent.Store) {
+	site := webtest.NewSite(t, store)
+	cases := []struct {
+		said, kept, country string
+		regime              consent.Regime
+	}{
+		{"UK", "UK", "GB", consent.OptIn},
+		{"el", "EL", "GR", consent.OptIn},
+		{"gr", "GR", "GR", consent.OptIn},
+		{"zz", "ZZ", "UNKNOWN", consent.OptIn},
+		{"US", "US", "US", consent.OptOut},
+	}
+	for i, c := range cases {
+		res := webtest.Do(t, site.Handler, "POST", "/consent-hub/consent", map[string]string{
+			"Authorization": "Bearer " + site.Vars["key"], "Content-Type": "application/json",
+		}, fmt.Sprintf(`{"email":"p%d@example.com","locale":%q,"consents":[{"key":"news","granted":true}]}`, i, c.said))
+		if res.Status != 202 {
+			t.Fatal(res)
+		}
+	}
+	events := eventsOf(t, store, site.Vars["key"])
+	if len(events) != len(cases) {
+		t.Fatalf("%d events, want %d", len(events), len(cases))
+	}
+	for i, c := range cases {
+		e := events[i]
+		if e.Decided.Locale != c.kept || e.Identity.Country != c.country || e.Decided.Regime != c.regime {
+			t.Errorf("%s: locale %s, country %s, %s", c.said, e.Decided.Locale, e.Identity.Country, e.Decided.Regime)
 		}
 	}
 }

@@ -51,7 +51,8 @@ const generalMarketingOptIn = "generalMarketingOptIn"
 
 var errNoObject = &consent.Error{Kind: consent.Invalid, Msg: "the request body must be a JSON object"}
 
-// write makes the core's write of the request: one item, whose country is the locale given.
+// write makes the core's write of the request: one item. Its country is the one that the locale
+// stands for; the evidence keeps the locale itself.
 // Errors: Invalid, with the field.
 func (r *consentRequest) write() (consent.Write, error) {
 	if r == nil {
@@ -80,7 +81,7 @@ func (r *consentRequest) write() (consent.Write, error) {
 			Decisions:   decisions,
 			Evidence:    consent.Evidence{FormURL: formURL, Locale: locale},
 		}},
-		Origin: consent.Origin{Country: locale},
+		Origin: consent.Origin{Country: consent.CountryCode(locale)},
 		Field:  fieldOf,
 	}, nil
 }

@@ -1,4 +1,4 @@
-package geo
+package consent
 
 import "strings"
 
@@ -24,5 +24,21 @@ var countrySet = func() map[string]bool {
 	return set
 }()
 
-// isCountry wants the code in upper case.
-func isCountry(code string) bool { return countrySet[code] }
+// CountryCode gives the code, as Places names it, of the country that a code in either case stands for,
+// and UnknownCountry for everything that is no country's code. UK and EL, which the EU writes
+// (Interinstitutional Style Guide, 7.1.1) and ISO 3166-1 reserves, are GB and GR.
+func CountryCode(given string) string {
+	if len(given) != 2 { // before the letters change: the upper case of other scripts may be ASCII
+		return UnknownCountry
+	}
+	code := strings.ToUpper(given)
+	switch {
+	case code == "UK":
+		return "GB"
+	case code == "EL":
+		return "GR"
+	case countrySet[code]:
+		return code
+	}
+	return UnknownCountry
+}
