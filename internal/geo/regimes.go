@@ -9,7 +9,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// Where the rows of optIn come from. Checked 2026-11-22.
+// Where the rows of optIn come from. Checked 2026-11-22, the territories 2026-11-29. An article is
+// named only where its number is sure; else the act alone is. The README says how sure each row is.
 const (
 	// The states that were members on the last day for transposition, 31 October 2003 (Art. 17).
 	ePrivacy = "Directive 2002/58/EC Art. 13, as transposed"
@@ -22,11 +23,20 @@ const (
 	pecr        = "Privacy and Electronic Communications (EC Directive) Regulations 2003 (SI 2003/2426) reg. 22"
 	uwg         = "Federal Act against Unfair Competition (UWG, SR 241) Art. 3(1)(o)"
 	caution     = "Nobody knows which law holds, so the stricter one does"
+
+	// The Union's law holds in the outermost regions as in the rest of their state.
+	outermost = ePrivacy + "; TFEU Art. 349 and 355(1)"
+	// An outermost region from its first day as one, and no longer an overseas territory.
+	outermost2014 = outermost + "; European Council Decision 2012/419/EU"
+	aland         = ePrivacy + "; TFEU Art. 355(4); Act of Accession 1994 Protocol No 2"
+	// French law on electronic mail, where laws hold as in the rest of France unless a statute takes them out.
+	cpce = "Code des postes et des communications électroniques Art. L34-5 (Act 2004-575 Art. 22)"
 )
 
 // optIn is the regime table: where marketing needs a yes first, since when, by what law.
 // Every other country is opt-out. Codes are written out one by one: lists called "EU" in
-// other packages hold GB still, or overseas territories.
+// other packages hold GB still, or overseas territories. since is the year alone, or the
+// date of the act, where the first day in force was not found.
 var optIn = []struct{ country, since, source string }{
 	{"AT", "2003-10-31", ePrivacy},
 	{"BE", "2003-10-31", ePrivacy},
@@ -63,7 +73,73 @@ var optIn = []struct{ country, since, source string }{
 	{"GB", "2003-12-11", pecr},
 	{"CH", "2007-04-01", uwg},
 
+	// Codes of their own, and the law of their state.
+	{"AX", "2003-10-31", aland},
+	{"GF", "2003-10-31", outermost},
+	{"GP", "2003-10-31", outermost},
+	{"MF", "2003-10-31", outermost}, // a part of Guadeloupe until 2007
+	{"MQ", "2003-10-31", outermost},
+	{"RE", "2003-10-31", outermost},
+	{"YT", "2014-01-01", outermost2014},
+	{"BL", "2004-06-21", cpce + "; Code général des collectivités territoriales Art. LO6213-1"},
+	{"PM", "2004-06-21", cpce + "; Code général des collectivités territoriales Art. LO6413-1"},
+
+	// Laws of their own.
+	{"FO", "2008-05-08", "Løgtingslóg nr. 19 of 8 May 2008 um marknaðarføring § 6"},
+	{"GG", "2004", "European Communities (Implementation of Privacy Directive) (Guernsey) Ordinance, 2004 s. 20"},
+	{"GI", "2006-06-05", "Communications (Personal Data and Privacy) Regulations 2006 (LN 2006/074)"},
+	{"GL", "2015-12-09", "Inatsisartutlov nr. 39 of 9 December 2015 om markedsføring og mærkning"},
+	{"IM", "2005-10-01", "Unsolicited Communications Regulations 2005"},
+	// Names no electronic mail. A legitimate interest may do as well as a yes; we take the stricter reading.
+	{"JE", "2018-05-25", "Data Protection (Jersey) Law 2018"},
+	{"MC", "2011-08-02", "Loi n° 1.383 du 2 août 2011 pour une Principauté numérique"},
+
 	{consent.UnknownCountry, "", caution},
+}
+
+const (
+	// PECR extend to the United Kingdom alone.
+	notPECR = "SI 2003/2426 does not extend there; "
+	// What was looked for is a rule that asks for a yes before marketing by electronic mail.
+	noneFound = "no rule of its own was found"
+)
+
+// optOut are the territories of opt-in states and their neighbours that were looked up and stay
+// opt-out, with the reason: a law that says so, or that none which asks for a yes was found.
+// They would be opt-out without a row; the rows keep them from being taken for forgotten.
+var optOut = []struct{ country, reason string }{
+	// Norway: on Svalbard and the dependencies its public law holds only where it says so.
+	{"BV", "Act of 27 February 1930 No 3; nobody lives there"},
+	{"SJ", "Svalbard Act (17 July 1925 No 11) § 2; not found that the Marketing Control Act holds there"},
+
+	// France: laws hold only where they say so, or the matter is the territory's own.
+	{"NC", "Organic Act 99-209 Art. 22 (posts and telecommunications are its own); " + noneFound},
+	{"PF", "Organic Act 2004-192; " + noneFound},
+	{"TF", "Act 55-1052; not found that CPCE Art. L34-5 holds there; no residents"},
+	{"WF", "Act 61-814; not found that CPCE Art. L34-5 holds there"},
+
+	// The Kingdom of the Netherlands: Telecommunicatiewet Art. 11.7 holds in Europe alone.
+	{"AW", noneFound},
+	{"BQ", "Wet telecommunicatievoorzieningen BES holds in place of the Telecommunicatiewet; " + noneFound},
+	{"CW", "Landsverordening overeenkomsten langs elektronische weg, since 2001: until the receiver objects"},
+	{"SX", "Landsverordening overeenkomsten langs elektronische weg, since 2001: until the receiver objects"},
+
+	{"AI", notPECR + noneFound},
+	{"BM", notPECR + "Personal Information Protection Act 2016; " + noneFound},
+	{"FK", notPECR + "the text of the Communications Ordinance 2017 was not found"},
+	{"GS", notPECR + noneFound},
+	{"IO", notPECR + noneFound},
+	{"KY", notPECR + "Data Protection Act; " + noneFound},
+	{"MS", notPECR + noneFound},
+	{"PN", notPECR + noneFound},
+	{"SH", notPECR + "Telecommunications Ordinance 1989; " + noneFound},
+	{"TC", notPECR + noneFound},
+	{"VG", notPECR + "Data Protection Act 2021; " + noneFound},
+
+	{"AD", "Llei 20/2014 on electronic contracting: what it says of commercial communications was not found"},
+	{"SM", "Legge 58/2013 on electronic communications and commerce; " + noneFound},
+	{"VA", noneFound},
+	{"XK", "Law No 04/L-109 on Electronic Communications: what it says of unsolicited mail was not found"},
 }
 
 // Regime implements consent.Places. A code that is no country's has the regime of consent.UnknownCountry.
@@ -76,9 +152,12 @@ func (p *Places) Regime(country string) consent.Regime {
 
 // newRegimes is the regime table with the operator's rows in place of ours.
 func newRegimes(overrides map[string]consent.Regime) (map[string]consent.Regime, error) {
-	regimes := make(map[string]consent.Regime, len(optIn)+len(overrides))
+	regimes := make(map[string]consent.Regime, len(optIn)+len(optOut)+len(overrides))
 	for _, row := range optIn {
 		regimes[row.country] = consent.OptIn
+	}
+	for _, row := range optOut {
+		regimes[row.country] = consent.OptOut
 	}
 	given := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(overrides)) {

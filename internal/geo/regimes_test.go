@@ -2,6 +2,7 @@ package geo
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -14,23 +15,37 @@ import (
 const (
 	eu27      = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 	notEU     = "IS LI NO GB CH"
-	someOther = "US CA AU BR JP CN IN RU UA TR RS AL BA MD XK MC AD SM VA GG JE IM GI FO GL AX GP MQ RE SJ ZA NZ"
+	unionLaw  = "AX GF GP MF MQ RE YT" // the Union's law holds there
+	frenchLaw = "BL PM"                // French law holds there
+	ownLaw    = "FO GG GI GL IM JE MC"
+	someOther = "US CA AU BR JP CN IN RU UA TR RS AL BA MD ZA NZ"
+
+	// Territories of opt-in states, and neighbours of them, that were looked up and stay opt-out.
+	ofNorway      = "BV SJ"
+	ofFrance      = "NC PF TF WF"
+	ofNetherlands = "AW BQ CW SX"
+	ofUK          = "AI BM FK GS IO KY MS PN SH TC VG"
+	neighbours    = "AD SM VA XK"
+)
+
+var (
+	allOptIn = strings.Fields(strings.Join([]string{eu27, notEU, unionLaw, frenchLaw, ownLaw}, " "))
+	lookedUp = strings.Fields(strings.Join([]string{ofNorway, ofFrance, ofNetherlands, ofUK, neighbours}, " "))
 )
 
 func TestRegimes(t *testing.T) {
 	p := newPlaces(t, Options{})
-	eu := strings.Fields(eu27)
-	if len(eu) != 27 {
-		t.Fatalf("%d states", len(eu))
+	if n := len(strings.Fields(eu27)); n != 27 {
+		t.Fatalf("%d states", n)
 	}
-	strict := slices.Concat(eu, strings.Fields(notEU), []string{"", "UNKNOWN", "unknown", "de", "Gb"},
+	strict := slices.Concat(allOptIn, []string{"", "UNKNOWN", "unknown", "de", "Gb", "re"},
 		[]string{"EU", "UK", "EL", "AN", "ZZ", "A", "USA", "u\x00", "Ünited"})
 	for _, code := range strict {
 		if got := p.Regime(code); got != consent.OptIn {
 			t.Errorf("Regime(%q) = %s, want opt-in", code, got)
 		}
 	}
-	for _, code := range append(strings.Fields(someOther), "us", "Us") {
+	for _, code := range slices.Concat(strings.Fields(someOther), lookedUp, []string{"us", "Us"}) {
 		if got := p.Regime(code); got != consent.OptOut {
 			t.Errorf("Regime(%q) = %s, want opt-out", code, got)
 		}
@@ -41,8 +56,33 @@ func TestRegimes(t *testing.T) {
 			optIns++
 		}
 	}
-	if optIns != 32 {
-		t.Errorf("%d countries are opt-in, want 32", optIns)
+	if optIns != 48 || len(allOptIn) != 48 {
+		t.Errorf("%d countries are opt-in, want 48", optIns)
+	}
+}
+
+// The embedded table must know the territories by their own codes, or their rows would never be asked.
+func TestRegimeOfRealAddresses(t *testing.T) {
+	p := newPlaces(t, Options{})
+	first := map[string]netip.Addr{}
+	for addr, code := range p.table.All() {
+		if _, ok := first[code]; !ok && public(addr) {
+			first[code] = addr
+		}
+	}
+	for _, code := range slices.Concat(allOptIn, lookedUp) {
+		addr, ok := first[code]
+		if !ok {
+			t.Errorf("no address is in %s", code)
+			continue
+		}
+		want := consent.OptIn
+		if slices.Contains(lookedUp, code) {
+			want = consent.OptOut
+		}
+		if country := p.Country(addr); country != code || p.Regime(country) != want {
+			t.Errorf("%s is in %s, %s; want %s, %s", addr, country, p.Regime(country), code, want)
+		}
 	}
 }
 
@@ -56,9 +96,29 @@ func TestRegimeTable(t *testing.T) {
 		if row.source == "" {
 			t.Errorf("%s has no source", row.country)
 		}
-		if _, err := time.Parse(time.DateOnly, row.since); err != nil && row.country != consent.UnknownCountry {
-			t.Errorf("%s: %v", row.country, err)
+		_, noDay := time.Parse(time.DateOnly, row.since)
+		_, noYear := time.Parse("2006", row.since) // where no more is known
+		if noDay != nil && noYear != nil && row.country != consent.UnknownCountry {
+			t.Errorf("%s: %v", row.country, noDay)
 		}
+	}
+}
+
+// Each place that was looked up says why it stays opt-out, and none that was is missing.
+func TestLookedUp(t *testing.T) {
+	var rows []string
+	for _, row := range optOut {
+		rows = append(rows, row.country)
+		if row.reason == "" {
+			t.Errorf("%s has no reason", row.country)
+		}
+		if consent.CountryCode(row.country) != row.country {
+			t.Errorf("%s is no country", row.country)
+		}
+	}
+	slices.Sort(rows)
+	if want := slices.Sorted(slices.Values(lookedUp)); !slices.Equal(rows, want) {
+		t.Errorf("looked up are %q, want %q", rows, want)
 	}
 }
 

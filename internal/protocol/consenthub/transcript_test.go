@@ -75,6 +75,7 @@ func testLocaleAsSaid(t *testing.T, store consent.Store) {
 		{"UK", "UK", "GB", consent.OptIn},
 		{"el", "EL", "GR", consent.OptIn},
 		{"gr", "GR", "GR", consent.OptIn},
+		{"RE", "RE", "RE", consent.OptIn},
 		{"zz", "ZZ", "UNKNOWN", consent.OptIn},
 		{"US", "US", "US", consent.OptOut},
 	}
