@@ -50,7 +50,7 @@ type keyCreateCmd struct {
 	Organization string   `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
 	Name         string   `required:"" help:"What the key is for, in your words."`
 	Scope        []string `sep:"none" help:"Scopes of the key, repeated or separated by commas; default: all." placeholder:"SCOPE"`
-	Expires      string   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
+	Expires      expiry   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
 }
 
 // Help implements kong.HelpProvider.
@@ -77,7 +77,7 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 		return &exitError{exitUsage, err}
 	}
 	wish := consent.NewKey{Name: c.Name, Scopes: scopes}
-	if wish.ExpiresAt, err = parseExpiry(c.Expires, time.Now()); err != nil {
+	if wish.ExpiresAt, err = c.Expires.time(time.Now()); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	return k.onFolder(func(ctx context.Context, f *folder) error {
@@ -114,25 +114,6 @@ func parseScopes(given []string) (scopes []consent.Scope, err error) {
 		scopes = append(scopes, consent.Scope(s))
 	}
 	return scopes, nil
-}
-
-// parseExpiry reads 90d, a duration of Go or an RFC 3339 time; empty is never.
-func parseExpiry(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36500 {
-			return now.AddDate(0, 0, n), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d > 0 {
-		return now.Add(d), nil
-	}
-	if at, err := time.Parse(time.RFC3339, s); err == nil && at.After(now) {
-		return at, nil
-	}
-	return time.Time{}, fmt.Errorf("--expires %q is not in the future, or too far in it, or not understood; allowed: 90d (36500d at most), 12h, 2030-01-02T15:04:05Z", s)
 }
 
 type keyListCmd struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -77,7 +78,7 @@ func run(args []string) int {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return complain(&exitError{exitUsage, fmt.Errorf("%w\n%s --help tells what there is", err, commandOf(err))})
+		return complain(&exitError{exitUsage, fmt.Errorf("%w\n%s --help tells what there is", plainly(err), commandOf(err))})
 	}
 	if err := parsed.Run(); err != nil {
 		return complain(err)
@@ -97,6 +98,21 @@ func commandOf(err error) string {
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+var lacksValue = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got ".+" \((<EOL>|long flag|short flag)\)`)
+
+// plainly says in words what kong says of a flag without a value. Its own hint, --expires="--name", is of use only where
+// the next word was meant as the value.
+func plainly(err error) error {
+	m := lacksValue.FindStringSubmatch(err.Error())
+	switch {
+	case m == nil:
+		return err
+	case m[2] == "short flag": // it is not repeated: it may be a secret
+		return fmt.Errorf("%s lacks its value; one that begins with a dash goes after =, such as %[1]s=-x", m[1])
+	}
+	return fmt.Errorf("%s lacks its value", m[1])
 }
 
 // complain prints an error, unless everything was said already, and gives its exit code.
