@@ -9,9 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
@@ -114,33 +112,6 @@ func parseScopes(given []string) (scopes []consent.Scope, err error) {
 		scopes = append(scopes, consent.Scope(s))
 	}
 	return scopes, nil
-}
-
-type keyListCmd struct {
-	Organization string `help:"Id or slug of the organization; default: all." placeholder:"ID"`
-}
-
-// Run lists keys.
-func (c *keyListCmd) Run(k *keyCmd) error {
-	return k.onFolder(func(ctx context.Context, f *folder) error {
-		organizations, err := f.named(ctx, c.Organization)
-		if err != nil {
-			return err
-		}
-		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "ORGANIZATION\tID\tNAME\tSCOPES\tCREATED\tEXPIRES\tREVOKED")
-		for _, o := range organizations {
-			err := f.eachKey(ctx, o.ID, func(key *consent.Key) bool {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", o.Slug, key.ID, strconv.QuoteToGraphic(key.Name), joinScopes(key.Scopes, ","),
-					when(key.CreatedAt, "-"), when(key.ExpiresAt, "never"), when(key.RevokedAt, "-"))
-				return true
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return t.Flush()
-	})
 }
 
 type keyRevokeCmd struct {
@@ -308,8 +279,8 @@ func slugs(organizations []consent.OrganizationView) string {
 	return strings.Join(names, ", ")
 }
 
-// eachKey calls f for the keys of an organization in order of id, until it says no.
-func (f *folder) eachKey(ctx context.Context, organization consent.ID, visit func(*consent.Key) bool) error {
+// eachKey visits the keys of an organization in order of id.
+func (f *folder) eachKey(ctx context.Context, organization consent.ID, visit func(*consent.Key)) error {
 	actor, err := f.service.Operator().In(organization)
 	if err != nil {
 		return err
@@ -320,15 +291,18 @@ func (f *folder) eachKey(ctx context.Context, organization consent.ID, visit fun
 			return err
 		}
 		for i := range keys {
-			if !visit(&keys[i]) {
-				return nil
-			}
+			visit(&keys[i])
 		}
 		if len(keys) < consent.MaxPage {
 			return nil
 		}
 		after = keys[len(keys)-1].ID
 	}
+}
+
+// hasAll tells whether no scope is missing.
+func hasAll(scopes []consent.Scope) bool {
+	return !slices.ContainsFunc(consent.AllScopes, func(s consent.Scope) bool { return !slices.Contains(scopes, s) })
 }
 
 func joinScopes(scopes []consent.Scope, separator string) string {

@@ -86,7 +86,7 @@ func idOf(t *testing.T, list, name string) string {
 	t.Helper()
 	for line := range strings.Lines(list) {
 		if strings.Contains(line, name) {
-			return strings.Fields(line)[1]
+			return strings.Fields(line)[0]
 		}
 	}
 	t.Fatalf("no %s in:\n%s", name, list)
