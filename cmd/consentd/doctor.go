@@ -55,7 +55,6 @@ func (c *doctorCmd) Run() error {
 	d.ok("configuration", "loads; consentd config shows it")
 	d.cfg = cfg
 	d.geo()
-	d.clock()
 	d.limits()
 	switch {
 	case cfg.Database != "":
@@ -63,6 +62,7 @@ func (c *doctorCmd) Run() error {
 	case d.folder():
 		d.database(ctx)
 	}
+	d.clock()
 	return d.verdict()
 }
 
@@ -76,6 +76,7 @@ type doctor struct {
 	stopped bool // by a signal
 	fails   int
 	warns   int
+	last    time.Time // of the last event on record, where all ledgers were looked at; zero: none
 }
 
 func (d *doctor) line(word, check, found, advice string) {
@@ -113,7 +114,7 @@ func (d *doctor) verdict() error {
 	if d.stopped {
 		so = " so far; stopped by a signal"
 	}
-	d.meter.aside(func() { fmt.Fprintf(d.out, "\n%d failed, %d warnings%s\n", d.fails, d.warns, so) })
+	d.meter.aside(func() { fmt.Fprintf(d.out, "\n%d failed, %s%s\n", d.fails, plural(d.warns, "warning"), so) })
 	if d.fails > 0 || d.stopped {
 		return errSaid
 	}
@@ -132,19 +133,25 @@ func (d *doctor) geo() {
 	d.ok(check, "the table of countries and regimes loads")
 }
 
-// clock checks the clock by itself; whether it goes behind the ledger is checked with the ledgers.
+// clock checks the clock by itself and against the last event on record, in one line.
 func (d *doctor) clock() {
 	const check = "clock"
 	began := time.Now()
 	time.Sleep(50 * time.Millisecond)
 	now := time.Now()
 	jump := now.Round(0).Sub(began.Round(0)) - now.Sub(began) // wall clock against monotonic clock
+	found := now.UTC().Format(time.RFC3339)
 	switch year := now.UTC().Year(); {
 	case year < 2025 || year > 2100:
 		d.fail(check, "the year is "+fmt.Sprint(year), "set the clock; events carry its time")
+	case d.last.After(now):
+		d.fail(check, fmt.Sprintf("%s is %s behind the last event on record", found, d.last.Sub(now).Round(time.Millisecond)),
+			"set the clock, by NTP if possible; until then new events carry times before older ones")
 	case jump.Abs() > 20*time.Millisecond:
 		d.warn(check, fmt.Sprintf("it jumped by %s within 50 ms", jump), "let one time service alone set the clock")
+	case d.last.IsZero():
+		d.ok(check, found+", steady")
 	default:
-		d.ok(check, now.UTC().Format(time.RFC3339)+", steady")
+		d.ok(check, found+", steady, not behind the last event, of "+d.last.UTC().Format(time.RFC3339))
 	}
 }

@@ -61,7 +61,8 @@ func (p doctorProgress) line(still time.Duration) string {
 		return ""
 	}
 	if p.of > 0 {
-		line += fmt.Sprintf(": %d of %d organizations, %d events and %d consents checked", p.organizations, p.of, p.events, p.consents)
+		line += fmt.Sprintf(": %d of %s, %s and %s checked", p.organizations, plural(p.of, "organization"),
+			plural(p.events, "event"), plural(p.consents, "consent"))
 	}
 	if still < meterStill {
 		return line

@@ -132,7 +132,7 @@ func TestDoctorStopped(t *testing.T) {
 		t.Errorf("it ends with %d after %s", code, time.Since(began))
 	}
 	hold(t, "what was found so far", p.out.String(), "warn  ledgers        stopped by a signal after 1 of 2 organizations; looked at 3 events and 0 consents. To do: ",
-		"1 events by which the kept count is wrong", "1 failed, 1 warnings so far; stopped by a signal")
+		"1 events by which the kept count is wrong", "1 failed, 1 warning so far; stopped by a signal")
 	if strings.Contains(p.out.String(), "ok    ledgers") || strings.Contains(p.out.String(), "cannot be read") {
 		t.Errorf("the signal is taken for something else:\n%s", p.out.String())
 	}
@@ -150,7 +150,7 @@ func TestDoctorStoppedAtOnce(t *testing.T) {
 	if err := d.verdict(); !errors.Is(err, errSaid) {
 		t.Errorf("the verdict is %v", err)
 	}
-	hold(t, "the doctor", out.String(), "warn  integrity", "stopped by a signal", "0 failed, 1 warnings so far")
+	hold(t, "the doctor", out.String(), "warn  integrity", "stopped by a signal", "0 failed, 1 warning so far")
 }
 
 // TestDoctorFindsDamageFarIn plants damage in the midst of a ledger that is read in pages.
@@ -158,7 +158,7 @@ func TestDoctorFindsDamageFarIn(t *testing.T) {
 	t.Parallel()
 	dir, _, _ := filledFolder(t, 2)
 	whole := command(t, nil, "doctor", "--full", "--data", dir)
-	hold(t, "the doctor", whole.out.String(), "ok    ledgers        1 organizations, 2000 events", "ok    events         2000 looked at", "ok    consents       2000 looked at")
+	hold(t, "the doctor", whole.out.String(), "ok    ledgers        1 organization, 2000 events", "ok    events         2000 looked at", "ok    consents       2000 looked at")
 	for check, statement := range map[string]string{
 		"ledgers":  `UPDATE events SET sequence = sequence + 1 WHERE sequence = 1200`,
 		"events":   `UPDATE events SET body = CAST(replace(CAST(body AS TEXT), ',"', ', "') AS BLOB) WHERE sequence = 1200`,

@@ -74,6 +74,8 @@ func plant(statement string) func(t *testing.T, dir string) {
 	}
 }
 
+var clockLine = regexp.MustCompile(`(?m)^[a-z]+ +clock .*`)
+
 const lastEvent = ` WHERE event_id = (SELECT max(event_id) FROM events)`
 
 // TestDoctorFindsDamage plants damage of many kinds; the check named must fail, and say what to do.
@@ -85,7 +87,10 @@ func TestDoctorFindsDamage(t *testing.T) {
 		if p.code != 0 || regexp.MustCompile(`(?m)^fail `).MatchString(p.out.String()) {
 			t.Fatalf("a folder without damage: exit code %d\n%s", p.code, p.out.String())
 		}
-		hold(t, "the doctor", p.out.String(), "15 events", "ok    consents", "no server runs")
+		hold(t, "the doctor", p.out.String(), "1 organization, 15 events", "ok    consents", "no server runs")
+		if clocks := clockLine.FindAllString(p.out.String(), -1); len(clocks) != 1 || !strings.Contains(clocks[0], ", steady, not behind the last event, of ") {
+			t.Errorf("the clock is shown so: %q", clocks)
+		}
 	}
 	for name, tc := range map[string]struct {
 		plant func(t *testing.T, dir string)
@@ -121,6 +126,9 @@ func TestDoctorFindsDamage(t *testing.T) {
 			}
 			if !regexp.MustCompile(`(?m)^fail +` + tc.check + ` .*To do: `).MatchString(p.out.String()) {
 				t.Errorf("%s did not fail:\n%s", tc.check, p.out.String())
+			}
+			if clocks := clockLine.FindAllString(p.out.String(), -1); len(clocks) != 1 {
+				t.Errorf("the clock is shown so: %q", clocks)
 			}
 		})
 	}

@@ -136,9 +136,10 @@ func explain(err error, signalled, begun bool, dir, place string) error {
 
 // printMove says what was moved, and what comes next.
 func printMove(out io.Writer, report store.MoveReport, took time.Duration, dir, place string) error {
-	fmt.Fprintf(out, "Moved %d organizations, %d rows, from %s to %s in %s", report.Organizations, report.Rows, dir, place, took.Round(time.Second/10))
+	fmt.Fprintf(out, "Moved %s, %s, from %s to %s in %s", plural(report.Organizations, "organization"), plural(report.Rows, "row"),
+		dir, place, took.Round(time.Second/10))
 	if report.Before > 0 {
-		fmt.Fprintf(out, "; %d of the rows were there from an earlier run", report.Before)
+		fmt.Fprintf(out, "; from an earlier run: %s", plural(report.Before, "row"))
 	}
 	fmt.Fprint(out, ".\nRead again and compared, organization by organization and table by table: both sides are the same.\n\n")
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -53,9 +53,9 @@ func progressLine(p store.MoveProgress, took time.Duration) string {
 	if p.Organization == 0 {
 		where = "the instance itself"
 	}
-	line := fmt.Sprintf("%s: %s, %s, %d of %d rows", p.Step, where, p.Table, p.Rows, p.Total)
+	line := fmt.Sprintf("%s: %s, %s, %d of %s", p.Step, where, p.Table, p.Rows, plural(p.Total, "row"))
 	if p.Table == "" {
-		line = fmt.Sprintf("%s: %d of %d rows in %d organizations", p.Step, p.Rows, p.Total, p.Organizations)
+		line = fmt.Sprintf("%s: %d of %s in %s", p.Step, p.Rows, plural(p.Total, "row"), plural(p.Organizations, "organization"))
 	}
 	done := p.Rows - p.Before
 	if done <= 0 || took <= 0 {
