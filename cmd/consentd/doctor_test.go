@@ -88,7 +88,8 @@ func TestDoctorFindsDamage(t *testing.T) {
 			t.Fatalf("a folder without damage: exit code %d\n%s", p.code, p.out.String())
 		}
 		hold(t, "the doctor", p.out.String(), "1 organization, 15 events", "ok    consents", "no server runs")
-		if clocks := clockLine.FindAllString(p.out.String(), -1); len(clocks) != 1 || !strings.Contains(clocks[0], ", steady, not behind the last event, of ") {
+		clocks := clockLine.FindAllString(p.out.String(), -1)
+		if len(clocks) != 1 || !strings.Contains(clocks[0], ", steady, not behind the last event, of ") {
 			t.Errorf("the clock is shown so: %q", clocks)
 		}
 	}

@@ -41,31 +41,49 @@ Examples:
 
 Environment: CONSENTD_DATA names the data folder, CONSENTD_DATABASE_URL the database, CONSENTD_CONFIG the YAML file, as
 for consentd serve.
+
 Exit codes: 0 done, 1 failed, 2 wrong command line.`
 }
 
 type keyCreateCmd struct {
 	Organization string   `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
 	Name         string   `required:"" help:"What the key is for, in your words."`
-	Scope        []string `sep:"none" help:"Scopes of the key, repeated or separated by commas; default: all." placeholder:"SCOPE"`
+	Scope        []string `sep:"none" help:"Scopes of the key, repeated or separated by commas; default: all of them." placeholder:"SCOPE"`
 	Expires      expiry   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
+}
+
+// opens tells of each scope what a key with it may use.
+var opens = map[consent.Scope]string{
+	consent.OrganizationsWrite: "make projects; make and revoke keys",
+	consent.OrganizationsRead:  "read organizations, projects and the list of keys",
+	consent.ConsentsWrite:      "record decisions and levels; make consent types",
+	consent.ConsentsRead:       "read decisions, levels and consent types",
+	consent.SubjectsWrite:      "make, change and delete persons and records about subjects",
+	consent.SubjectsRead:       "read persons and records about subjects",
+	consent.ManageHub:          "both calls of Consent Hub, which no other scope opens",
+	consent.LedgerRead:         "nothing yet: checkpoints, proofs and export are to come",
 }
 
 // Help implements kong.HelpProvider.
 func (keyCreateCmd) Help() string {
-	scopes := make([]string, len(consent.AllScopes))
-	for i, s := range consent.AllScopes {
-		scopes[i] = string(s)
+	var scopes strings.Builder
+	for _, s := range consent.AllScopes {
+		fmt.Fprintf(&scopes, "\t%-28s%s\n", s, opens[s])
 	}
 	return `Only a hash of the key is kept: what is printed now cannot be shown again.
 
-Scopes: ` + strings.Join(scopes, ", ") + `.
+A key without --scope has all scopes: it may do whatever can be done in its organization. Name those that it needs.
 
 Examples:
 
-	consentd key create --name shop
+	consentd key create --name shop --scope consents:write,consents:read
 	consentd key create --name reports --scope consents:read --expires 90d
-	consentd key create --name form --organization acme --scope manage:consent-hub-consent`
+	consentd key create --name form --organization acme --scope manage:consent-hub-consent
+
+Scopes:
+
+` + scopes.String() + `
+Exit codes: 0 made, 1 failed, 2 wrong command line.`
 }
 
 // Run makes a key.
@@ -96,9 +114,21 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 		}
 		fmt.Printf("Key %s of %s (%s), scopes %s, expires %s. It is shown once:\n\n  %s\n",
 			made.ID, o.Name, o.ID, joinScopes(made.Scopes, ","), when(made.ExpiresAt, "never"), made.Text)
+		if len(c.Scope) == 0 {
+			lines := scopeLines(consent.AllScopes, listWidth-len(scopesMark))
+			fmt.Fprintf(os.Stderr, allScopesText, strings.Join(lines, "\n"+scopesMark))
+		}
 		return nil
 	})
 }
+
+// allScopesText says what a key may do that was made without --scope.
+const allScopesText = `
+No --scope was given, so the key has all scopes:
+    %s
+If that is more than it is for, end it with consentd key revoke, and make one with fewer: --scope names them, such
+as --scope consents:write,consents:read. consentd key create --help tells what each opens.
+`
 
 // parseScopes reads what was given by --scope, each one scope or several with commas between them; nothing given is all scopes.
 func parseScopes(given []string) (scopes []consent.Scope, err error) {
@@ -163,8 +193,14 @@ type keyRotateCmd struct{}
 
 // Help implements kong.HelpProvider.
 func (keyRotateCmd) Help() string {
-	return `Where the server is started with CONSENTD_ROOT_KEY, that value stays the root key, and the new one counts
-once the server is started without it.`
+	return `For a root key that was lost, or got to where it should not be. A running server refuses the old one within a
+second or so. Where the server is started with CONSENTD_ROOT_KEY, that value stays the root key, and the new one counts
+once the server is started without it.
+
+Examples:
+
+	consentd key rotate-root
+	consentd key rotate-root --data /var/lib/consentd`
 }
 
 // Run makes a new root key.

@@ -14,7 +14,8 @@ import (
 // expiry is the value of --expires as it was given.
 type expiry string
 
-// Decode implements kong.MapperValue. kong takes what begins with a dash for a flag; -1d is a wrong time, and told as one.
+// Decode implements kong.MapperValue. kong takes what begins with a dash for a flag; -1d is a wrong time, and so it is
+// told.
 func (e *expiry) Decode(ctx *kong.DecodeContext) error {
 	if next, ok := ctx.Scan.Peek().Value.(string); ok && negative.MatchString(next) {
 		ctx.Scan.Pop()
@@ -35,9 +36,11 @@ const mostDays = 36500
 
 // The mistakes that a time can be, each with what to give in place of it.
 var (
-	errNoTime   = errors.New("is not a time: give days such as 90d, hours such as 12h, or an RFC 3339 time such as 2030-01-02T15:04:05Z")
-	errPast     = errors.New("is not in the future: give a time to come, such as 90d, 12h or 2030-01-02T15:04:05Z")
-	errTooFar   = fmt.Errorf("is too far in the future: give %dd at most, or leave --expires away for a key that does not end", mostDays)
+	errNoTime = errors.New("is not a time: give days such as 90d, hours such as 12h, or an RFC 3339 time " +
+		"such as 2030-01-02T15:04:05Z")
+	errPast   = errors.New("is not in the future: give a time to come, such as 90d, 12h or 2030-01-02T15:04:05Z")
+	errTooFar = fmt.Errorf("is too far in the future: give %dd at most, or leave --expires away for a key "+
+		"that does not end", mostDays)
 	errNoOffset = errors.New("does not say its offset from UTC: end it with Z for UTC, or with one such as +02:00")
 )
 

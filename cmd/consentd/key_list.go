@@ -18,8 +18,8 @@ type keyListCmd struct {
 
 // Help implements kong.HelpProvider.
 func (keyListCmd) Help() string {
-	return `Lists the keys of each organization, two lines a key: its id, its name, the day it was made and when it ends or has ended,
-then its scopes. No line has more than 100 columns; a longer name ends with …
+	return `Lists the keys of each organization, two lines a key: its id, its name, the day it was made and when it ends or has
+ended, then its scopes. No line has more than 100 columns; a longer name ends with …
 
 Examples:
 
@@ -76,7 +76,11 @@ func (t *keyTable) key(o *consent.Organization, key *consent.Key) {
 		t.last = o.ID
 	}
 	t.row(key.ID.String(), strconv.QuoteToGraphic(key.Name), key.CreatedAt.UTC().Format(time.DateOnly), ends(key, t.now))
-	for _, line := range scopeLines(key.Scopes, listWidth-len(scopesMark)) {
+	lines := []string{"all scopes"}
+	if !hasAll(key.Scopes) {
+		lines = scopeLines(key.Scopes, listWidth-len(scopesMark))
+	}
+	for _, line := range lines {
 		t.line(scopesMark + line)
 	}
 }
@@ -104,9 +108,6 @@ func ends(key *consent.Key, now time.Time) string {
 
 // scopeLines shows scopes in lines of a width at most.
 func scopeLines(scopes []consent.Scope, most int) (lines []string) {
-	if hasAll(scopes) {
-		return []string{"all scopes"}
-	}
 	line := ""
 	for i, s := range scopes {
 		word := string(s)
@@ -124,7 +125,8 @@ func scopeLines(scopes []consent.Scope, most int) (lines []string) {
 	return append(lines, line)
 }
 
-// printable gives a text as it is, or in quotes where it has what must not get to a terminal, such as an escape sequence.
+// printable gives a text as it is, or in quotes where it has what must not get to a terminal, such as an escape
+// sequence.
 func printable(s string) string {
 	if quoted := strconv.QuoteToGraphic(s); quoted != `"`+s+`"` {
 		return quoted

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +27,9 @@ func TestKeyListIsNeverWide(t *testing.T) {
 	id, _ := consent.ParseID("0198c0de-5eed-7000-8000-000000000001")
 	now := time.Date(2026, 2, 1, 12, 0, 0, 0, time.UTC)
 	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
-	for _, text := range []string{"w", strings.Repeat("w", 256), strings.Repeat("同意書", 80), strings.Repeat("👍한", 128), strings.Repeat("a同", 128),
-		strings.Repeat("\x1b[31m", 50), strings.Repeat("\U000e0001", 256), strings.Repeat("e\u0301", 128)} {
+	for _, text := range []string{"w", strings.Repeat("w", 256), strings.Repeat("同意書", 80), strings.Repeat("👍한", 128),
+		strings.Repeat("a同", 128), strings.Repeat("\x1b[31m", 50), strings.Repeat("\U000e0001", 256),
+		strings.Repeat("e\u0301", 128)} {
 		var out strings.Builder
 		table := keyTable{out: &out, now: now}
 		o := &consent.Organization{ID: id, Slug: text}
@@ -40,9 +40,10 @@ func TestKeyListIsNeverWide(t *testing.T) {
 					key.Scopes = append(key.Scopes, s)
 				}
 			}
-			for _, state := range []func(){func() {}, func() { key.RevokedAt = last }, func() { key.RevokedAt, key.ExpiresAt = time.Time{}, now }} {
-				state()
-				table.key(o, &key)
+			revoked, expired := key, key
+			revoked.RevokedAt, expired.ExpiresAt = last, now
+			for _, k := range []*consent.Key{&key, &revoked, &expired} {
+				table.key(o, k)
 			}
 		}
 		for line := range strings.Lines(out.String()) {
@@ -61,7 +62,7 @@ func TestKeyList(t *testing.T) {
 	var out strings.Builder
 	table := keyTable{out: &out, now: at(10)}
 	acme, shop := &consent.Organization{ID: one, Slug: "acme"}, &consent.Organization{ID: two, Slug: "shop"}
-	fewer := slices.DeleteFunc(slices.Clone(consent.AllScopes), func(s consent.Scope) bool { return s == consent.LedgerRead })
+	fewer := consent.AllScopes[:len(consent.AllScopes)-1]
 	table.key(acme, &consent.Key{ID: one, Name: "first key", Scopes: consent.AllScopes, CreatedAt: at(1)})
 	table.key(acme, &consent.Key{ID: two, Name: "reports", Scopes: fewer, CreatedAt: at(2), ExpiresAt: at(11)})
 	table.key(shop, &consent.Key{ID: one, Name: "a name that is too long", Scopes: fewer[:1], CreatedAt: at(3), ExpiresAt: at(10)})

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
 )
 
@@ -43,7 +46,13 @@ func TestKeyCommands(t *testing.T) {
 	if again := command(t, nil, "key", "revoke", "--data", dir, id); again.code != 0 {
 		t.Errorf("key revoke again: %s", again.errOut.String())
 	}
-	leaked := keyPattern.FindString(command(t, nil, "key", "create", "--name", "leaked", "--data", dir).out.String())
+	all := command(t, nil, "key", "create", "--name", "leaked", "--data", dir)
+	leaked := keyPattern.FindString(all.out.String())
+	hold(t, "key create without --scope", all.errOut.String(), "has all scopes", "organizations:write, ", "ledger:read",
+		"key revoke", "--scope consents:write,consents:read")
+	if said := made.errOut.String(); said != "" {
+		t.Errorf("key create with --scope says %s", said)
+	}
 	mistyped := command(t, nil, "key", "revoke", "--data", dir, leaked+"x")
 	if mistyped.code != exitUsage || strings.Contains(mistyped.errOut.String(), leaked) {
 		t.Errorf("a mistyped key: exit code %d, %s", mistyped.code, mistyped.errOut.String())
@@ -150,5 +159,22 @@ func TestKeyMistakes(t *testing.T) {
 			t.Errorf("on an empty database: exit code %d", p.code)
 		}
 		hold(t, "on an empty database", p.errOut.String(), "has no data of consentd's", "consentd serve")
+	}
+}
+
+// TestScopesAreTold: the help of key create, and the README of the API that makes keys, say of each scope what it opens.
+func TestScopesAreTold(t *testing.T) {
+	readme, err := os.ReadFile(filepath.FromSlash("../../internal/protocol/native/README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(opens) != len(consent.AllScopes) {
+		t.Errorf("%d scopes are told of", len(opens))
+	}
+	for _, s := range consent.AllScopes {
+		hold(t, "key create --help", keyCreateCmd{}.Help(), "\t"+string(s)+" ", opens[s])
+		if row := "| `" + string(s) + "` | " + opens[s] + " |"; !strings.Contains(string(readme), row) {
+			t.Errorf("the README lacks %q", row)
+		}
 	}
 }
