@@ -31,9 +31,10 @@ handler that does nothing and with bare inserts into SQLite, or, for PostgreSQL,
 transaction a request and with a bare loop of the same statements. It ends by itself, and touches no other server or data.
 Each figure says what it should reach; the exit code is 0 also where one is missed, since a busy machine misses all.
 
-Example:
+Examples:
 
-	consentd bench --phase 10s --dir /var/lib/consentd
+	consentd bench
+	consentd bench --phase 10s --dir /var/tmp
 	consentd bench --engine postgres --grow 0`
 }
 

@@ -21,7 +21,11 @@ type citusCmd struct {
 // Help implements kong.HelpProvider.
 func (citusCmd) Help() string {
 	return `For a database that has outgrown one PostgreSQL server. Every organization is kept whole on one node; many
-organizations are spread over many. docs/scaling.md tells when that pays and how the nodes are set up.`
+organizations are spread over many. docs/scaling.md tells when that pays and how the nodes are set up.
+
+Example:
+
+	consentd citus init --database postgres://consentd@coordinator:5432/consent`
 }
 
 type citusInitCmd struct{}
@@ -37,11 +41,13 @@ data of consentd's, which is copied to the nodes: then stop the servers first, a
 Examples:
 
 	consentd citus init --database postgres://consentd@coordinator:5432/consent
-	CONSENTD_DATABASE_URL_FILE=/run/secrets/database CONSENTD_ADMIN_DATABASE_URL_FILE=/run/secrets/coordinator consentd citus init
+	CONSENTD_DATABASE_URL_FILE=/run/secrets/database \
+	  CONSENTD_ADMIN_DATABASE_URL_FILE=/run/secrets/coordinator consentd citus init
 
 Then start servers with the coordinator as --admin-database and all nodes, separated by commas, in --database.
 
 Environment: CONSENTD_DATABASE_URL, CONSENTD_ADMIN_DATABASE_URL and CONSENTD_CONFIG, as for consentd serve.
+
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration.`
 }
 

@@ -35,6 +35,7 @@ Examples:
 	CONSENTD_DATABASE_URL=postgres://… consentd doctor
 
 Environment: as for consentd serve.
+
 Exit codes: 0 nothing failed (there may be warnings), 1 something failed or a signal stopped it, 2 wrong command line.`
 }
 

@@ -46,12 +46,17 @@ const (
 
 const description = `Keeps proof of consent: four vendors' consent protocols over one append-only ledger.
 
+Begin with the server. Its first start prints the root key, a first organization with a key of its own, and a call of each
+protocol to paste into another terminal. The other commands work beside it. Every command has --help, with examples.
+
 Examples:
 
-	consentd serve                                  serve on 127.0.0.1:8080, data in ./data
-	consentd serve --listen :8080 --data /var/lib/consentd
+	consentd serve                     # on 127.0.0.1:8080, data in ./data
 	consentd key create --name shop --scope consents:write,consents:read
-	consentd doctor --full
+	consentd key list
+	consentd doctor                    # is all well with it, and what to do where not
+	consentd backup --to consentd.db   # a copy of the data
+	consentd serve --listen :8080 --data /var/lib/consentd
 
 Every setting is a flag, an environment variable CONSENTD_X (or CONSENTD_X_FILE, a file with the value) or a
 line of the YAML file that --config names; the first of these that is given wins.

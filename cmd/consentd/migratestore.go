@@ -33,10 +33,10 @@ number of rows and a checksum. The data folder stays as it is.
 
 What to do, in this order:
 
-	createdb --encoding UTF8 --template template0 consentd           an empty database; do not start a server on it yet
-	systemctl stop consentd                                          nobody may write meanwhile
-	consentd migrate-store --from sqlite:/var/lib/consentd --to postgres://consentd@db.example/consentd
-	consentd serve --database postgres://consentd@db.example/consentd
+	createdb --encoding UTF8 --template template0 consentd     # empty; start no server on it yet
+	systemctl stop consentd                                    # nobody may write meanwhile
+	consentd migrate-store --from sqlite:/var/lib/consentd --to postgres://consentd@db/consentd
+	consentd serve --database postgres://consentd@db/consentd
 
 It may be stopped at any moment, by Ctrl-C, a crash or kill -9: the same command goes on where it was. Until it has come
 to its end, no server starts on the database. It refuses a folder that a server uses, a database that is not empty, and
@@ -46,8 +46,11 @@ Keep the data folder until you are sure, and then delete it: it holds personal d
 
 Examples:
 
-	CONSENTD_DATABASE_URL_FILE=/run/secrets/database consentd migrate-store --from sqlite:/var/lib/consentd
-	consentd migrate-store --from sqlite:./data --to postgres://consentd@worker1,worker2/consentd --admin-to postgres://consentd@coordinator/consentd
+	consentd migrate-store --from sqlite:./data --to postgres://consentd@db/consentd
+	CONSENTD_DATABASE_URL_FILE=/run/secrets/database \
+	  consentd migrate-store --from sqlite:/var/lib/consentd
+	consentd migrate-store --from sqlite:./data --to postgres://consentd@worker1,worker2/consentd \
+	  --admin-to postgres://consentd@coordinator/consentd
 
 Progress goes to stderr: every second on a terminal, else every 5 s. What was moved goes to stdout, at the end.
 

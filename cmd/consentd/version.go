@@ -15,7 +15,11 @@ type versionCmd struct{}
 
 // Help implements kong.HelpProvider.
 func (versionCmd) Help() string {
-	return `Prints the version, the commit it was built from where that is known, the Go version and the SQLite version.`
+	return `Prints the version, the commit it was built from where that is known, the Go version and the SQLite version.
+
+Example:
+
+	consentd version`
 }
 
 // Run prints the version.
