@@ -103,7 +103,7 @@ func killLoop(t *testing.T, target killTarget) {
 		crowd.move(fleet...)
 	}
 	stop()
-	t.Logf("%d kills in %s, %d writes acknowledged, %d requests had to be sent again, %d answers were replayed",
+	logFailed(t, "%d kills in %s, %d writes acknowledged, %d requests had to be sent again, %d answers were replayed",
 		done, time.Since(began).Round(time.Second), crowd.acknowledged.Load(), crowd.again.Load(), crowd.replayed.Load())
 	for _, p := range fleet {
 		crowd.compare(p)

@@ -51,7 +51,7 @@ func (k *keyless) compare(have map[string]int) {
 			k.r.t.Errorf("an event that nobody could tell of is there %d times", have[user])
 		}
 	}
-	k.r.t.Logf("%d writes without a key acknowledged; unknown by fate %v, of which there %v", len(k.done), of, there)
+	logFailed(k.r.t, "%d writes without a key acknowledged; unknown by fate %v, of which there %v", len(k.done), of, there)
 	if of[cutBefore] == 0 || there[cutBefore] > 0 {
 		k.r.t.Errorf("of %d writes whose commit never reached the server %d are there", of[cutBefore], there[cutBefore])
 	}

@@ -161,7 +161,8 @@ func (r *trial) rest() {
 func (r *trial) finish(s *scratchpg.Server) {
 	r.t.Helper()
 	r.rest()
-	r.t.Logf("%d writes acknowledged, %d requests had to be sent again, %d answers were replayed, %d reads; the longest answer took %s; unknown %v, retries %v, pools replaced %v",
+	logFailed(r.t, "%d writes acknowledged, %d requests had to be sent again, %d answers were replayed, %d reads; "+
+		"the longest answer took %s; unknown %v, retries %v, pools replaced %v",
 		r.acknowledged.Load(), r.again.Load(), r.replayed.Load(), r.reads.Load(), r.answers.longest(),
 		r.metric("consentd_db_unknown_total"), r.metric("consentd_db_retries_total"), r.metric("consentd_db_pools_replaced_total"))
 	r.compare(r.p)
@@ -238,7 +239,7 @@ func TestBackendsTerminated(t *testing.T) {
 		terminated += n
 	}
 	r.goesOn(100)
-	t.Logf("%d sessions terminated", terminated)
+	logFailed(t, "%d sessions terminated", terminated)
 	r.finish(s)
 	if n := red.Load(); n > 0 {
 		t.Errorf("/readyz was red %d times", n)

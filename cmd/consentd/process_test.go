@@ -170,6 +170,16 @@ func (p *process) stop(t testing.TB) {
 	}
 }
 
+// logFailed logs what helps to understand a failure, once the test has ended with one.
+func logFailed(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf(format, args...)
+		}
+	})
+}
+
 func hold(t testing.TB, what, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
