@@ -381,12 +381,12 @@ func (b *batch) loadMerges(ctx context.Context, tx Tx, keys []ConsentKey) (map[S
 	return tx.Merges(ctx, subjects)
 }
 
-// dates gives when the decisions were taken that say so, of those that need a whole timeline.
+// dates gives where the decisions that say when they were taken will stand in the order, of those that need a whole timeline.
 func (b *batch) dates() map[*standing][]time.Time {
 	dates := map[*standing][]time.Time{}
 	for i := range b.planned {
 		if p := &b.planned[i]; p.whole && p.decision != nil && !p.decision.occurredAt.IsZero() {
-			dates[p.standing] = append(dates[p.standing], p.decision.occurredAt)
+			dates[p.standing] = append(dates[p.standing], Effective(p.decision.occurredAt, b.now))
 		}
 	}
 	return dates

@@ -3,6 +3,7 @@ package consent_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,7 @@ type deed struct {
 	emailFirst bool
 	purpose    string
 	state      consent.State
+	action     consent.Action
 	at         time.Time
 	expires    time.Time
 	replace    []string
@@ -63,7 +65,8 @@ func drawDeed(t *rapid.T, earlier int) deed {
 		return d
 	}
 	d.purpose = rapid.SampledFrom([]string{consent.Analytics, consent.Marketing, "made on first use"}).Draw(t, "purpose")
-	d.state = rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined, consent.Withdrawn}).Draw(t, "state")
+	d.state = rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined, consent.Withdrawn, consent.Implied, consent.Viewed}).Draw(t, "state")
+	d.action = rapid.SampledFrom([]consent.Action{consent.UserClick, consent.UserClick, consent.ImpliedAction, consent.Import}).Draw(t, "action")
 	if rapid.Bool().Draw(t, "dated") {
 		d.at = noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "minute")) * time.Minute)
 	}
@@ -87,7 +90,7 @@ func (d deed) item(own []consent.ID) consent.Item {
 		return it
 	}
 	it.Decisions = []consent.Decision{{Purpose: consent.PurposeRef{Key: d.purpose, Create: true}, State: d.state,
-		Action: consent.UserClick, OccurredAt: d.at, ExpiresAt: d.expires}}
+		Action: d.action, OccurredAt: d.at, ExpiresAt: d.expires}}
 	return it
 }
 
@@ -157,6 +160,15 @@ func (w *town) label(id consent.ID) string {
 	return "a stranger"
 }
 
+// labels names people, in order.
+func (w *town) labels(ids []consent.ID) (out []string) {
+	for _, id := range ids {
+		out = append(out, w.label(id))
+	}
+	slices.Sort(out)
+	return out
+}
+
 // describe tells all that can be known of a town, without the ids that chance made.
 func (w *town) describe(t tester) []string {
 	var out []string
@@ -185,12 +197,19 @@ func (w *town) describe(t tester) []string {
 				say("own id %d is %s", i-known, w.label(owner))
 			}
 		}
+		claimants, err3 := r.Claimants(context.Background(), names)
+		for i, of := range claimants {
+			for _, label := range w.labels(of) {
+				name := names[i].Value
+				if i >= known {
+					name = fmt.Sprint("own id ", i-known)
+				}
+				say("%s %s is claimed by %s", names[i].Kind, name, label)
+			}
+		}
 		heads, err2 := r.Heads(context.Background(), []consent.ID{w.actor.Organization})
 		say("sequence %d", heads[w.actor.Organization].Sequence)
-		if err == nil {
-			err = err2
-		}
-		return err
+		return errors.Join(err, err2, err3)
 	})
 	for i, id := range w.anonymous {
 		if parsed, _ := consent.ParseID(id); w.label(parsed) != "a stranger" {

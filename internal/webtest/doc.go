@@ -62,6 +62,7 @@
 //	{{base64:text}}          standard base64
 //	{{hex:00ff}}             raw bytes; {{hex:7b7b}} is a plain {{, {{hex:0d}} a carriage return
 //	{{query:text}}           escaped for a query string
+//	{{in:-90s}}              an instant as far from now, RFC 3339
 //
 // The first }} ends a variable: a text that ends in } needs {{hex:7d}}.
 //

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // template is a text with {{variables}}, parsed.
@@ -16,9 +17,10 @@ type template []part
 // part is a literal text, a variable or a call.
 type part struct {
 	fn   function
-	text string   // literal: the text; variable, basic: the variable's name; hex: the bytes
-	n    int      // repeat
-	arg  template // of a call
+	text string        // literal: the text; variable, basic: the variable's name; hex: the bytes
+	wait time.Duration // in: how far from now
+	n    int           // repeat
+	arg  template      // of a call
 }
 
 type function string
@@ -31,6 +33,7 @@ const (
 	fnBase64  function = "base64"
 	fnHex     function = "hex"
 	fnQuery   function = "query"
+	fnIn      function = "in"
 	maxRepeat          = 64 << 20 // bytes, so that a slip of the pen does not take all memory
 )
 
@@ -93,6 +96,8 @@ func parseCall(s string) (part, error) {
 		return parseBasic(arg)
 	case fnRepeat:
 		return parseRepeat(arg)
+	case fnIn:
+		p.wait, err = time.ParseDuration(arg)
 	case fnHex:
 		var raw []byte
 		raw, err = hex.DecodeString(arg)
@@ -100,7 +105,7 @@ func parseCall(s string) (part, error) {
 	case fnBase64, fnQuery:
 		p.arg, err = parseTemplate(arg)
 	default:
-		err = fmt.Errorf("there is no {{%s:…}}; there are basic, repeat, base64, hex, query", name)
+		err = fmt.Errorf("there is no {{%s:…}}; there are basic, repeat, base64, hex, query, in", name)
 	}
 	if err != nil {
 		return part{}, fmt.Errorf("{{%s}}: %w", s, err)
@@ -170,6 +175,8 @@ func (p part) expand(vars map[string]string) string {
 		return strings.Repeat(p.arg.expand(vars), p.n)
 	case fnBase64:
 		return base64.StdEncoding.EncodeToString([]byte(p.arg.expand(vars)))
+	case fnIn:
+		return time.Now().Add(p.wait).UTC().Format(time.RFC3339Nano)
 	case fnQuery:
 		return url.QueryEscape(p.arg.expand(vars))
 	}
