@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,14 +36,70 @@ func TestParseDuration(t *testing.T) {
 
 // TestDurationEndsOfMonths shows what the calendar does with days that are not there.
 func TestDurationEndsOfMonths(t *testing.T) {
-	leap := time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC)
-	if got := Duration("P1Y").After(leap); !got.Equal(time.Date(2029, 3, 1, 0, 0, 0, 0, time.UTC)) {
-		t.Errorf("a year after 29 February is %v", got)
+	for _, tc := range []struct {
+		from string
+		d    Duration
+		want string
+	}{
+		{"2026-01-31T10:00:00Z", "P1M", "2026-02-28T10:00:00Z"},
+		{"2028-01-31T10:00:00Z", "P1M", "2028-02-29T10:00:00Z"},
+		{"2026-01-30T10:00:00Z", "P1M", "2026-02-28T10:00:00Z"},
+		{"2026-01-28T10:00:00Z", "P1M", "2026-02-28T10:00:00Z"},
+		{"2026-02-28T10:00:00Z", "P1M", "2026-03-28T10:00:00Z"},
+		{"2026-03-31T23:59:59.999999Z", "P1M", "2026-04-30T23:59:59.999999Z"},
+		{"2026-12-31T10:00:00Z", "P2M", "2027-02-28T10:00:00Z"},
+		{"2028-02-29T00:00:00Z", "P1Y", "2029-02-28T00:00:00Z"},
+		{"2028-02-29T00:00:00Z", "P4Y", "2032-02-29T00:00:00Z"},
+		{"2028-02-29T00:00:00Z", "P12M", "2029-02-28T00:00:00Z"},
+		{"2026-01-31T10:00:00Z", "P1Y1M", "2027-02-28T10:00:00Z"}, // once for both,
+		{"2027-02-28T10:00:00Z", "P1Y", "2028-02-28T10:00:00Z"},
+		{"2028-02-29T10:00:00Z", "P1Y1M", "2029-03-29T10:00:00Z"}, // not first to the 28th
+		{"2026-01-31T10:00:00Z", "P1M10D", "2026-03-10T10:00:00Z"},
+		{"2026-01-31T23:30:00Z", "P1MT45M", "2026-03-01T00:15:00Z"},
+		{"2026-01-31T10:00:00Z", "P30D", "2026-03-02T10:00:00Z"},
+		{"2028-02-29T00:00:00+09:00", "P1M", "2028-03-28T15:00:00Z"}, // 28 February in UTC
+	} {
+		from, err := time.Parse(time.RFC3339, tc.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tc.d.After(from); got.Format(time.RFC3339Nano) != tc.want {
+			t.Errorf("%s after %s is %v, want %s", tc.d, tc.from, got, tc.want)
+		}
 	}
-	zone := time.FixedZone("east", 9*3600)
-	if got := Duration("P1M").After(leap.In(zone)); !got.Equal(leap.AddDate(0, 1, 0)) || got.Location() != time.UTC {
-		t.Errorf("the calendar is not that of UTC: %v", got)
-	}
+}
+
+// TestDurationMonths holds months and years against a count of months: never in a later one than asked for, on the
+// same day or on the last, at the same time; and what begins on a later day does not end on an earlier one.
+func TestDurationMonths(t *testing.T) {
+	day := func(at time.Time) int64 { return at.Unix() / (24 * 3600) }
+	calendar := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	rapid.Check(t, func(t *rapid.T) {
+		years, months := rapid.IntRange(0, 99).Draw(t, "years"), rapid.SampledFrom(calendar).Draw(t, "months")
+		d, err := ParseDuration(fmt.Sprintf("P%dY%dM", years, months))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Sampled, because ranges are drawn near their lower ends, and what matters is at the end of a month.
+		ends := rapid.SampledFrom([]int{1, 27, 28, 29, 30, 31})
+		month := time.Month(rapid.SampledFrom(calendar).Draw(t, "month"))
+		from := time.Date(2000+rapid.IntRange(0, 100).Draw(t, "year"), month, ends.Draw(t, "day"), 0, 0, 0,
+			1000*rapid.IntRange(0, 24*3600*1e6-1).Draw(t, "microsecond"), time.UTC)
+		to := d.After(from)
+		if want := 12*(from.Year()+years) + int(from.Month()) + months; 12*to.Year()+int(to.Month()) != want {
+			t.Fatalf("%s after %v is %v, in another month", d, from, to)
+		}
+		if last := to.AddDate(0, 0, 1).Day() == 1; to.Day() != from.Day() && (!last || to.Day() > from.Day()) {
+			t.Fatalf("%s after %v is %v, on another day", d, from, to)
+		}
+		if to.Format("15:04:05.000000") != from.Format("15:04:05.000000") || to.Location() != time.UTC {
+			t.Fatalf("%s after %v is %v, at another time", d, from, to)
+		}
+		later := from.AddDate(0, 0, rapid.IntRange(0, 400).Draw(t, "days later"))
+		if day(d.After(later)) < day(to) || d.After(later).Before(to) {
+			t.Fatalf("%s after %v is %v, and after %v it is %v", d, from, to, later, d.After(later))
+		}
+	})
 }
 
 func FuzzParseDuration(f *testing.F) {
