@@ -130,11 +130,11 @@ type instant struct{ time.Time }
 
 // parseInstant admits the years 1970 to 9999, as the core does: the core's zero time means something else.
 func parseInstant(s []byte) (instant, error) {
-	var t time.Time
-	if err := t.UnmarshalText(s); err != nil {
-		return instant{}, invalid("", "must be an RFC 3339 date and time, such as 2026-01-31T12:00:00Z")
+	t, err := consent.ParseInstant(s)
+	if err != nil {
+		return instant{}, err
 	}
-	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
+	if t.Year() < 1970 || t.Year() > 9999 {
 		return instant{}, invalid("", "must be in the years 1970 to 9999")
 	}
 	return instant{t}, nil

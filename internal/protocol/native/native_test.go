@@ -61,6 +61,7 @@ func TestWish(t *testing.T) {
 		want      time.Time
 	}{
 		{"2030-01-02T15:04:05Z", time.Date(2030, 1, 2, 15, 4, 5, 0, time.UTC)},
+		{"2030-01-02t15:04:05z", time.Date(2030, 1, 2, 15, 4, 5, 0, time.UTC)},
 		{"2030-01-02T15:04:05.123456789+02:00", time.Date(2030, 1, 2, 13, 4, 5, 123456789, time.UTC)},
 	} {
 		wish, err := (&newKey{ExpiresAt: &tc.expiresAt}).wish()
@@ -71,6 +72,7 @@ func TestWish(t *testing.T) {
 	for _, bad := range []string{
 		"", "2030-01-02", "2030-01-02 15:04:05Z", "2030-01-02T15:04:05", "2030-02-30T15:04:05Z",
 		"0001-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "0000-06-01T00:00:00Z", "1893456000",
+		"2030-01-02T15:04:05+18:01", "2030-01-02T15:04:05+24:00", "2030-01-02T15:04:05,5Z", "2030-01-02T5:04:05Z",
 	} {
 		if wish, err := (&newKey{ExpiresAt: &bad}).wish(); !consent.IsKind(err, consent.Invalid) {
 			t.Errorf("%q: %v, %v", bad, wish.ExpiresAt, err)

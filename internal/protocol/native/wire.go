@@ -39,10 +39,12 @@ func (r *newKey) wish() (consent.NewKey, error) {
 	if r.ExpiresAt == nil {
 		return wish, nil
 	}
-	at, err := time.Parse(time.RFC3339, *r.ExpiresAt)
-	at = at.UTC()
-	if err != nil || at.Year() < 1 || at.Year() > 9999 {
-		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be an RFC 3339 time such as 2030-01-02T15:04:05Z")
+	at, err := consent.ParseInstant(*r.ExpiresAt)
+	if err != nil {
+		return wish, consent.Errorf(consent.Invalid, "expiresAt", "%s", consent.AsError(err).Msg)
+	}
+	if at.Year() < 1 || at.Year() > 9999 {
+		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be in the years 1 to 9999")
 	}
 	if at.IsZero() { // which the core reads as never
 		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be in the future")
