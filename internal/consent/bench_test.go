@@ -75,3 +75,27 @@ func BenchmarkLate(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNormalize brings the identifiers that writes mostly name to their one form.
+func BenchmarkNormalize(b *testing.B) {
+	for _, id := range []consent.Identifier{
+		{Kind: consent.UserID, Value: "customer-12345"},
+		{Kind: consent.UserID, Value: "0192F0C1-2B3A-7C4D-8E5F-0123456789AB"},
+		{Kind: consent.UserID, Value: "Zoë"},
+		{Kind: consent.Email, Value: "jsmith@example.com"},
+		{Kind: consent.Email, Value: "Ada.Lovelace@Example.COM"},
+		{Kind: consent.Email, Value: "ada@bücher.example"},
+		{Kind: consent.Phone, Value: "+16502530000"},
+		{Kind: consent.Phone, Value: "+1 (650) 253-0000"},
+		{Kind: consent.Phone, Value: "030 901820"},
+	} {
+		b.Run(string(id.Kind)+"/"+id.Value, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := consent.Normalize(id.Kind, id.Value); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
