@@ -55,7 +55,7 @@ type Actor struct {
 	Key          ID
 	Root         bool
 	Scopes       []Scope
-	// Person, where set, is the user_id that this actor speaks for and is confined to.
+	// Person, where set, is the normalised user_id that this actor speaks for and is confined to.
 	Person string
 	seal   [32]byte // encrypts kept answers, see Once; only who has the credential can read them
 }

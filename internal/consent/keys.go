@@ -84,6 +84,10 @@ func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID ID
 		}
 		return Actor{}, err
 	}
+	person, err := Normalize(UserID, person)
+	if err != nil {
+		return Actor{}, errCredentials
+	}
 	return Actor{Organization: organization, Key: keyID, Person: person,
 		Scopes: []Scope{ConsentsRead, ConsentsWrite}, seal: sealOf(string(credential) + "\x00" + person)}, nil
 }

@@ -300,6 +300,13 @@ func TestPersonKeepsAnswersApart(t *testing.T) {
 	if _, err := h.svc.Person(ctx, actorOf("ada"), consent.PersonQuery{Identifier: user("bob")[0]}); !consent.IsKind(err, consent.Forbidden) {
 		t.Errorf("another person's consents: %v", err)
 	}
+	if _, err := h.svc.Person(ctx, actorOf("\ufeffada "), consent.PersonQuery{Identifier: user("ada\u200b")[0]}); err != nil {
+		t.Errorf("the same person in other spellings: %v", err)
+	}
+	_, err = h.svc.Record(ctx, actorOf("ada\u00a0"), protected("k", "body", item(user("ada"))))
+	replayed(t, "the same person in another spelling", err)
+	_, err = h.svc.AuthenticatePerson(ctx, a.Organization, made.ID, "a\u200bda", []byte("signing secret"))
+	isKind(t, "a token for what is nobody's name", err, consent.Unauthenticated, "")
 	if err := h.svc.RevokeKey(ctx, h.mustIn(t, a.Organization), made.ID); err != nil {
 		t.Fatal(err)
 	}

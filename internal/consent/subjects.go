@@ -266,6 +266,12 @@ func (s *Service) Subjects(ctx context.Context, a Actor, filter SubjectFilter) (
 	if filter.Type != "" && !subjectType.MatchString(filter.Type) {
 		return SubjectPage{}, Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
 	}
+	if filter.Name != "" {
+		var err error
+		if filter.Name, err = Normalize(TypedKind(filter.Type), filter.Name); err != nil {
+			return SubjectPage{}, Errorf(Invalid, "id", "%s", AsError(err).Msg)
+		}
+	}
 	if _, err := s.directory(ctx, a.Organization); err != nil {
 		return SubjectPage{}, err
 	}

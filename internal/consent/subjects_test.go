@@ -123,6 +123,27 @@ func TestNoUpdateIsLost(t *testing.T) {
 	isKind(t, "a version that is not there yet", err, consent.NotFound, "version")
 }
 
+// TestSubjectSpellings finds a subject by every spelling of its name.
+func TestSubjectSpellings(t *testing.T) {
+	h := newHouse(t)
+	a, ctx := h.organization(t), context.Background()
+	made, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "device", Name: "\ufeffZoe\u0308"})
+	if err != nil || made.Name != "Zoë" {
+		t.Fatal(made, err)
+	}
+	for _, name := range []string{"Zoë", "Zoe\u0308", " Zoë\u200b"} {
+		if view := subject(t, h, a, "device", name, 0); view.ID != made.ID {
+			t.Errorf("%+q is another subject", name)
+		}
+		page, err := h.svc.Subjects(ctx, a, consent.SubjectFilter{Type: "device", Name: name, Limit: 10})
+		if err != nil || page.Total != 1 || len(page.Items) != 1 {
+			t.Errorf("%+q is not in the list: %+v, %v", name, page, err)
+		}
+	}
+	_, err = h.svc.Subjects(ctx, a, consent.SubjectFilter{Name: "Zo\u200bë", Limit: 10})
+	isKind(t, "an invisible character in a name", err, consent.Invalid, "id")
+}
+
 func TestSubjectErrors(t *testing.T) {
 	h := newHouse(t)
 	a, ctx := h.organization(t), context.Background()

@@ -85,8 +85,10 @@ func FuzzQueries(f *testing.F) {
 		if err == nil && (filter.Offset < 0 || filter.Limit < 1 || filter.Limit > 200 || len(filter.Text) > 256 || filter.Type == "") {
 			t.Fatalf("%q became %+v", raw, filter)
 		}
-		if err == nil && filter.Name != "" && checkID("id", filter.Name) != nil {
-			t.Fatalf("%q became id %q", raw, filter.Name)
+		if filter.Name != "" && err == nil {
+			if id, err := normalID("id", filter.Name); err != nil || id != filter.Name {
+				t.Fatalf("%q became id %q", raw, filter.Name)
+			}
 		}
 		version, err := versionOf(raw)
 		checkKind(t, err)

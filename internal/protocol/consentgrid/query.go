@@ -123,7 +123,7 @@ func (q query) id() (string, error) {
 	if err != nil || id == "" {
 		return "", err
 	}
-	return id, checkID("id", id)
+	return normalID("id", id)
 }
 
 // text gives the text to look for; empty where none was given.

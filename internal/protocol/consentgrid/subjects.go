@@ -124,16 +124,19 @@ func nameOf(c *protocol.Call) (typ, id string, err error) {
 	if id, err = c.Param("subjectId"); err != nil {
 		return "", "", err
 	}
-	return typ, id, checkID("subjectId", id)
+	id, err = normalID("subjectId", id)
+	return typ, id, err
 }
 
-// checkID holds an id against the contract's last line: 1 to 256 bytes, no control characters, no slash.
-func checkID(field, id string) error {
-	if _, err := consent.Normalize(consent.UserID, id); err != nil {
-		return consent.Errorf(consent.Invalid, field, "%s", consent.AsError(err).Msg)
+// normalID gives an id as it is looked up and compared, and holds it against the contract's last line: 1 to 256 bytes,
+// no control characters, no slash. Errors: Invalid, with the field.
+func normalID(field, id string) (string, error) {
+	id, err := consent.Normalize(consent.UserID, id)
+	if err != nil {
+		return "", consent.Errorf(consent.Invalid, field, "%s", consent.AsError(err).Msg)
 	}
 	if strings.Contains(id, "/") {
-		return consent.Errorf(consent.Invalid, field, "must not contain a slash")
+		return "", consent.Errorf(consent.Invalid, field, "must not contain a slash")
 	}
-	return nil
+	return id, nil
 }

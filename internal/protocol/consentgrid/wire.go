@@ -44,7 +44,7 @@ type subjectList struct {
 	Subjects []envelope `json:"subjects"`
 }
 
-// dataFor gives the data of a request to the subject that the path names; id is
+// dataFor gives the data of a request to the subject that the path names; id is normalised, and
 // empty where it is to be made. The data is in its shortest form: no white
 // space, no escape in a string that needs none. Errors: Invalid, with the field.
 func (r *saveRequest) dataFor(typ, id string) ([]byte, error) {
@@ -53,7 +53,7 @@ func (r *saveRequest) dataFor(typ, id string) ([]byte, error) {
 		return nil, consent.Errorf(consent.Invalid, "", "the request body must be a JSON object")
 	case r.ID != nil && id == "":
 		return nil, consent.Errorf(consent.Invalid, "id", "must be absent: this call makes the id; to choose one, put it into the path")
-	case r.ID != nil && *r.ID != id:
+	case r.ID != nil && !isID(*r.ID, id):
 		return nil, consent.Errorf(consent.Invalid, "id", "must be the id in the path")
 	case r.Type != nil && *r.Type != typ:
 		return nil, consent.Errorf(consent.Invalid, "type", "must be the type in the path")
@@ -66,6 +66,12 @@ func (r *saveRequest) dataFor(typ, id string) ([]byte, error) {
 		return nil, consent.Errorf(consent.Invalid, "data", "is not valid JSON")
 	}
 	return r.Data, nil
+}
+
+// isID tells whether an id as it was given is the normalised one.
+func isID(given, id string) bool {
+	normal, err := normalID("id", given)
+	return err == nil && normal == id
 }
 
 func recordOf(s *consent.SubjectView) record {

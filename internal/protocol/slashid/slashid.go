@@ -87,6 +87,9 @@ func (a *api) byKey(handle func(*protocol.Call, caller) error) func(*protocol.Ca
 		if who.person, err = c.Param("person_id"); err != nil {
 			return errPersonID
 		}
+		if normal, err := consent.Normalize(consent.UserID, who.person); err == nil { // else the core refuses it
+			who.person = normal
+		}
 		return who.explain(handle(c, who))
 	}
 }
