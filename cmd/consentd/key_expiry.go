@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/consentd/consentd/internal/consent"
 )
 
 // expiry is the value of --expires as it was given.
@@ -88,22 +90,12 @@ func afterDuration(now time.Time, s string) (time.Time, error) {
 	return now.Add(d), nil
 }
 
-// instantForm is RFC 3339, section 5.6, which package time takes more than: 5:04:05, fractions after a comma.
-var instantForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
-
-// maxOffset is the most that a time may be away from UTC.
-const maxOffset = 18 * 60 * 60
-
-// parseInstant reads an RFC 3339 time, its letters in either case, to the year 9999.
+// parseInstant reads an RFC 3339 time, to the year 9999.
 func parseInstant(s string) (at time.Time, err error) {
-	upper := strings.ToUpper(s)
-	if at, err = time.Parse(time.RFC3339, upper); err != nil || !instantForm.MatchString(upper) {
-		return time.Time{}, instantMistake(upper)
+	if at, err = consent.ParseInstant(s); err != nil {
+		return time.Time{}, instantMistake(strings.ToUpper(s))
 	}
-	if _, offset := at.Zone(); offset > maxOffset || offset < -maxOffset {
-		return time.Time{}, errNoTime
-	}
-	if at = at.UTC(); at.Year() > 9999 {
+	if at.Year() > 9999 {
 		return time.Time{}, errTooFar
 	}
 	return at, nil
