@@ -107,7 +107,7 @@ var table = []Setting{
 	},
 	{
 		Name: "trusted-proxies", Env: "CONSENTD_TRUSTED_PROXIES", Type: TypeList,
-		Help:    "Proxies whose X-Forwarded-For is believed. Not set: nobody's.",
+		Help:    "Proxies whose X-Forwarded-For or else Forwarded is believed. Not set: nobody's.",
 		Allowed: "IP addresses and CIDR ranges, separated by commas",
 		set:     setTrustedProxies,
 	},

@@ -43,7 +43,7 @@ type Options struct {
 	Metrics        *Metrics     // nil: none are kept
 	PublicURL      string       // the issuer of tokens
 	CORSOrigins    []string
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	TrustedProxies []netip.Prefix // whose forwarding headers are believed, see client
 }
 
 // Server is an http.Handler for all protocols and for /healthz, /readyz and /metrics.
@@ -251,36 +251,3 @@ func methodName(method string) string {
 
 // Drain makes every answer close its connection and /readyz red, before the listener closes.
 func (s *Server) Drain() { s.draining.Store(true) }
-
-// client gives the address of the client. X-Forwarded-For is believed as far as trusted proxies wrote it.
-func (s *Server) client(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr := peer.Addr().Unmap()
-	if len(s.TrustedProxies) == 0 || !s.trusted(addr) {
-		return addr
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			return addr
-		}
-		addr = hop.Unmap().WithZone("")
-		if !s.trusted(addr) {
-			return addr
-		}
-	}
-	return addr
-}
-
-func (s *Server) trusted(a netip.Addr) bool {
-	for _, p := range s.TrustedProxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
