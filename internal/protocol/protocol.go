@@ -49,18 +49,33 @@ type Call struct {
 	body    []byte
 }
 
-// WriteHeader notes the status.
+// WriteHeader notes the status, and says what every answer says: that no cache may keep it, unless its handler said
+// otherwise, and with a 503 or 429 when to come again (contracts, "Places").
 func (c *Call) WriteHeader(status int) {
 	if c.Status == 0 {
 		c.Status = status
+		h := c.Header()
+		if _, said := h["Cache-Control"]; !said {
+			h["Cache-Control"] = noStore
+		}
+		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+			h["Retry-After"] = retryAfter
+		}
 	}
 	c.ResponseWriter.WriteHeader(status)
 }
 
+// The values of headers that nobody changes. Whatever a 503 is told for, such as a database that is replaced, a restart
+// or too many large requests, mostly lasts some seconds.
+var (
+	noStore    = []string{"no-store"}
+	retryAfter = []string{"5"}
+)
+
 // Write writes a part of the answer's body.
 func (c *Call) Write(p []byte) (int, error) {
 	if c.Status == 0 {
-		c.Status = http.StatusOK
+		c.WriteHeader(http.StatusOK)
 	}
 	return c.ResponseWriter.Write(p)
 }

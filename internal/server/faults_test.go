@@ -80,6 +80,27 @@ func (c *call) underFault(w *world, f fault) int {
 	return 1
 }
 
+// TestStoreAway proves that every call that needs the store is a 503 in its protocol's shape while the store is away,
+// and says when to come again (see mayKeep).
+func TestStoreAway(t *testing.T) { onEngines(t, testStoreAway) }
+
+func testStoreAway(t *testing.T, e *engine) {
+	w := newWorld(t, e)
+	for _, c := range calls(t, w.protocols) {
+		w.forget()
+		w.store.set(away)
+		res := c.send(w, w.mine, map[string]string{"Idempotency-Key": "away, " + c.name}, c.body)
+		met := w.store.hits.Load() > 0
+		w.store.set(none)
+		if !met && !c.open {
+			t.Errorf("%s: met the fault: %v", c.name, met)
+		}
+		if met {
+			c.refused(w, res, http.StatusServiceUnavailable, "with the store away")
+		}
+	}
+}
+
 // TestUncertainStore proves that a write of which nobody can tell whether it was done is a 5xx that says nothing of
 // the cause, and that a retry with the same Idempotency-Key settles it: it was done, and is not done again.
 func TestUncertainStore(t *testing.T) { onEngines(t, testUncertainStore) }

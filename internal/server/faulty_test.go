@@ -21,12 +21,16 @@ const (
 	all             // View and Update fail
 	panicking       // whoever reads or writes panics within the transaction
 	hanging         // nothing is answered until the context is over
+	away            // the database is away
 )
 
 // cause is what went wrong; clients must not see a word of it.
 const cause = "cause-crocodile at /secret/place"
 
 var errCause = errors.New(cause)
+
+// errAway is what a store says whose database is away.
+var errAway = &consent.Error{Kind: consent.Unavailable, Msg: "the database is away; retry", Err: errCause}
 
 // faultyStore is a real store that fails on demand. It is a fault in the disk's place, not a store.
 type faultyStore struct {
@@ -65,6 +69,8 @@ func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error)
 	switch {
 	case s.is(viewing, all):
 		return errCause
+	case s.is(away):
+		return errAway
 	case s.is(hanging):
 		return s.hang(ctx)
 	case s.is(panicking):
@@ -78,6 +84,8 @@ func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, projec
 	switch {
 	case s.is(viewing, all):
 		return consent.Who{}, errCause
+	case s.is(away):
+		return consent.Who{}, errAway
 	case s.is(hanging):
 		return consent.Who{}, s.hang(ctx)
 	case s.is(panicking):
@@ -96,6 +104,8 @@ func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write
 	switch {
 	case s.is(updating, all):
 		return errCause
+	case s.is(away):
+		return errAway
 	case s.is(hanging):
 		return s.hang(ctx)
 	case s.is(panicking):

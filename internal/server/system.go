@@ -34,7 +34,6 @@ func (s *Server) serveSystem(c *protocol.Call, r *http.Request) bool {
 	}
 	status, text := answer()
 	c.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	c.Header().Set("Cache-Control", "no-store")
 	c.WriteHeader(status)
 	_, _ = c.Write([]byte(text))
 	return true

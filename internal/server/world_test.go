@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -236,8 +237,30 @@ func (w *world) do(v vars, method, target string, headers map[string]string, bod
 		filled[name] = v.expand(value)
 	}
 	url := w.urls[int(w.turn.Add(1))%len(w.urls)]
-	return webtest.DoURL(w, url, method, v.expand(target), filled, v.expand(body))
+	res := webtest.DoURL(w, url, method, v.expand(target), filled, v.expand(body))
+	w.mayKeep(method+" "+target, res)
+	return res
 }
+
+// mayKeep fails where an answer says too little of what its reader may do with it (common.md, Places): no cache keeps
+// one, but of the public keys, and 503 and 429 say when to come again.
+func (w *world) mayKeep(what string, res *webtest.Response) {
+	w.Helper()
+	want := "no-store"
+	if what == "GET /.well-known/jwks.json" && res.Status == http.StatusOK {
+		want = "public, max-age=3600"
+	}
+	if got := res.Header.Values("Cache-Control"); len(got) != 1 || got[0] != want {
+		w.Errorf("%s: Cache-Control %q in %v", what, got, res)
+	}
+	later := res.Status == http.StatusServiceUnavailable || res.Status == http.StatusTooManyRequests
+	got := res.Header.Values("Retry-After")
+	if later && (len(got) != 1 || !wholeSeconds.MatchString(got[0])) || !later && len(got) > 0 {
+		w.Errorf("%s: Retry-After %q in %v", what, got, res)
+	}
+}
+
+var wholeSeconds = regexp.MustCompile(`^[1-9][0-9]*$`)
 
 // value finds a member of a JSON answer that must have that status.
 func (w *world) value(res *webtest.Response, status int, path ...string) string {
