@@ -36,6 +36,8 @@ type listener struct {
 	open  map[*conn]struct{}
 	until atomic.Pointer[time.Time] // when nobody new is taken any more; nil: not ending
 	exact bool                      // set before until: no connection can begin any more
+	// malformed, where set, answers a request that net/http could not read; see Server.Malformed. Set before the first Accept.
+	malformed func(began []byte, status int, msg string) []byte
 }
 
 func listen(ctx context.Context, address string, p *peers) (*listener, error) {
@@ -169,6 +171,7 @@ type conn struct {
 	mu     sync.Mutex
 	quiet  bool
 	ending bool // the read deadline was put into the past, to end it
+	began  began
 }
 
 // longPast is a deadline that is over.
@@ -187,6 +190,7 @@ func (c *conn) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.quiet = true
+	c.began.size = 0
 }
 
 // Read implements net.Conn. Before a connection ends it looks once more for bytes that came in between.
@@ -200,6 +204,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 	}
 	if n > 0 {
+		c.began.add(p[:n])
 		c.quiet = false
 		if c.ending {
 			c.ending = false

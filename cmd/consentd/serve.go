@@ -188,6 +188,7 @@ func (r *running) open(ctx context.Context) (err error) {
 	}
 	r.handler = server.New(server.Options{Service: r.service, Places: places, Log: r.log, Metrics: metrics,
 		PublicURL: r.publicURL(), CORSOrigins: r.cfg.CORSOrigins, TrustedProxies: r.cfg.TrustedProxies})
+	r.listener.malformed = r.handler.Malformed
 	r.http = &http.Server{Handler: r.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ConnState: r.listener.state, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelWarn)}

@@ -157,7 +157,7 @@ func (s *Server) reserve(size int64) (release func(), ok bool) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve, Room: s.room,
-		ID: s.ids + strconv.FormatUint(s.last.Add(1), 36)}
+		ID: s.nextID()}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p := s.find(r.URL.Path)
 	name := p.Name
@@ -182,6 +182,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protocol.Handle(c, s.Log, func(c *protocol.Call) error { return p.handle(c, routing) }, p.Fail)
 	routings.Put(routing) // not after a panic: its answer may look at the route
 }
+
+// nextID makes the id of a request.
+func (s *Server) nextID() string { return s.ids + strconv.FormatUint(s.last.Add(1), 36) }
 
 var routings = sync.Pool{New: func() any { return chi.NewRouteContext() }}
 
