@@ -176,7 +176,7 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 			if err != nil {
 				return err
 			}
-			err = f.service.RevokeKey(ctx, actor, id)
+			err = f.service.RevokeKey(ctx, actor, id, consent.Once{})
 			if consent.IsKind(err, consent.NotFound) {
 				continue
 			}

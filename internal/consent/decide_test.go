@@ -203,11 +203,11 @@ func TestCountsAreTrue(t *testing.T) {
 	}
 	h.record(t, a, item(append(user("u1"), named(consent.AnonymousID, valueOf(consent.AnonymousID, 1))...)))
 	for _, name := range []string{"3", "4"} {
-		if err := h.svc.DeleteSubject(ctx, a, "device", name, true); err != nil {
+		if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "device", Name: name, KeepProof: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := h.svc.DeleteSubject(ctx, a, "user", "u2", false); err != nil {
+	if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "u2"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, projects := range [][]consent.ID{nil, {project.ID}, {mainProject(t, h, a)}, {project.ID, mainProject(t, h, a)}} {

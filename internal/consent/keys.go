@@ -270,26 +270,27 @@ func (s *Service) Keys(ctx context.Context, a Actor, after ID, limit int) ([]Key
 	return keys, err
 }
 
-// RevokeKey ends a key of the actor's organization at once. Revoking it again changes nothing.
-func (s *Service) RevokeKey(ctx context.Context, a Actor, id ID) error {
+// RevokeKey ends a key of the actor's organization at once. Revoking it again changes nothing. The once answer is
+// rendered from struct{}{}.
+func (s *Service) RevokeKey(ctx context.Context, a Actor, id ID, once Once) error {
 	if err := a.need(OrganizationsWrite); err != nil {
 		return err
 	}
 	defer s.cache.drop()
-	return classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
+	return s.update(ctx, a, once, func(tx Tx) (any, error) {
 		key, err := tx.Key(ctx, a.Organization, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if key == nil || a.Organization == NoID {
-			return Errorf(NotFound, "", "key not found")
+			return nil, Errorf(NotFound, "", "key not found")
 		}
 		if !key.RevokedAt.IsZero() {
-			return nil
+			return struct{}{}, nil
 		}
 		key.RevokedAt = s.now()
-		return tx.Append(ctx, &Changes{Keys: []Key{*key}})
-	}))
+		return struct{}{}, tx.Append(ctx, &Changes{Keys: []Key{*key}})
+	})
 }
 
 // Secret gives a secret of the instance itself, such as a signing key; it is made on first use.

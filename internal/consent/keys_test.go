@@ -35,15 +35,15 @@ func TestAuthenticate(t *testing.T) {
 	h.clock.set(noon.Add(time.Hour))
 	_, err = h.svc.Authenticate(ctx, expiring.Text)
 	isKind(t, "expired", err, consent.Unauthenticated, "")
-	if err := h.svc.RevokeKey(ctx, a, made.ID); err != nil {
+	if err := h.svc.RevokeKey(ctx, a, made.ID, consent.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = h.svc.Authenticate(ctx, made.Text)
 	isKind(t, "revoked", err, consent.Unauthenticated, "")
-	if err := h.svc.RevokeKey(ctx, a, made.ID); err != nil {
+	if err := h.svc.RevokeKey(ctx, a, made.ID, consent.Once{}); err != nil {
 		t.Errorf("revoked again: %v", err)
 	}
-	isKind(t, "another organization's key", h.svc.RevokeKey(ctx, h.organization(t), made.ID), consent.NotFound, "")
+	isKind(t, "another organization's key", h.svc.RevokeKey(ctx, h.organization(t), made.ID, consent.Once{}), consent.NotFound, "")
 }
 
 // TestStrangerCannotLockAKeyOut: whoever knows a key's id can write a well-formed key of another organization
@@ -93,7 +93,7 @@ func TestRootKey(t *testing.T) {
 	if root, err = plain.Authenticate(ctx, second.Text); err != nil || !root.Root {
 		t.Error(root, err)
 	}
-	isKind(t, "revoking the root key", plain.RevokeKey(ctx, plain.Operator(), second.ID), consent.NotFound, "")
+	isKind(t, "revoking the root key", plain.RevokeKey(ctx, plain.Operator(), second.ID, consent.Once{}), consent.NotFound, "")
 
 	// A token that a root key signed ends with that key.
 	a := h.organization(t)
@@ -182,7 +182,7 @@ func TestScopes(t *testing.T) {
 			return err
 		}},
 		"delete subject": {[]consent.Scope{consent.SubjectsWrite}, func(a consent.Actor) error {
-			err := h.svc.DeleteSubject(ctx, a, "user", "nobody", true)
+			err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "nobody", KeepProof: true})
 			if consent.IsKind(err, consent.NotFound) {
 				return nil
 			}
@@ -205,7 +205,7 @@ func TestScopes(t *testing.T) {
 		}},
 		"keys": {[]consent.Scope{consent.OrganizationsRead}, func(a consent.Actor) error { _, err := h.svc.Keys(ctx, a, consent.NoID, 1); return err }},
 		"revoke key": {[]consent.Scope{consent.OrganizationsWrite}, func(a consent.Actor) error {
-			err := h.svc.RevokeKey(ctx, a, consent.ID{1})
+			err := h.svc.RevokeKey(ctx, a, consent.ID{1}, consent.Once{})
 			if consent.IsKind(err, consent.NotFound) {
 				return nil
 			}

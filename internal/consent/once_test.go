@@ -307,7 +307,7 @@ func TestPersonKeepsAnswersApart(t *testing.T) {
 	replayed(t, "the same person in another spelling", err)
 	_, err = h.svc.AuthenticatePerson(ctx, a.Organization, made.ID, "a\u200bda", []byte("signing secret"))
 	isKind(t, "a token for what is nobody's name", err, consent.Unauthenticated, "")
-	if err := h.svc.RevokeKey(ctx, h.mustIn(t, a.Organization), made.ID); err != nil {
+	if err := h.svc.RevokeKey(ctx, h.mustIn(t, a.Organization), made.ID, consent.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = h.svc.AuthenticatePerson(ctx, a.Organization, made.ID, "ada", []byte("signing secret"))

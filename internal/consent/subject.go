@@ -50,6 +50,14 @@ type SaveSubject struct {
 	Once      Once
 }
 
+// DeleteSubject is a wish to remove the record of a subject that is named by type and id, see SaveSubject.
+type DeleteSubject struct {
+	Type, Name string
+	// KeepProof refuses it with Conflict while consent events are on record.
+	KeepProof bool
+	Once      Once
+}
+
 // SubjectView is the record of a subject with the names by which it is known.
 type SubjectView struct {
 	Subject

@@ -283,39 +283,43 @@ func (s *Service) Subjects(ctx context.Context, a Actor, filter SubjectFilter) (
 	return page, err
 }
 
-// DeleteSubject removes a subject's record, its archive and its identifiers. With keepProof it is
-// refused (Conflict) while consent events are on record; without, the events stay
-// in the ledger under the subject's internal id, which then names nobody.
-func (s *Service) DeleteSubject(ctx context.Context, a Actor, typ, name string, keepProof bool) error {
+// DeleteSubject removes a subject's record, its archive and its identifiers. Its consent events stay in the ledger under
+// its internal id, with the identifiers and the evidence that they were recorded with. The once answer is rendered from
+// struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof).
+func (s *Service) DeleteSubject(ctx context.Context, a Actor, wish DeleteSubject) error {
 	if err := a.need(SubjectsWrite); err != nil {
 		return err
 	}
-	id, err := checkSubjectName(typ, name)
+	id, err := checkSubjectName(wish.Type, wish.Name)
 	if err != nil {
 		return err
 	}
 	if _, err := s.directory(ctx, a.Organization); err != nil {
 		return err
 	}
-	return classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
-		subject, err := s.findSubject(ctx, tx, a.Organization, id)
+	return s.update(ctx, a, wish.Once, func(tx Tx) (any, error) {
+		return struct{}{}, s.deleteNamed(ctx, tx, a, id, wish)
+	})
+}
+
+func (s *Service) deleteNamed(ctx context.Context, tx Tx, a Actor, id Identifier, wish DeleteSubject) error {
+	subject, err := s.findSubject(ctx, tx, a.Organization, id)
+	if err != nil {
+		return err
+	}
+	if subject == nil {
+		return errNoSubject
+	}
+	if wish.KeepProof {
+		has, err := tx.HasEvents(ctx, a.Organization, subject.ID)
 		if err != nil {
 			return err
 		}
-		if subject == nil {
-			return errNoSubject
+		if has {
+			return Errorf(Conflict, "", "this subject has consent events on record and cannot be deleted")
 		}
-		if keepProof {
-			has, err := tx.HasEvents(ctx, a.Organization, subject.ID)
-			if err != nil {
-				return err
-			}
-			if has {
-				return Errorf(Conflict, "", "this subject has consent events on record and cannot be deleted")
-			}
-		}
-		return s.remove(ctx, tx, subject)
-	}))
+	}
+	return s.remove(ctx, tx, subject)
 }
 
 func (s *Service) remove(ctx context.Context, tx Tx, subject *Subject) error {

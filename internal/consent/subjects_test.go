@@ -190,11 +190,11 @@ func TestDeletedSubjectNamesNobody(t *testing.T) {
 	save(t, h, a, consent.SaveSubject{Type: "user", Name: "ada", Data: []byte(`{"a":1}`)})
 	person := h.record(t, a, item(append(user("ada"), browser...))).Items[0].Subject
 	save(t, h, a, consent.SaveSubject{Type: "user", Name: "ada", Data: []byte(`{"b":1}`)})
-	isKind(t, "delete with proof on record", h.svc.DeleteSubject(ctx, a, "user", "ada", true), consent.Conflict, "")
-	if err := h.svc.DeleteSubject(ctx, a, "user", "ada", false); err != nil {
+	isKind(t, "delete with proof on record", h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada", KeepProof: true}), consent.Conflict, "")
+	if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	isKind(t, "delete again", h.svc.DeleteSubject(ctx, a, "user", "ada", false), consent.NotFound, "")
+	isKind(t, "delete again", h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada"}), consent.NotFound, "")
 	own := func(id consent.ID) consent.Identifier {
 		return consent.Identifier{Kind: consent.AnonymousID, Value: id.String()}
 	}

@@ -216,6 +216,9 @@ func decodeAnswer(kept []byte) (Answer, error) {
 	return Answer{Status: status, ContentType: string(parts[1]), Location: string(parts[2]), Body: parts[3]}, err
 }
 
+// NoContent renders the answer to a write that has nothing to show.
+func NoContent[R any](R) (Answer, error) { return Answer{Status: http.StatusNoContent}, nil }
+
 // Reply does a write and answers it: do gets the protection that the call's
 // Idempotency-Key asks for and gives the result that render makes the answer
 // from. render must have no effect; it runs before the commit where there is a key.

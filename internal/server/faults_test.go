@@ -55,7 +55,7 @@ func (w *world) forget() {
 	if !ok {
 		w.Fatal("the world has no revoked key")
 	}
-	w.must(w.svc.RevokeKey(context.Background(), actor, id))
+	w.must(w.svc.RevokeKey(context.Background(), actor, id, consent.Once{}))
 }
 
 // underFault makes a call while the store fails, and tells whether (0 or 1) the fault met it.
@@ -109,7 +109,7 @@ func testUncertainStore(t *testing.T, e *engine) {
 	w := newWorld(t, e)
 	met := 0
 	for _, c := range calls(t, w.protocols) {
-		if !c.takesBody() || c.reads {
+		if !c.writes() {
 			continue
 		}
 		once, body := map[string]string{"Idempotency-Key": "uncertain, " + c.name}, w.mine.expand(c.body)

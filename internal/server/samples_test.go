@@ -25,7 +25,7 @@ type sample struct {
 	scopes  []consent.Scope // all are needed; none: see root, open and tokens
 	root    bool            // for the root key alone
 	open    bool            // for everybody
-	reads   bool            // a POST that changes nothing, whose answer is not kept
+	reads   string          // why a call by POST is no write: its answer is not kept
 	spare   bool            // the body may be absent or null
 }
 
@@ -105,7 +105,8 @@ var samples = map[string][]sample{
 		scopes: []consent.Scope{consent.ManageHub},
 		body: `{"consents":[{"key":"generalMarketingOptIn","granted":true,"displayedText":"Yes {{word}}"}],"email":"{{email}}",` +
 			`"formUrl":"https://shop.example/form","locale":"NL","providerId":"{{person}}"}`}},
-	"POST /consent-hub/consent-config/get": {{target: "/consent-hub/consent-config/get", headers: basicKey, status: 200, reads: true,
+	"POST /consent-hub/consent-config/get": {{target: "/consent-hub/consent-config/get", headers: basicKey, status: 200,
+		reads:  "the vendor asks about a person by POST, so that no URL has an address; nothing is recorded",
 		scopes: []consent.Scope{consent.ManageHub}, body: `{"email":"{{email}}","userIp":"185.166.140.232"}`}},
 
 	"GET /v1/subjects": {
@@ -217,6 +218,15 @@ func (c *call) check(t testing.TB) {
 
 func (c *call) takesBody() bool {
 	return slices.Contains([]string{"POST", "PUT", "PATCH"}, c.route.Method)
+}
+
+// writes tells whether the call may change something, so that an Idempotency-Key must protect it.
+func (c *call) writes() bool {
+	switch c.route.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	return c.reads == ""
 }
 
 // credential names the variable in which the call's credential is.

@@ -194,15 +194,28 @@ func (w *world) furnish(v vars) {
 	v["person"], v["doomedperson"] = person("{{email}}"), person("doomed.{{email}}")
 	v["token"] = w.mint(v)
 	v["subject"], v["doomedsubject"] = v["word"]+"-1", v["word"]+"-2"
-	for _, subject := range []string{"subject", "doomedsubject"} {
-		w.value(w.do(v, "POST", "/v1/subjects/user/{{"+subject+"}}", bearerKey, `{"data":{"note":"{{word}}"}}`), 201, "version")
-	}
+	w.makeSubject(v, "subject")
+	w.makeSubject(v, "doomedsubject")
 	types := w.do(v, "POST", concordProject+"/consent-types", concordKey,
 		`{"category":"custom","subcategory":"{{word}}","label":"{{word}}","name":"{{word}} letters"}`)
 	v["type"] = w.value(types, 201, "id")
 	w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"{{person}}","email":"{{email}}",`+
 		`"phoneNumber":"{{phone}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"accepted","consentAction":"user_click"}]}`), 201, "count")
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
+}
+
+func (w *world) makeSubject(v vars, variable string) {
+	w.Helper()
+	w.value(w.do(v, "POST", "/v1/subjects/user/{{"+variable+"}}", bearerKey, `{"data":{"note":"{{word}}"}}`), 201, "version")
+}
+
+// doomAgain makes anew what the samples of DELETE remove, under names that nobody had.
+func (w *world) doomAgain() {
+	w.Helper()
+	w.mine["doomedsubject"] = w.mine.expand("{{word}}-{{n}}")
+	w.makeSubject(w.mine, "doomedsubject")
+	w.mine["doomedperson"] = w.mine["doomedsubject"] // a person whom another protocol knows by a user_id is one here
+	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
 }
 
 // mint makes a token of the tenant's person.
@@ -219,7 +232,7 @@ func (w *world) deadCredentials(actor consent.Actor, v vars) {
 	text, id := w.key(actor, "revoked", consent.AllScopes...)
 	v["revokedkey"], v["revokedkeyid"], v["revokedtoken"] = text, id, w.mint(v.with(vars{"key": text}))
 	revoked, _ := consent.ParseID(id)
-	w.must(w.svc.RevokeKey(ctx, actor, revoked))
+	w.must(w.svc.RevokeKey(ctx, actor, revoked, consent.Once{}))
 
 	w.ago.Store(int64(2 * time.Hour))
 	made, err := w.svc.CreateKey(ctx, actor, consent.NewKey{Name: "expired", Scopes: append([]consent.Scope(nil), consent.AllScopes...),

@@ -108,12 +108,11 @@ func (a *api) deleteSubject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.svc.DeleteSubject(c.Request.Context(), c.Actor, typ, id, true); err != nil {
-		return err
-	}
-	c.Header().Set("Content-Length", "0")
-	c.WriteHeader(http.StatusOK)
-	return nil
+	wish := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true}
+	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
+		wish.Once = once
+		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
+	}, func(struct{}) (protocol.Answer, error) { return protocol.Answer{Status: http.StatusOK}, nil })
 }
 
 // nameOf gives the type and the id in the path. Errors: Invalid.

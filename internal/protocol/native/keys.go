@@ -58,9 +58,7 @@ func (a *api) revokeKey(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.svc.RevokeKey(c.Request.Context(), c.Actor, id); err != nil {
-		return err
-	}
-	c.WriteHeader(http.StatusNoContent)
-	return nil
+	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
+		return struct{}{}, a.svc.RevokeKey(c.Request.Context(), c.Actor, id, once)
+	}, protocol.NoContent[struct{}])
 }

@@ -124,11 +124,11 @@ func (a *api) deleteLevels(c *protocol.Call, who caller) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.svc.Record(c.Request.Context(), who.actor, who.replace(c, purposes, nil)); err != nil {
-		return err
-	}
-	c.WriteHeader(http.StatusNoContent)
-	return nil
+	write := who.replace(c, purposes, nil)
+	return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
+		write.Once = once
+		return a.svc.Record(c.Request.Context(), who.actor, write)
+	}, protocol.NoContent[*consent.Recorded])
 }
 
 // replace makes the write after which the granted purposes, of those among, are in force and no others.

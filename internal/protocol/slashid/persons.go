@@ -173,11 +173,11 @@ func (a *api) getPerson(c *protocol.Call, who caller) error {
 // deletePerson answers DELETE /persons/{person_id}: record and identifiers go, and the
 // events in the ledger name nobody from then on.
 func (a *api) deletePerson(c *protocol.Call, who caller) error {
-	if err := a.svc.DeleteSubject(c.Request.Context(), who.actor, consent.DefaultSubjectType, who.person, false); err != nil {
-		return err
-	}
-	c.WriteHeader(http.StatusNoContent)
-	return nil
+	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: who.person}
+	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
+		wish.Once = once
+		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), who.actor, wish)
+	}, protocol.NoContent[struct{}])
 }
 
 // showPerson makes the answer from a record; one that came about through another protocol has no profile.
