@@ -10,15 +10,16 @@ import (
 type Kind uint8
 
 const (
-	Internal        Kind = iota // nobody classified it: shown to no client
-	Invalid                     // malformed: mend the request
-	Unprocessable               // well-formed, not acceptable
-	Unauthenticated             // no good credentials
-	Forbidden                   // good credentials, not enough
-	NotFound                    // absent, or another tenant's
-	Conflict                    // the state of things forbids it
-	TooLarge                    // over a limit of size
-	Unavailable                 // not now: try again with the same Idempotency-Key
+	Internal           Kind = iota // nobody classified it: shown to no client
+	Invalid                        // malformed: mend the request
+	Unprocessable                  // well-formed, not acceptable
+	Unauthenticated                // no good credentials
+	Forbidden                      // good credentials, not enough
+	NotFound                       // absent, or another tenant's
+	Conflict                       // the state of things forbids it
+	TooLarge                       // over a limit of size
+	Unavailable                    // not now: try again with the same Idempotency-Key
+	PreconditionFailed             // it changed since the caller read it
 )
 
 // Error is the one error of the core. Msg is for the client and never names

@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Subject is a person as the store knows one. Its identifiers are kept apart.
 type Subject struct {
@@ -47,7 +50,24 @@ type SaveSubject struct {
 	Mode SaveMode
 	// MustExist refuses an unknown subject with NotFound.
 	MustExist bool
+	If        IfMatch
 	Once      Once
+}
+
+// IfMatch is what a caller knows of a record that it changes; zero: nothing. It is looked at in the transaction of the change, last of
+// all: who would be refused anyway is told why (RFC 9110, section 13.2.1).
+type IfMatch struct {
+	Given    bool
+	Any      bool // any record will do
+	Versions []int
+}
+
+// check refuses with PreconditionFailed what does not meet the condition; version 0: there is no record.
+func (m IfMatch) check(version int) error {
+	if !m.Given || version != 0 && (m.Any || slices.Contains(m.Versions, version)) {
+		return nil
+	}
+	return Errorf(PreconditionFailed, "If-Match", "is not the version that there is now; read it again")
 }
 
 // DeleteSubject is a wish to remove the record of a subject that is named by type and id, see SaveSubject.
@@ -55,6 +75,7 @@ type DeleteSubject struct {
 	Type, Name string
 	// KeepProof refuses it with Conflict while consent events are on record.
 	KeepProof bool
+	If        IfMatch
 	Once      Once
 }
 

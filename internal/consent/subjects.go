@@ -39,7 +39,7 @@ func checkData(field string, data []byte) error {
 var errNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
 
 // SaveSubject makes a subject's record or a new version of it. The once answer is
-// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound.
+// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound, PreconditionFailed.
 func (s *Service) SaveSubject(ctx context.Context, a Actor, wish SaveSubject) (*SubjectView, error) {
 	if err := a.need(SubjectsWrite); err != nil {
 		return nil, err
@@ -80,6 +80,9 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a Actor, name Identif
 		return nil, errNoSubject
 	}
 	if known == nil {
+		if err := wish.If.check(0); err != nil {
+			return nil, err
+		}
 		subject := s.newSubject(a, wish.Type)
 		subject.Record.Data = orEmpty(wish.Data)
 		changes.Subjects = append(changes.Subjects, subject)
@@ -88,6 +91,9 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a Actor, name Identif
 	}
 	data, err := wish.Mode.apply(known.Record.Data, orEmpty(wish.Data))
 	if err != nil {
+		return nil, err
+	}
+	if err := wish.If.check(known.Record.Version); err != nil {
 		return nil, err
 	}
 	s.newVersion(a, known, data, known.Record.Profile, changes)
@@ -285,7 +291,7 @@ func (s *Service) Subjects(ctx context.Context, a Actor, filter SubjectFilter) (
 
 // DeleteSubject removes a subject's record, its archive and its identifiers. Its consent events stay in the ledger under
 // its internal id, with the identifiers and the evidence that they were recorded with. The once answer is rendered from
-// struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof).
+// struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof), PreconditionFailed.
 func (s *Service) DeleteSubject(ctx context.Context, a Actor, wish DeleteSubject) error {
 	if err := a.need(SubjectsWrite); err != nil {
 		return err
@@ -318,6 +324,9 @@ func (s *Service) deleteNamed(ctx context.Context, tx Tx, a Actor, id Identifier
 		if has {
 			return Errorf(Conflict, "", "this subject has consent events on record and cannot be deleted")
 		}
+	}
+	if err := wish.If.check(subject.Record.Version); err != nil {
+		return err
 	}
 	return s.remove(ctx, tx, subject)
 }

@@ -144,6 +144,52 @@ func TestSubjectSpellings(t *testing.T) {
 	isKind(t, "an invisible character in a name", err, consent.Invalid, "id")
 }
 
+// TestIfMatch proves that a condition is looked at last of all, and that a refused change changes nothing.
+func TestIfMatch(t *testing.T) {
+	h := newHouse(t)
+	a, ctx := h.organization(t), context.Background()
+	is := func(versions ...int) consent.IfMatch { return consent.IfMatch{Given: true, Versions: versions} }
+	anyOne := consent.IfMatch{Given: true, Any: true}
+	ada := consent.SaveSubject{Type: "user", Name: "ada"}
+	save(t, h, a, ada)
+	for _, tc := range []struct {
+		name  string
+		of    string
+		exist bool
+		data  string
+		when  consent.IfMatch
+		kind  consent.Kind
+		field string
+	}{
+		{"no version", "ada", true, "", is(), consent.PreconditionFailed, "If-Match"},
+		{"other versions", "ada", true, "", is(0, 2, 3), consent.PreconditionFailed, "If-Match"},
+		{"unknown, any", "eve", false, "", anyOne, consent.PreconditionFailed, "If-Match"},
+		{"unknown, version 0", "eve", false, "", is(0), consent.PreconditionFailed, "If-Match"},
+		{"unknown, to be made", "", false, "", is(1), consent.PreconditionFailed, "If-Match"},
+		{"unknown and must exist", "eve", true, "", is(1), consent.NotFound, ""},
+		{"bad data", "ada", true, "[]", is(2), consent.Invalid, "data"},
+	} {
+		_, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: tc.of, MustExist: tc.exist, Data: []byte(tc.data), If: tc.when})
+		isKind(t, tc.name, err, tc.kind, tc.field)
+	}
+	for _, when := range []consent.IfMatch{is(7, 1), anyOne, {}} {
+		ada.If = when
+		save(t, h, a, ada)
+	}
+	if v := subject(t, h, a, "user", "ada", 0); v.Record.Version != 4 {
+		t.Errorf("version %d", v.Record.Version)
+	}
+	remove := func(keepProof bool, when consent.IfMatch) error {
+		return h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada", KeepProof: keepProof, If: when})
+	}
+	isKind(t, "delete a stale version", remove(true, is(3)), consent.PreconditionFailed, "If-Match")
+	h.record(t, a, item(user("ada")))
+	isKind(t, "delete a stale version with proof on record", remove(true, is(3)), consent.Conflict, "")
+	if err := remove(false, is(4)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSubjectErrors(t *testing.T) {
 	h := newHouse(t)
 	a, ctx := h.organization(t), context.Background()

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -121,6 +122,7 @@ func (e *StatusError) Error() string { return e.Msg }
 var statuses = [...]int{
 	consent.Internal: 500, consent.Invalid: 400, consent.Unprocessable: 422, consent.Unauthenticated: 401,
 	consent.Forbidden: 403, consent.NotFound: 404, consent.Conflict: 409, consent.TooLarge: 413, consent.Unavailable: 503,
+	consent.PreconditionFailed: 412,
 }
 
 // Status tells how an error is answered: the status, the field it is about (may be empty)
@@ -171,6 +173,7 @@ type Answer struct {
 	Status      int
 	ContentType string
 	Location    string
+	ETag        string // without white space
 	Body        []byte
 }
 
@@ -181,6 +184,9 @@ func (a Answer) write(c *Call) error {
 	}
 	if a.Location != "" {
 		h["Location"] = []string{a.Location}
+	}
+	if a.ETag != "" {
+		h["Etag"] = []string{a.ETag}
 	}
 	if a.Status != http.StatusNoContent {
 		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
@@ -203,7 +209,7 @@ func contentType(of string) []string {
 }
 
 func (a Answer) encode() []byte {
-	head := strconv.Itoa(a.Status) + "\n" + a.ContentType + "\n" + a.Location + "\n"
+	head := strings.TrimRight(strconv.Itoa(a.Status)+" "+a.ETag, " ") + "\n" + a.ContentType + "\n" + a.Location + "\n"
 	return append([]byte(head), a.Body...)
 }
 
@@ -212,8 +218,9 @@ func decodeAnswer(kept []byte) (Answer, error) {
 	if len(parts) != 4 {
 		return Answer{}, errors.New("kept answer is damaged")
 	}
-	status, err := strconv.Atoi(string(parts[0]))
-	return Answer{Status: status, ContentType: string(parts[1]), Location: string(parts[2]), Body: parts[3]}, err
+	first, etag, _ := strings.Cut(string(parts[0]), " ")
+	status, err := strconv.Atoi(first)
+	return Answer{Status: status, ETag: etag, ContentType: string(parts[1]), Location: string(parts[2]), Body: parts[3]}, err
 }
 
 // NoContent renders the answer to a write that has nothing to show.

@@ -42,6 +42,10 @@ func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
 	if err != nil {
 		return err
 	}
+	condition, err := c.IfMatch()
+	if err != nil {
+		return err
+	}
 	var request *saveRequest
 	if err := protocol.ReadJSON(c, &request); err != nil {
 		return err
@@ -50,7 +54,7 @@ func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
 	if err != nil {
 		return err
 	}
-	wish := consent.SaveSubject{Type: typ, Name: id, Data: data, Mode: mode, MustExist: mustExist}
+	wish := consent.SaveSubject{Type: typ, Name: id, Data: data, Mode: mode, MustExist: mustExist, If: condition}
 	return protocol.Reply(c, func(once consent.Once) (*consent.SubjectView, error) {
 		wish.Once = once
 		return a.svc.SaveSubject(c.Request.Context(), c.Actor, wish)
@@ -59,11 +63,12 @@ func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
 
 // savedAnswer is 201 with the place of a new subject, 200 for one that was there.
 func savedAnswer(s *consent.SubjectView) (protocol.Answer, error) {
-	if !s.Created {
-		return protocol.JSON(http.StatusOK, recordOf(s))
+	answer, err := protocol.JSON(http.StatusOK, recordOf(s))
+	answer.ETag = protocol.ETag(s.Record.Version)
+	if s.Created {
+		answer.Status = http.StatusCreated
+		answer.Location = "/v1/subjects/" + url.PathEscape(s.Type) + "/" + url.PathEscape(s.Name)
 	}
-	answer, err := protocol.JSON(http.StatusCreated, recordOf(s))
-	answer.Location = "/v1/subjects/" + url.PathEscape(s.Type) + "/" + url.PathEscape(s.Name)
 	return answer, err
 }
 
@@ -81,6 +86,7 @@ func (a *api) getSubject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
+	c.Header()["Etag"] = []string{protocol.ETag(s.Record.Version)}
 	return protocol.WriteJSON(c, http.StatusOK, envelopeOf(s))
 }
 
@@ -102,13 +108,17 @@ func (a *api) listSubjects(c *protocol.Call) error {
 }
 
 // deleteSubject answers DELETE /v1/subjects/{type}/{subjectId}: 200 without a
-// body; 409 while consent events are on record.
+// body; 409 while consent events are on record, 412 where If-Match is of another version.
 func (a *api) deleteSubject(c *protocol.Call) error {
 	typ, id, err := nameOf(c)
 	if err != nil {
 		return err
 	}
-	wish := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true}
+	condition, err := c.IfMatch()
+	if err != nil {
+		return err
+	}
+	wish := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true, If: condition}
 	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
 		wish.Once = once
 		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)

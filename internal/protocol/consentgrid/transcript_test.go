@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/consentd/consentd/internal/webtest"
@@ -25,28 +26,12 @@ func TestUpdatesAtOnce(t *testing.T) {
 
 func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 	const updates = 24
-	server := httptest.NewServer(site.Handler)
-	defer server.Close()
-	call := func(method, path, body string) (int, []byte, error) {
-		r, err := http.NewRequest(method, server.URL+path, strings.NewReader(body))
-		if err != nil {
-			return 0, nil, err
-		}
-		r.Header.Set("Authorization", "Bearer "+site.Vars["key"])
-		r.Header.Set("Content-Type", "application/json")
-		res, err := server.Client().Do(r)
-		if err != nil {
-			return 0, nil, err
-		}
-		defer res.Body.Close()
-		answer, err := io.ReadAll(res.Body)
-		return res.StatusCode, answer, err
-	}
+	call := caller(t, site)
 	var all sync.WaitGroup
 	errs := make(chan error, updates)
 	for i := range updates {
 		all.Go(func() { // POST: the first one of all makes the subject
-			status, answer, err := call("POST", "/v1/subjects/user/crowd", fmt.Sprintf(`{"data":{"m%d":%d}}`, i, i))
+			status, answer, err := call("POST", "/v1/subjects/user/crowd", "", fmt.Sprintf(`{"data":{"m%d":%d}}`, i, i))
 			if err != nil || status != 200 && status != 201 {
 				errs <- fmt.Errorf("update %d: %d %s %v", i, status, answer, err)
 			}
@@ -58,7 +43,7 @@ func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 		t.Error(err)
 	}
 	for version := 1; version <= updates; version++ {
-		status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", version), "")
+		status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", version), "", "")
 		var got struct {
 			Version int            `json:"version"`
 			Data    map[string]int `json:"data"`
@@ -70,7 +55,65 @@ func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 			t.Errorf("version %d: %d %s %v", version, status, answer, err)
 		}
 	}
-	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", updates+1), ""); status != 404 {
+	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", updates+1), "", ""); status != 404 {
 		t.Errorf("one version too many: %d %s %v", status, answer, err)
+	}
+}
+
+// caller gives a client of a site, which may be used at once; an empty condition is no If-Match.
+func caller(t *testing.T, site *webtest.Site) func(method, path, condition, body string) (int, []byte, error) {
+	t.Helper()
+	server := httptest.NewServer(site.Handler)
+	t.Cleanup(server.Close)
+	return func(method, path, condition, body string) (int, []byte, error) {
+		r, err := http.NewRequest(method, server.URL+path, strings.NewReader(body))
+		if err != nil {
+			return 0, nil, err
+		}
+		r.Header.Set("Authorization", "Bearer "+site.Vars["key"])
+		r.Header.Set("Content-Type", "application/json")
+		if condition != "" {
+			r.Header.Set("If-Match", condition)
+		}
+		res, err := server.Client().Do(r)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer res.Body.Close()
+		answer, err := io.ReadAll(res.Body)
+		return res.StatusCode, answer, err
+	}
+}
+
+// TestIfMatchAtOnce proves that of many updates at once of the same version exactly one is done, and all others are 412.
+func TestIfMatchAtOnce(t *testing.T) {
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testIfMatchAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...)) })
+}
+
+func testIfMatchAtOnce(t *testing.T, site *webtest.Site) {
+	call := caller(t, site)
+	if status, answer, err := call("POST", "/v1/subjects/user/race", "", `{}`); status != 201 {
+		t.Fatalf("%d %s %v", status, answer, err)
+	}
+	for version := 1; version <= 6; version++ {
+		var all sync.WaitGroup
+		var done, refused atomic.Int32
+		for i := range 6 {
+			all.Go(func() {
+				status, answer, err := call("PATCH", "/v1/subjects/user/race", fmt.Sprintf(`"%d"`, version), fmt.Sprintf(`{"data":{"by":%d}}`, i))
+				switch status {
+				case 200:
+					done.Add(1)
+				case 412:
+					refused.Add(1)
+				default:
+					t.Errorf("version %d: %d %s %v", version, status, answer, err)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 || refused.Load() != 5 {
+			t.Errorf("version %d: %d updates were done, %d refused", version, done.Load(), refused.Load())
+		}
 	}
 }
