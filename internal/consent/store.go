@@ -245,3 +245,8 @@ type EventQuery struct {
 
 // ProjectPurpose names a purpose by numbers.
 type ProjectPurpose struct{ Project, Purpose int }
+
+// Narrowed tells whether the query asks for more than projects and times.
+func (q *EventQuery) Narrowed() bool {
+	return len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 || q.Subjects != nil
+}

@@ -80,24 +80,35 @@ func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event,
 	if err != nil {
 		return nil, 0, err
 	}
-	order := "ORDER BY e.event_id"
-	if q.ByOccurredAt {
-		order = "ORDER BY e.occurred_at, e.event_id"
-	}
-	if !q.Ascending {
-		order = "ORDER BY e.event_id DESC"
-		if q.ByOccurredAt {
-			order = "ORDER BY e.occurred_at DESC, e.event_id DESC"
-		}
-	}
 	var events []consent.Event
-	list, args := s.page("/* list_events */ "+with+"SELECT "+eventColumns+", e.body, e.ident FROM "+eventSource(&q), order, q.Limit, q.Offset)
+	list, args := eventPage(&q, s, with)
 	err = t.conn.search(ctx, list, args, func(r row) error {
 		events = append(events, consent.Event{})
 		e := &events[len(events)-1]
 		return scanEvent(r, e, &e.Body, &e.Ident)
 	})
 	return events, total, err
+}
+
+// eventPage gives the statement of a part of a list: which events it shows, then all of those alone, since the blobs of those that are
+// sorted or passed over would cost more than all else.
+func eventPage(q *consent.EventQuery, s *search, with string) (statement string, args []any) {
+	direction := " DESC"
+	if q.Ascending {
+		direction = ""
+	}
+	key, order := "e.event_id", "ORDER BY e.event_id"+direction
+	if q.ByOccurredAt {
+		// An index knows the order, and nothing else that a list may be narrowed by: what is, is read once and sorted, since few may be left.
+		key = "e.occurred_at"
+		if q.Narrowed() {
+			key = "coalesce(e.occurred_at, e.recorded_at)" // the same, and no index has it
+		}
+		key, order = key+direction+", e.event_id", "ORDER BY e.occurred_at"+direction+", e.event_id"+direction
+	}
+	page, args := s.page("SELECT e.event_id FROM "+eventSource(q), "ORDER BY "+key+direction, q.Limit, q.Offset)
+	return "/* list_events */ " + with + "SELECT " + eventColumns + ", e.body, e.ident FROM (" + page + `) AS page
+CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = page.event_id) ` + order, args
 }
 
 func eventSource(q *consent.EventQuery) string {
@@ -153,9 +164,7 @@ func numbers[T ~uint8](list []T) []int {
 // countEvents takes the kept count where the list is narrowed by project at most.
 func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, with string) (total int64, err error) {
 	scan := func(r row) error { return r.Scan(&total) }
-	narrowed := len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 ||
-		q.Subjects != nil || !q.From.IsZero() || !q.To.IsZero()
-	if narrowed {
+	if q.Narrowed() || !q.From.IsZero() || !q.To.IsZero() {
 		count, args := s.build("/* count_events */ "+with+"SELECT count(*) FROM "+eventSource(q), "")
 		return total, t.conn.search(ctx, count, args, scan)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -15,9 +16,9 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	s, e := openEngine(t)
 	q := consent.EventQuery{Subjects: []consent.ID{{1}, {2}}, Limit: 10, ByOccurredAt: true}
 	by, with := eventSearch(&q)
-	list, _ := by.page(with+"SELECT "+eventColumns+" FROM "+eventSource(&q), "ORDER BY e.occurred_at", 10, 0)
+	list, _ := eventPage(&q, by, with)
 	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
-	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims"} // of a statement itself
+	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page"} // of a statement itself
 	for name, statement := range map[string]string{
 		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent, "consents": selectConsentsOf,
 		"person": selectPerson, "history": selectHistory, "any event": selectAnyEvent, "events of people": list, "count of people": count,
@@ -30,6 +31,28 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		}
 	}
 	_ = s
+}
+
+// TestListByTimeReadsItsPage asks how lists are read that are ordered by when events occurred: where only project and time narrow them,
+// along an index that holds all that finding the page takes; else not by that index, behind which few may be left.
+func TestListByTimeReadsItsPage(t *testing.T) {
+	_, e := openEngine(t)
+	for name, tc := range map[string]struct {
+		query consent.EventQuery
+		along bool
+	}{
+		"all": {consent.EventQuery{}, true}, "ascending": {consent.EventQuery{Ascending: true}, true}, "a project": {consent.EventQuery{Projects: []int{1}}, true},
+		"a time": {consent.EventQuery{From: time.Unix(1, 0), To: time.Unix(2, 0)}, true}, "a state": {consent.EventQuery{States: []consent.State{1}}, false},
+	} {
+		q := tc.query
+		q.ByOccurredAt, q.Limit = true, 10
+		s, with := eventSearch(&q)
+		list, _ := eventPage(&q, s, with)
+		steps := strings.Join(planOf(t, e, list), "\n")
+		if along := strings.Contains(steps, "COVERING INDEX events_by_time"); along != tc.along || strings.Count(steps, "TEMP B-TREE") > 1 && along {
+			t.Errorf("%s: %s", name, steps)
+		}
+	}
 }
 
 // TestNextOrganizationReadsOneRowOfATable looks for rows that are gathered: of a table that only its first one is wanted of, none are.

@@ -156,7 +156,7 @@ CREATE TABLE subject_merges (
     PRIMARY KEY (organization_id, into_id, from_id)
 );
 
--- The ledger. No secondary index: a subject's timeline is a chain, from consents.last_event_id through
+-- The ledger. No random index: a subject's timeline is a chain, from consents.last_event_id through
 -- previous_id. body and ident are canonical JSON (RFC 8785), kept byte for byte. Ids begin with the time, so a range of
 -- them is a month; the server makes the partitions.
 CREATE TABLE events (
@@ -181,6 +181,9 @@ CREATE TABLE events (
     ident            BYTEA NOT NULL,
     PRIMARY KEY (organization_id, event_id)
 ) PARTITION BY RANGE (event_id);
+
+-- For lists by when events occurred. Most are recorded as they occur, so it grows at its end, as the events do.
+CREATE INDEX events_by_time ON events (organization_id, occurred_at, event_id, project_no);
 
 -- A fold of the events, kept so that a question costs one look-up. No other index: an update stays in its page.
 CREATE TABLE consents (

@@ -152,7 +152,7 @@ CREATE TABLE subject_merges (
     PRIMARY KEY (organization_id, into_id, from_id)
 ) STRICT, WITHOUT ROWID;
 
--- The ledger. No secondary index: a subject's timeline is a chain, from consents.last_event_id through
+-- The ledger. No random index: a subject's timeline is a chain, from consents.last_event_id through
 -- previous_id. body and ident are canonical JSON (RFC 8785), kept byte for byte.
 CREATE TABLE events (
     organization_id BLOB NOT NULL,
@@ -176,6 +176,9 @@ CREATE TABLE events (
     ident           BLOB NOT NULL,
     PRIMARY KEY (organization_id, event_id)
 ) STRICT, WITHOUT ROWID;
+
+-- For lists by when events occurred. Most are recorded as they occur, so it grows at its end, as the events do.
+CREATE INDEX events_by_time ON events (organization_id, occurred_at, event_id, project_no);
 
 -- A fold of the events, kept so that a question costs one look-up. No other index: an update stays in its page.
 CREATE TABLE consents (
