@@ -197,7 +197,7 @@ func (e *postgresEngine) migrate(ctx context.Context, cfg *pgx.ConnConfig) error
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema up to date: %w", advised(err))
 	}
-	return tellNewer(ctx, provider, e.log)
+	return checkSchema(ctx, provider, db, e.log)
 }
 
 func postgresProvider(db *sql.DB) (*goose.Provider, error) {

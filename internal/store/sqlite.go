@@ -192,11 +192,23 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema of %s up to date: %w", SQLiteFile, err)
 	}
-	return tellNewer(ctx, provider, e.log)
+	return checkSchema(ctx, provider, db, e.log)
 }
 
-// tellNewer warns of a schema that a newer version has made. During an upgrade the old servers go on with it; else somebody went back.
-func tellNewer(ctx context.Context, p *goose.Provider, log *slog.Logger) error {
+// errEarlier says that the first migration was another one when the schema was made.
+var errEarlier = errors.New("the data was made by a consentd from before the first release, whose schema is read no more: start with an empty " +
+	"data folder or database, or go on with the consentd that made it")
+
+// checkSchema refuses a schema of before the first release, and warns of one that a newer version has made. During an upgrade the
+// old servers go on with that; else somebody went back.
+func checkSchema(ctx context.Context, p *goose.Provider, db *sql.DB, log *slog.Logger) error {
+	rows, err := db.QueryContext(ctx, "/* check_schema */ SELECT weight FROM events WHERE FALSE")
+	if err != nil {
+		return fmt.Errorf("%w (%v)", errEarlier, err)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("read the schema: %w", err)
+	}
 	version, err := p.GetDBVersion(ctx)
 	if err != nil {
 		return fmt.Errorf("read the version of the schema: %w", err)

@@ -200,3 +200,20 @@ func TestSchemaOfANewerVersion(t *testing.T) {
 		t.Errorf("it said %q", said.String())
 	}
 }
+
+// TestEarlierSchema: a folder of before the first release, whose first migration was another, is refused with words that help.
+func TestEarlierSchema(t *testing.T) {
+	dir := t.TempDir()
+	closed(t, open(t, dir, store.SQLiteOptions{}))
+	c, err := sqlite.OpenConn(filepath.Join(dir, store.SQLiteFile), sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sqlitex.ExecuteTransient(c, "ALTER TABLE events DROP COLUMN weight", nil), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "empty data folder") {
+		t.Errorf("opened with %v", err)
+	}
+}
