@@ -79,7 +79,8 @@ func (c *serveCmd) Run() error {
 }
 
 // The live heap is some megabytes, so Go's default collects many times a second. It is let grow further, up to a
-// soft limit that keeps the whole process below 150 MiB.
+// soft limit that keeps the whole process below 150 MiB. What the server lets in of large requests (56 MiB, see package
+// server) stays below it: a heap that lives beyond the limit is collected all the time.
 const (
 	collectAt = 400      // percent over the live heap
 	softLimit = 80 << 20 // bytes

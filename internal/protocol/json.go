@@ -36,17 +36,25 @@ func ReadJSON(c *Call, v any) error {
 	if err != nil {
 		return err
 	}
-	return Unmarshal(body, v)
+	objects, err := scan(body)
+	if err != nil {
+		return err
+	}
+	if err := c.takeWork(len(body), objects); err != nil {
+		return err
+	}
+	return decode(body, v)
 }
 
 // Unmarshal is ReadJSON of bytes.
 func Unmarshal(body []byte, v any) error {
-	if len(body) == 0 {
-		return consent.Errorf(consent.Invalid, "", "the request body is missing; send a JSON object")
-	}
-	if err := scan(body); err != nil {
+	if _, err := scan(body); err != nil {
 		return err
 	}
+	return decode(body, v)
+}
+
+func decode(body []byte, v any) error {
 	if err := json.Unmarshal(body, v); err != nil {
 		return jsonError(err)
 	}
@@ -131,30 +139,36 @@ func (c *Call) readParts(r io.Reader, length int64) ([]byte, error) {
 	}
 }
 
-// scan refuses what the decoder admits: deep nesting and NUL in strings.
-func scan(body []byte) error {
+// scan refuses what the decoder admits: deep nesting and NUL in strings, and a body that is missing. It counts the objects.
+func scan(body []byte) (objects int, err error) {
+	if len(body) == 0 {
+		return 0, consent.Errorf(consent.Invalid, "", "the request body is missing; send a JSON object")
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(body); i++ {
 		switch b := body[i]; {
 		case inString && b == '\\':
 			if strings.HasPrefix(string(body[i+1:min(i+6, len(body))]), "u0000") {
-				return consent.Errorf(consent.Invalid, "", "the string at byte %d of the request body contains NUL", i)
+				return 0, consent.Errorf(consent.Invalid, "", "the string at byte %d of the request body contains NUL", i)
 			}
 			i++
 		case b == '"':
 			inString = !inString
 		case b == 0:
-			return consent.Errorf(consent.Invalid, "", "the request body contains NUL")
+			return 0, consent.Errorf(consent.Invalid, "", "the request body contains NUL")
 		case inString:
 		case b == '{' || b == '[':
+			if b == '{' {
+				objects++
+			}
 			if depth++; depth > maxDepth {
-				return consent.Errorf(consent.Invalid, "", "JSON may be nested %d levels deep at most", maxDepth)
+				return 0, consent.Errorf(consent.Invalid, "", "JSON may be nested %d levels deep at most", maxDepth)
 			}
 		case b == '}' || b == ']':
 			depth--
 		}
 	}
-	return nil
+	return objects, nil
 }
 
 // jsonError tells the place and what is wrong there, and never repeats a value.

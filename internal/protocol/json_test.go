@@ -277,10 +277,10 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if !json.Valid(body) || !utf8.Valid(body) {
-			_ = scan(body) // must not panic
+			_, _ = scan(body) // must not panic
 			return
 		}
-		if err := scan(body); (err == nil) != decoded(body) {
+		if _, err := scan(body); (err == nil) != decoded(body) {
 			t.Errorf("%q: scan says %v", body, err)
 		}
 	})

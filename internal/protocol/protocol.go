@@ -178,6 +178,7 @@ type Answer struct {
 }
 
 func (a Answer) write(c *Call) error {
+	c.leaveWork()
 	h := c.Header()
 	if a.ContentType != "" {
 		h["Content-Type"] = contentType(a.ContentType)

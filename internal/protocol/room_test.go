@@ -37,7 +37,7 @@ func TestBodyHasNoMoreRoomThanCame(t *testing.T) {
 	for _, length := range []int64{-1, MaxBody, 1 << 40} {
 		in, out := io.Pipe()
 		c := call(in)
-		c.Room, c.Request.ContentLength = NewRoom(testRoom), length
+		c.Room, c.Request.ContentLength = NewRoom(testRoom, testRoom), length
 		read := make(chan error)
 		go func() {
 			Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
@@ -93,7 +93,7 @@ func TestAnnouncedBodyTakesLittle(t *testing.T) {
 
 // TestRoomIsGivenBack ends calls in every way that there is.
 func TestRoomIsGivenBack(t *testing.T) {
-	room := NewRoom(testRoom)
+	room := NewRoom(testRoom, testRoom)
 	large := ofSize(MaxBody)
 	for name, tc := range map[string]struct {
 		body   io.Reader
@@ -134,7 +134,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 
 // TestRoomNeverStalls has far more bodies than fit grow side by side, some of which give up while they wait.
 func TestRoomNeverStalls(t *testing.T) {
-	room := NewRoom(testRoom)
+	room := NewRoom(testRoom, testRoom)
 	var bodies sync.WaitGroup
 	for i := range 100 {
 		bodies.Go(func() {
@@ -164,7 +164,7 @@ func TestRoomNeverStalls(t *testing.T) {
 
 // TestNoRoom proves what a body is told for which there is no room until its call's time is over, and that small ones need none.
 func TestNoRoom(t *testing.T) {
-	room := NewRoom(testRoom)
+	room := NewRoom(testRoom, testRoom)
 	var all share
 	for range (testRoom-testPromises*MaxBody)/roomStep + 1 {
 		if err := room.take(context.Background(), &all); err != nil {
@@ -182,11 +182,68 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
+// TestWork proves that bodies of many objects wait for each other before they are decoded, in the order in which they
+// came to their end; that one who waits gives up with its call; that the room is given back before the answer is sent;
+// and that a body of few objects needs none.
+func TestWork(t *testing.T) {
+	const objects = 100
+	many := `{"items":[{}` + strings.Repeat(",{}", objects-2) + `]}` // with the outer one so many
+	one := int64(len(many)*workOfByte + objects*workOfObject)
+	room := NewRoom(testRoom, 2*one+one/2)
+	send := func(body string, most time.Duration, then func(*Call)) error {
+		ctx, cancel := context.WithTimeout(context.Background(), most)
+		defer cancel()
+		c := call(strings.NewReader(body))
+		c.Room, c.Request = room, c.Request.WithContext(ctx)
+		defer c.leaveRoom()
+		err := ReadJSON(c, &struct{}{})
+		if err == nil {
+			then(c)
+		}
+		return err
+	}
+	inside, leave := make(chan struct{}), make(chan struct{})
+	stay := func(c *Call) {
+		inside <- struct{}{}
+		<-leave
+		_ = WriteJSON(c, http.StatusOK, struct{}{})
+		if c.has.work != 0 || c.body != nil {
+			t.Errorf("an answer is sent, and %d bytes are taken", c.has.work)
+		}
+	}
+	var calls sync.WaitGroup
+	for range 3 {
+		calls.Go(func() {
+			if err := send(many, 20*time.Second, stay); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-inside
+	<-inside
+	if err := send(many, 20*time.Millisecond, func(*Call) {}); statusOf(err) != 503 {
+		t.Errorf("one too many: %v", err)
+	}
+	if err := send(`{"items":[{},{}]}`, 20*time.Second, func(c *Call) {}); err != nil {
+		t.Errorf("a body of few objects: %v", err)
+	}
+	leave <- struct{}{}
+	<-inside
+	close(leave)
+	calls.Wait()
+	if err := send(`[`+strings.Repeat(many+",", 9)+many+`]`, 20*time.Second, nil); statusOf(err) != 400 {
+		t.Errorf("a body that costs more than there is: %v", err)
+	}
+	if !room.work.TryAcquire(room.workSize) {
+		t.Error("room is still taken at the end")
+	}
+}
+
 // TestSmallBodyCosts: a small body whose length is told costs its bytes, its limiter and where the limiter's error would be put.
 func TestSmallBodyCosts(t *testing.T) {
 	body := strings.NewReader("")
 	c := call(io.NopCloser(body))
-	c.Room, c.Request.ContentLength = NewRoom(testRoom), 2
+	c.Room, c.Request.ContentLength = NewRoom(testRoom, testRoom), 2
 	if n := testing.AllocsPerRun(100, func() {
 		body.Reset("{}")
 		if _, err := c.readBody(); err != nil {
@@ -200,7 +257,7 @@ func TestSmallBodyCosts(t *testing.T) {
 // TestStalledBodyLeavesTheRoom: a body that has room and does not go on gives it back soon; one that comes slowly and
 // steadily is read to its end, and its sender may wait for the answer.
 func TestStalledBodyLeavesTheRoom(t *testing.T) {
-	room := NewRoom(testRoom)
+	room := NewRoom(testRoom, testRoom)
 	room.stepTime = 300 * time.Millisecond
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)

@@ -115,7 +115,7 @@ func TestSlowBodiesHoldNoRoom(t *testing.T) {
 // more of it than is left.
 func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
-	const bodies, size, part = 120, protocol.MaxBody, 320 << 10
+	const bodies, size, part = 120, protocol.MaxBody, 128 << 10
 	address, read := over(t, reading(t, func() {}))
 	body := filled(size)
 	conns := make([]net.Conn, bodies)
@@ -141,7 +141,8 @@ func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRoom proves that large bodies share 64 MiB: one too many waits, small ones pass, and room is given back.
+// TestRoom proves that what is made of large bodies shares 32 MiB, of each five times its bytes: one too many waits, small ones
+// pass, and room is given back.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	inside, leave := make(chan struct{}), make(chan struct{})
@@ -149,7 +150,7 @@ func TestRoom(t *testing.T) {
 		inside <- struct{}{}
 		<-leave
 	})
-	largest, small := filled(protocol.MaxBody), filled(64<<10)
+	largest, small := filled(protocol.MaxBody), filled(8<<10)
 	send := func(ctx context.Context, body string, length int) *httptest.ResponseRecorder {
 		r, rec := httptest.NewRequestWithContext(ctx, "POST", "/one/call", strings.NewReader(body)), httptest.NewRecorder()
 		r.ContentLength = int64(length)
@@ -166,7 +167,7 @@ func TestRoom(t *testing.T) {
 			t.Error("a request that fits is not let in")
 		}
 	}
-	for range 64 {
+	for range 6 {
 		enter(largest, -1)
 	}
 	for _, length := range []int{-1, len(largest)} {

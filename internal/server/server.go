@@ -31,7 +31,8 @@ const system = "system"
 // Bounds of a request besides those of the body.
 const (
 	requestTimeout = 30 * time.Second
-	bodyRoom       = 64 << 20 // all large bodies together, see protocol.Room
+	bodyRoom       = 24 << 20 // all large bodies together, see protocol.Room
+	workRoom       = 32 << 20 // what is made of them
 	answerRoom     = 64 << 20 // all large answers that are being sent
 )
 
@@ -77,7 +78,7 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: protocol.NewRoom(bodyRoom), answers: semaphore.NewWeighted(answerRoom),
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: protocol.NewRoom(bodyRoom, workRoom), answers: semaphore.NewWeighted(answerRoom),
 		ids: strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
