@@ -3,6 +3,7 @@ package consent_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -226,9 +227,10 @@ func TestSubjectErrors(t *testing.T) {
 	}
 }
 
-// TestDeletedSubjectNamesNobody: with proof it is refused; without, no name of the person leads anywhere, those of
-// a browser that was merged into it included, and the events stay.
-func TestDeletedSubjectNamesNobody(t *testing.T) {
+// TestDeletedSubjectIsNotFound: with proof it is refused; without, no name of the person leads anywhere, those of
+// a browser that was merged into it included, and the events stay, with
+// what they were recorded with.
+func TestDeletedSubjectIsNotFound(t *testing.T) {
 	h := newHouse(t)
 	a, ctx := h.organization(t), context.Background()
 	browser := named(consent.AnonymousID, valueOf(consent.AnonymousID, 1))
@@ -252,8 +254,12 @@ func TestDeletedSubjectNamesNobody(t *testing.T) {
 			t.Errorf("%v still has %d events", name, n)
 		}
 	}
-	if n := len(h.events(t, a)); n != 2 {
-		t.Errorf("%d events are left of 2", n)
+	left := h.events(t, a)
+	if len(left) != 2 {
+		t.Fatalf("%d events are left of 2", len(left))
+	}
+	if !slices.ContainsFunc(left, func(e consent.EventView) bool { return e.Identity.Identifiers["user_id"] == "ada" }) {
+		t.Error("the events have lost what they were recorded with: say in README.md that deleting erases")
 	}
 	again := save(t, h, a, consent.SaveSubject{Type: "user", Name: "ada"})
 	if again.ID == person || again.Record.Version != 1 || !again.Created {
