@@ -36,7 +36,8 @@ type listener struct {
 	open  map[*conn]struct{}
 	until atomic.Pointer[time.Time] // when nobody new is taken any more; nil: not ending
 	exact bool                      // set before until: no connection can begin any more
-	// malformed, where set, answers a request that net/http could not read; see Server.Malformed. Set before the first Accept.
+	// malformed, where set, answers a request that net/http could not read; see Server.Malformed. Set before the first
+	// Accept.
 	malformed func(began []byte, status int, msg string) []byte
 }
 

@@ -34,14 +34,17 @@ func largeItems(body int, long bool) string {
 	var b bytes.Buffer
 	filler, domain, more := "", "shop.example", ""
 	if long {
-		filler, domain = strings.Repeat("x", 246), strings.Repeat("y", 60)+"."+strings.Repeat("z", 60)+"."+strings.Repeat("w", 60)+".example"
+		filler, domain = strings.Repeat("x", 246), strings.Repeat("y", 60)+"."+strings.Repeat("z",
+			60)+"."+strings.Repeat("w", 60)+".example"
 	}
 	for i := range 1000 {
 		if long {
-			more = fmt.Sprintf(`"phoneNumber":"+3161%07d","concordId":"0190a1b2-c3d4-7000-8000-%012d",`, body*1000+i, body*1000+i)
+			more = fmt.Sprintf(`"phoneNumber":"+3161%07d","concordId":"0190a1b2-c3d4-7000-8000-%012d",`, body*1000+i,
+				body*1000+i)
 		}
-		fmt.Fprintf(&b, `,{"userId":"u-%d-%d-%s","projectUserId":"p-%d-%d-%s","email":"e%d.%d.%.30s@%s",%s"category":"privacy_setting",`+
-			`"subcategory":"functional","consentState":"accepted","consentAction":"user_click"}`, body, i, filler, body, i, filler, body, i, filler, domain, more)
+		fmt.Fprintf(&b, `,{"userId":"u-%d-%d-%s","projectUserId":"p-%d-%d-%s",`, body, i, filler, body, i, filler)
+		fmt.Fprintf(&b, `"email":"e%d.%d.%.30s@%s",%s"category":"privacy_setting",`, body, i, filler, domain, more)
+		b.WriteString(`"subcategory":"functional","consentState":"accepted","consentAction":"user_click"}`)
 	}
 	return `{"items":[` + b.String()[1:] + `]}`
 }
@@ -49,7 +52,8 @@ func largeItems(body int, long bool) string {
 // peakOfBatches is what a server may have resident while 100 batches of 1,000 events come at once, in MiB.
 const peakOfBatches = 200
 
-// TestLargeBatchesAtOnce proves that memory stays bounded by what batches decode to and write, not by their bytes alone.
+// TestLargeBatchesAtOnce proves that memory stays bounded by what batches decode to and write, not by their bytes
+// alone.
 func TestLargeBatchesAtOnce(t *testing.T) {
 	for engine, args := range map[string]func(t *testing.T) []string{
 		"SQLite":     func(t *testing.T) []string { return []string{"--data", t.TempDir()} },
@@ -57,7 +61,8 @@ func TestLargeBatchesAtOnce(t *testing.T) {
 	} {
 		for _, long := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, long ids=%v", engine, long), func(t *testing.T) {
-				p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, append([]string{"serve", "--listen", "127.0.0.1:0"}, args(t)...)...)
+				p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, append([]string{"serve", "--listen",
+					"127.0.0.1:0"}, args(t)...)...)
 				sendBatches(t, p, long)
 				peak := peakOf(t, p)
 				if peak > peakOfBatches && !raceDetector { // which takes several times as much
@@ -81,7 +86,8 @@ func sendBatches(t *testing.T, p *process, long bool) {
 		all.Go(func() { sendBatch(t, url, body, strconv.Itoa(i)) })
 	}
 	all.Wait()
-	t.Logf("100 bodies of %.2f MiB took %s, peak %d MiB", float64(size)/(1<<20), time.Since(began).Round(time.Millisecond), peakOf(t, p))
+	t.Logf("100 bodies of %.2f MiB took %s, peak %d MiB", float64(size)/(1<<20),
+		time.Since(began).Round(time.Millisecond), peakOf(t, p))
 }
 
 // sendBatch comes again as it is told to, with the same Idempotency-Key.

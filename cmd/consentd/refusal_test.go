@@ -13,25 +13,39 @@ import (
 
 // refusals are requests that net/http reads none of, and how the answer begins, with what stands in its body.
 var refusals = []struct{ name, request, status, body string }{
-	{"ConsentGrid, percent-encoding", "GET /v1/subjects/user/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `{"error":"bad_request","message":"this is no valid`},
-	{"native, percent-encoding", "DELETE /api/v1/x% HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `"title":"Bad Request","status":400,"detail":"this is no valid`},
-	{"SlashID, percent-encoding", "GET /persons/%a/consent/gdpr HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `{"errors":[{"httpcode":400,"message":"this is no valid`},
-	{"Concord, percent-encoding", "GET /privacy-v1/organizations/%gg HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `{"statusCode":400,"error":"Bad Request","message":"this is no valid`},
-	{"Consent Hub, percent-encoding", "POST /consent-hub/%% HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `{"code":400,"message":"this is no valid`},
-	{"a space in the path", "GET /v1/subjects/user/a b HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `{"error":"bad_request"`},
+	{"ConsentGrid, percent-encoding", "GET /v1/subjects/user/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`{"error":"bad_request","message":"this is no valid`},
+	{"native, percent-encoding", "DELETE /api/v1/x% HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`"title":"Bad Request","status":400,"detail":"this is no valid`},
+	{"SlashID, percent-encoding", "GET /persons/%a/consent/gdpr HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`{"errors":[{"httpcode":400,"message":"this is no valid`},
+	{"Concord, percent-encoding", "GET /privacy-v1/organizations/%gg HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`{"statusCode":400,"error":"Bad Request","message":"this is no valid`},
+	{"Consent Hub, percent-encoding", "POST /consent-hub/%% HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`{"code":400,"message":"this is no valid`},
+	{"a space in the path", "GET /v1/subjects/user/a b HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`{"error":"bad_request"`},
 	{"no version", "GET /v1/subjects\r\nHost: x\r\n\r\n", "400 Bad Request", `{"error":"bad_request"`},
 	{"a version that is none", "GET /v1 HTTP/x\r\nHost: x\r\n\r\n", "400 Bad Request", `{"error":"bad_request"`},
-	{"a later version", "GET /v1/subjects HTTP/3.0\r\nHost: x\r\n\r\n", "505 HTTP Version Not Supported", `{"error":"version_not_supported","message":"unsupported protocol version"}`},
-	{"a method that is none", "G@T /v1/subjects HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `{"error":"bad_request"`},
-	{"no Host", "GET /v1/subjects HTTP/1.1\r\n\r\n", "400 Bad Request", `{"error":"bad_request","message":"missing required Host header"}`},
-	{"a header without a colon", "GET /v1/subjects?x=1 HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n", "400 Bad Request", `{"error":"bad_request"`},
-	{"a header's name", "GET /v1/subjects HTTP/1.1\r\nHost: x\r\na\x01b: c\r\n\r\n", "400 Bad Request", `{"error":"bad_request"`},
-	{"a transfer coding", "POST /v1/subjects/user HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "501 Not Implemented", `{"error":"not_implemented"`},
-	{"long headers", "GET /v1/subjects HTTP/1.1\r\nHost: x\r\na: " + strings.Repeat("b", 80<<10), "431 Request Header Fields Too Large", `{"error":"headers_too_large"`},
+	{"a later version", "GET /v1/subjects HTTP/3.0\r\nHost: x\r\n\r\n", "505 HTTP Version Not Supported",
+		`{"error":"version_not_supported","message":"unsupported protocol version"}`},
+	{"a method that is none", "G@T /v1/subjects HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`{"error":"bad_request"`},
+	{"no Host", "GET /v1/subjects HTTP/1.1\r\n\r\n", "400 Bad Request",
+		`{"error":"bad_request","message":"missing required Host header"}`},
+	{"a header without a colon", "GET /v1/subjects?x=1 HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n", "400 Bad Request",
+		`{"error":"bad_request"`},
+	{"a header's name", "GET /v1/subjects HTTP/1.1\r\nHost: x\r\na\x01b: c\r\n\r\n", "400 Bad Request",
+		`{"error":"bad_request"`},
+	{"a transfer coding", "POST /v1/subjects/user HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+		"501 Not Implemented", `{"error":"not_implemented"`},
+	{"long headers", "GET /v1/subjects HTTP/1.1\r\nHost: x\r\na: " + strings.Repeat("b", 80<<10),
+		"431 Request Header Fields Too Large", `{"error":"headers_too_large"`},
 	{"a blank line before", "\r\nGET /v1/subjects HTTP/1.1\r\n", "400 Bad Request", `400 Bad Request`},
 	{"nobody's path", "GET /nobody/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `400 Bad Request`},
 	{"an operator's path", "GET /metrics/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `400 Bad Request`},
-	{"a long method", strings.Repeat("M", 100) + " /v1/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", `400 Bad Request`},
+	{"a long method", strings.Repeat("M", 100) + " /v1/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request",
+		`400 Bad Request`},
 	{"no HTTP", "\x16\x03\x01\x02\r\n\r\n", "400 Bad Request", `400 Bad Request`},
 }
 
@@ -104,17 +118,20 @@ func refused(t *testing.T, name string, answers *bufio.Reader, status, part stri
 		t.Errorf("%s: something comes behind the answer", name)
 	}
 	plain := strings.HasPrefix(part, "400")
-	if plain == (res.Header.Get("Cache-Control") == "no-store") || plain == strings.Contains(res.Header.Get("Content-Type"), "json") {
+	if plain == (res.Header.Get("Cache-Control") == "no-store") ||
+		plain == strings.Contains(res.Header.Get("Content-Type"), "json") {
 		t.Errorf("%s: %v", name, res.Header)
 	}
 	return res.Header.Get("X-Request-Id")
 }
 
-// TestRefusalInPipeline proves that a request whose beginning was read with the one before it is answered as net/http does.
+// TestRefusalInPipeline proves that a request whose beginning was read with the one before it is answered as net/http
+// does.
 func TestRefusalInPipeline(t *testing.T) {
 	t.Parallel()
 	p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey})
-	for _, second := range []string{"GET /v1/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /nobody/%zz HTTP/1.1\r\nHost: x\r\n\r\n"} {
+	for _, second := range []string{"GET /v1/%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /nobody/%zz HTTP/1.1\r\nHost: x\r\n\r\n"} {
 		c := dial(t, p.url)
 		answers := bufio.NewReader(c)
 		fmt.Fprint(c, "GET /persons/x HTTP/1.1\r\nHost: x\r\n\r\n"+second)
@@ -129,21 +146,22 @@ func TestRefusalInPipeline(t *testing.T) {
 // TestRefusalOf proves which answers are taken for net/http's own.
 func TestRefusalOf(t *testing.T) {
 	t.Parallel()
-	for answer, want := range map[string]string{
-		"HTTP/1.1 400 Bad Request\r\n" + refusalHeaders + "400 Bad Request":                                                             "400  true",
-		"HTTP/1.1 400 Bad Request: missing required Host header\r\n" + refusalHeaders + "400 Bad Request: missing required Host header": "400 missing required Host header true",
-		"HTTP/1.1 501 Not Implemented\r\n" + refusalHeaders + "Unsupported transfer encoding":                                           "501  true",
-		"HTTP/1.1 200 OK\r\n" + refusalHeaders:                                                                                          "200  false",
-		"HTTP/1.1 400 Bad Request\r\nCache-Control: no-store\r\n" + refusalHeaders:                                                      "0  false",
-		"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n400":                                                "0  false",
-		"HTTP/1.1 400\r\n" + refusalHeaders:                                                                                             "0  false",
-		"HTTP/1.1 4":                                                                                                                    "0  false",
-		"400 Bad Request\r\n" + refusalHeaders:                                                                                          "0  false",
-		"":                                                                                                                              "0  false",
+	const head = "HTTP/1.1 400 Bad Request"
+	for _, tc := range []struct{ answer, want string }{
+		{head + "\r\n" + refusalHeaders + "400 Bad Request", "400  true"},
+		{head + ": missing Host\r\n" + refusalHeaders + "400 Bad Request: missing Host", "400 missing Host true"},
+		{"HTTP/1.1 501 Not Implemented\r\n" + refusalHeaders + "Unsupported transfer encoding", "501  true"},
+		{"HTTP/1.1 200 OK\r\n" + refusalHeaders, "200  false"},
+		{head + "\r\nCache-Control: no-store\r\n" + refusalHeaders, "0  false"},
+		{head + "\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n400", "0  false"},
+		{"HTTP/1.1 400\r\n" + refusalHeaders, "0  false"},
+		{"HTTP/1.1 4", "0  false"},
+		{"400 Bad Request\r\n" + refusalHeaders, "0  false"},
+		{"", "0  false"},
 	} {
-		status, msg, ok := refusalOf([]byte(answer))
-		if got := fmt.Sprint(status, " ", msg, " ", ok); got != want {
-			t.Errorf("%q: got %q, want %q", answer, got, want)
+		status, msg, ok := refusalOf([]byte(tc.answer))
+		if got := fmt.Sprint(status, " ", msg, " ", ok); got != tc.want {
+			t.Errorf("%q: got %q, want %q", tc.answer, got, tc.want)
 		}
 	}
 }

@@ -203,7 +203,8 @@ func TestCountsAreTrue(t *testing.T) {
 	}
 	h.record(t, a, item(append(user("u1"), named(consent.AnonymousID, valueOf(consent.AnonymousID, 1))...)))
 	for _, name := range []string{"3", "4"} {
-		if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "device", Name: name, KeepProof: true}); err != nil {
+		if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "device", Name: name,
+			KeepProof: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -43,7 +43,8 @@ func TestAuthenticate(t *testing.T) {
 	if err := h.svc.RevokeKey(ctx, a, made.ID, consent.Once{}); err != nil {
 		t.Errorf("revoked again: %v", err)
 	}
-	isKind(t, "another organization's key", h.svc.RevokeKey(ctx, h.organization(t), made.ID, consent.Once{}), consent.NotFound, "")
+	isKind(t, "another organization's key", h.svc.RevokeKey(ctx, h.organization(t), made.ID, consent.Once{}),
+		consent.NotFound, "")
 }
 
 // TestStrangerCannotLockAKeyOut: whoever knows a key's id can write a well-formed key of another organization
@@ -93,7 +94,8 @@ func TestRootKey(t *testing.T) {
 	if root, err = plain.Authenticate(ctx, second.Text); err != nil || !root.Root {
 		t.Error(root, err)
 	}
-	isKind(t, "revoking the root key", plain.RevokeKey(ctx, plain.Operator(), second.ID, consent.Once{}), consent.NotFound, "")
+	isKind(t, "revoking the root key", plain.RevokeKey(ctx, plain.Operator(), second.ID, consent.Once{}),
+		consent.NotFound, "")
 
 	// A token that a root key signed ends with that key.
 	a := h.organization(t)

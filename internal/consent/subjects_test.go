@@ -170,7 +170,8 @@ func TestIfMatch(t *testing.T) {
 		{"unknown and must exist", "eve", true, "", is(1), consent.NotFound, ""},
 		{"bad data", "ada", true, "[]", is(2), consent.Invalid, "data"},
 	} {
-		_, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: tc.of, MustExist: tc.exist, Data: []byte(tc.data), If: tc.when})
+		_, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: tc.of, MustExist: tc.exist,
+			Data: []byte(tc.data), If: tc.when})
 		isKind(t, tc.name, err, tc.kind, tc.field)
 	}
 	for _, when := range []consent.IfMatch{is(7, 1), anyOne, {}} {
@@ -181,7 +182,8 @@ func TestIfMatch(t *testing.T) {
 		t.Errorf("version %d", v.Record.Version)
 	}
 	remove := func(keepProof bool, when consent.IfMatch) error {
-		return h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada", KeepProof: keepProof, If: when})
+		return h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada", KeepProof: keepProof,
+			If: when})
 	}
 	isKind(t, "delete a stale version", remove(true, is(3)), consent.PreconditionFailed, "If-Match")
 	h.record(t, a, item(user("ada")))
@@ -238,11 +240,13 @@ func TestDeletedSubjectIsNotFound(t *testing.T) {
 	save(t, h, a, consent.SaveSubject{Type: "user", Name: "ada", Data: []byte(`{"a":1}`)})
 	person := h.record(t, a, item(append(user("ada"), browser...))).Items[0].Subject
 	save(t, h, a, consent.SaveSubject{Type: "user", Name: "ada", Data: []byte(`{"b":1}`)})
-	isKind(t, "delete with proof on record", h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada", KeepProof: true}), consent.Conflict, "")
+	isKind(t, "delete with proof on record", h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user",
+		Name: "ada", KeepProof: true}), consent.Conflict, "")
 	if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	isKind(t, "delete again", h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada"}), consent.NotFound, "")
+	isKind(t, "delete again", h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "ada"}),
+		consent.NotFound, "")
 	own := func(id consent.ID) consent.Identifier {
 		return consent.Identifier{Kind: consent.AnonymousID, Value: id.String()}
 	}
@@ -258,7 +262,8 @@ func TestDeletedSubjectIsNotFound(t *testing.T) {
 	if len(left) != 2 {
 		t.Fatalf("%d events are left of 2", len(left))
 	}
-	if !slices.ContainsFunc(left, func(e consent.EventView) bool { return e.Identity.Identifiers["user_id"] == "ada" }) {
+	if !slices.ContainsFunc(left,
+		func(e consent.EventView) bool { return e.Identity.Identifiers["user_id"] == "ada" }) {
 		t.Error("the events have lost what they were recorded with: say in README.md that deleting erases")
 	}
 	again := save(t, h, a, consent.SaveSubject{Type: "user", Name: "ada"})

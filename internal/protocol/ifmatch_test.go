@@ -18,11 +18,14 @@ func ifMatch(lines ...string) (consent.IfMatch, error) {
 // TestIfMatch proves RFC 9110, section 13.1.1: lists, any, and tags that match nothing.
 func TestIfMatch(t *testing.T) {
 	for _, tc := range []struct{ given, want string }{
-		{`"3"`, "[3]"}, {`*`, "any"}, {` * `, "any"}, {`"3", "5"`, "[3 5]"}, {`"3","5" , "7"`, "[3 5 7]"}, {"\"3\"\n\"5\"", "[3 5]"},
+		{`"3"`, "[3]"}, {`*`, "any"}, {` * `, "any"}, {`"3", "5"`, "[3 5]"}, {`"3","5" , "7"`,
+			"[3 5 7]"}, {"\"3\"\n\"5\"", "[3 5]"},
 		{`, "3",, `, "[3]"},
-		{`W/"3"`, "[]"}, {`W/"3", "4"`, "[4]"}, {`"x"`, "[]"}, {`""`, "[]"}, {`"03"`, "[]"}, {`"+3"`, "[]"}, {`" 3"`, "400"},
+		{`W/"3"`, "[]"}, {`W/"3", "4"`, "[4]"}, {`"x"`, "[]"}, {`""`, "[]"}, {`"03"`, "[]"}, {`"+3"`, "[]"}, {`" 3"`,
+			"400"},
 		{`"a,b"`, "[]"}, {`"a,"3", "4"`, "400"}, {`"99999999999999999999"`, "[]"}, {"\"\xe9\"", "[]"},
-		{``, "400"}, {`,`, "400"}, {`3`, "400"}, {`"3`, "400"}, {`3"`, "400"}, {`*, "3"`, "400"}, {`"3", *`, "400"}, {`"3" "5"`, "400"},
+		{``, "400"}, {`,`, "400"}, {`3`, "400"}, {`"3`, "400"}, {`3"`, "400"}, {`*, "3"`, "400"}, {`"3", *`,
+			"400"}, {`"3" "5"`, "400"},
 		{`"3";`, "400"}, {`w/"3"`, "400"}, {`W/3`, "400"}, {"\"\x01\"", "400"},
 	} {
 		condition, err := ifMatch(strings.Split(tc.given, "\n")...)
@@ -66,16 +69,19 @@ func FuzzIfMatch(f *testing.F) {
 	})
 }
 
-// TestAnswerIsKept proves that an answer is the same once it was kept, and that answers kept before there were tags are read.
+// TestAnswerIsKept proves that an answer is the same once it was kept, and that answers kept before there were tags
+// are read.
 func TestAnswerIsKept(t *testing.T) {
-	for _, want := range []Answer{{Status: 204}, {Status: 200, ETag: `"3"`, ContentType: "application/json", Location: "/x", Body: []byte("{}\n\n")},
+	for _, want := range []Answer{{Status: 204}, {Status: 200, ETag: `"3"`, ContentType: "application/json",
+		Location: "/x", Body: []byte("{}\n\n")},
 		{Status: 201, Location: "/x", Body: []byte{}}} {
 		got, err := decodeAnswer(want.encode())
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) || err != nil {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	}
-	if got, err := decodeAnswer([]byte("201\ntext/plain\n/x\nbody")); got.Status != 201 || got.ETag != "" || string(got.Body) != "body" || err != nil {
+	if got, err := decodeAnswer([]byte("201\ntext/plain\n/x\nbody")); got.Status != 201 || got.ETag != "" ||
+		string(got.Body) != "body" || err != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -139,7 +139,8 @@ func (c *Call) readParts(r io.Reader, length int64) ([]byte, error) {
 	}
 }
 
-// scan refuses what the decoder admits: deep nesting and NUL in strings, and a body that is missing. It counts the objects.
+// scan refuses what the decoder admits: deep nesting and NUL in strings, and a body that is missing. It counts the
+// objects.
 func scan(body []byte) (objects int, err error) {
 	if len(body) == 0 {
 		return 0, consent.Errorf(consent.Invalid, "", "the request body is missing; send a JSON object")
@@ -149,7 +150,8 @@ func scan(body []byte) (objects int, err error) {
 		switch b := body[i]; {
 		case inString && b == '\\':
 			if strings.HasPrefix(string(body[i+1:min(i+6, len(body))]), "u0000") {
-				return 0, consent.Errorf(consent.Invalid, "", "the string at byte %d of the request body contains NUL", i)
+				return 0, consent.Errorf(consent.Invalid, "", "the string at byte %d of the request body contains NUL",
+					i)
 			}
 			i++
 		case b == '"':

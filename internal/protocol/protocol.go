@@ -221,7 +221,8 @@ func decodeAnswer(kept []byte) (Answer, error) {
 	}
 	first, etag, _ := strings.Cut(string(parts[0]), " ")
 	status, err := strconv.Atoi(first)
-	return Answer{Status: status, ETag: etag, ContentType: string(parts[1]), Location: string(parts[2]), Body: parts[3]}, err
+	return Answer{Status: status, ETag: etag, ContentType: string(parts[1]), Location: string(parts[2]),
+		Body: parts[3]}, err
 }
 
 // NoContent renders the answer to a write that has nothing to show.

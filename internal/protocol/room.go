@@ -20,7 +20,8 @@ const (
 	stepTime = 5 * time.Second
 )
 
-// What a body costs besides its bytes while its call is at work: what it decodes to, what its batch writes and the answer.
+// What a body costs besides its bytes while its call is at work: what it decodes to, what its batch writes and the
+// answer.
 // Measured over Concord's events, see TestLargeBatchesAtOnce: items of 200 bytes to 1 KiB, on both engines.
 const (
 	workOfByte   = 5
@@ -131,7 +132,8 @@ func (c *Call) takeWork(size, objects int) error {
 	return nil
 }
 
-// leaveWork gives back the room of what became of the body, before the answer is sent: a client may read that slowly. The
+// leaveWork gives back the room of what became of the body, before the answer is sent: a client may read that slowly.
+// The
 // answer's own memory counts as the body's, which is about as large.
 func (c *Call) leaveWork() {
 	if c.has.work > 0 {

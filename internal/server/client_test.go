@@ -35,7 +35,8 @@ func clientOf(trusted, peer, header string, lines ...string) (got netip.Addr) {
 	return got
 }
 
-// TestPeerAddress proves "trusted proxies by configuration, none by default", and that a proxy's own address is nobody's.
+// TestPeerAddress proves "trusted proxies by configuration, none by default", and that a proxy's own address is
+// nobody's.
 func TestPeerAddress(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, trusted, peer, forwarded, want string }{
@@ -83,7 +84,8 @@ func TestForwardedAddress(t *testing.T) {
 		{"IPv6 in brackets", "[2001:db8::9]", `for="[2001:db8::9]"`, "2001:db8::9"},
 		{"IPv6 with a port", "[2001:db8::1]:443", `for="[2001:db8::1]:443"`, "2001:db8::1"},
 		{"IPv6 with a hidden port", "[2001:db8::1]:_x", `for="[2001:db8::1]:_x"`, "2001:db8::1"},
-		{"a proxy with a port", "203.0.113.9, 10.0.0.2:80, [fd00::1]:80", `for=203.0.113.9, for="10.0.0.2:80", for="[fd00::1]:80"`, "203.0.113.9"},
+		{"a proxy with a port", "203.0.113.9, 10.0.0.2:80, [fd00::1]:80",
+			`for=203.0.113.9, for="10.0.0.2:80", for="[fd00::1]:80"`, "203.0.113.9"},
 		{"a zone", "fe80::1%eth0", `for="fe80::1%eth0"`, "fe80::1"},
 		{"a zone in brackets", "[fe80::1%eth0]:80", `for="[fe80::1%eth0]:80"`, "fe80::1"},
 		{"a proxy with a zone", "203.0.113.9, fd00::1%eth0", `for=203.0.113.9, for="[fd00::1%eth0]"`, "203.0.113.9"},
@@ -104,10 +106,12 @@ func TestForwardedAddress(t *testing.T) {
 		{"leading zeros", "203.0.113.09", "for=203.0.113.09", absent},
 		{"a name", "localhost", "for=localhost", absent},
 	} {
-		if got := clientOf(proxies, "10.0.0.1:5", "X-Forwarded-For", strings.Split(tc.plain, "\n")...); got.String() != tc.want {
+		if got := clientOf(proxies, "10.0.0.1:5", "X-Forwarded-For", strings.Split(tc.plain,
+			"\n")...); got.String() != tc.want {
 			t.Errorf("%s, X-Forwarded-For: got %s, want %s", tc.name, got, tc.want)
 		}
-		if got := clientOf(proxies, "10.0.0.1:5", "Forwarded", strings.Split(tc.standard, "\n")...); got.String() != tc.want {
+		if got := clientOf(proxies, "10.0.0.1:5", "Forwarded", strings.Split(tc.standard,
+			"\n")...); got.String() != tc.want {
 			t.Errorf("%s, Forwarded: got %s, want %s", tc.name, got, tc.want)
 		}
 	}
@@ -147,7 +151,8 @@ func TestTwoForwardingHeaders(t *testing.T) {
 	t.Parallel()
 	for plain, want := range map[string]string{"203.0.113.9": "203.0.113.9", "unknown": absent, "": absent} {
 		var got netip.Addr
-		s := server.NewOf(server.Options{Log: quiet(), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+		s := server.NewOf(server.Options{Log: quiet(),
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 			[]protocol.Protocol{speaking("one", func(c *protocol.Call) error {
 				got = c.Client
 				return nil
@@ -166,13 +171,15 @@ func TestTwoForwardingHeaders(t *testing.T) {
 // FuzzForwarded proves that no header makes a client of a trusted proxy, that an address has no zone, and that what a
 // client writes before the hop of the nearest proxy changes nothing.
 func FuzzForwarded(f *testing.F) {
-	for _, seed := range []string{"", "203.0.113.9, 10.0.0.2", "[2001:db8::1]:443", "unknown", `for="[2001:db8::1]:443";by=10.0.0.1`,
+	for _, seed := range []string{"", "203.0.113.9, 10.0.0.2", "[2001:db8::1]:443", "unknown",
+		`for="[2001:db8::1]:443";by=10.0.0.1`,
 		`for=1.2.3.4;x=", for="a\\"`, "for=10.0.0.2", "fe80::1%eth0", ",,", `"\`} {
 		f.Add(seed)
 	}
 	trusted := netip.MustParsePrefix("10.0.0.0/8")
 	f.Fuzz(func(t *testing.T, value string) {
-		for header, hop := range map[string]string{"X-Forwarded-For": "[2001:db8::1]:443", "Forwarded": `proto=https;for="[2001:db8::1]:443";host="a\"b"`} {
+		for header, hop := range map[string]string{"X-Forwarded-For": "[2001:db8::1]:443",
+			"Forwarded": `proto=https;for="[2001:db8::1]:443";host="a\"b"`} {
 			got := clientOf("10.0.0.0/8", "10.0.0.1:5", header, value)
 			if trusted.Contains(got) || got.Zone() != "" || got.Is4In6() {
 				t.Errorf("%s: %q: got %s", header, value, got)
@@ -194,7 +201,8 @@ func testNoAddressIsKept(t *testing.T, e *engine) {
 		if forwarded != "" {
 			headers["X-Forwarded-For"] = forwarded
 		}
-		if res := w.do(w.mine, "PUT", "/persons/{{person}}/consent/gdpr", headers, `{"consent_levels":["retargeting"]}`); res.Status != 200 {
+		if res := w.do(w.mine, "PUT", "/persons/{{person}}/consent/gdpr", headers,
+			`{"consent_levels":["retargeting"]}`); res.Status != 200 {
 			t.Errorf("%q: %v", forwarded, res)
 		}
 	}

@@ -58,21 +58,25 @@ func (c *call) replays(w *world) {
 	if c.root {
 		return // there is one root key only
 	}
-	if res := c.send(w, foreign, once, body); res.Header.Get("Idempotency-Replayed") != "" || res.Status == http.StatusUnprocessableEntity || res.Status >= 500 {
+	if res := c.send(w, foreign, once, body); res.Header.Get("Idempotency-Replayed") != "" ||
+		res.Status == http.StatusUnprocessableEntity || res.Status >= 500 {
 		w.Errorf("%s: another API key's Idempotency-Key counts: %v", c.name, res)
 	}
 }
 
-// otherRequests sends others than the first under its key: with another body, or of a call without one to another target.
+// otherRequests sends others than the first under its key: with another body, or of a call without one to another
+// target.
 func (c *call) otherRequests(w *world, once map[string]string, body string) {
 	w.Helper()
 	if !c.takesBody() {
 		other := *c
 		other.target += map[bool]string{true: "&", false: "?"}[strings.Contains(c.target, "?")] + "x=1"
-		c.refused(w, other.send(w, w.mine, once, ""), http.StatusUnprocessableEntity, "another target under the same key")
+		c.refused(w, other.send(w, w.mine, once, ""), http.StatusUnprocessableEntity,
+			"another target under the same key")
 		return
 	}
-	for what, other := range map[string]string{"a space more": body + " ", "another member": with(`"x":1`)(body), "broken": body[1:]} {
+	for what, other := range map[string]string{"a space more": body + " ", "another member": with(`"x":1`)(body),
+		"broken": body[1:]} {
 		res := c.send(w, w.mine, once, other)
 		if what == "broken" && res.Status == http.StatusBadRequest {
 			continue // refused for itself, which is as good
@@ -102,7 +106,8 @@ func (c *call) badIdempotencyKeys(w *world) {
 	// An empty value cannot be sent by send, which takes the header out.
 	headers := maps.Clone(c.headers)
 	headers["Idempotency-Key"] = ""
-	c.refused(w, w.do(w.mine, c.route.Method, c.target, headers, c.body), http.StatusBadRequest, "Idempotency-Key: empty")
+	c.refused(w, w.do(w.mine, c.route.Method, c.target, headers, c.body), http.StatusBadRequest,
+		"Idempotency-Key: empty")
 	w.unchanged("", before, c.name+": bad Idempotency-Keys")
 	longest := map[string]string{"Idempotency-Key": strings.Repeat("k", 255)}
 	if res := c.send(w, w.mine, longest, c.body); res.Status < 200 || res.Status > 299 {

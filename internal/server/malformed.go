@@ -34,7 +34,8 @@ func (s *Server) Malformed(began []byte, status int, msg string) []byte {
 	return out.wire(c.Status, started)
 }
 
-const malformed = "this is no valid HTTP request; look at its first line (percent-encoding of the path, version) and at its headers"
+const malformed = "this is no valid HTTP request; look at its first line (percent-encoding of the path, version) " +
+	"and at its headers"
 
 // firstLine gives the method and the path of a request by its first bytes, the path as it stands; empty where they are
 // none. Of a method that was read in part the rest is given: what follows it is what counts.

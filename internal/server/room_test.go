@@ -141,7 +141,8 @@ func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRoom proves that what is made of large bodies shares 32 MiB, of each five times its bytes: one too many waits, small ones
+// TestRoom proves that what is made of large bodies shares 32 MiB, of each five times its bytes: one too many waits,
+// small ones
 // pass, and room is given back.
 func TestRoom(t *testing.T) {
 	t.Parallel()

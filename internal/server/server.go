@@ -78,7 +78,8 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: protocol.NewRoom(bodyRoom, workRoom), answers: semaphore.NewWeighted(answerRoom),
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: protocol.NewRoom(bodyRoom,
+		workRoom), answers: semaphore.NewWeighted(answerRoom),
 		ids: strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])

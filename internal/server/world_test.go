@@ -206,7 +206,8 @@ func (w *world) furnish(v vars) {
 
 func (w *world) makeSubject(v vars, variable string) {
 	w.Helper()
-	w.value(w.do(v, "POST", "/v1/subjects/user/{{"+variable+"}}", bearerKey, `{"data":{"note":"{{word}}"}}`), 201, "version")
+	w.value(w.do(v, "POST", "/v1/subjects/user/{{"+variable+"}}", bearerKey, `{"data":{"note":"{{word}}"}}`), 201,
+		"version")
 }
 
 // doomAgain makes anew what the samples of DELETE remove, under names that nobody had.

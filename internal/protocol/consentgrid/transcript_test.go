@@ -55,7 +55,8 @@ func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 			t.Errorf("version %d: %d %s %v", version, status, answer, err)
 		}
 	}
-	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", updates+1), "", ""); status != 404 {
+	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", updates+1), "",
+		""); status != 404 {
 		t.Errorf("one version too many: %d %s %v", status, answer, err)
 	}
 }
@@ -85,9 +86,13 @@ func caller(t *testing.T, site *webtest.Site) func(method, path, condition, body
 	}
 }
 
-// TestIfMatchAtOnce proves that of many updates at once of the same version exactly one is done, and all others are 412.
+// TestIfMatchAtOnce proves that of many updates at once of the same version exactly one is done, and all others are
+// 412.
 func TestIfMatchAtOnce(t *testing.T) {
-	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testIfMatchAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...)) })
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) {
+		testIfMatchAtOnce(t, webtest.NewSite(t,
+			e.OpenAll(t)...))
+	})
 }
 
 func testIfMatchAtOnce(t *testing.T, site *webtest.Site) {
@@ -100,7 +105,8 @@ func testIfMatchAtOnce(t *testing.T, site *webtest.Site) {
 		var done, refused atomic.Int32
 		for i := range 6 {
 			all.Go(func() {
-				status, answer, err := call("PATCH", "/v1/subjects/user/race", fmt.Sprintf(`"%d"`, version), fmt.Sprintf(`{"data":{"by":%d}}`, i))
+				status, answer, err := call("PATCH", "/v1/subjects/user/race", fmt.Sprintf(`"%d"`, version),
+					fmt.Sprintf(`{"data":{"by":%d}}`, i))
 				switch status {
 				case 200:
 					done.Add(1)

@@ -170,7 +170,8 @@ func (a *api) getPerson(c *protocol.Call, who caller) error {
 	return protocol.WriteJSON(c, http.StatusOK, showPerson(view))
 }
 
-// deletePerson answers DELETE /persons/{person_id}: record and identifiers go; the events in the ledger stay as they were
+// deletePerson answers DELETE /persons/{person_id}: record and identifiers go; the events in the ledger stay as they
+// were
 // recorded, with the identifiers of then.
 func (a *api) deletePerson(c *protocol.Call, who caller) error {
 	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: who.person}
