@@ -82,7 +82,15 @@ func TestRetryOfEveryWrite(t *testing.T) {
 	h := newHouse(t)
 	ctx := context.Background()
 	a, _ := h.key(t, h.organization(t))
+	doomed, _ := h.key(t, h.organization(t))
+	save(t, h, a, consent.SaveSubject{Type: "user", Name: "doomed"})
 	calls := map[string]func(consent.Once) error{
+		"deleted subject": func(o consent.Once) error {
+			return h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "doomed", Once: o})
+		},
+		"revoked key": func(o consent.Once) error {
+			return h.svc.RevokeKey(ctx, h.mustIn(t, doomed.Organization), doomed.Key, o)
+		},
 		"organization": func(o consent.Once) error {
 			_, err := h.svc.CreateOrganization(ctx, h.root, consent.NewOrganization{Name: "Again"}, o)
 			return err
