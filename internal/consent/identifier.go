@@ -52,8 +52,8 @@ func (k IdentifierKind) Strength() int {
 // single tells whether a subject has at most one of the kind (one a project for ProjectUserID).
 func (k IdentifierKind) single() bool { return k.Strength() <= 1 }
 
-// naming tells whether an organization names a subject by the kind: UserID or a typed one.
-func (k IdentifierKind) naming() bool { return k.Strength() == 0 }
+// Naming tells whether an organization names a subject by the kind: UserID or a typed one.
+func (k IdentifierKind) Naming() bool { return k.Strength() == 0 }
 
 // Identifier names one subject of an organization.
 type Identifier struct {

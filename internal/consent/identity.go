@@ -62,7 +62,7 @@ func (p *people) identify(organization ID, given []Identifier, create func() ID)
 			}
 		case p.anonymous(organization, owner):
 			result.merge = append(result.merge, mergedSubject{subject: owner, identifiers: p.merge(organization, owner, result.subject)})
-		default:
+		case !id.Kind.Naming(): // by which an organization names one person and no other
 			result.claim = append(result.claim, id)
 		}
 	}

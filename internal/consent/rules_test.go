@@ -90,6 +90,30 @@ func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
 	}
 }
 
+// TestDatedAheadInATimeline: a no that is dated ahead counts from its recording, also where it takes the whole timeline: at one time with the
+// first of some yeses it ends the run there, and no other.
+func TestDatedAheadInATimeline(t *testing.T) {
+	h := newHouse(t)
+	ahead := decided(consent.Analytics, consent.Declined)
+	ahead.OccurredAt = noon.Add(3 * time.Minute)
+	for name, apart := range map[string]bool{"one by one": true, "together": false} {
+		a := h.organization(t)
+		yes := item(user("ada")) // each is later than the one before it by a microsecond
+		h.record(t, a, yes)
+		if apart {
+			h.record(t, a, yes)
+			h.record(t, a, yes)
+			h.record(t, a, item(user("ada"), ahead))
+		} else {
+			h.record(t, a, yes, yes, item(user("ada"), ahead))
+		}
+		if c := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]; !c.Since.Equal(noon.Add(time.Microsecond)) {
+			t.Errorf("%s: granted since %v", name, c.Since)
+		}
+		h.checkConsents(t, a.Organization)
+	}
+}
+
 // TestOlderThanItsText: a decision of before its purpose was made has version 0, one of now has that of now, whatever the clock says.
 func TestOlderThanItsText(t *testing.T) {
 	h := newHouse(t)

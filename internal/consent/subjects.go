@@ -103,7 +103,7 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a Actor, name Identif
 // name gives a subject its first identifier by which the organization names it, and counts it.
 func (c *Changes) name(id Identifier, subject *Subject) {
 	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
-	if id.Kind.naming() {
+	if id.Kind.Naming() {
 		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
 	}
 }
@@ -341,7 +341,7 @@ func (s *Service) remove(ctx context.Context, tx Tx, subject *Subject) error {
 	changes := Changes{RemovedSubjects: []SubjectKey{key}}
 	for _, id := range all[key] {
 		changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, OwnedName{subject.Organization, id})
-		if id.Kind.naming() {
+		if id.Kind.Naming() {
 			changes.Counts = append(changes.Counts, Count{subject.Organization, NamedCount(id.Kind), -1})
 		}
 	}

@@ -46,9 +46,16 @@ func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map
 	return found, err
 }
 
-// selectPerson has a row with NULLs for everybody who has no consent in the project.
-const selectPerson = `/* select_person */ SELECT i.subject_id, i.claims, c.project_no, c.purpose_no, c.event_id, c.state, c.weight, c.grants, c.active,
-c.occurred_at, c.expires_at, c.since
+// personColumns are what selectPerson and selectPersons show. Who has no consent in the project has a row with NULLs.
+const personColumns = `c.project_no, c.purpose_no, c.event_id, c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
+
+// selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming.
+const selectPerson = `/* select_person */ SELECT i.subject_id, FALSE, ` + personColumns + `
+FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2
+WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
+
+// selectPersons is about everybody whom an identifier may mean.
+const selectPersons = `/* select_persons */ SELECT i.subject_id, i.claims, ` + personColumns + `
 FROM (SELECT subject_id, FALSE AS claims FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
   UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
 LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5`
@@ -58,7 +65,11 @@ const fewConsents = 4
 
 // person is consent.Store's Person.
 func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (who consent.Who, err error) {
-	err = t.conn.query(ctx, selectPerson, []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}, func(r row) error {
+	statement, args := selectPersons, []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}
+	if name.Kind.Naming() {
+		statement, args = selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}
+	}
+	err = t.conn.query(ctx, statement, args, func(r row) error {
 		c := consent.Consent{Organization: name.Organization}
 		var claims bool
 		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active,

@@ -21,7 +21,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page"} // of a statement itself
 	for name, statement := range map[string]string{
 		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent, "consents": selectConsentsOf,
-		"person": selectPerson, "history": selectHistory, "any event": selectAnyEvent, "events of people": list, "count of people": count,
+		"person": selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent, "events of people": list, "count of people": count,
 		"claims": selectClaims, "merges": selectMerges, "delete claims": deleteClaims, "merged": markMerged, "delete merged": deleteMerged, "head": selectHead, "answer": selectAnswer, "key": selectKey, "subject": selectSubject,
 	} {
 		for _, step := range planOf(t, e, statement) {

@@ -202,7 +202,7 @@ var errEarlier = errors.New("the data was made by a consentd from before the fir
 // checkSchema refuses a schema of before the first release, and warns of one that a newer version has made. During an upgrade the
 // old servers go on with that; else somebody went back.
 func checkSchema(ctx context.Context, p *goose.Provider, db *sql.DB, log *slog.Logger) error {
-	rows, err := db.QueryContext(ctx, "/* check_schema */ SELECT weight FROM events WHERE FALSE")
+	rows, err := db.QueryContext(ctx, "/* check_schema */ SELECT weight FROM events WHERE organization_id = $1", consent.NoID.String())
 	if err != nil {
 		return fmt.Errorf("%w (%v)", errEarlier, err)
 	}
