@@ -217,7 +217,8 @@ func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organ
 	if err != nil {
 		return err
 	}
-	return i.Consents(ctx, o.ID, some, func(c *consent.Consent, events []consent.Event, merges []consent.SubjectMerge) error {
+	return i.Consents(ctx, o.ID, some, func(c *consent.Consent, events []consent.Event,
+		merges []consent.SubjectMerge) error {
 		if fault := consent.CheckConsent(c, events, merges); fault != nil {
 			t.fold.add("organization %s, subject %s, purpose %d/%d: %v", o.Slug, c.Subject, c.Project, c.Purpose, fault)
 		}

@@ -158,7 +158,8 @@ func TestDoctorFindsDamageFarIn(t *testing.T) {
 	t.Parallel()
 	dir, _, _ := filledFolder(t, 2)
 	whole := command(t, nil, "doctor", "--full", "--data", dir)
-	hold(t, "the doctor", whole.out.String(), "ok    ledgers        1 organization, 2000 events", "ok    events         2000 looked at", "ok    consents       2000 looked at")
+	hold(t, "the doctor", whole.out.String(), "ok    ledgers        1 organization, 2000 events",
+		"ok    events         2000 looked at", "ok    consents       2000 looked at")
 	for check, statement := range map[string]string{
 		"ledgers":  `UPDATE events SET sequence = sequence + 1 WHERE sequence = 1200`,
 		"events":   `UPDATE events SET body = CAST(replace(CAST(body AS TEXT), ',"', ', "') AS BLOB) WHERE sequence = 1200`,

@@ -65,8 +65,10 @@ func TestKeyList(t *testing.T) {
 	fewer := consent.AllScopes[:len(consent.AllScopes)-1]
 	table.key(acme, &consent.Key{ID: one, Name: "first key", Scopes: consent.AllScopes, CreatedAt: at(1)})
 	table.key(acme, &consent.Key{ID: two, Name: "reports", Scopes: fewer, CreatedAt: at(2), ExpiresAt: at(11)})
-	table.key(shop, &consent.Key{ID: one, Name: "a name that is too long", Scopes: fewer[:1], CreatedAt: at(3), ExpiresAt: at(10)})
-	table.key(shop, &consent.Key{ID: two, Name: "同意", Scopes: fewer[:2], CreatedAt: at(4), ExpiresAt: at(11), RevokedAt: at(9)})
+	table.key(shop, &consent.Key{ID: one, Name: "a name that is too long", Scopes: fewer[:1], CreatedAt: at(3),
+		ExpiresAt: at(10)})
+	table.key(shop, &consent.Key{ID: two, Name: "同意", Scopes: fewer[:2], CreatedAt: at(4), ExpiresAt: at(11),
+		RevokedAt: at(9)})
 	const want = `Organization 0198c0de-5eed-7000-8000-000000000001 acme
 ID                                    NAME                  CREATED     ENDS
 0198c0de-5eed-7000-8000-000000000001  "first key"           2026-02-01  never

@@ -132,7 +132,8 @@ func TestKeyMistakes(t *testing.T) {
 		{[]string{"create", "--name", "x", "--expires=-1d"}, exitUsage, `--expires "-1d" is not in the future`},
 		{[]string{"create", "--name", "x", "--expires"}, exitUsage, "--expires lacks its value"},
 		{[]string{"create", "--expires", "--name", "x"}, exitUsage, "--expires lacks its value"},
-		{[]string{"create", "--name", "-secret"}, exitUsage, "--name lacks its value; one that begins with a dash goes after =, such as --name=-x\n"},
+		{[]string{"create", "--name", "-secret"}, exitUsage,
+			"--name lacks its value; one that begins with a dash goes after =, such as --name=-x\n"},
 		{[]string{"create", "--name", "x", "--organization", "nobody"}, exitFailed, "my-organization"},
 		{[]string{"list", "--organization", "nobody"}, exitFailed, "my-organization"},
 		{[]string{"revoke", "not-an-id"}, exitUsage, "key list"},
@@ -162,7 +163,8 @@ func TestKeyMistakes(t *testing.T) {
 	}
 }
 
-// TestScopesAreTold: the help of key create, and the README of the API that makes keys, say of each scope what it opens.
+// TestScopesAreTold: the help of key create, and the README of the API that makes keys, say of each scope what it
+// opens.
 func TestScopesAreTold(t *testing.T) {
 	readme, err := os.ReadFile(filepath.FromSlash("../../internal/protocol/native/README.md"))
 	if err != nil {

@@ -139,7 +139,8 @@ func explain(err error, signalled, begun bool, dir, place string) error {
 
 // printMove says what was moved, and what comes next.
 func printMove(out io.Writer, report store.MoveReport, took time.Duration, dir, place string) error {
-	fmt.Fprintf(out, "Moved %s, %s, from %s to %s in %s", plural(report.Organizations, "organization"), plural(report.Rows, "row"),
+	fmt.Fprintf(out, "Moved %s, %s, from %s to %s in %s", plural(report.Organizations, "organization"),
+		plural(report.Rows, "row"),
 		dir, place, took.Round(time.Second/10))
 	if report.Before > 0 {
 		fmt.Fprintf(out, "; from an earlier run: %s", plural(report.Before, "row"))

@@ -55,7 +55,8 @@ func progressLine(p store.MoveProgress, took time.Duration) string {
 	}
 	line := fmt.Sprintf("%s: %s, %s, %d of %s", p.Step, where, p.Table, p.Rows, plural(p.Total, "row"))
 	if p.Table == "" {
-		line = fmt.Sprintf("%s: %d of %s in %s", p.Step, p.Rows, plural(p.Total, "row"), plural(p.Organizations, "organization"))
+		line = fmt.Sprintf("%s: %d of %s in %s", p.Step, p.Rows, plural(p.Total, "row"), plural(p.Organizations,
+			"organization"))
 	}
 	done := p.Rows - p.Before
 	if done <= 0 || took <= 0 {

@@ -81,7 +81,8 @@ func TestMigrateStore(t *testing.T) {
 	if moved.code != 0 || again.code != 0 {
 		t.Errorf("it ends with %d, the second time with %d:\n%s%s", moved.code, again.code, moved.errOut.String(), again.errOut.String())
 	}
-	hold(t, "what was moved", moved.out.String(), "Moved 1 organization, ", "both sides are the same", "events  1000", "What to do next", "CONSENTD_DATABASE_URL_FILE", dir)
+	hold(t, "what was moved", moved.out.String(), "Moved 1 organization, ", "both sides are the same", "events  1000",
+		"What to do next", "CONSENTD_DATABASE_URL_FILE", dir)
 	hold(t, "progress", moved.errOut.String(), "counting ", "copying: 0 of ", "comparing: 0 of ")
 	hold(t, "the second time", again.out.String(), "already", "nothing left to do")
 	served := command(t, nil, "serve", "--listen", "127.0.0.1:0", "--data", dir)

@@ -343,5 +343,6 @@ func (b *batch) confirms() bool {
 var errNothing = errors.New("nothing to write")
 
 func (c *Changes) empty() bool {
-	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+len(c.Answers)+len(c.Purposes) == 0
+	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+
+		len(c.Answers)+len(c.Purposes) == 0
 }

@@ -205,7 +205,8 @@ func (b *batch) replacement(item *preparedItem, r *replaced, c *Consent) *prepar
 			return nil
 		}
 	}
-	return &preparedDecision{purpose: r.purpose, state: state, action: item.action, regime: b.service.places.Regime(item.country)}
+	return &preparedDecision{purpose: r.purpose, state: state, action: item.action,
+		regime: b.service.places.Regime(item.country)}
 }
 
 // mergeConsents lets the events of an anonymous subject count for the person from now on. The
@@ -260,8 +261,9 @@ func (d *preparedDecision) weight() Weight { return weigh(d.state, d.action, d.u
 // undated tells whether it is an import of which nobody knows the date.
 func (d *preparedDecision) undated() bool { return d.action == Import && d.occurredAt.IsZero() }
 
-// dates gives when a decision about somebody who stands somewhere occurred, and when it is recorded. One without a date is later than
-// all on record, also where a clock ran ahead; but not a yes that is imported, which says nothing of when.
+// dates gives when a decision about somebody who stands somewhere occurred, and when it is recorded. One without a
+// date is later than all on record, also where a clock ran ahead; but not a yes that is imported, which says nothing
+// of when.
 func (d *preparedDecision) dates(stands *Consent, now time.Time) (occurredAt, recordedAt time.Time) {
 	switch {
 	case !d.occurredAt.IsZero():

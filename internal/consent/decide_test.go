@@ -64,7 +64,8 @@ func effective(e consent.EventView) time.Time {
 // inTime orders what was said: by time, of one time a no behind a yes, then by id.
 func inTime(x, y consent.EventView) int {
 	no := map[bool]int{true: 1}
-	return cmp.Or(effective(x).Compare(effective(y)), no[x.State != consent.Accepted]-no[y.State != consent.Accepted], slices.Compare(x.ID[:], y.ID[:]))
+	return cmp.Or(effective(x).Compare(effective(y)), no[x.State != consent.Accepted]-no[y.State != consent.Accepted],
+		slices.Compare(x.ID[:], y.ID[:]))
 }
 
 // decidingOf gives the event of a purpose that decides, where all were said.

@@ -63,7 +63,8 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 
 // person gives the consents of everybody whom an identifier may mean as those of one person.
 func (d *Directory) person(project int, who *Who, at time.Time) *Person {
-	person := &Person{Subject: who.Subject, Ambiguous: len(who.Claimants) > 0, At: at, Consents: make(map[string]Consent, len(who.Consents))}
+	person := &Person{Subject: who.Subject, Ambiguous: len(who.Claimants) > 0, At: at, Consents: make(map[string]Consent,
+		len(who.Consents))}
 	if person.Subject == NoID {
 		person.Subject = who.Claimants[0]
 	}

@@ -30,7 +30,8 @@ func weigh(state State, action Action, undated bool) Weight {
 	return WeightActive
 }
 
-// grants tells whether a decision allows what it is about: a yes that was said, or one that was implied where the regime is opt-out.
+// grants tells whether a decision allows what it is about: a yes that was said, or one that was implied where the
+// regime is opt-out.
 func grants(state State, action Action, regime Regime) bool {
 	if weigh(state, action, false) == WeightPassive {
 		return regime == OptOut
@@ -47,7 +48,8 @@ type Step struct {
 	State  State
 	Weight Weight
 	Grants bool
-	// OccurredAt is when the event occurred, but never later than when it was recorded: a clock that runs ahead must not make a later no lose.
+	// OccurredAt is when the event occurred, but never later than when it was recorded: a clock that runs ahead must not
+	// make a later no lose.
 	OccurredAt time.Time
 	ExpiresAt  time.Time // zero: never
 	Subject    ID        // of the event, as it was recorded
@@ -58,11 +60,13 @@ type Step struct {
 }
 
 func (e *Event) step() Step {
-	return Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants, OccurredAt: Effective(e.OccurredAt, e.RecordedAt),
+	return Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants, OccurredAt: Effective(e.OccurredAt,
+		e.RecordedAt),
 		ExpiresAt: e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence}
 }
 
-// Effective gives the time by which an event takes its place in the order: when it occurred, but never later than when it was recorded.
+// Effective gives the time by which an event takes its place in the order: when it occurred, but never later than
+// when it was recorded.
 func Effective(occurredAt, recordedAt time.Time) time.Time {
 	if occurredAt.After(recordedAt) {
 		return recordedAt
@@ -72,7 +76,8 @@ func Effective(occurredAt, recordedAt time.Time) time.Time {
 
 func (s *Step) expired(at time.Time) bool { return !s.ExpiresAt.IsZero() && !at.Before(s.ExpiresAt) }
 
-// before orders steps: by time; of one time what counts more is the later one, and a no is later than a yes; then by id.
+// before orders steps: by time; of one time what counts more is the later one, and a no is later than a yes; then by
+// id.
 func before(a, b Step) int {
 	return cmp.Or(a.OccurredAt.Compare(b.OccurredAt), a.rank()-b.rank(), bytes.Compare(a.Event[:], b.Event[:]))
 }
@@ -84,8 +89,9 @@ func (s *Step) rank() int {
 	return int(s.Weight)
 }
 
-// fold gives the current consent that the events of one subject and purpose make, in whatever order they are given, with the merges that
-// made one person of their subjects. There must be at least one. Whose and on what it is, and Last, are left zero.
+// fold gives the current consent that the events of one subject and purpose make, in whatever order they are given,
+// with the merges that made one person of their subjects. There must be at least one. Whose and on what it is, and
+// Last, are left zero.
 func fold(events []Event, merges []SubjectMerge) Consent {
 	steps := make([]Step, len(events))
 	for i := range events {
@@ -110,7 +116,8 @@ func (r *run) add(s *Step) {
 	r.last = s
 }
 
-// latest is fold of steps that are in order. What was said decides over what was not, until it has expired; of either the latest.
+// latest is fold of steps that are in order. What was said decides over what was not, until it has expired; of either
+// the latest.
 func latest(sorted []Step) Consent {
 	var said, passive run
 	var viewed *Step
@@ -143,7 +150,8 @@ func latest(sorted []Step) Consent {
 
 // by gives the consent when a step decides.
 func (c Consent) by(s *Step, since time.Time) Consent {
-	c.Event, c.State, c.Weight, c.Grants, c.OccurredAt, c.ExpiresAt = s.Event, s.State, s.Weight, s.Grants, s.OccurredAt, s.ExpiresAt
+	c.Event, c.State, c.Weight, c.Grants, c.OccurredAt, c.ExpiresAt = s.Event, s.State, s.Weight, s.Grants, s.OccurredAt,
+		s.ExpiresAt
 	c.Active = c.Active || s.Weight >= WeightUndated
 	if c.Since = since; !s.Grants {
 		c.Since = time.Time{}
@@ -153,7 +161,8 @@ func (c Consent) by(s *Step, since time.Time) Consent {
 
 // step gives the step that decides.
 func (c *Consent) step() Step {
-	return Step{Event: c.Event, State: c.State, Weight: c.Weight, Grants: c.Grants, OccurredAt: c.OccurredAt, ExpiresAt: c.ExpiresAt}
+	return Step{Event: c.Event, State: c.State, Weight: c.Weight, Grants: c.Grants, OccurredAt: c.OccurredAt,
+		ExpiresAt: c.ExpiresAt}
 }
 
 // unbroken tells since when a step is granted that follows the one that decides.
@@ -167,8 +176,8 @@ func (c *Consent) unbroken(s *Step) time.Time {
 // skew is how far apart the clocks of servers over one database may be.
 const skew = 24 * time.Hour
 
-// next gives the consent with one more step, which is recorded now. Not sure: that takes the whole timeline, since a consent shows nothing of the
-// steps that do not decide now.
+// next gives the consent with one more step, which is recorded now. Not sure: that takes the whole timeline, since a
+// consent shows nothing of the steps that do not decide now.
 func (c Consent) next(s *Step, now time.Time) (n Consent, sure bool) {
 	late := before(*s, c.step()) < 0
 	switch {
@@ -226,10 +235,11 @@ func (c Consent) nextActive(s *Step, late bool, now time.Time) (n Consent, sure 
 	return c.by(s, s.OccurredAt), true
 }
 
-// unmovedBy tells whether a step of the same sort that is before the one that decides leaves the consent as it is, whatever else is on record.
-// What decides stays, so the step can only move since when it is granted: not at all where it is not; else, where the step falls into the
-// unbroken run, unless it breaks it; and where it falls before a run of one, unless it might lengthen it. (The run ended there for a
-// reason, which stays the one before it, or else the step becomes it. A longer run may begin with an undated yes, which then counts no more.)
+// unmovedBy tells whether a step of the same sort that is before the one that decides leaves the consent as it is,
+// whatever else is on record. What decides stays, so the step can only move since when it is granted: not at all
+// where it is not; else, where the step falls into the unbroken run, unless it breaks it; and where it falls before a
+// run of one, unless it might lengthen it. (The run ended there for a reason, which stays the one before it, or else
+// the step becomes it. A longer run may begin with an undated yes, which then counts no more.)
 func (c *Consent) unmovedBy(s *Step) bool {
 	switch {
 	case !c.Grants:
@@ -256,8 +266,9 @@ func complete(history []Step) bool {
 }
 
 // remembered stands in for events that led to the consent and are no longer on record, since their time of retention
-// is over: the one that decides, what was said before it and had expired, and the grant with which an unbroken run began. What was
-// before the run is not known then, so nothing that comes later may lengthen it: there may have been a no.
+// is over: the one that decides, what was said before it and had expired, and the grant with which an unbroken run
+// began. What was before the run is not known then, so nothing that comes later may lengthen it: there may have been
+// a no.
 func (c *Consent) remembered(history []Step) (missing []Step) {
 	there := func(is func(*Step) bool) bool {
 		return slices.ContainsFunc(history, func(s Step) bool { return is(&s) })
@@ -267,7 +278,8 @@ func (c *Consent) remembered(history []Step) (missing []Step) {
 		missing = append(missing, c.step())
 	}
 	if c.Active && !c.Said() && !complete(history) {
-		missing = append(missing, Step{State: Declined, Weight: WeightActive, OccurredAt: c.OccurredAt.Add(-moment), ExpiresAt: c.OccurredAt})
+		missing = append(missing, Step{State: Declined, Weight: WeightActive, OccurredAt: c.OccurredAt.Add(-moment),
+			ExpiresAt: c.OccurredAt})
 	}
 	if !c.Grants {
 		return missing
@@ -280,8 +292,8 @@ func (c *Consent) remembered(history []Step) (missing []Step) {
 		return s.Grants && s.OccurredAt.Equal(c.Since) && (s.Weight == WeightPassive) != c.Said()
 	}
 	if c.Since.Before(c.OccurredAt) && !there(began) {
-		// It did not expire before it was renewed: else the run would be broken. Whether it was an undated yes, which would count no more
-		// behind another one that comes late, is not known.
+		// It did not expire before it was renewed: else the run would be broken. Whether it was an undated yes, which would
+		// count no more behind another one that comes late, is not known.
 		missing = append(missing, Step{State: c.State, Weight: sort, Grants: true, OccurredAt: c.Since})
 	}
 	undated := there(func(s *Step) bool { return s.Weight == WeightUndated && began(s) })
@@ -291,8 +303,8 @@ func (c *Consent) remembered(history []Step) (missing []Step) {
 	return missing
 }
 
-// part gathers of steps of one sort what later steps outside can meet: the last one, the one with which the unbroken run before it began, and the one
-// that broke it.
+// part gathers of steps of one sort what later steps outside can meet: the last one, the one with which the unbroken
+// run before it began, and the one that broke it.
 type part struct{ broke, first, last *Step }
 
 func (p *part) add(s *Step) {
@@ -320,8 +332,9 @@ func (p *part) appendTo(kept []Step) []Step {
 	return kept
 }
 
-// abridged gives what later steps can meet of steps that are in order, where it is known when those will have occurred: between two of them
-// a few steps of each sort, and of all the first that was said, the first undated yes and the last view.
+// abridged gives what later steps can meet of steps that are in order, where it is known when those will have
+// occurred: between two of them a few steps of each sort, and of all the first that was said, the first undated yes
+// and the last view.
 func abridged(sorted []Step, later []time.Time) (kept []Step) {
 	var said, passive part
 	var firstSaid, undated, viewed *Step

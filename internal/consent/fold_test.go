@@ -22,22 +22,27 @@ var sorts = []struct {
 	undated bool
 }{
 	{"yes", Accepted, UserClick, false}, {"no", Declined, UserClick, false}, {"withdrawal", Withdrawn, UserClick, false},
-	{"implied", Implied, ImpliedAction, false}, {"viewed", Viewed, UserClick, false}, {"implied yes", Accepted, ImpliedAction, false},
-	{"undated yes", Accepted, Import, true}, {"undated no", Declined, Import, true}, {"imported yes", Accepted, Import, false},
+	{"implied", Implied, ImpliedAction, false}, {"viewed", Viewed, UserClick, false}, {"implied yes", Accepted,
+		ImpliedAction, false},
+	{"undated yes", Accepted, Import, true}, {"undated no", Declined, Import, true}, {"imported yes", Accepted, Import,
+		false},
 }
 
 // makeEvent makes an event of a sort; number is its place in the ledger, life in minutes, 0: never expires.
 func makeEvent(sort, number int, occurred, recorded time.Time, life int, regime Regime) Event {
 	of := sorts[sort]
-	e := Event{ID: ID{15: byte(number)}, Sequence: int64(number), Subject: ID{1}, Project: 1, Purpose: 2, State: of.state, Action: of.action,
-		Weight: weigh(of.state, of.action, of.undated), Grants: grants(of.state, of.action, regime), OccurredAt: occurred, RecordedAt: recorded}
+	e := Event{ID: ID{15: byte(number)}, Sequence: int64(number), Subject: ID{1}, Project: 1, Purpose: 2,
+		State: of.state, Action: of.action,
+		Weight: weigh(of.state, of.action, of.undated), Grants: grants(of.state, of.action, regime), OccurredAt: occurred,
+		RecordedAt: recorded}
 	if life > 0 {
 		e.ExpiresAt = occurred.Add(time.Duration(life) * time.Minute)
 	}
 	return e
 }
 
-// drawEvents draws events of one subject and purpose, with instants so few that they often meet; some are dated ahead of their recording.
+// drawEvents draws events of one subject and purpose, with instants so few that they often meet; some are dated ahead
+// of their recording.
 func drawEvents(t *rapid.T) []Event {
 	n := rapid.IntRange(1, 9).Draw(t, "n")
 	numbers := rapid.Permutation([]int{1, 2, 3, 4, 5, 6, 7, 8, 9}).Draw(t, "numbers")
@@ -46,12 +51,14 @@ func drawEvents(t *rapid.T) []Event {
 		occurred := minute(rapid.IntRange(0, 5).Draw(t, "minute"))
 		recorded := occurred.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "ahead")) * time.Minute)
 		regime := rapid.SampledFrom([]Regime{OptIn, OptOut}).Draw(t, "regime")
-		events[i] = makeEvent(rapid.IntRange(0, len(sorts)-1).Draw(t, "sort"), numbers[i], occurred, recorded, rapid.IntRange(0, 4).Draw(t, "life"), regime)
+		events[i] = makeEvent(rapid.IntRange(0, len(sorts)-1).Draw(t, "sort"), numbers[i], occurred, recorded,
+			rapid.IntRange(0, 4).Draw(t, "life"), regime)
 	}
 	return events
 }
 
-// The slow model reads the contract word by word ("States, and which event decides"). It shares nothing with the fold but its types.
+// The slow model reads the contract word by word ("States, and which event decides"). It shares nothing with the fold
+// but its types.
 
 func modelTime(e Event) time.Time {
 	if e.RecordedAt.Before(e.OccurredAt) {
@@ -64,8 +71,8 @@ func (e *Event) modelPassive() bool {
 	return e.State == Viewed || e.State == Implied || e.State == Accepted && e.Action == ImpliedAction
 }
 
-// modelLater is the order of the contract: time, then a no behind a yes, then the id. What is passive comes before what is active, which
-// would decide over it anyway.
+// modelLater is the order of the contract: time, then a no behind a yes, then the id. What is passive comes before
+// what is active, which would decide over it anyway.
 func modelLater(a, b Event) bool {
 	order := func(e Event) int {
 		switch {
@@ -126,7 +133,8 @@ func modelDecider(events []Event) (decides *Event, active bool) {
 	return decides, active
 }
 
-// modelSince says from the definition since when the last grant holds without a break. What was said is granted apart from what was implied.
+// modelSince says from the definition since when the last grant holds without a break. What was said is granted apart
+// from what was implied.
 func modelSince(events []Event) time.Time {
 	last, active := modelDecider(events)
 	if !last.Grants {
@@ -153,8 +161,9 @@ func modelSince(events []Event) time.Time {
 
 func modelFold(events []Event) Consent {
 	last, active := modelDecider(events)
-	return Consent{Event: last.ID, State: last.State, Weight: last.Weight, Grants: last.Grants, Active: active, OccurredAt: modelTime(*last),
-		ExpiresAt: last.ExpiresAt, Since: modelSince(events)}
+	return Consent{Event: last.ID, State: last.State, Weight: last.Weight, Grants: last.Grants, Active: active,
+		OccurredAt: modelTime(*last),
+		ExpiresAt:  last.ExpiresAt, Since: modelSince(events)}
 }
 
 func TestFoldIsTheContract(t *testing.T) {
@@ -167,8 +176,8 @@ func TestFoldIsTheContract(t *testing.T) {
 	})
 }
 
-// TestFoldOfAllShortSequences goes through every sequence of up to 3 steps of all sorts, dates, lives and regimes, in whatever order they
-// are recorded, and through those of 4 and 5 with fewer dates.
+// TestFoldOfAllShortSequences goes through every sequence of up to 3 steps of all sorts, dates, lives and regimes, in
+// whatever order they are recorded, and through those of 4 and 5 with fewer dates.
 func TestFoldOfAllShortSequences(t *testing.T) {
 	type choice struct{ sort, minute, life int }
 	var all, few []choice
@@ -212,7 +221,8 @@ func describe(events []Event) string {
 	for _, e := range events {
 		for _, s := range sorts {
 			if s.state == e.State && s.action == e.Action && (s.undated == (e.Weight == WeightUndated) || s.state != Accepted) {
-				out += fmt.Sprintf("[%s at %s until %s, recorded as %d] ", s.name, e.OccurredAt.Format("15:04"), e.ExpiresAt.Format("15:04"), e.Sequence)
+				out += fmt.Sprintf("[%s at %s until %s, recorded as %d] ", s.name, e.OccurredAt.Format("15:04"),
+					e.ExpiresAt.Format("15:04"), e.Sequence)
 				break
 			}
 		}
@@ -220,7 +230,8 @@ func describe(events []Event) string {
 	return out
 }
 
-// TestPassiveChangesNoChoice adds what is no choice to what is: a no stays a no and a yes that holds keeps its date and its expiry.
+// TestPassiveChangesNoChoice adds what is no choice to what is: a no stays a no and a yes that holds keeps its date
+// and its expiry.
 func TestPassiveChangesNoChoice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events := drawEvents(t)
@@ -275,11 +286,15 @@ func TestWhatHoldsThen(t *testing.T) {
 		{"a yes that expired, then viewed", []Event{at("yes", 0, 1)(1), at("viewed", 2, 0)(2)}, Accepted, 0, true},
 		{"implied, then viewed", []Event{at("implied", 0, 0)(1), at("viewed", 1, 0)(2)}, Implied, 0, true},
 		{"viewed, then implied that is earlier", []Event{at("viewed", 1, 0)(1), at("implied", 0, 0)(2)}, Implied, 0, true},
-		{"a no, then a yes imported without a date", []Event{at("no", 0, 0)(1), at("undated yes", 1, 0)(2)}, Declined, 0, false},
-		{"a yes imported without a date, then a no that is earlier", []Event{at("undated yes", 1, 0)(1), at("no", 0, 0)(2)}, Declined, 0, false},
-		{"implied, then a yes imported without a date", []Event{at("implied", 0, 0)(1), at("undated yes", 1, 0)(2)}, Accepted, 1, true},
+		{"a no, then a yes imported without a date", []Event{at("no", 0, 0)(1), at("undated yes", 1, 0)(2)}, Declined, 0,
+			false},
+		{"a yes imported without a date, then a no that is earlier", []Event{at("undated yes", 1, 0)(1), at("no", 0, 0)(2)},
+			Declined, 0, false},
+		{"implied, then a yes imported without a date", []Event{at("implied", 0, 0)(1), at("undated yes", 1, 0)(2)},
+			Accepted, 1, true},
 		{"a yes, again imported without a date", []Event{at("yes", 0, 9)(1), at("undated yes", 1, 99)(2)}, Accepted, 0, true},
-		{"imported without a date twice", []Event{at("undated yes", 0, 9)(1), at("undated yes", 1, 99)(2)}, Accepted, 0, true},
+		{"imported without a date twice", []Event{at("undated yes", 0, 9)(1), at("undated yes", 1, 99)(2)}, Accepted, 0,
+			true},
 		{"a yes, then a no without a date", []Event{at("yes", 0, 9)(1), at("undated no", 1, 0)(2)}, Declined, 1, false},
 		{"a no and a yes of one time", []Event{at("no", 0, 0)(1), at("yes", 0, 0)(2)}, Declined, 0, false},
 		{"a yes and a no of one time", []Event{at("yes", 0, 0)(1), at("no", 0, 0)(2)}, Declined, 0, false},
@@ -293,8 +308,8 @@ func TestWhatHoldsThen(t *testing.T) {
 	}
 }
 
-// TestFoldStepByStep arrives in random batches, the way a batch keeps a standing: one step where that is sure, the whole fold else. What is
-// said to be sure is always what the whole fold gives.
+// TestFoldStepByStep arrives in random batches, the way a batch keeps a standing: one step where that is sure, the
+// whole fold else. What is said to be sure is always what the whole fold gives.
 func TestFoldStepByStep(t *testing.T) {
 	sure := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -344,7 +359,8 @@ func stepsOf(events []Event) []Step {
 	return steps
 }
 
-// TestMostIsSure counts how often a decision of now needs the whole timeline: never where it holds for longer than clocks differ.
+// TestMostIsSure counts how often a decision of now needs the whole timeline: never where it holds for longer than
+// clocks differ.
 func TestMostIsSure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events := drawEvents(t)
@@ -438,8 +454,9 @@ func TestExpiryFromTheVeryInstant(t *testing.T) {
 	}
 }
 
-// TestDroppedEventsStillCount drops any of the events, as retention does, and lets another one come late: no yes comes of it that all events
-// would not give, and where nothing is dropped nothing changes. Red where remembered gives nothing.
+// TestDroppedEventsStillCount drops any of the events, as retention does, and lets another one come late: no yes
+// comes of it that all events would not give, and where nothing is dropped nothing changes. Red where remembered
+// gives nothing.
 func TestDroppedEventsStillCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events := drawEvents(t)
@@ -462,7 +479,8 @@ func TestDroppedEventsStillCount(t *testing.T) {
 			left[0].First = len(left) == len(events) // else a timeline breaks off before it comes to the first
 		}
 		s.know(append(left, stands.remembered(left)...))
-		if got := *s.current(); got.Event != stands.Event || got.Active != stands.Active || !got.ExpiresAt.Equal(stands.ExpiresAt) {
+		if got := *s.current(); got.Event != stands.Event || got.Active != stands.Active ||
+			!got.ExpiresAt.Equal(stands.ExpiresAt) {
 			t.Fatalf("with %d of %d events left it is %+v, it was %+v", len(left), len(events), got, stands)
 		}
 		s.add(&late, minute(9))
@@ -477,7 +495,8 @@ func TestDroppedEventsStillCount(t *testing.T) {
 		if len(left) == len(events) && *got != func() Consent { want.Last = late.ID; return want }() {
 			t.Fatalf("with all events left it is %+v, not %+v", got, want)
 		}
-		undated := slices.ContainsFunc(events, func(e Event) bool { return e.Weight == WeightUndated }) // with which the run may have begun
+		// with which the run may have begun
+		undated := slices.ContainsFunc(events, func(e Event) bool { return e.Weight == WeightUndated })
 		if got.Grants && got.Event == want.Event && got.Since.Before(want.Since) && (!undated || len(left) == len(events)) {
 			t.Fatalf("with %d of %d events left it stands since %v, longer than with all: %v", len(left), len(events), got.Since, want.Since)
 		}

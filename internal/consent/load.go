@@ -227,7 +227,8 @@ func (b *batch) plan() {
 				replaced := &p.items[n].replace[r]
 				key.Purpose = replaced.purpose.Number
 				b.planned = append(b.planned, planned{b.standingOf(key), nil, replaced.purpose, &p.items[n], replaced})
-				b.late = b.late || (&preparedDecision{state: Accepted, action: p.items[n].action}).mayBeLate(replaced.purpose, b.now)
+				b.late = b.late || (&preparedDecision{state: Accepted, action: p.items[n].action}).mayBeLate(replaced.purpose,
+					b.now)
 			}
 		}
 	}
@@ -290,13 +291,14 @@ func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// mayBeLate tells whether a decision may need the whole timeline. One without a date that holds for long never does, see Consent.next.
+// mayBeLate tells whether a decision may need the whole timeline. One without a date that holds for long never does,
+// see Consent.next.
 func (d *preparedDecision) mayBeLate(purpose *Purpose, now time.Time) bool {
 	return !d.occurredAt.IsZero() || d.undated() || !d.expiry(purpose, now).After(now.Add(skew))
 }
 
-// markLate takes all decisions beforehand, and marks those who need their whole timeline for that: for what was decided before
-// something on record, mostly.
+// markLate takes all decisions beforehand, and marks those who need their whole timeline for that: for what was
+// decided before something on record, mostly.
 func (b *batch) markLate() {
 	if !b.late {
 		return
@@ -381,7 +383,8 @@ func (b *batch) loadMerges(ctx context.Context, tx Tx, keys []ConsentKey) (map[S
 	return tx.Merges(ctx, subjects)
 }
 
-// dates gives where the decisions that say when they were taken will stand in the order, of those that need a whole timeline.
+// dates gives where the decisions that say when they were taken will stand in the order, of those that need a whole
+// timeline.
 func (b *batch) dates() map[*standing][]time.Time {
 	dates := map[*standing][]time.Time{}
 	for i := range b.planned {

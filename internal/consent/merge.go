@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// timeline puts the steps of one person and purpose in order, with what merges add: where one of the two said no and the other yes, the
-// person says no until they decide again, whatever the dates. The steps may come in any order, and are changed.
+// timeline puts the steps of one person and purpose in order, with what merges add: where one of the two said no and
+// the other yes, the person says no until they decide again, whatever the dates. The steps may come in any order, and
+// are changed.
 func timeline(steps []Step, merges []SubjectMerge) []Step {
 	if len(merges) == 0 || len(steps) == 0 {
 		slices.SortFunc(steps, before)
@@ -56,7 +57,8 @@ func foldUntil(steps []Step, sequence int64) Consent {
 // SaysNo tells whether a person says no at an instant: declined or withdrawn, which has not expired.
 func (c *Consent) SaysNo(at time.Time) bool { return c.State.No() && !c.Expired(at) }
 
-// kept gives the step by which a no stands that one of two who merge says and the other does not: the no, moved behind what the other said.
+// kept gives the step by which a no stands that one of two who merge says and the other does not: the no, moved
+// behind what the other said.
 func kept(a, b Consent, at time.Time) (no Step, ok bool) {
 	if !a.SaysNo(at) {
 		a, b = b, a
@@ -69,8 +71,8 @@ func kept(a, b Consent, at time.Time) (no Step, ok bool) {
 	return no, true
 }
 
-// joint gives where several people stand who are asked about as one, by what they share: a no of any of them is a no, else what was
-// said and holds goes before what does not, and the later before the earlier.
+// joint gives where several people stand who are asked about as one, by what they share: a no of any of them is a no,
+// else what was said and holds goes before what does not, and the later before the earlier.
 func joint(a, b Consent, at time.Time) Consent {
 	active := a.Active || b.Active
 	holds := func(c *Consent) int {

@@ -13,8 +13,9 @@ func of(subject byte, e Event) Event {
 	return e
 }
 
-// TestMergeKeepsTheNo merges two who decided whatever they did, at a time when all of it was on record: where one says no and the other does
-// not, the one they are says no, by the event of that no and until it would have ended; else the fold is that over both.
+// TestMergeKeepsTheNo merges two who decided whatever they did, at a time when all of it was on record: where one
+// says no and the other does not, the one they are says no, by the event of that no and until it would have ended;
+// else the fold is that over both.
 func TestMergeKeepsTheNo(t *testing.T) {
 	kept := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -42,7 +43,8 @@ func TestMergeKeepsTheNo(t *testing.T) {
 			t.Fatalf("%s and %s: merged it is %+v, the contract says %+v", describe(mine), describe(theirs), got, want)
 		}
 		// Deciding again ends it, and nothing that is no choice does.
-		again := of(1, makeEvent(rapid.SampledFrom([]int{0, 3, 4, 5}).Draw(t, "again"), 99, at.Add(time.Minute), at.Add(time.Minute), 0, OptOut))
+		again := of(1, makeEvent(rapid.SampledFrom([]int{0, 3, 4, 5}).Draw(t, "again"), 99, at.Add(time.Minute),
+			at.Add(time.Minute), 0, OptOut))
 		then := fold(append(all, again), []SubjectMerge{merge})
 		switch {
 		case again.Weight == WeightActive && then.Event != again.ID:
@@ -56,7 +58,8 @@ func TestMergeKeepsTheNo(t *testing.T) {
 	}
 }
 
-// TestMergesFollowEachOther: what the first merge set aside is a part of what the second one meets, and what was recorded between them as well.
+// TestMergesFollowEachOther: what the first merge set aside is a part of what the second one meets, and what was
+// recorded between them as well.
 func TestMergesFollowEachOther(t *testing.T) {
 	yes := func(subject byte, number, m int) Event {
 		return of(subject, makeEvent(0, number, minute(m), minute(m), 0, OptIn))
@@ -75,12 +78,18 @@ func TestMergesFollowEachOther(t *testing.T) {
 	}{
 		{"a no, a browser's later yes", []Event{no(1, 1, 1), yes(2, 2, 2)}, []SubjectMerge{first}, Declined},
 		{"a yes, a browser's earlier no", []Event{yes(1, 1, 2), no(2, 2, 1)}, []SubjectMerge{first}, Declined},
-		{"and a second browser's yes", []Event{no(1, 1, 1), yes(2, 2, 2), yes(3, 3, 12)}, []SubjectMerge{first, second}, Declined},
-		{"decided again between", []Event{no(1, 1, 1), yes(2, 2, 2), yes(1, 3, 12), yes(3, 4, 13)}, []SubjectMerge{first, second}, Accepted},
-		{"a second browser's no", []Event{yes(1, 1, 1), yes(2, 2, 2), yes(1, 3, 12), no(3, 4, 11)}, []SubjectMerge{first, second}, Declined},
-		{"in whatever order the merges come", []Event{no(1, 1, 1), yes(2, 2, 2), yes(1, 3, 12), yes(3, 4, 13)}, []SubjectMerge{second, first}, Accepted},
-		{"one who was merged into is merged", []Event{no(1, 1, 1), yes(2, 2, 2), yes(4, 5, 25)}, []SubjectMerge{first, into}, Declined},
-		{"what comes late behind the merge takes its place", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 2)}, []SubjectMerge{first}, Declined},
+		{"and a second browser's yes", []Event{no(1, 1, 1), yes(2, 2, 2), yes(3, 3, 12)}, []SubjectMerge{first, second},
+			Declined},
+		{"decided again between", []Event{no(1, 1, 1), yes(2, 2, 2), yes(1, 3, 12), yes(3, 4, 13)}, []SubjectMerge{first,
+			second}, Accepted},
+		{"a second browser's no", []Event{yes(1, 1, 1), yes(2, 2, 2), yes(1, 3, 12), no(3, 4, 11)}, []SubjectMerge{first,
+			second}, Declined},
+		{"in whatever order the merges come", []Event{no(1, 1, 1), yes(2, 2, 2), yes(1, 3, 12), yes(3, 4, 13)},
+			[]SubjectMerge{second, first}, Accepted},
+		{"one who was merged into is merged", []Event{no(1, 1, 1), yes(2, 2, 2), yes(4, 5, 25)}, []SubjectMerge{first,
+			into}, Declined},
+		{"what comes late behind the merge takes its place", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 2)},
+			[]SubjectMerge{first}, Declined},
 	} {
 		if got := fold(tc.events, tc.merges); got.State != tc.state {
 			t.Errorf("%s: %s", tc.name, got.State)

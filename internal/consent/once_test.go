@@ -308,7 +308,8 @@ func TestPersonKeepsAnswersApart(t *testing.T) {
 	if _, err := h.svc.Person(ctx, actorOf("ada"), consent.PersonQuery{Identifier: user("bob")[0]}); !consent.IsKind(err, consent.Forbidden) {
 		t.Errorf("another person's consents: %v", err)
 	}
-	if _, err := h.svc.Person(ctx, actorOf("\ufeffada "), consent.PersonQuery{Identifier: user("ada\u200b")[0]}); err != nil {
+	if _, err := h.svc.Person(ctx, actorOf("\ufeffada "),
+		consent.PersonQuery{Identifier: user("ada\u200b")[0]}); err != nil {
 		t.Errorf("the same person in other spellings: %v", err)
 	}
 	_, err = h.svc.Record(ctx, actorOf("ada\u00a0"), protected("k", "body", item(user("ada"))))

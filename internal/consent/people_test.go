@@ -65,8 +65,10 @@ func drawDeed(t *rapid.T, earlier int) deed {
 		return d
 	}
 	d.purpose = rapid.SampledFrom([]string{consent.Analytics, consent.Marketing, "made on first use"}).Draw(t, "purpose")
-	d.state = rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined, consent.Withdrawn, consent.Implied, consent.Viewed}).Draw(t, "state")
-	d.action = rapid.SampledFrom([]consent.Action{consent.UserClick, consent.UserClick, consent.ImpliedAction, consent.Import}).Draw(t, "action")
+	d.state = rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined, consent.Withdrawn, consent.Implied,
+		consent.Viewed}).Draw(t, "state")
+	d.action = rapid.SampledFrom([]consent.Action{consent.UserClick, consent.UserClick, consent.ImpliedAction,
+		consent.Import}).Draw(t, "action")
 	if rapid.Bool().Draw(t, "dated") {
 		d.at = noon.Add(time.Duration(rapid.IntRange(-5, 5).Draw(t, "minute")) * time.Minute)
 	}
@@ -303,7 +305,8 @@ func (h *house) checkConsents(t tester, organization consent.ID) {
 		t.Fatalf("%v", err)
 	}
 	defer i.Close()
-	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event, merges []consent.SubjectMerge) error {
+	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event,
+		merges []consent.SubjectMerge) error {
 		return consent.CheckConsent(c, events, merges)
 	})
 	if err != nil {

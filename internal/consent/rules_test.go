@@ -27,7 +27,8 @@ func TestUndatedImportProlongsNothing(t *testing.T) {
 		h.clock.add(time.Hour)
 		h.record(t, a, item(user("ada"), imported(consent.Analytics, consent.Accepted)))
 	}
-	if c := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]; !c.ExpiresAt.Equal(ends) || !c.OccurredAt.Equal(noon) {
+	if c := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]; !c.ExpiresAt.Equal(ends) ||
+		!c.OccurredAt.Equal(noon) {
 		t.Errorf("it ends %v", c.ExpiresAt)
 	}
 	// The evidence says which of the events had no date.
@@ -58,8 +59,8 @@ func TestOverwriteRenews(t *testing.T) {
 	}
 }
 
-// TestShortConsentLetsWhatWasImpliedCount: something implied that was passed over counts once a short yes that came after it, but is older, has
-// expired: that takes the whole timeline, in one batch and in many.
+// TestShortConsentLetsWhatWasImpliedCount: something implied that was passed over counts once a short yes that came
+// after it, but is older, has expired: that takes the whole timeline, in one batch and in many.
 func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
 	h := newHouse(t)
 	at := func(state consent.State, m, life int) consent.Decision {
@@ -90,8 +91,8 @@ func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
 	}
 }
 
-// TestDatedAheadInATimeline: a no that is dated ahead counts from its recording, also where it takes the whole timeline: at one time with the
-// first of some yeses it ends the run there, and no other.
+// TestDatedAheadInATimeline: a no that is dated ahead counts from its recording, also where it takes the whole
+// timeline: at one time with the first of some yeses it ends the run there, and no other.
 func TestDatedAheadInATimeline(t *testing.T) {
 	h := newHouse(t)
 	ahead := decided(consent.Analytics, consent.Declined)
@@ -114,7 +115,8 @@ func TestDatedAheadInATimeline(t *testing.T) {
 	}
 }
 
-// TestOlderThanItsText: a decision of before its purpose was made has version 0, one of now has that of now, whatever the clock says.
+// TestOlderThanItsText: a decision of before its purpose was made has version 0, one of now has that of now, whatever
+// the clock says.
 func TestOlderThanItsText(t *testing.T) {
 	h := newHouse(t)
 	a := h.organization(t)
@@ -131,7 +133,8 @@ func TestOlderThanItsText(t *testing.T) {
 	}
 }
 
-// TestSharedInbox: who names an address that is somebody else's is heard where it is asked about, and nowhere else; the dead are not.
+// TestSharedInbox: who names an address that is somebody else's is heard where it is asked about, and nowhere else;
+// the dead are not.
 func TestSharedInbox(t *testing.T) {
 	h := newHouse(t)
 	a := h.organization(t)
@@ -159,7 +162,8 @@ func TestSharedInbox(t *testing.T) {
 	if n := len(h.events(t, a, inbox)); n != 3 {
 		t.Errorf("by the address %d events are found", n)
 	}
-	if err := h.svc.DeleteSubject(t.Context(), a, consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: "son"}); err != nil {
+	if err := h.svc.DeleteSubject(t.Context(), a, consent.DeleteSubject{Type: consent.DefaultSubjectType,
+		Name: "son"}); err != nil {
 		t.Fatal(err)
 	}
 	if c := asked().Consents[consent.Marketing]; c.State != consent.Accepted {
@@ -175,7 +179,8 @@ func TestCrowdedInbox(t *testing.T) {
 	for from := 0; from < consent.MaxClaimants+2; from += 501 {
 		var items []consent.Item
 		for i := range 501 {
-			items = append(items, item(append(user(fmt.Sprint("u", from+i)), inbox), decided(consent.Marketing, consent.Accepted)))
+			items = append(items, item(append(user(fmt.Sprint("u", from+i)), inbox), decided(consent.Marketing,
+				consent.Accepted)))
 		}
 		h.record(t, a, items...)
 		c := h.person(t, a, inbox).Consents[consent.Marketing]

@@ -58,7 +58,8 @@ type Reader interface {
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
 	// subject's own id is an AnonymousID of it, and of the person that it was merged into.
 	Owners(ctx context.Context, names []OwnedName) ([]ID, error)
-	// Claimants gives those who named an identifier that was somebody else's, by index of names, MaxClaimants and one more at most.
+	// Claimants gives those who named an identifier that was somebody else's, by index of names, MaxClaimants and one
+	// more at most.
 	Claimants(ctx context.Context, names []OwnedName) ([][]ID, error)
 	// Identifiers gives all identifiers of each subject.
 	Identifiers(ctx context.Context, subjects []SubjectKey) (map[SubjectKey][]Identifier, error)
@@ -157,8 +158,8 @@ type Who struct {
 // Known tells whether it means anybody.
 func (w *Who) Known() bool { return w.Subject != NoID || len(w.Claimants) > 0 }
 
-// MaxClaimants is how many people are heard who share an identifier with the one who has it. Where there are more, nobody's yes is
-// given: among those who are not heard somebody may have said no.
+// MaxClaimants is how many people are heard who share an identifier with the one who has it. Where there are more,
+// nobody's yes is given: among those who are not heard somebody may have said no.
 const MaxClaimants = 1000
 
 // SubjectMerge records that a subject turned out to be another; the ledger's events stay as they are.
@@ -248,5 +249,6 @@ type ProjectPurpose struct{ Project, Purpose int }
 
 // Narrowed tells whether the query asks for more than projects and times.
 func (q *EventQuery) Narrowed() bool {
-	return len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 || q.Subjects != nil
+	return len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 ||
+		q.Subjects != nil
 }

@@ -80,7 +80,8 @@ func (w *world) auditLedger(i *store.Inspection, organization consent.ID) {
 		}
 		return nil
 	}))
-	w.must(i.Consents(ctx, organization, 0, func(c *consent.Consent, events []consent.Event, merges []consent.SubjectMerge) error {
+	w.must(i.Consents(ctx, organization, 0, func(c *consent.Consent, events []consent.Event,
+		merges []consent.SubjectMerge) error {
 		if fault := consent.CheckConsent(c, events, merges); fault != nil {
 			w.Errorf("subject %s, purpose %d: %v", c.Subject, c.Purpose, fault)
 		}

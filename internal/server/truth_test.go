@@ -151,7 +151,8 @@ func history(w *world, filter string) []wireEvent {
 
 // active tells whether the event decides over all before it: somebody said it, and if it was imported, when.
 func (e *wireEvent) active() bool {
-	return e.Action != "implied" && (e.State == "declined" || e.State == "accepted" && !(e.Action == "import" && e.Date.Equal(e.RecordedTime)))
+	return e.Action != "implied" && (e.State == "declined" || e.State == "accepted" && !(e.Action == "import" &&
+		e.Date.Equal(e.RecordedTime)))
 }
 
 // agree folds the events here and holds the result against what the protocols say.

@@ -227,7 +227,10 @@ func sendMove(t *testing.T, r *recorder) {
 	_, _, err = i.Schema(ctx)
 	_, err2 := i.Ledger(ctx, folder.organizations[1])
 	err3 := i.Events(ctx, folder.organizations[1], 0, func(*consent.Event) error { return nil })
-	err4 := i.Consents(ctx, folder.organizations[1], 0, func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error { return nil })
+	err4 := i.Consents(ctx, folder.organizations[1], 0, func(*consent.Consent, []consent.Event,
+		[]consent.SubjectMerge) error {
+		return nil
+	})
 	if err := errors.Join(err, err2, err3, err4, i.Close()); err != nil {
 		t.Error(err)
 	}

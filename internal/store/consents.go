@@ -9,11 +9,12 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id, c.state, c.weight, c.grants, c.active,
-c.occurred_at, c.expires_at, c.since`
+const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id,
+c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
 
 func scanConsent(r row, c *consent.Consent) error {
-	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State), (*uint8)(&c.Weight),
+	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State),
+		(*uint8)(&c.Weight),
 		&c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 }
 
@@ -47,7 +48,8 @@ func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map
 }
 
 // personColumns are what selectPerson and selectPersons show. Who has no consent in the project has a row with NULLs.
-const personColumns = `c.project_no, c.purpose_no, c.event_id, c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
+const personColumns = `c.project_no, c.purpose_no, c.event_id, c.state, c.weight, c.grants, c.active,
+c.occurred_at, c.expires_at, c.since`
 
 // selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming.
 const selectPerson = `/* select_person */ SELECT i.subject_id, FALSE, ` + personColumns + `
@@ -56,7 +58,8 @@ WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value =
 
 // selectPersons is about everybody whom an identifier may mean.
 const selectPersons = `/* select_persons */ SELECT i.subject_id, i.claims, ` + personColumns + `
-FROM (SELECT subject_id, FALSE AS claims FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
+FROM (SELECT subject_id, FALSE AS claims FROM identifiers
+  WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
   UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
 LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5`
 
@@ -72,7 +75,8 @@ func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (w
 	err = t.conn.query(ctx, statement, args, func(r row) error {
 		c := consent.Consent{Organization: name.Organization}
 		var claims bool
-		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active,
+		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), (*uint8)(&c.Weight),
+			&c.Grants, &c.Active,
 			&c.OccurredAt, &c.ExpiresAt, &c.Since)
 		if c.Event != consent.NoID {
 			if who.Consents == nil {
@@ -104,14 +108,16 @@ func (t *tx) ownConsents(ctx context.Context, name consent.OwnedName, project in
 	who.Subject = owners[0]
 	key := consent.SubjectKey{Organization: name.Organization, Subject: owners[0]}
 	all, err := t.ConsentsOf(ctx, []consent.SubjectKey{key})
-	who.Consents = append(who.Consents, slices.DeleteFunc(all[key], func(c consent.Consent) bool { return c.Project != project })...)
+	who.Consents = append(who.Consents, slices.DeleteFunc(all[key],
+		func(c consent.Consent) bool { return c.Project != project })...)
 	return err
 }
 
-const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, weight, grants, active,
-occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id,
+last_event_id, state, weight, grants, active, occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
+active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 
 func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
@@ -120,7 +126,8 @@ func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
 			cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose))
 	})
 	return insert(ctx, t.conn, upsertConsent, c.Consents, func(c *consent.Consent, args []any) []any {
-		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State), int(c.Weight),
+		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State),
+			int(c.Weight),
 			c.Grants, c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 	})
 }

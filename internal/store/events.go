@@ -8,13 +8,14 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no, e.state, e.action, e.weight, e.grants,
-e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country`
+const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no, e.state,
+e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country`
 
 // scanEvent reads a row of eventColumns and what blobs follow.
 func scanEvent(r row, e *consent.Event, blobs ...any) error {
 	return r.Scan(append([]any{&e.Organization, &e.ID, &e.Sequence, &e.Subject, &e.Project, &e.Purpose, (*uint8)(&e.State),
-		(*uint8)(&e.Action), (*uint8)(&e.Weight), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous, &e.Key, &e.Domain, &e.Country}, blobs...)...)
+		(*uint8)(&e.Action), (*uint8)(&e.Weight), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous,
+		&e.Key, &e.Domain, &e.Country}, blobs...)...)
 }
 
 // chain walks the timelines of members backwards from their heads.
@@ -30,18 +31,21 @@ const members = `members (subject_id) AS (
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
 // historyColumns are what is wanted of each event of a timeline.
-const historyColumns = `e.event_id, e.previous_id, e.subject_id, e.sequence, e.state, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at`
+const historyColumns = `e.event_id, e.previous_id, e.subject_id, e.sequence, e.state, e.weight, e.grants,
+e.occurred_at, e.recorded_at, e.expires_at`
 
 // selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as much as to find it.
 const selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `,
-chain (event_id, previous_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at, last) AS (
+chain (event_id, previous_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at,
+  last) AS (
   SELECT ` + historyColumns + `, TRUE FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.project_no = $3 AND c.purpose_no = $4)
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = c.last_event_id)
   UNION ALL
   SELECT ` + historyColumns + `, FALSE FROM chain
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.previous_id))
-SELECT event_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at, last, previous_id IS NULL FROM chain`
+SELECT event_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at, last,
+previous_id IS NULL FROM chain`
 
 // History implements consent.Reader.
 func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error) {
@@ -90,8 +94,8 @@ func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event,
 	return events, total, err
 }
 
-// eventPage gives the statement of a part of a list: which events it shows, then all of those alone, since the blobs of those that are
-// sorted or passed over would cost more than all else.
+// eventPage gives the statement of a part of a list: which events it shows, then all of those alone, since the blobs
+// of those that are sorted or passed over would cost more than all else.
 func eventPage(q *consent.EventQuery, s *search, with string) (statement string, args []any) {
 	direction := " DESC"
 	if q.Ascending {
@@ -99,7 +103,8 @@ func eventPage(q *consent.EventQuery, s *search, with string) (statement string,
 	}
 	key, order := "e.event_id", "ORDER BY e.event_id"+direction
 	if q.ByOccurredAt {
-		// An index knows the order, and nothing else that a list may be narrowed by: what is, is read once and sorted, since few may be left.
+		// An index knows the order, and nothing else that a list may be narrowed by: what is, is read once and sorted,
+		// since few may be left.
 		key = "e.occurred_at"
 		if q.Narrowed() {
 			key = "coalesce(e.occurred_at, e.recorded_at)" // the same, and no index has it
@@ -182,13 +187,15 @@ func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, 
 	return total, t.conn.search(ctx, statement, args, scan)
 }
 
-const insertEvent = `/* insert_event */ INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, weight, grants,
-occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
+const insertEvent = `/* insert_event */ INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no,
+purpose_no, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
 
 func (t *tx) appendEvents(ctx context.Context, c *consent.Changes) error {
 	return insert(ctx, t.conn, insertEvent, c.Events, func(e *consent.Event, args []any) []any {
-		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State), int(e.Action), int(e.Weight),
-			e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, (*optional)(&e.Previous), &e.Key, &e.Domain, &e.Country, e.Body, e.Ident)
+		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State),
+			int(e.Action), int(e.Weight),
+			e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, (*optional)(&e.Previous), &e.Key, &e.Domain, &e.Country,
+			e.Body, e.Ident)
 	})
 }

@@ -53,7 +53,8 @@ func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owner
 }
 
 // claims are those of an identifier, consent.MaxClaimants and one more at most.
-const claims = `SELECT subject_id FROM identifier_claims WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4 LIMIT 1001`
+const claims = `SELECT subject_id FROM identifier_claims
+WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4 LIMIT 1001`
 
 var _ [0]struct{} = [1000 - consent.MaxClaimants]struct{}{} // as claims says
 
@@ -93,13 +94,15 @@ func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (ma
 const upsertIdentifier = `/* upsert_identifier */ INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
 
-const insertClaim = `/* insert_claim */ INSERT INTO identifier_claims (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (organization_id, kind, project_no, value, subject_id) DO NOTHING`
+const insertClaim = `/* insert_claim */ INSERT INTO identifier_claims (organization_id, kind, project_no, value, subject_id)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT (organization_id, kind, project_no, value, subject_id) DO NOTHING`
 
-const selectMerges = `/* select_merges */ SELECT from_id, merged_at, after_sequence FROM subject_merges WHERE organization_id = $1 AND into_id = $2`
+const selectMerges = `/* select_merges */ SELECT from_id, merged_at, after_sequence FROM subject_merges
+WHERE organization_id = $1 AND into_id = $2`
 
 // Merges implements consent.Reader.
-func (t *tx) Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
+func (t *tx) Merges(ctx context.Context,
+	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
 	found := map[consent.SubjectKey][]consent.SubjectMerge{}
 	err := t.conn.each(ctx, selectMerges, len(subjects), func(i int, args []any) []any {
 		return append(args, &subjects[i].Organization, &subjects[i].Subject)

@@ -68,7 +68,8 @@ func (p *persons) recall(q asked) (found remembered, at uint64, ok bool) {
 	if !young {
 		found, ok = p.old[q]
 	}
-	ok = (young || ok) && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at, subjectMark(q.name.Organization, found.Subject))
+	ok = (young || ok) && time.Since(p.looked) < lookAge && p.unchanged(found.at, name) && p.unchanged(found.at,
+		subjectMark(q.name.Organization, found.Subject))
 	for i := 0; ok && i < len(found.Claimants); i++ {
 		ok = p.unchanged(found.at, subjectMark(q.name.Organization, found.Claimants[i]))
 	}

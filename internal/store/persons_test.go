@@ -208,7 +208,8 @@ func TestPersonsAreBounded(t *testing.T) {
 		q := asked{userNamed(fmt.Sprint(i)), 1}
 		_, at, ok := p.recall(q)
 		if !ok {
-			p.remember(q, remembered{at, consent.Who{Subject: consent.ID{14: byte(i >> 8), 15: byte(i)}, Consents: make([]consent.Consent, consents)}})
+			p.remember(q, remembered{at, consent.Who{Subject: consent.ID{14: byte(i >> 8), 15: byte(i)},
+				Consents: make([]consent.Consent, consents)}})
 		}
 		return ok
 	}

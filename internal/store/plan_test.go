@@ -21,11 +21,14 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page"} // of a statement itself
 	for name, statement := range map[string]string{
 		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent, "consents": selectConsentsOf,
-		"person": selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent, "events of people": list, "count of people": count,
-		"claims": selectClaims, "merges": selectMerges, "delete claims": deleteClaims, "merged": markMerged, "delete merged": deleteMerged, "head": selectHead, "answer": selectAnswer, "key": selectKey, "subject": selectSubject,
+		"person": selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent,
+		"events of people": list, "count of people": count,
+		"claims": selectClaims, "merges": selectMerges, "delete claims": deleteClaims, "merged": markMerged,
+		"delete merged": deleteMerged, "head": selectHead, "answer": selectAnswer, "key": selectKey, "subject": selectSubject,
 	} {
 		for _, step := range planOf(t, e, statement) {
-			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") || strings.HasPrefix(step, "SCAN ") && !slices.Contains(parts, step) {
+			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||
+				strings.HasPrefix(step, "SCAN ") && !slices.Contains(parts, step) {
 				t.Errorf("%s: %s", name, step)
 			}
 		}
@@ -33,23 +36,27 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	_ = s
 }
 
-// TestListByTimeReadsItsPage asks how lists are read that are ordered by when events occurred: where only project and time narrow them,
-// along an index that holds all that finding the page takes; else not by that index, behind which few may be left.
+// TestListByTimeReadsItsPage asks how lists are read that are ordered by when events occurred: where only project and
+// time narrow them, along an index that holds all that finding the page takes; else not by that index, behind which
+// few may be left.
 func TestListByTimeReadsItsPage(t *testing.T) {
 	_, e := openEngine(t)
 	for name, tc := range map[string]struct {
 		query consent.EventQuery
 		along bool
 	}{
-		"all": {consent.EventQuery{}, true}, "ascending": {consent.EventQuery{Ascending: true}, true}, "a project": {consent.EventQuery{Projects: []int{1}}, true},
-		"a time": {consent.EventQuery{From: time.Unix(1, 0), To: time.Unix(2, 0)}, true}, "a state": {consent.EventQuery{States: []consent.State{1}}, false},
+		"all": {consent.EventQuery{}, true}, "ascending": {consent.EventQuery{Ascending: true}, true},
+		"a project": {consent.EventQuery{Projects: []int{1}}, true},
+		"a time":    {consent.EventQuery{From: time.Unix(1, 0), To: time.Unix(2, 0)}, true},
+		"a state":   {consent.EventQuery{States: []consent.State{1}}, false},
 	} {
 		q := tc.query
 		q.ByOccurredAt, q.Limit = true, 10
 		s, with := eventSearch(&q)
 		list, _ := eventPage(&q, s, with)
 		steps := strings.Join(planOf(t, e, list), "\n")
-		if along := strings.Contains(steps, "COVERING INDEX events_by_time"); along != tc.along || strings.Count(steps, "TEMP B-TREE") > 1 && along {
+		if along := strings.Contains(steps, "COVERING INDEX events_by_time"); along != tc.along || strings.Count(steps,
+			"TEMP B-TREE") > 1 && along {
 			t.Errorf("%s: %s", name, steps)
 		}
 	}

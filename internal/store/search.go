@@ -48,8 +48,9 @@ func (q *search) build(head, tail string) (string, []any) {
 	return statement + " " + tail, q.args
 }
 
-// page gives the statement of one part of the list. How long the part is and where it begins stand in the text: PostgreSQL plans for a
-// tenth of the table where it does not know, and sorts all of it rather than to read a page along an index.
+// page gives the statement of one part of the list. How long the part is and where it begins stand in the text:
+// PostgreSQL plans for a tenth of the table where it does not know, and sorts all of it rather than to read a page
+// along an index.
 func (q *search) page(head, order string, limit, offset int) (string, []any) {
 	return q.build(head, order+" LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(offset))
 }

@@ -196,13 +196,14 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 }
 
 // errEarlier says that the first migration was another one when the schema was made.
-var errEarlier = errors.New("the data was made by a consentd from before the first release, whose schema is read no more: start with an empty " +
-	"data folder or database, or go on with the consentd that made it")
+var errEarlier = errors.New("the data was made by a consentd from before the first release, whose schema is read no more: " +
+	"start with an empty data folder or database, or go on with the consentd that made it")
 
-// checkSchema refuses a schema of before the first release, and warns of one that a newer version has made. During an upgrade the
-// old servers go on with that; else somebody went back.
+// checkSchema refuses a schema of before the first release, and warns of one that a newer version has made. During an
+// upgrade the old servers go on with that; else somebody went back.
 func checkSchema(ctx context.Context, p *goose.Provider, db *sql.DB, log *slog.Logger) error {
-	rows, err := db.QueryContext(ctx, "/* check_schema */ SELECT weight FROM events WHERE organization_id = $1", consent.NoID.String())
+	rows, err := db.QueryContext(ctx, "/* check_schema */ SELECT weight FROM events WHERE organization_id = $1",
+		consent.NoID.String())
 	if err != nil {
 		return fmt.Errorf("%w (%v)", errEarlier, err)
 	}

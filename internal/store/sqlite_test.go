@@ -201,7 +201,8 @@ func TestSchemaOfANewerVersion(t *testing.T) {
 	}
 }
 
-// TestEarlierSchema: a folder of before the first release, whose first migration was another, is refused with words that help.
+// TestEarlierSchema: a folder of before the first release, whose first migration was another, is refused with words
+// that help.
 func TestEarlierSchema(t *testing.T) {
 	dir := t.TempDir()
 	closed(t, open(t, dir, store.SQLiteOptions{}))
@@ -209,7 +210,8 @@ func TestEarlierSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(sqlitex.ExecuteTransient(c, "ALTER TABLE events DROP COLUMN weight", nil), c.Close()); err != nil {
+	if err := errors.Join(sqlitex.ExecuteTransient(c, "ALTER TABLE events DROP COLUMN weight", nil),
+		c.Close()); err != nil {
 		t.Fatal(err)
 	}
 	_, err = store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{Log: slog.New(slog.DiscardHandler)})

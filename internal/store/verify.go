@@ -327,8 +327,9 @@ chain (subject_id, project_no, purpose_no, event_id) AS (
 SELECT ` + eventColumns + `, h.subject_id, h.project_no, h.purpose_no FROM chain h
 CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id) ORDER BY h.subject_id, h.project_no, h.purpose_no`
 
-// Consents calls visit for the current consents of an organization with all events that led to each, and the merges of its
-// subject; some is how many at either end of the table, 0 all. Those of which retention has dropped events are passed over.
+// Consents calls visit for the current consents of an organization with all events that led to each, and the merges
+// of its subject; some is how many at either end of the table, 0 all. Those of which retention has dropped events are
+// passed over.
 func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit visitConsent) error {
 	page := func(condition string, args []any, limit int) (last consent.Consent, n int, err error) {
 		var consents []consent.Consent
@@ -426,11 +427,12 @@ func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit vi
 	return end()
 }
 
-const selectMergesBetween = `/* select_merges_between */ SELECT into_id, from_id, merged_at, after_sequence FROM subject_merges
-WHERE organization_id = $1 AND into_id >= $2 AND into_id <= $3`
+const selectMergesBetween = `/* select_merges_between */ SELECT into_id, from_id, merged_at, after_sequence
+FROM subject_merges WHERE organization_id = $1 AND into_id >= $2 AND into_id <= $3`
 
 // mergesOf gives the merges of the subjects of a range of consents.
-func (t *tx) mergesOf(ctx context.Context, first, last *consent.Consent) (map[consent.ID][]consent.SubjectMerge, error) {
+func (t *tx) mergesOf(ctx context.Context, first, last *consent.Consent) (map[consent.ID][]consent.SubjectMerge,
+	error) {
 	found := map[consent.ID][]consent.SubjectMerge{}
 	err := t.inspect(ctx, selectMergesBetween, []any{first.Organization, first.Subject, last.Subject}, func(r row) error {
 		m := consent.SubjectMerge{Organization: first.Organization}

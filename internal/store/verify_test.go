@@ -75,7 +75,8 @@ func TestInspectionOfConsents(t *testing.T) {
 				t.Fatalf("%d consents are too few to be read in pages", len(want))
 			}
 			all := func(i *Inspection, some int) (got []seen) {
-				err := i.Consents(context.Background(), o, some, func(c *consent.Consent, events []consent.Event, merges []consent.SubjectMerge) error {
+				err := i.Consents(context.Background(), o, some, func(c *consent.Consent, events []consent.Event,
+					merges []consent.SubjectMerge) error {
 					slices.SortFunc(merges, func(a, b consent.SubjectMerge) int { return slices.Compare(a.From[:], b.From[:]) })
 					got = append(got, seen{*c, sortEvents(slices.Clone(events)), slices.Clone(merges)})
 					return nil
@@ -136,12 +137,14 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 			consents = append(consents, consent.Consent{})
 			return scanConsent(r, &consents[len(consents)-1])
 		})
-		return errors.Join(err, t.conn.search(ctx, "SELECT into_id, from_id, merged_at, after_sequence FROM subject_merges WHERE organization_id = $1 ORDER BY from_id", []any{o}, func(r row) error {
-			m := consent.SubjectMerge{Organization: o}
-			err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
-			merged[m.Into] = append(merged[m.Into], m)
-			return err
-		}))
+		return errors.Join(err, t.conn.search(ctx,
+			`SELECT into_id, from_id, merged_at, after_sequence
+FROM subject_merges WHERE organization_id = $1 ORDER BY from_id`, []any{o}, func(r row) error {
+				m := consent.SubjectMerge{Organization: o}
+				err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
+				merged[m.Into] = append(merged[m.Into], m)
+				return err
+			}))
 	})
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
@@ -196,7 +199,11 @@ func TestInspectionStops(t *testing.T) {
 				return i.Events(ctx, o, 0, func(*consent.Event) error { stop(); return nil })
 			},
 			"consents": func(ctx context.Context, stop func()) error {
-				return i.Consents(ctx, o, 0, func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error { stop(); return nil })
+				return i.Consents(ctx, o, 0, func(*consent.Consent, []consent.Event,
+					[]consent.SubjectMerge) error {
+					stop()
+					return nil
+				})
 			},
 			"together": func(ctx context.Context, stop func()) error {
 				return i.Together(ctx, func(one *Inspection) error {

@@ -11,7 +11,8 @@ import (
 func testConsents(f *fixture) {
 	o := f.organization()
 	ada, bob := f.subject(o), f.subject(o)
-	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Implied, Weight: consent.WeightPassive, Grants: true, Active: true,
+	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(),
+		State: consent.Implied, Weight: consent.WeightPassive, Grants: true, Active: true,
 		OccurredAt: noon, ExpiresAt: noon.Add(time.Microsecond), Since: noon.Add(-time.Hour)}
 	bare := consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), State: consent.Declined, OccurredAt: noon}
 	bobs := bare
@@ -43,7 +44,8 @@ func testConsents(f *fixture) {
 		})
 	}
 	check(full, bare, bobs)
-	full, bare = consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), State: consent.Withdrawn, Weight: consent.WeightActive,
+	full, bare = consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(),
+		State: consent.Withdrawn, Weight: consent.WeightActive,
 		OccurredAt: noon.Add(time.Second)},
 		consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Grants: true, OccurredAt: noon,
 			ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}

@@ -16,7 +16,8 @@ import (
 func (f *fixture) event(o, subject consent.ID, project, purpose int, change func(*consent.Event)) consent.Event {
 	id := f.id()
 	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: project, Purpose: purpose, State: consent.Accepted,
-		Action: consent.UserClick, Weight: consent.WeightActive, Grants: true, OccurredAt: noon, RecordedAt: noon.Add(time.Microsecond), Key: consent.ID{7}, Domain: "shop.example",
+		Action: consent.UserClick, Weight: consent.WeightActive, Grants: true, OccurredAt: noon,
+		RecordedAt: noon.Add(time.Microsecond), Key: consent.ID{7}, Domain: "shop.example",
 		Country: "DE", Body: []byte(`{"b":1}`), Ident: []byte(`{"i":"é"}`)}
 	if change != nil {
 		change(&e)
@@ -37,7 +38,8 @@ func testEvent(f *fixture) {
 		e.Body, e.Ident = []byte("\x00\xff"), make([]byte, 100_000)
 	})
 	bare := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
-		e.Weight, e.Grants, e.Domain, e.Country, e.Key, e.Body, e.Ident = consent.WeightUndated, false, "", "", consent.NoID, []byte{}, []byte{}
+		e.Weight, e.Grants, e.Domain, e.Country, e.Key, e.Body, e.Ident = consent.WeightUndated, false, "", "",
+			consent.NoID, []byte{}, []byte{}
 		e.OccurredAt = time.UnixMicro(0).UTC()
 	})
 	f.append(consent.Changes{Events: []consent.Event{full, bare}})
@@ -171,8 +173,9 @@ func (c *crowd) check(f *fixture, q consent.EventQuery) {
 // stepOf is how History gives an event; all are those among which another may have been recorded behind it.
 func stepOf(e *consent.Event, all []consent.Event) consent.Step {
 	last := !slices.ContainsFunc(all, func(other consent.Event) bool { return other.Previous == e.ID })
-	return consent.Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants, OccurredAt: consent.Effective(e.OccurredAt, e.RecordedAt),
-		ExpiresAt: e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence, Last: last, First: e.Previous == consent.NoID}
+	return consent.Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants,
+		OccurredAt: consent.Effective(e.OccurredAt, e.RecordedAt),
+		ExpiresAt:  e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence, Last: last, First: e.Previous == consent.NoID}
 }
 
 func testHistory(f *fixture) {

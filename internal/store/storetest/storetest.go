@@ -24,7 +24,8 @@ func Run(t *testing.T, open func(t *testing.T) consent.Store) {
 	}{
 		{"organizations", testOrganizations}, {"list of organizations", testOrganizationList}, {"keys", testKeys},
 		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
-		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges", testMerges}, {"claims", testClaims}, {"consents", testConsents},
+		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges",
+			testMerges}, {"claims", testClaims}, {"consents", testConsents},
 		{"person", testPerson}, {"persons who change", testChangingPersons}, {"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"answers", testAnswers}, {"events", testEvent},
 		{"searches of events", testEventQueries}, {"history", testHistory}, {"tenants", testTenants},
 		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"reads ahead", testAhead}, {"snapshot", testSnapshot},

@@ -194,7 +194,8 @@ func testMerges(f *fixture) {
 	f.append(consent.Changes{Subjects: []consent.Subject{*s}})
 	same(f, "the merged subject, changed", f.read(o, from), s)
 	second := f.subject(o)
-	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: second, MergedAt: noon.Add(time.Hour), After: 9}}})
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: second,
+		MergedAt: noon.Add(time.Hour), After: 9}}})
 	f.view(func(ctx context.Context, r consent.Reader) error {
 		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
 		got, err := r.Merges(ctx, []consent.SubjectKey{key(from), key(into), key(f.id())})
@@ -202,7 +203,8 @@ func testMerges(f *fixture) {
 			slices.SortFunc(list, func(x, y consent.SubjectMerge) int { return x.MergedAt.Compare(y.MergedAt) })
 		}
 		same(f, "merges", got, map[consent.SubjectKey][]consent.SubjectMerge{key(into): {
-			{Organization: o, Into: into, From: from, MergedAt: noon, After: 3}, {Organization: o, Into: into, From: second, MergedAt: noon.Add(time.Hour), After: 9}}})
+			{Organization: o, Into: into, From: from, MergedAt: noon, After: 3}, {Organization: o, Into: into, From: second,
+				MergedAt: noon.Add(time.Hour), After: 9}}})
 		return err
 	})
 }
@@ -210,10 +212,12 @@ func testMerges(f *fixture) {
 // testClaims: who named what is somebody else's is found beside the one who has it, until the claimant is removed.
 func testClaims(f *fixture) {
 	o, other := f.organization(), f.organization()
-	inbox, site := named(consent.Email, "family@example.com"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"}
+	inbox, site := named(consent.Email, "family@example.com"), consent.Identifier{Kind: consent.ProjectUserID,
+		Project: 2, Value: "p"}
 	mother, son := f.subject(o, inbox), f.subject(o)
 	f.subject(other, inbox)
-	stand := consent.Consent{Organization: o, Subject: son, Project: 1, Purpose: 2, Event: f.id(), State: consent.Declined, Weight: consent.WeightActive,
+	stand := consent.Consent{Organization: o, Subject: son, Project: 1, Purpose: 2, Event: f.id(),
+		State: consent.Declined, Weight: consent.WeightActive,
 		Active: true, OccurredAt: noon}
 	asked := func(name consent.Identifier, project int, want consent.Who) {
 		f.Helper()
@@ -227,7 +231,8 @@ func testClaims(f *fixture) {
 		}
 	}
 	asked(inbox, 1, consent.Who{Subject: mother})
-	f.append(consent.Changes{Claims: []consent.OwnedIdentifier{owned(o, inbox, son), owned(o, inbox, son), owned(o, site, son)}})
+	f.append(consent.Changes{Claims: []consent.OwnedIdentifier{owned(o, inbox, son), owned(o, inbox, son), owned(o, site,
+		son)}})
 	asked(inbox, 1, consent.Who{Subject: mother, Claimants: []consent.ID{son}})
 	f.append(consent.Changes{Consents: []consent.Consent{stand}, Claims: []consent.OwnedIdentifier{owned(o, inbox, son)}})
 	asked(inbox, 1, consent.Who{Subject: mother, Claimants: []consent.ID{son}, Consents: []consent.Consent{stand}})
@@ -247,7 +252,8 @@ func testClaims(f *fixture) {
 	in := func(o consent.ID, name consent.Identifier) consent.OwnedName {
 		return consent.OwnedName{Organization: o, Identifier: name}
 	}
-	same(f, "claimants", names(in(o, site), in(o, named(consent.Email, "x@example.com")), in(o, inbox), in(other, inbox)), [][]consent.ID{{son}, nil, {son}, nil})
+	same(f, "claimants", names(in(o, site), in(o, named(consent.Email, "x@example.com")), in(o, inbox), in(other,
+		inbox)), [][]consent.ID{{son}, nil, {son}, nil})
 	f.append(consent.Changes{RemovedSubjects: []consent.SubjectKey{{Organization: o, Subject: son}}})
 	asked(inbox, 1, consent.Who{Subject: mother})
 	asked(site, 1, consent.Who{})
