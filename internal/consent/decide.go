@@ -172,8 +172,9 @@ func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out 
 	out.Subject = who.subject
 	out.AnonymousID = who.anonymousID
 	for _, m := range who.merge {
-		b.changes.Merges[m.record].After = b.heads[p.actor.Organization].Sequence
-		b.mergeConsents(SubjectKey{p.actor.Organization, m.subject}, SubjectKey{p.actor.Organization, who.subject})
+		merge := &b.changes.Merges[m.record]
+		merge.After = b.heads[p.actor.Organization].Sequence
+		b.mergeConsents(SubjectKey{merge.Organization, merge.From}, SubjectKey{merge.Organization, merge.Into}, merge.MergedAt)
 	}
 	identity := item.identity
 	identity.AnonymousID = out.AnonymousID
@@ -211,24 +212,24 @@ func (b *batch) replacement(item *preparedItem, r *replaced, c *Consent) *prepar
 
 // mergeConsents lets the events of an anonymous subject count for the person from now on. The
 // anonymous subject's own rows stay as they are: they are the heads of its events' chains.
-func (b *batch) mergeConsents(from, into SubjectKey) {
+func (b *batch) mergeConsents(from, into SubjectKey, at time.Time) {
 	for key, s := range b.consents {
 		if key.Organization != from.Organization || key.Subject != from.Subject || len(s.history) == 0 {
 			continue
 		}
-		at := ConsentKey{into.Organization, into.Subject, key.Project, key.Purpose}
-		target := b.consents[at]
+		theirs := ConsentKey{into.Organization, into.Subject, key.Project, key.Purpose}
+		target := b.consents[theirs]
 		if target == nil {
-			empty := newStanding(at)
+			empty := newStanding(theirs)
 			empty.whole, target = true, &empty
-			b.consents[at] = target
+			b.consents[theirs] = target
 		}
-		no, stands := kept(*target.current(), *s.current(), b.now)
+		no, stands := kept(*target.current(), *s.current(), at)
 		target.know(s.history)
 		if stands {
 			target.know([]Step{no})
 		}
-		b.touch(at, target)
+		b.touch(theirs, target)
 	}
 }
 

@@ -184,9 +184,20 @@ func (b *batch) identify(i int) {
 			}
 			m.record = len(b.changes.Merges) // After is known when the item is decided
 			b.changes.Merges = append(b.changes.Merges, SubjectMerge{Organization: o, Into: found.subject,
-				From: m.subject, MergedAt: b.now})
+				From: m.subject, MergedAt: item.decidedAt(b.now)})
 		}
 	}
+}
+
+// decidedAt gives when the first of an item's decisions was taken: whoever it names were one person by then.
+func (item *preparedItem) decidedAt(now time.Time) time.Time {
+	at := now
+	for i := range item.decisions {
+		if d := item.decisions[i].occurredAt; !d.IsZero() && d.Before(at) {
+			at = d
+		}
+	}
+	return at
 }
 
 // loadConsents reads where the people stand on what they decide now, with the whole history where

@@ -57,8 +57,8 @@ func foldUntil(steps []Step, sequence int64) Consent {
 // SaysNo tells whether a person says no at an instant: declined or withdrawn, which has not expired.
 func (c *Consent) SaysNo(at time.Time) bool { return c.State.No() && !c.Expired(at) }
 
-// kept gives the step by which a no stands that one of two who merge says and the other does not: the no, moved
-// behind what the other said.
+// kept gives the step by which a no stands that one of two says and the other does not, who turn out to be one at that
+// time: the no, moved behind what the other said, and to that time. What is decided from then on is decided again.
 func kept(a, b Consent, at time.Time) (no Step, ok bool) {
 	if !a.SaysNo(at) {
 		a, b = b, a
@@ -66,8 +66,11 @@ func kept(a, b Consent, at time.Time) (no Step, ok bool) {
 	if !a.SaysNo(at) || b.SaysNo(at) || !b.Active || b.OccurredAt.Before(a.OccurredAt) {
 		return Step{}, false
 	}
+	const moment = time.Microsecond
 	no = a.step()
-	no.OccurredAt = b.OccurredAt.Add(time.Microsecond)
+	if no.OccurredAt = b.OccurredAt.Add(moment); no.OccurredAt.Before(at.Add(-moment)) {
+		no.OccurredAt = at.Add(-moment)
+	}
 	return no, true
 }
 

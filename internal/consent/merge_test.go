@@ -88,8 +88,11 @@ func TestMergesFollowEachOther(t *testing.T) {
 			[]SubjectMerge{second, first}, Accepted},
 		{"one who was merged into is merged", []Event{no(1, 1, 1), yes(2, 2, 2), yes(4, 5, 25)}, []SubjectMerge{first,
 			into}, Declined},
-		{"what comes late behind the merge takes its place", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 2)},
+		{"a yes of before the merge that comes late", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 2)},
 			[]SubjectMerge{first}, Declined},
+		{"one of between the yes and the merge", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 9)},
+			[]SubjectMerge{first}, Declined},
+		{"one of the merge itself", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 10)}, []SubjectMerge{first}, Accepted},
 	} {
 		if got := fold(tc.events, tc.merges); got.State != tc.state {
 			t.Errorf("%s: %s", tc.name, got.State)

@@ -165,8 +165,8 @@ const MaxClaimants = 1000
 // SubjectMerge records that a subject turned out to be another; the ledger's events stay as they are.
 type SubjectMerge struct {
 	Organization, Into, From ID
-	MergedAt                 time.Time
-	After                    int64 // the ledger's sequence when it happened
+	MergedAt                 time.Time // when the decision was taken that named both: they were one person by then
+	After                    int64     // the ledger's sequence when it was recorded
 }
 
 // Head is where an organization's ledger ends.
