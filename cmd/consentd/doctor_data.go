@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 	have, want, err := i.Schema(ctx)
 	switch {
 	case err != nil && d.ends(ctx, "schema", notDone):
+	case errors.Is(err, store.ErrEarlier):
+		d.fail("schema", "it is of a consentd from before the first release",
+			"start with an empty data folder or database, or go on with the consentd that made it")
 	case err != nil:
 		d.fail("schema", "it cannot be read: "+err.Error(), d.restore)
 	case have > want:

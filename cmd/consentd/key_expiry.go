@@ -30,6 +30,7 @@ func (e *expiry) Decode(ctx *kong.DecodeContext) error {
 var (
 	negative  = regexp.MustCompile(`^-[0-9.]`)
 	countDays = regexp.MustCompile(`^[+-]?[0-9]+d$`)
+	farAway   = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$`)
 	units     = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*(ns|us|µs|μs|ms|s|m|h))+$`)
 )
 
@@ -43,6 +44,7 @@ var (
 	errPast   = errors.New("is not in the future: give a time to come, such as 90d, 12h or 2030-01-02T15:04:05Z")
 	errTooFar = fmt.Errorf("is too far in the future: give %dd at most, or leave --expires away for a key "+
 		"that does not end", mostDays)
+	errFarAway  = errors.New("has an offset from UTC of more than 18:00: end it with Z for UTC, or with one such as +02:00")
 	errNoOffset = errors.New("does not say its offset from UTC: end it with Z for UTC, or with one such as +02:00")
 )
 
@@ -93,6 +95,9 @@ func afterDuration(now time.Time, s string) (time.Time, error) {
 // parseInstant reads an RFC 3339 time, to the year 9999.
 func parseInstant(s string) (at time.Time, err error) {
 	if at, err = consent.ParseInstant(s); err != nil {
+		if farAway.MatchString(s) {
+			return time.Time{}, errFarAway
+		}
 		return time.Time{}, instantMistake(strings.ToUpper(s))
 	}
 	if at.Year() > 9999 {

@@ -267,6 +267,8 @@ func (d *preparedDecision) undated() bool { return d.action == Import && d.occur
 // of when.
 func (d *preparedDecision) dates(stands *Consent, now time.Time) (occurredAt, recordedAt time.Time) {
 	switch {
+	case d.occurredAt.After(now) && !now.After(stands.OccurredAt): // it is recorded later too
+		return d.occurredAt, stands.OccurredAt.Add(time.Microsecond)
 	case !d.occurredAt.IsZero():
 		return d.occurredAt, now
 	case d.weight() != WeightUndated && !now.After(stands.OccurredAt):

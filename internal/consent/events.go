@@ -73,7 +73,7 @@ func (d *Directory) person(project int, who *Who, at time.Time) *Person {
 		if p == nil {
 			continue
 		}
-		if len(who.Claimants) > MaxClaimants {
+		if who.Crowded() {
 			c.Grants = false
 		}
 		if other, several := person.Consents[p.Key]; several {

@@ -31,7 +31,7 @@ type identified struct {
 	created     bool
 	anonymousID string       // the given one where it is the person's, else the subject's own id
 	attach      []Identifier // that nobody had
-	claim       []Identifier // that are somebody else's
+	claim       []Identifier // that are somebody else's, or are too many to be the person's
 	merge       []mergedSubject
 }
 
@@ -59,6 +59,8 @@ func (p *people) identify(organization ID, given []Identifier, create func() ID)
 		case owner == NoID:
 			if p.attach(organization, result.subject, id) {
 				result.attach = append(result.attach, id)
+			} else if !id.Kind.Naming() {
+				result.claim = append(result.claim, id)
 			}
 		case p.anonymous(organization, owner):
 			result.merge = append(result.merge, mergedSubject{subject: owner, identifiers: p.merge(organization, owner, result.subject)})

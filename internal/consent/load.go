@@ -294,12 +294,31 @@ func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
 			}
 		}
 	}
-	for key, s := range b.consents {
-		if merging[SubjectKey{key.Organization, key.Subject}] {
+	for at := range b.meeting() {
+		if s := b.consents[at]; s != nil {
 			s.whole, s.merges = true, true
 		}
 	}
 	return nil
+}
+
+// meeting gives the consents that merges bring together: those of whoever is merged, and the person's on the same
+// purposes. One that meets nothing stays what it is, and needs no history.
+func (b *batch) meeting() map[ConsentKey]bool {
+	met := map[ConsentKey]bool{}
+	for _, m := range b.changes.Merges { // who is merged now may have got consents from one before
+		for key := range b.consents {
+			if key.Organization == m.Organization && key.Subject == m.From {
+				met[key], met[ConsentKey{m.Organization, m.Into, key.Project, key.Purpose}] = true, true
+			}
+		}
+		for key := range met {
+			if key.Organization == m.Organization && key.Subject == m.From {
+				met[ConsentKey{m.Organization, m.Into, key.Project, key.Purpose}] = true
+			}
+		}
+	}
+	return met
 }
 
 // mayBeLate tells whether a decision may need the whole timeline. One without a date that holds for long never does,

@@ -2,56 +2,84 @@ package consent
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
 
 // timeline puts the steps of one person and purpose in order, with what merges add: where one of the two said no and
 // the other yes, the person says no until they decide again, whatever the dates. The steps may come in any order, and
-// are changed.
+// are changed. It goes through the ledger once: somebody may have been merged very often.
 func timeline(steps []Step, merges []SubjectMerge) []Step {
 	if len(merges) == 0 || len(steps) == 0 {
 		slices.SortFunc(steps, before)
 		return steps
 	}
-	of := map[ID][]Step{}
-	for _, s := range steps {
-		of[s.Subject] = append(of[s.Subject], s)
-	}
 	merges = slices.Clone(merges)
 	slices.SortFunc(merges, func(a, b SubjectMerge) int {
 		return cmp.Or(cmp.Compare(a.After, b.After), a.MergedAt.Compare(b.MergedAt))
 	})
-	for _, m := range merges {
-		into, from := foldUntil(of[m.Into], m.After), foldUntil(of[m.From], m.After)
-		if no, ok := kept(into, from, m.MergedAt); ok {
-			no.Subject, no.Sequence = m.Into, m.After
-			of[m.Into] = append(of[m.Into], no)
+	slices.SortFunc(steps, func(a, b Step) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	last := slices.MaxFunc(steps, func(a, b Step) int { return a.OccurredAt.Compare(b.OccurredAt) }).OccurredAt
+	of, next := map[ID]*lifeline{}, 0
+	until := func(sequence int64) {
+		for ; next < len(steps) && steps[next].Sequence <= sequence; next++ {
+			lifelineOf(of, steps[next].Subject).add(steps[next], last)
 		}
-		of[m.Into] = append(of[m.Into], of[m.From]...)
+	}
+	for _, m := range merges {
+		until(m.After)
+		into, from := lifelineOf(of, m.Into), lifelineOf(of, m.From)
+		no, stands := kept(into.current(), from.current(), m.MergedAt)
+		for _, s := range from.steps {
+			into.add(s, last)
+		}
+		if stands {
+			no.Subject, no.Sequence = m.Into, m.After
+			into.add(no, last)
+		}
 		delete(of, m.From)
 	}
-	steps = steps[:0]
+	until(math.MaxInt64)
+	steps = make([]Step, 0, len(steps)+len(merges))
 	for _, each := range of {
-		steps = append(steps, each...)
+		steps = append(steps, each.steps...)
 	}
 	slices.SortFunc(steps, before)
 	return steps
 }
 
-// foldUntil gives the consent that steps made when the ledger had come so far; zero where there were none.
-func foldUntil(steps []Step, sequence int64) Consent {
-	var until []Step
-	for _, s := range steps {
-		if s.Sequence <= sequence {
-			until = append(until, s)
-		}
+// lifeline is what one of those who merge had decided by some time, in order, and the consent that it makes.
+type lifeline struct {
+	steps   []Step
+	consent Consent
+	stale   bool
+}
+
+func lifelineOf(of map[ID]*lifeline, subject ID) *lifeline {
+	if of[subject] == nil {
+		of[subject] = &lifeline{}
 	}
-	if len(until) == 0 {
-		return Consent{}
+	return of[subject]
+}
+
+// add adds a step, where none is later than the last.
+func (l *lifeline) add(s Step, last time.Time) {
+	at, _ := slices.BinarySearchFunc(l.steps, s, before)
+	l.steps = slices.Insert(l.steps, at, s)
+	if n, sure := l.consent.next(&s, last.Add(-skew)); sure && !l.stale {
+		l.consent = n
+	} else {
+		l.stale = true
 	}
-	slices.SortFunc(until, before)
-	return latest(until)
+}
+
+// current gives the consent; zero where nothing was decided.
+func (l *lifeline) current() Consent {
+	if l.stale {
+		l.consent, l.stale = latest(l.steps), false
+	}
+	return l.consent
 }
 
 // SaysNo tells whether a person says no at an instant: declined or withdrawn, which has not expired.

@@ -190,7 +190,7 @@ func normalizePhone(value string) (string, error) {
 // prefix 00. Brackets, dots and slashes go where nothing else is there: an extension may not be read as more digits.
 func dialled(value string) string {
 	value = strings.Map(phoneSign, norm.NFC.String(value))
-	value = norm.NFC.String(value) // marks may have met a letter
+	value = international(norm.NFC.String(value)) // marks may have met a letter
 	if strings.Trim(value, "+0123456789().-/") == "" {
 		value = strings.Map(func(r rune) rune {
 			if strings.ContainsRune("().-/", r) {
@@ -199,10 +199,23 @@ func dialled(value string) string {
 			return r
 		}, value)
 	}
-	if national, ok := strings.CutPrefix(value, "00"); ok {
-		value = "+" + national
+	return international(value)
+}
+
+// international gives a number without the scheme that a link writes before it (RFC 3966), and with a + for the prefix 00.
+func international(value string) string {
+	for {
+		switch {
+		case len(value) >= 4 && strings.EqualFold(value[:4], "tel:"):
+			value = value[4:]
+		case strings.HasPrefix(value, "00"):
+			value = "+" + value[2:]
+		case strings.HasPrefix(value, "+00"):
+			value = "+" + value[3:]
+		default:
+			return value
+		}
 	}
-	return value
 }
 
 // toE164 reads a number that is nothing but a number: who shares it with others at an extension is not the others.

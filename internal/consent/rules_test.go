@@ -91,25 +91,24 @@ func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
 	}
 }
 
-// TestDatedAheadInATimeline: a no that is dated ahead counts from its recording, also where it takes the whole
-// timeline: at one time with the first of some yeses it ends the run there, and no other.
-func TestDatedAheadInATimeline(t *testing.T) {
+// TestDatedAheadIsLater: a no that is dated ahead, and recorded behind yeses of the same moment, is later than they are.
+func TestDatedAheadIsLater(t *testing.T) {
 	h := newHouse(t)
 	ahead := decided(consent.Analytics, consent.Declined)
 	ahead.OccurredAt = noon.Add(3 * time.Minute)
 	for name, apart := range map[string]bool{"one by one": true, "together": false} {
 		a := h.organization(t)
 		yes := item(user("ada")) // each is later than the one before it by a microsecond
-		h.record(t, a, yes)
+		items := []consent.Item{yes, yes, item(user("ada"), ahead)}
 		if apart {
-			h.record(t, a, yes)
-			h.record(t, a, yes)
-			h.record(t, a, item(user("ada"), ahead))
+			for _, one := range items {
+				h.record(t, a, one)
+			}
 		} else {
-			h.record(t, a, yes, yes, item(user("ada"), ahead))
+			h.record(t, a, items...)
 		}
-		if c := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]; !c.Since.Equal(noon.Add(time.Microsecond)) {
-			t.Errorf("%s: granted since %v", name, c.Since)
+		if c := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]; c.State != consent.Declined {
+			t.Errorf("%s: %+v", name, c)
 		}
 		h.checkConsents(t, a.Organization)
 	}
@@ -168,6 +167,25 @@ func TestSharedInbox(t *testing.T) {
 	}
 	if c := asked().Consents[consent.Marketing]; c.State != consent.Accepted {
 		t.Errorf("without the son it is %+v", c)
+	}
+}
+
+// TestMuchAtOneInbox: where those who share an address decided on more than is read, nobody's yes is given.
+func TestMuchAtOneInbox(t *testing.T) {
+	h := newHouse(t)
+	a := h.organization(t)
+	inbox := named(consent.Email, "all@example.com")[0]
+	for person := range 8 {
+		var decisions []consent.Decision
+		for i := range 900 {
+			decisions = append(decisions, consent.Decision{State: consent.Accepted, Action: consent.UserClick,
+				Purpose: consent.PurposeRef{Key: fmt.Sprint("purpose ", i), Create: true}})
+		}
+		h.record(t, a, item(append(user(fmt.Sprint("u", person)), inbox), decisions...))
+		c := h.person(t, a, inbox).Consents["purpose 7"]
+		if in := c.InForce(h.clock.now()); in != ((person+1)*900 < consent.MaxShared) {
+			t.Errorf("of %d people the yes is given: %t", person+1, in)
+		}
 	}
 }
 

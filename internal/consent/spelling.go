@@ -58,6 +58,8 @@ func phoneSign(r rune) rune {
 		return -1
 	case r >= utf8.RuneSelf && unicode.IsDigit(r):
 		return asciiDigit(r)
+	case r == '·': // written as a point
+		return '.'
 	}
 	return r
 }

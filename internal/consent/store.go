@@ -152,11 +152,18 @@ type ConsentKey struct {
 type Who struct {
 	Subject   ID        // who has it; NoID: nobody
 	Claimants []ID      // who named it while it was somebody else's, MaxClaimants and one more at most
-	Consents  []Consent // of all of them
+	Consents  []Consent // of all of them, MaxShared at most
 }
 
 // Known tells whether it means anybody.
 func (w *Who) Known() bool { return w.Subject != NoID || len(w.Claimants) > 0 }
+
+// Crowded tells whether there are more people, or more that they decided, than are read.
+func (w *Who) Crowded() bool { return len(w.Claimants) > MaxClaimants || len(w.Consents) >= MaxShared }
+
+// MaxShared is how many consents are read of people who share an identifier: more than one person can have in a
+// project. It bounds what a question may cost.
+const MaxShared = 5000
 
 // MaxClaimants is how many people are heard who share an identifier with the one who has it. Where there are more,
 // nobody's yes is given: among those who are not heard somebody may have said no.

@@ -61,7 +61,9 @@ const selectPersons = `/* select_persons */ SELECT i.subject_id, i.claims, ` + p
 FROM (SELECT subject_id, FALSE AS claims FROM identifiers
   WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
   UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
-LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5`
+LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5 LIMIT 5000`
+
+var _ [0]struct{} = [5000 - consent.MaxShared]struct{}{} // as selectPersons says
 
 // fewConsents is how many most people have in a project, so that a list of them is made once.
 const fewConsents = 4

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // for migrations alone
 	"zombiezen.com/go/sqlite"
@@ -195,20 +196,31 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 	return checkSchema(ctx, provider, db, e.log)
 }
 
-// errEarlier says that the first migration was another one when the schema was made.
-var errEarlier = errors.New("the data was made by a consentd from before the first release, whose schema is read no more: " +
+// ErrEarlier says that the first migration was another one when the schema was made.
+var ErrEarlier = errors.New("the data was made by a consentd from before the first release, whose schema is read no more: " +
 	"start with an empty data folder or database, or go on with the consentd that made it")
+
+// hasWeights asks for a column that the first migration made only since shortly before the first release.
+const hasWeights = `/* check_schema */ SELECT weight FROM events WHERE organization_id = $1`
+
+// readSchema tells what it means that hasWeights fails.
+func readSchema(err error) error {
+	var missing *pgconn.PgError
+	if errors.As(err, &missing) && missing.Code == "42703" || strings.Contains(err.Error(), "no such column") {
+		return ErrEarlier
+	}
+	return fmt.Errorf("read the schema: %w", err)
+}
 
 // checkSchema refuses a schema of before the first release, and warns of one that a newer version has made. During an
 // upgrade the old servers go on with that; else somebody went back.
 func checkSchema(ctx context.Context, p *goose.Provider, db *sql.DB, log *slog.Logger) error {
-	rows, err := db.QueryContext(ctx, "/* check_schema */ SELECT weight FROM events WHERE organization_id = $1",
-		consent.NoID.String())
-	if err != nil {
-		return fmt.Errorf("%w (%v)", errEarlier, err)
+	rows, err := db.QueryContext(ctx, hasWeights, consent.NoID.String())
+	if err == nil {
+		err = errors.Join(rows.Err(), rows.Close())
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("read the schema: %w", err)
+	if err != nil {
+		return readSchema(err)
 	}
 	version, err := p.GetDBVersion(ctx)
 	if err != nil {

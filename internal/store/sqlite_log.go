@@ -70,7 +70,12 @@ func (e *sqliteEngine) restartLog(length int64) {
 		return
 	}
 	e.restartAt = length + restartStep
-	e.log.Warn("the write-ahead log could not start anew; a long read may be holding it", "bytes", length, "error", err)
+	why := "it is read"
+	if err != nil {
+		why = err.Error()
+	}
+	e.log.Warn("the write-ahead log could not start anew and grows; it is tried again. Where this goes on, look for a reader of the "+
+		"database that does not end, such as a backup that hangs", "bytes", length, "reason", why)
 }
 
 // holdReaders takes the readers as they become free, at most for a while, and makes them give up their snapshots.

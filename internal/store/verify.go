@@ -116,7 +116,8 @@ func (i *Inspection) ForeignKeys(ctx context.Context) ([]string, error) {
 	return i.lines(ctx, "PRAGMA foreign_key_check")
 }
 
-// Schema gives the version of the schema and the one that this program wants.
+// Schema gives the version of the schema and the one that this program wants. ErrEarlier says that it wants another one from
+// the beginning.
 func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 	files, err := fs.Glob(i.migrations, "migrations/*/*.sql")
 	if err != nil {
@@ -130,6 +131,9 @@ func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 		want = max(want, n)
 	}
 	err = i.view(ctx, func(t *tx) error {
+		if err := t.conn.search(ctx, hasWeights, []any{consent.NoID}, func(row) error { return nil }); err != nil {
+			return readSchema(err)
+		}
 		return t.conn.search(ctx, "/* select_schema */ SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
 			func(r row) error { return r.Scan(&have) })
 	})
