@@ -99,3 +99,31 @@ func BenchmarkNormalize(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkManyMerges signs somebody in from a new browser who has done so very often.
+func BenchmarkManyMerges(b *testing.B) {
+	h := newHouse(b)
+	actor := h.organization(b)
+	n := 0
+	signIn := func() (browser, merging consent.Item) {
+		n++
+		id := consent.Identifier{Kind: consent.AnonymousID, Value: consent.ID{12: byte(n >> 16), 13: byte(n >> 8), 14: byte(n), 15: 1}.String()}
+		seen := decided(consent.Analytics, consent.Viewed)
+		return item([]consent.Identifier{id}), item(append(user("ada"), id), seen)
+	}
+	for range 20 {
+		var browsers, merging []consent.Item
+		for range 500 {
+			one, two := signIn()
+			browsers, merging = append(browsers, one), append(merging, two)
+		}
+		h.record(b, actor, browsers...)
+		h.record(b, actor, merging...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		browser, merging := signIn()
+		h.record(b, actor, browser)
+		h.record(b, actor, merging)
+	}
+}

@@ -54,9 +54,8 @@ type SaveSubject struct {
 	Once      Once
 }
 
-// IfMatch is what a caller knows of a record that it changes; zero: nothing. It is looked at in the transaction of the
-// change, last of
-// all: who would be refused anyway is told why (RFC 9110, section 13.2.1).
+// IfMatch is what a caller knows of a record that it changes; zero: nothing. It is looked at in the transaction of
+// the change, last of all: who would be refused anyway is told why (RFC 9110, section 13.2.1).
 type IfMatch struct {
 	Given    bool
 	Any      bool // any record will do

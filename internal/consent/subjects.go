@@ -290,9 +290,8 @@ func (s *Service) Subjects(ctx context.Context, a Actor, filter SubjectFilter) (
 }
 
 // DeleteSubject removes a subject's record, its archive and its identifiers. Its consent events stay in the ledger
-// under
-// its internal id, with the identifiers and the evidence that they were recorded with. The once answer is rendered from
-// struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof), PreconditionFailed.
+// under its internal id, with the identifiers and the evidence that they were recorded with. The once answer is
+// rendered from struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof), PreconditionFailed.
 func (s *Service) DeleteSubject(ctx context.Context, a Actor, wish DeleteSubject) error {
 	if err := a.need(SubjectsWrite); err != nil {
 		return err

@@ -133,8 +133,7 @@ func (c *Call) takeWork(size, objects int) error {
 }
 
 // leaveWork gives back the room of what became of the body, before the answer is sent: a client may read that slowly.
-// The
-// answer's own memory counts as the body's, which is about as large.
+// The answer's own memory counts as the body's, which is about as large.
 func (c *Call) leaveWork() {
 	if c.has.work > 0 {
 		c.body = nil

@@ -7,11 +7,9 @@ import (
 )
 
 // client gives the address of the person or server that calls: the peer's or, behind trusted proxies, the nearest one
-// in
-// the forwarding headers that is not a trusted proxy's. It is absent (the zero Addr) where that one is no address,
-// where
-// every one is a trusted proxy's, and where a trusted proxy names nobody: a proxy's address is never taken for a
-// person's. X-Forwarded-For is read where the request has it, else Forwarded (RFC 7239).
+// in the forwarding headers that is not a trusted proxy's. It is absent (the zero Addr) where that one is no address,
+// where every one is a trusted proxy's, and where a trusted proxy names nobody: a proxy's address is never taken for
+// a person's. X-Forwarded-For is read where the request has it, else Forwarded (RFC 7239).
 func (s *Server) client(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -37,8 +35,7 @@ func (s *Server) trusted(a netip.Addr) bool {
 }
 
 // nearest goes through the hops of a header from the last, which the proxy next to us wrote, to the first. Several
-// lines
-// are one list (RFC 9110, section 5.3), and empty elements of it count for nothing (section 5.6.1.2).
+// lines are one list (RFC 9110, section 5.3), and empty elements of it count for nothing (section 5.6.1.2).
 func (s *Server) nearest(lines []string, read func(hop string) netip.Addr) netip.Addr {
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, hop := lines[i], ""; rest != ""; {
@@ -69,8 +66,7 @@ func cutLast(list string, separator byte) (rest, last string) {
 }
 
 // opening finds the quote that opens a quoted string; -1 where none does. A quote behind an odd number of backslashes
-// is
-// a part of the string.
+// is a part of the string.
 func opening(s string) int {
 	for {
 		at := strings.LastIndexByte(s, '"')

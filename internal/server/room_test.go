@@ -142,8 +142,7 @@ func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 }
 
 // TestRoom proves that what is made of large bodies shares 32 MiB, of each five times its bytes: one too many waits,
-// small ones
-// pass, and room is given back.
+// small ones pass, and room is given back.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	inside, leave := make(chan struct{}), make(chan struct{})

@@ -171,8 +171,7 @@ func (a *api) getPerson(c *protocol.Call, who caller) error {
 }
 
 // deletePerson answers DELETE /persons/{person_id}: record and identifiers go; the events in the ledger stay as they
-// were
-// recorded, with the identifiers of then.
+// were recorded, with the identifiers of then.
 func (a *api) deletePerson(c *protocol.Call, who caller) error {
 	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: who.person}
 	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
