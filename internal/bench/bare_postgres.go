@@ -51,6 +51,7 @@ type barePostgresRow struct {
 	organization, event, subject, key [16]byte
 	sequence                          int64
 	project, purpose, state, action   int64
+	weight                            int64
 	grants                            bool
 	occurred, recorded                time.Time
 	expires                           *time.Time
@@ -67,15 +68,15 @@ func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, erro
 	}
 	defer c.Close(context.Background())
 	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no, e.purpose_no, e.state,
-e.action, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.domain, e.country, e.body, e.ident, i.value
+e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.domain, e.country, e.body, e.ident, i.value
 FROM events e JOIN identifiers i ON i.organization_id = e.organization_id AND i.subject_id = e.subject_id
 ORDER BY e.organization_id, e.event_id LIMIT $1`, bareMost)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r barePostgresRow, err error) {
-		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state, &r.action, &r.grants,
-			&r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country, &r.body, &r.ident, &r.name)
+		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state, &r.action,
+			&r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country, &r.body, &r.ident, &r.name)
 		return r, err
 	})
 }
@@ -148,14 +149,17 @@ changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profi
 	bareIdentifiers = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
 SELECT $1::uuid, many.* FROM unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
-	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, grants, occurred_at,
-recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::bool[], $10::timestamptz[],
-$11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::bytea[], $18::bytea[]) AS many`
-	bareStands = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, grants, occurred_at, expires_at, since)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::bool[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]) AS many
+	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, weight, grants,
+occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::bool[],
+$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::bytea[], $19::bytea[]) AS many`
+	bareStands = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, weight, grants, active,
+occurred_at, expires_at, since)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::int8[], $9::bool[], $10::bool[],
+$11::timestamptz[], $12::timestamptz[], $13::timestamptz[]) AS many
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, grants = excluded.grants, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
+active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 	bareHead  = `UPDATE ledger_heads SET sequence = $2, last_event_id = $3 WHERE organization_id = $1`
 	bareCount = `INSERT INTO counts (organization_id, name, amount) VALUES ($1, 'events/1', $2)
@@ -170,7 +174,9 @@ func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx
 	project := func(r *barePostgresRow) int64 { return r.project }
 	purpose := func(r *barePostgresRow) int64 { return r.purpose }
 	state := func(r *barePostgresRow) int64 { return r.state }
+	weight := func(r *barePostgresRow) int64 { return r.weight }
 	grants := func(r *barePostgresRow) bool { return r.grants }
+	active := func(*barePostgresRow) bool { return true }
 	occurred := func(r *barePostgresRow) time.Time { return r.occurred }
 	expires := func(r *barePostgresRow) *time.Time { return r.expires }
 	if len(fresh) > 0 {
@@ -180,12 +186,13 @@ func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx
 			columnOf(fresh, func(r *barePostgresRow) string { return r.name }), columnOf(fresh, subject))
 	}
 	b.Queue(bareEvents, organization, columnOf(rows, event), columnOf(rows, func(r *barePostgresRow) int64 { return r.sequence }), columnOf(rows, subject), columnOf(rows, project),
-		columnOf(rows, purpose), columnOf(rows, state), columnOf(rows, func(r *barePostgresRow) int64 { return r.action }), columnOf(rows, grants), columnOf(rows, occurred),
+		columnOf(rows, purpose), columnOf(rows, state), columnOf(rows, func(r *barePostgresRow) int64 { return r.action }), columnOf(rows, weight),
+		columnOf(rows, grants), columnOf(rows, occurred),
 		columnOf(rows, func(r *barePostgresRow) time.Time { return r.recorded }), columnOf(rows, expires), columnOf(rows, func(r *barePostgresRow) *[16]byte { return r.previous }),
 		columnOf(rows, key), columnOf(rows, func(r *barePostgresRow) string { return r.domain }), columnOf(rows, func(r *barePostgresRow) string { return r.country }),
 		columnOf(rows, func(r *barePostgresRow) []byte { return r.body }), columnOf(rows, func(r *barePostgresRow) []byte { return r.ident }))
 	b.Queue(bareStands, organization, columnOf(last, subject), columnOf(last, project), columnOf(last, purpose), columnOf(last, event), columnOf(last, event),
-		columnOf(last, state), columnOf(last, grants), columnOf(last, occurred), columnOf(last, expires), columnOf(last, occurred))
+		columnOf(last, state), columnOf(last, weight), columnOf(last, grants), columnOf(last, active), columnOf(last, occurred), columnOf(last, expires), columnOf(last, occurred))
 	end := &rows[len(rows)-1]
 	b.Queue(bareHead, organization, end.sequence, end.event)
 	b.Queue(bareCount, organization, int64(len(rows)))
