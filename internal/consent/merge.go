@@ -88,16 +88,24 @@ func (c *Consent) SaysNo(at time.Time) bool { return c.State.No() && !c.Expired(
 // kept gives the step by which a no stands that one of two says and the other does not, who turn out to be one at that
 // time: the no, moved behind what the other said, and to that time. What is decided from then on is decided again.
 func kept(a, b Consent, at time.Time) (no Step, ok bool) {
-	if !a.SaysNo(at) {
+	says := func(c, other *Consent) bool { // also where the merge is of long ago
+		if other.OccurredAt.After(at) {
+			return c.SaysNo(other.OccurredAt)
+		}
+		return c.SaysNo(at)
+	}
+	if !says(&a, &b) {
 		a, b = b, a
 	}
-	if !a.SaysNo(at) || b.SaysNo(at) || !b.Active || b.OccurredAt.Before(a.OccurredAt) {
+	if !says(&a, &b) || says(&b, &a) || !b.Active {
 		return Step{}, false
 	}
 	const moment = time.Microsecond
 	no = a.step()
-	if no.OccurredAt = b.OccurredAt.Add(moment); no.OccurredAt.Before(at.Add(-moment)) {
-		no.OccurredAt = at.Add(-moment)
+	for _, t := range []time.Time{b.OccurredAt.Add(moment), at.Add(-moment)} {
+		if t.After(no.OccurredAt) {
+			no.OccurredAt = t
+		}
 	}
 	return no, true
 }

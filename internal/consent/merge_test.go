@@ -92,6 +92,10 @@ func TestMergesFollowEachOther(t *testing.T) {
 			[]SubjectMerge{first}, Declined},
 		{"one of between the yes and the merge", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 9)},
 			[]SubjectMerge{first}, Declined},
+		{"the same, where the no was the later one", []Event{no(1, 1, 3), yes(2, 2, 2), yes(1, 3, 9)},
+			[]SubjectMerge{first}, Declined},
+		{"a no that had ended before the other's yes, and a merge of before that", []Event{
+			of(1, makeEvent(1, 1, minute(1), minute(1), 12, OptIn)), yes(2, 2, 14)}, []SubjectMerge{first}, Accepted},
 		{"one of the merge itself", []Event{no(1, 1, 1), yes(2, 2, 3), yes(1, 3, 10)}, []SubjectMerge{first}, Accepted},
 	} {
 		if got := fold(tc.events, tc.merges); got.State != tc.state {
