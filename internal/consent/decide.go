@@ -174,7 +174,8 @@ func (b *batch) decideItem(p *prepared, item *preparedItem, who identified, out 
 	for _, m := range who.merge {
 		merge := &b.changes.Merges[m.record]
 		merge.After = b.heads[p.actor.Organization].Sequence
-		b.mergeConsents(SubjectKey{merge.Organization, merge.From}, SubjectKey{merge.Organization, merge.Into}, merge.MergedAt)
+		from, into := SubjectKey{merge.Organization, merge.From}, SubjectKey{merge.Organization, merge.Into}
+		b.mergeConsents(from, into, merge.MergedAt)
 	}
 	identity := item.identity
 	identity.AnonymousID = out.AnonymousID

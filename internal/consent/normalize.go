@@ -202,7 +202,8 @@ func dialled(value string) string {
 	return international(value)
 }
 
-// international gives a number without the scheme that a link writes before it (RFC 3966), and with a + for the prefix 00.
+// international gives a number without the scheme that a link writes before it (RFC 3966), and with a + for the
+// prefix 00.
 func international(value string) string {
 	for {
 		switch {

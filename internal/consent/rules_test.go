@@ -91,7 +91,8 @@ func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
 	}
 }
 
-// TestDatedAheadIsLater: a no that is dated ahead, and recorded behind yeses of the same moment, is later than they are.
+// TestDatedAheadIsLater: a no that is dated ahead, and recorded behind yeses of the same moment, is later than they
+// are.
 func TestDatedAheadIsLater(t *testing.T) {
 	h := newHouse(t)
 	ahead := decided(consent.Analytics, consent.Declined)

@@ -116,8 +116,8 @@ func (i *Inspection) ForeignKeys(ctx context.Context) ([]string, error) {
 	return i.lines(ctx, "PRAGMA foreign_key_check")
 }
 
-// Schema gives the version of the schema and the one that this program wants. ErrEarlier says that it wants another one from
-// the beginning.
+// Schema gives the version of the schema and the one that this program wants. ErrEarlier says that it wants another one
+// from the beginning.
 func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 	files, err := fs.Glob(i.migrations, "migrations/*/*.sql")
 	if err != nil {
