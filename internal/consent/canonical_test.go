@@ -78,21 +78,23 @@ func TestBodyIsCanonical(t *testing.T) {
 func TestIdentIsCanonical(t *testing.T) {
 	kinds := []IdentifierKind{UserID, ProjectUserID, Username, Email, Phone, AnonymousID, TypedKind("device"), TypedKind("Z")}
 	rapid.Check(t, func(t *rapid.T) {
-		p := &prepared{project: &Project{WholeAddress: rapid.Bool().Draw(t, "whole")}, session: ID{7}, actor: Actor{Key: ID{8}},
-			origin: Origin{Protocol: "test", UserAgent: drawText(t, "agent"), Domain: drawText(t, "domain"), Address: netip.MustParseAddr("203.0.113.77")}}
-		item := &preparedItem{country: rapid.SampledFrom([]string{"DE", UnknownCountry}).Draw(t, "country")}
+		p := &Prepared{Project: &Project{WholeAddress: rapid.Bool().Draw(t, "whole")}, Session: ID{7}, Actor: Actor{Key: ID{8}},
+			Origin: Origin{Protocol: "test", UserAgent: drawText(t, "agent"), Domain: drawText(t, "domain"),
+				Address: netip.MustParseAddr("203.0.113.77"),
+				Country: rapid.SampledFrom([]string{"DE", UnknownCountry}).Draw(t, "country")}}
+		item := &PreparedItem{}
 		for _, kind := range rapid.Permutation(kinds).Draw(t, "kinds") {
 			if rapid.Bool().Draw(t, "has") {
-				item.given = append(item.given, Identifier{Kind: kind, Value: drawText(t, "value") + "v"})
+				item.Identifiers = append(item.Identifiers, Identifier{Kind: kind, Value: drawText(t, "value") + "v"})
 			}
 		}
 		p.identify(&Item{Evidence: Evidence{FormURL: drawText(t, "url")}}, item)
-		got := joinIdent("anonymous", item.ident)
+		_, got := item.IdentityOf("anonymous")
 		if want := canonicalByLibrary(t, got); string(got) != want {
 			t.Fatalf("ident reads\n%s, canonical is\n%s", got, want)
 		}
 		var back Ident
-		if err := json.Unmarshal(got, &back); err != nil || back.AnonymousID != "anonymous" || len(back.Identifiers) != len(item.given) {
+		if err := json.Unmarshal(got, &back); err != nil || back.AnonymousID != "anonymous" || len(back.Identifiers) != len(item.Identifiers) {
 			t.Fatalf("reads back as %+v (%v)", back, err)
 		}
 	})

@@ -88,9 +88,6 @@ type Event struct {
 	// Body and Ident are canonical JSON (RFC 8785), kept byte for byte:
 	// what was decided, and who and from where.
 	Body, Ident []byte
-
-	decided  *Body // Body decoded, where it was just made
-	identity *Ident
 }
 
 // Origin is where a write came from: the request, not the person's words.
@@ -161,19 +158,26 @@ type Ident struct {
 
 // Show adds to an event what is needed to show it. The error says that a blob is damaged.
 func (d *Directory) Show(e *Event) (EventView, error) {
-	decided, identity := e.decided, e.identity
-	if decided == nil {
-		decided, identity = new(Body), new(Ident)
-		if err := json.Unmarshal(e.Body, decided); err != nil {
-			return EventView{}, fmt.Errorf("body of event %s: %w", e.ID, err)
-		}
-		if err := json.Unmarshal(e.Ident, identity); err != nil {
-			return EventView{}, fmt.Errorf("ident of event %s: %w", e.ID, err)
-		}
+	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose)}
+	if err := json.Unmarshal(e.Body, &v.Decided); err != nil {
+		return EventView{}, fmt.Errorf("body of event %s: %w", e.ID, err)
 	}
-	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose), Decided: *decided, Identity: *identity}
+	if err := json.Unmarshal(e.Ident, &v.Identity); err != nil {
+		return EventView{}, fmt.Errorf("ident of event %s: %w", e.ID, err)
+	}
 	if p := d.ProjectNumbered(e.Project); p != nil {
 		v.ProjectID = p.ID
 	}
 	return v, nil
+}
+
+// show adds what is needed to show events.
+func (d *Directory) show(events []Event) (views []EventView, err error) {
+	views = make([]EventView, len(events))
+	for i := range events {
+		if views[i], err = d.Show(&events[i]); err != nil {
+			return nil, err
+		}
+	}
+	return views, nil
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"slices"
-	"time"
 )
 
 // Record puts a batch of decisions on record: all or nothing, durable when it returns.
@@ -23,16 +23,26 @@ func (s *Service) Record(ctx context.Context, a Actor, w Write) (*Recorded, erro
 	if err := s.replayed(ctx, a, w.Once); err != nil {
 		return nil, err
 	}
-	p, err := s.prepare(a, d, &w)
+	if w.Origin.Country == "" {
+		w.Origin.Country = s.places.Country(w.Origin.Address)
+	}
+	facts := Facts{Now: s.now(), Session: s.newID(), Regime: s.places.Regime, Hash: hashText}
+	p, err := Prepare(a, d, &w, facts)
 	if IsKind(err, NotFound) || IsKind(err, Unprocessable) {
 		if d, err = s.directoryAnew(ctx, a.Organization); err == nil {
-			p, err = s.prepare(a, d, &w)
+			p, err = Prepare(a, d, &w, facts)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.batch.do(ctx, p)
+	return s.writer.Write(ctx, p)
+}
+
+// hashText gives the SHA-256 of a text, by which it is kept.
+func hashText(text string) []byte {
+	hash := sha256.Sum256([]byte(text))
+	return hash[:]
 }
 
 // Person gives the current consents of one person. An unknown person is NotFound. It makes nobody.
@@ -44,7 +54,7 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 	if err != nil {
 		return nil, err
 	}
-	given, err := prepare([]Identifier{q.Identifier}, project.Number, false)
+	given, err := prepareIdentifiers([]Identifier{q.Identifier}, project.Number, false)
 	if err != nil {
 		return nil, err
 	}
@@ -59,37 +69,6 @@ func (s *Service) Person(ctx context.Context, a Actor, q PersonQuery) (*Person, 
 		return nil, errNoSubject
 	}
 	return d.person(project.Number, &who, s.now()), nil
-}
-
-// person gives the consents of everybody whom an identifier may mean as those of one person.
-func (d *Directory) person(project int, who *Who, at time.Time) *Person {
-	person := &Person{Subject: who.Subject, Ambiguous: len(who.Claimants) > 0, At: at, Consents: make(map[string]Consent,
-		len(who.Consents))}
-	if person.Subject == NoID {
-		person.Subject = who.Claimants[0]
-	}
-	for _, c := range who.Consents {
-		p := d.PurposeNumbered(project, c.Purpose)
-		if p == nil {
-			continue
-		}
-		if who.Crowded() {
-			c.Grants = false
-		}
-		if other, several := person.Consents[p.Key]; several {
-			c = joint(other, c, at)
-		}
-		person.Consents[p.Key] = c
-	}
-	return person
-}
-
-// confined refuses an actor who speaks for one person and asks for another.
-func (a Actor) confined(given []Identifier) error {
-	if a.Person == "" || len(given) == 1 && given[0].Kind == UserID && given[0].Value == a.Person {
-		return nil
-	}
-	return Errorf(Forbidden, "", "this token reaches its own person only")
 }
 
 // Events gives a part of the history of the actor's organization. An unknown project is NotFound.
@@ -146,53 +125,4 @@ func whoIs(ctx context.Context, r Reader, people []OwnedName) ([]ID, error) {
 	}
 	slices.SortFunc(all, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
 	return slices.Compact(all), nil
-}
-
-// query looks up the names of a filter.
-func (d *Directory) query(f EventFilter) (EventQuery, []OwnedName, error) {
-	q := EventQuery{Organization: d.Organization.ID, From: f.From, To: f.To, States: f.States, Actions: f.Actions,
-		Keys: f.Keys, Domains: f.Domains, Countries: f.Countries, ByOccurredAt: f.ByOccurredAt, Ascending: f.Ascending,
-		Offset: f.Offset, Limit: f.Limit}
-	for _, id := range f.Projects {
-		p, err := d.Project(id)
-		if err != nil {
-			return q, nil, err
-		}
-		q.Projects = append(q.Projects, p.Number)
-	}
-	if len(f.Categories)+len(f.Subcategories)+len(f.Labels) > 0 {
-		q.Purposes = d.matching(f.Categories, f.Subcategories, f.Labels)
-	}
-	projects := q.Projects
-	if projects == nil {
-		for i := range d.Projects {
-			projects = append(projects, d.Projects[i].Number)
-		}
-	}
-	var people []OwnedName
-	for _, id := range f.People {
-		value, err := Normalize(id.Kind, id.Value)
-		if err != nil {
-			return q, nil, &Error{Kind: Invalid, Field: string(id.Kind), Msg: AsError(err).Msg}
-		}
-		if id.Kind != ProjectUserID {
-			people = append(people, OwnedName{q.Organization, Identifier{Kind: id.Kind, Value: value}})
-			continue
-		}
-		for _, number := range projects {
-			people = append(people, OwnedName{q.Organization, Identifier{id.Kind, number, value}})
-		}
-	}
-	return q, people, nil
-}
-
-// show adds what is needed to show events.
-func (d *Directory) show(events []Event) (views []EventView, err error) {
-	views = make([]EventView, len(events))
-	for i := range events {
-		if views[i], err = d.Show(&events[i]); err != nil {
-			return nil, err
-		}
-	}
-	return views, nil
 }

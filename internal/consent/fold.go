@@ -206,7 +206,7 @@ func (c Consent) nextPassive(s *Step, late bool) (n Consent, sure bool) {
 	case c.Weight >= WeightUndated:
 		return c, true
 	case late:
-		return c, c.Active || c.unmovedBy(s)
+		return c, c.Active || c.unaffectedBy(s)
 	case c.Active:
 		return c.by(s, s.OccurredAt), true
 	}
@@ -218,7 +218,7 @@ func (c Consent) nextActive(s *Step, late bool, now time.Time) (n Consent, sure 
 	short := s.expired(now.Add(skew))
 	switch {
 	case c.Weight == WeightActive && late:
-		return c, c.unmovedBy(s)
+		return c, c.unaffectedBy(s)
 	case c.Weight == WeightUndated && late: // it was not the first that was said
 		return c.by(s, s.OccurredAt), !short
 	case c.Weight >= WeightUndated:
@@ -235,12 +235,12 @@ func (c Consent) nextActive(s *Step, late bool, now time.Time) (n Consent, sure 
 	return c.by(s, s.OccurredAt), true
 }
 
-// unmovedBy tells whether a step of the same sort that is before the one that decides leaves the consent as it is,
+// unaffectedBy tells whether a step of the same sort that is before the one that decides leaves the consent as it is,
 // whatever else is on record. What decides stays, so the step can only move since when it is granted: not at all
 // where it is not; else, where the step falls into the unbroken run, unless it breaks it; and where it falls before a
 // run of one, unless it might lengthen it. (The run ended there for a reason, which stays the one before it, or else
 // the step becomes it. A longer run may begin with an undated yes, which then counts no more.)
-func (c *Consent) unmovedBy(s *Step) bool {
+func (c *Consent) unaffectedBy(s *Step) bool {
 	switch {
 	case !c.Grants:
 		return true
@@ -265,11 +265,11 @@ func complete(history []Step) bool {
 	return missing == 0 && len(history) > 0
 }
 
-// remembered stands in for events that led to the consent and are no longer on record, since their time of retention
+// missingSteps stands in for events that led to the consent and are no longer on record, since their time of retention
 // is over: the one that decides, what was said before it and had expired, and the grant with which an unbroken run
 // began. What was before the run is not known then, so nothing that comes later may lengthen it: there may have been
 // a no.
-func (c *Consent) remembered(history []Step) (missing []Step) {
+func (c *Consent) missingSteps(history []Step) (missing []Step) {
 	there := func(is func(*Step) bool) bool {
 		return slices.ContainsFunc(history, func(s Step) bool { return is(&s) })
 	}
@@ -332,10 +332,10 @@ func (p *part) appendTo(kept []Step) []Step {
 	return kept
 }
 
-// abridged gives what later steps can meet of steps that are in order, where it is known when those will have
+// compactHistory gives what later steps can meet of steps that are in order, where it is known when those will have
 // occurred: between two of them a few steps of each sort, and of all the first that was said, the first undated yes
 // and the last view.
-func abridged(sorted []Step, later []time.Time) (kept []Step) {
+func compactHistory(sorted []Step, later []time.Time) (kept []Step) {
 	var said, passive part
 	var firstSaid, undated, viewed *Step
 	slices.SortFunc(later, time.Time.Compare)

@@ -308,30 +308,30 @@ func TestWhatHoldsThen(t *testing.T) {
 	}
 }
 
-// TestFoldStepByStep arrives in random batches, the way a batch keeps a standing: one step where that is sure, the
+// TestFoldStepByStep arrives in random batches, as a working consent takes them: one step where that is sure, the
 // whole fold else. What is said to be sure is always what the whole fold gives.
 func TestFoldStepByStep(t *testing.T) {
 	sure := 0
 	rapid.Check(t, func(t *rapid.T) {
 		events := drawEvents(t)
 		slices.SortFunc(events, func(a, b Event) int { return int(a.Sequence - b.Sequence) })
-		s := &standing{}
+		s := &WorkingConsent{}
 		for i := range events {
 			if rapid.Bool().Draw(t, "batch ends") {
-				s = &standing{consent: *s.current()}
+				s = &WorkingConsent{consent: *s.Current()}
 			}
 			step := events[i].step()
 			step.Event = newest
 			// Now is never before what is on record, less a clock's error.
 			now := minute(rapid.IntRange(5-24*60, 9).Draw(t, "now"))
-			foreseen, ok := s.current().next(&step, now)
+			foreseen, ok := s.Current().next(&step, now)
 			if !ok && !s.whole {
-				s = &standing{consent: *s.current(), whole: true}
+				s = &WorkingConsent{consent: *s.Current(), whole: true}
 				if i > 0 {
 					s.know(stepsOf(events[:i]))
 				}
 			}
-			s.add(&events[i], now)
+			s.Add(&events[i], now)
 			want := modelFold(events[:i+1])
 			if foreseen.Event = want.Event; ok {
 				sure++
@@ -340,7 +340,7 @@ func TestFoldStepByStep(t *testing.T) {
 				}
 			}
 			want.Last = events[i].ID
-			if got := *s.current(); got != want {
+			if got := *s.Current(); got != want {
 				t.Fatalf("%s: %+v, the contract says %+v", describe(events[:i+1]), got, want)
 			}
 		}
@@ -383,7 +383,7 @@ func TestAbridged(t *testing.T) {
 		for i := range events {
 			events[i].ID = ID{15: byte(i)}
 		}
-		whole, short := standing{whole: true}, standing{whole: true}
+		whole, short := WorkingConsent{whole: true}, WorkingConsent{whole: true}
 		whole.know(stepsOf(events))
 		var dates []time.Time
 		for i := range late {
@@ -394,12 +394,12 @@ func TestAbridged(t *testing.T) {
 			}
 			dates = append(dates, late[i].OccurredAt)
 		}
-		short.know(abridged(timeline(stepsOf(events), nil), dates))
+		short.know(compactHistory(timeline(stepsOf(events), nil), dates))
 		for i := range late {
 			whole.stale, short.stale = true, true
-			whole.add(&late[i], minute(9))
-			short.add(&late[i], minute(9))
-			want, got := *whole.current(), *short.current()
+			whole.Add(&late[i], minute(9))
+			short.Add(&late[i], minute(9))
+			want, got := *whole.Current(), *short.Current()
 			if got != want {
 				t.Fatalf("%s\nthen %s: %+v, on the whole timeline %+v", describe(events), describe(late[:i+1]), got, want)
 			}
@@ -424,7 +424,7 @@ func TestAbridgedIsShort(t *testing.T) {
 			e := makeEvent(sort, 1, minute(i/2), minute(i/2), i%3, OptOut)
 			steps = append(steps, e.step())
 		}
-		if kept := abridged(timeline(steps, nil), []time.Time{minute(7), minute(900), minute(7)}); len(kept) > 33 {
+		if kept := compactHistory(timeline(steps, nil), []time.Time{minute(7), minute(900), minute(7)}); len(kept) > 33 {
 			t.Errorf("of 5000 steps of sort %s %d are kept", sorts[sort].name, len(kept))
 		}
 	}
@@ -455,7 +455,7 @@ func TestExpiryFromTheVeryInstant(t *testing.T) {
 }
 
 // TestDroppedEventsStillCount drops any of the events, as retention does, and lets another one come late: no yes
-// comes of it that all events would not give, and where nothing is dropped nothing changes. Red where remembered
+// comes of it that all events would not give, and where nothing is dropped nothing changes. Red where missingSteps
 // gives nothing.
 func TestDroppedEventsStillCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -467,7 +467,7 @@ func TestDroppedEventsStillCount(t *testing.T) {
 			return
 		}
 		stands := fold(events, nil)
-		s := standing{consent: stands, whole: true}
+		s := WorkingConsent{consent: stands, whole: true}
 		var left []Step
 		for i := range events {
 			if rapid.Bool().Draw(t, "kept") {
@@ -478,13 +478,13 @@ func TestDroppedEventsStillCount(t *testing.T) {
 			left[len(left)-1].Last = true
 			left[0].First = len(left) == len(events) // else a timeline breaks off before it comes to the first
 		}
-		s.know(append(left, stands.remembered(left)...))
-		if got := *s.current(); got.Event != stands.Event || got.Active != stands.Active ||
+		s.know(append(left, stands.missingSteps(left)...))
+		if got := *s.Current(); got.Event != stands.Event || got.Active != stands.Active ||
 			!got.ExpiresAt.Equal(stands.ExpiresAt) {
 			t.Fatalf("with %d of %d events left it is %+v, it was %+v", len(left), len(events), got, stands)
 		}
-		s.add(&late, minute(9))
-		got, want := s.current(), fold(append(events, late), nil)
+		s.Add(&late, minute(9))
+		got, want := s.Current(), fold(append(events, late), nil)
 		// What was implied and dropped may have been passed over until now: that nobody can know.
 		if got.Said() && got.InForce(minute(9)) && !want.InForce(minute(9)) {
 			t.Fatalf("with %d of %d events left it is %+v, with all %+v", len(left), len(events), got, want)

@@ -2,7 +2,6 @@ package consent
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,6 +58,3 @@ func nextID(last ID, now time.Time, random [10]byte) ID {
 	binary.BigEndian.PutUint64(id[8:], 1<<63|low)
 	return id
 }
-
-// hexHash shows a hash as lower-case hex.
-func hexHash(h []byte) string { return hex.EncodeToString(h) }

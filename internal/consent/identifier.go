@@ -63,9 +63,9 @@ type Identifier struct {
 	Value   string // normalised
 }
 
-// prepare normalises identifiers, scopes them to the project and ranks them.
+// prepareIdentifiers normalises identifiers, scopes them to the project and ranks them.
 // The error's Field is the kind.
-func prepare(given []Identifier, project int, emailFirst bool) ([]Identifier, error) {
+func prepareIdentifiers(given []Identifier, project int, emailFirst bool) ([]Identifier, error) {
 	out := make([]Identifier, 0, len(given))
 	for _, id := range given {
 		value, err := Normalize(id.Kind, id.Value)

@@ -1,13 +1,11 @@
 package consent
 
 import (
-	"context"
 	"slices"
 )
 
-// people is what a batch knows of who is who: the identifiers that the store
-// has, as far as they were loaded, and on top of them what the batch itself
-// decided. It is used by one goroutine.
+// people is what is known of who is who: the identifiers that the store has, as far as they were loaded, and on top of
+// them what was decided since. For one goroutine.
 type people struct {
 	owners map[OwnedName]ID            // who has an identifier
 	known  map[SubjectKey][]Identifier // all identifiers of a subject
@@ -16,13 +14,6 @@ type people struct {
 
 func newPeople() *people {
 	return &people{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
-}
-
-// clear forgets everybody.
-func (p *people) clear() {
-	clear(p.owners)
-	clear(p.known)
-	clear(p.merged)
 }
 
 // identified is what the identity rules say about the identifiers of one write.
@@ -39,7 +30,6 @@ type identified struct {
 type mergedSubject struct {
 	subject     ID
 	identifiers []Identifier
-	record      int // the index of its SubjectMerge in the batch's changes
 }
 
 // identify applies the identity rules (contracts, "Identity") to identifiers that
@@ -155,6 +145,20 @@ func (p *people) merge(organization, from, into ID) []Identifier {
 	return moved
 }
 
+// know notes who has an identifier.
+func (p *people) know(name OwnedName, owner ID) { p.owners[name] = owner }
+
+// knowAll notes all identifiers of a subject.
+func (p *people) knowAll(subject SubjectKey, identifiers []Identifier) {
+	p.known[subject] = identifiers
+	for _, id := range identifiers {
+		p.owners[OwnedName{subject.Organization, id}] = subject.Subject
+	}
+}
+
+// identifiersOf gives what is known of a subject's identifiers.
+func (p *people) identifiersOf(subject SubjectKey) []Identifier { return p.known[subject] }
+
 // nameOf gives the user_id of a subject.
 func (p *people) nameOf(organization, subject ID) (string, bool) {
 	for _, id := range p.known[SubjectKey{organization, subject}] {
@@ -163,47 +167,4 @@ func (p *people) nameOf(organization, subject ID) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// loadPeople loads who has these identifiers, and all identifiers of those who do.
-func loadPeople(ctx context.Context, r Reader, organization ID, given []Identifier) (*people, error) {
-	p := newPeople()
-	names := make([]OwnedName, len(given))
-	for i, id := range given {
-		names[i] = OwnedName{organization, id}
-	}
-	return p, p.load(ctx, r, names, func(int) bool { return true })
-}
-
-// load adds who has these names and, where whole says so of the index, all other identifiers of the owner.
-func (p *people) load(ctx context.Context, r Reader, names []OwnedName, whole func(i int) bool) error {
-	owners, err := r.Owners(ctx, names)
-	if err != nil {
-		return err
-	}
-	var subjects []SubjectKey
-	for i, owner := range owners {
-		if owner == NoID {
-			continue
-		}
-		p.owners[names[i]] = owner
-		if key := (SubjectKey{names[i].Organization, owner}); whole(i) && p.known[key] == nil {
-			p.known[key] = []Identifier{}
-			subjects = append(subjects, key)
-		}
-	}
-	if len(subjects) == 0 {
-		return nil
-	}
-	all, err := r.Identifiers(ctx, subjects)
-	if err != nil {
-		return err
-	}
-	for key, identifiers := range all {
-		p.known[key] = identifiers
-		for _, id := range identifiers {
-			p.owners[OwnedName{key.Organization, id}] = key.Subject
-		}
-	}
-	return nil
 }

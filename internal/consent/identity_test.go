@@ -156,7 +156,7 @@ func holdAgainstModel(t *rapid.T, several bool) {
 	for range rapid.IntRange(1, 25).Draw(t, "writes") {
 		given, project := drawGiven(t, several)
 		emailFirst := rapid.Bool().Draw(t, "email first")
-		ranked, err := prepare(given, project, emailFirst)
+		ranked, err := prepareIdentifiers(given, project, emailFirst)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +251,7 @@ func TestIdentityExamples(t *testing.T) {
 	} {
 		p, made := newPeople(), 0
 		for i, given := range tc.writes {
-			ranked, err := prepare(given, 1, tc.emailFirst)
+			ranked, err := prepareIdentifiers(given, 1, tc.emailFirst)
 			if err != nil {
 				t.Fatal(err)
 			}

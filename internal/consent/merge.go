@@ -30,7 +30,7 @@ func timeline(steps []Step, merges []SubjectMerge) []Step {
 	for _, m := range merges {
 		until(m.After)
 		into, from := lifelineOf(of, m.Into), lifelineOf(of, m.From)
-		no, stands := kept(into.current(), from.current(), m.MergedAt)
+		no, stands := noAtMerge(into.current(), from.current(), m.MergedAt)
 		for _, s := range from.steps {
 			into.add(s, last)
 		}
@@ -85,9 +85,9 @@ func (l *lifeline) current() Consent {
 // SaysNo tells whether a person says no at an instant: declined or withdrawn, which has not expired.
 func (c *Consent) SaysNo(at time.Time) bool { return c.State.No() && !c.Expired(at) }
 
-// kept gives the step by which a no stands that one of two says and the other does not, who turn out to be one at that
+// noAtMerge gives the step by which a no stands that one of two says and the other does not, who turn out to be one at that
 // time: the no, moved behind what the other said, and to that time. What is decided from then on is decided again.
-func kept(a, b Consent, at time.Time) (no Step, ok bool) {
+func noAtMerge(a, b Consent, at time.Time) (no Step, ok bool) {
 	says := func(c, other *Consent) bool { // also where the merge is of long ago
 		if other.OccurredAt.After(at) {
 			return c.SaysNo(other.OccurredAt)

@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 // Organization is a tenant: the data controller. Everything belongs to exactly one.
 type Organization struct {
@@ -72,3 +75,10 @@ type OrganizationView struct {
 
 // DefaultProject gives the default project.
 func (v *OrganizationView) DefaultProject() *Project { return &v.Projects[0] }
+
+func checkName(field, name string, least, most int) error {
+	if n := utf8.RuneCountInString(name); n < least || n > most {
+		return Errorf(Invalid, field, "must have %d to %d characters", least, most)
+	}
+	return nil
+}

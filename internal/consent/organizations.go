@@ -43,13 +43,6 @@ func (s *Service) CreateOrganization(ctx context.Context, a Actor, wish NewOrgan
 	return view, err
 }
 
-func checkName(field, name string, least, most int) error {
-	if n := utf8.RuneCountInString(name); n < least || n > most {
-		return Errorf(Invalid, field, "must have %d to %d characters", least, most)
-	}
-	return nil
-}
-
 // freeSlug gives the slug that was asked for, or makes a free one from the name.
 func (s *Service) freeSlug(ctx context.Context, r Reader, wish NewOrganization) (string, error) {
 	if wish.Slug != "" {

@@ -20,51 +20,48 @@ const (
 // maxAhead is how far in the future a decision may be dated: clocks differ.
 const maxAhead = 5 * time.Minute
 
-// prepared is a write that is valid: what the batcher decides on. It is not changed while it waits.
-type prepared struct {
-	actor     Actor
-	once      Once
-	directory *Directory
-	project   *Project
-	origin    Origin
-	session   ID
-	items     []preparedItem
-	decisions int          // how many events it can make
-	result    chan outcome // has room for one
-	expired   func() error // whether the caller still waits
+// Prepared is a write that is valid: purposes are found, identifiers normalised and ranked. It is shared, and nobody
+// changes it.
+type Prepared struct {
+	Actor       Actor
+	Idempotency Once
+	Catalog     *Directory
+	Project     *Project
+	Origin      Origin
+	Session     ID
+	Items       []PreparedItem
+	Decisions   int // how many events it can make
 }
 
-type preparedItem struct {
-	given     []Identifier // normalised, ranked
-	known     bool
-	decisions []preparedDecision
-	replace   []replaced
-	action    Action // of replace
-	country   string
-	locale    string
-	identity  Ident  // without AnonymousID
-	ident     []byte // the canonical form of identity behind its first member
+// PreparedItem is a valid Item.
+type PreparedItem struct {
+	Identifiers []Identifier // normalised, ranked
+	Known       bool
+	Decisions   []PreparedDecision // those of Replace included
+	Locale      string
+	identity    Ident  // without AnonymousID
+	rest        []byte // the canonical form of identity behind its first member
 }
 
-type preparedDecision struct {
-	ref        PurposeRef
-	purpose    *Purpose // nil: to be made
-	state      State
-	action     Action
-	occurredAt time.Time // zero: now
-	expiresAt  time.Time // zero: by the purpose's duration
-	text       *Text
-	regime     Regime
+// PreparedDecision is a Decision of which all names are looked up.
+type PreparedDecision struct {
+	Decision          // times in UTC and microseconds
+	Found    *Purpose // nil: to be made
+	Regime   Regime
+	Text     *Text
+	Replaces bool // it is a Replacement's: a withdrawal is recorded only where there is something to take back
 }
 
-// replaced is one purpose of a Replacement.
-type replaced struct {
-	purpose *Purpose
-	granted bool
+// Facts are what the rules need to know of the world at the time of a write. They read no clock and draw no lots.
+type Facts struct {
+	Now     time.Time // UTC, microseconds
+	Session ID        // a new one
+	Regime  func(country string) Regime
+	Hash    func(text string) []byte // SHA-256
 }
 
-// prepare checks a write against the vocabulary of its organization. It is pure but for session and clock.
-func (s *Service) prepare(a Actor, d *Directory, w *Write) (*prepared, error) {
+// Prepare checks a write against the catalog of its organization. Errors: Invalid, Unprocessable, Forbidden, NotFound.
+func Prepare(a Actor, d *Directory, w *Write, f Facts) (*Prepared, error) {
 	project, err := d.Project(w.Project)
 	if err != nil {
 		return nil, err
@@ -72,28 +69,24 @@ func (s *Service) prepare(a Actor, d *Directory, w *Write) (*prepared, error) {
 	if len(w.Items) > MaxItems {
 		return nil, Errorf(Invalid, "items", "may have %d items at most", MaxItems)
 	}
-	p := &prepared{actor: a, once: w.Once, directory: d, project: project, origin: w.Origin,
-		session: s.newID(), items: make([]preparedItem, len(w.Items))}
-	p.origin.UserAgent = clean(w.Origin.UserAgent, maxUserAgent)
-	p.origin.Domain = clean(w.Origin.Domain, maxDomain)
-	if p.origin.Country == "" {
-		p.origin.Country = s.places.Country(w.Origin.Address)
-	}
-	now := s.now()
+	p := &Prepared{Actor: a, Idempotency: w.Once, Catalog: d, Project: project, Origin: w.Origin,
+		Session: f.Session, Items: make([]PreparedItem, len(w.Items))}
+	p.Origin.UserAgent = clean(w.Origin.UserAgent, maxUserAgent)
+	p.Origin.Domain = clean(w.Origin.Domain, maxDomain)
 	for i := range w.Items {
-		if err := s.prepareItem(p, w, i, now); err != nil {
+		if err := p.prepareItem(w, i, &f); err != nil {
 			return nil, err
 		}
 	}
 	return p, nil
 }
 
-func (s *Service) prepareItem(p *prepared, w *Write, i int, now time.Time) error {
-	in, out := &w.Items[i], &p.items[i]
+func (p *Prepared) prepareItem(w *Write, i int, f *Facts) error {
+	in, out := &w.Items[i], &p.Items[i]
 	if len(in.Identifiers) == 0 {
 		return Errorf(Unprocessable, w.field(i, "identifiers"), "needs at least one identifier")
 	}
-	given, err := prepare(in.Identifiers, p.project.Number, in.EmailFirst)
+	given, err := prepareIdentifiers(in.Identifiers, p.Project.Number, in.EmailFirst)
 	if err != nil {
 		e := AsError(err)
 		return Errorf(e.Kind, w.field(i, e.Field), "%s", e.Msg)
@@ -101,27 +94,27 @@ func (s *Service) prepareItem(p *prepared, w *Write, i int, now time.Time) error
 	if kind, twice := givenTwice(given); twice {
 		return Errorf(Invalid, w.field(i, string(kind)), "must be given once")
 	}
-	if err := p.actor.confined(given); err != nil {
+	if err := p.Actor.confined(given); err != nil {
 		return err
 	}
 	if err := checkEvidence(in.Evidence); err != nil {
 		return Errorf(Invalid, w.field(i, err.Field), "%s", err.Msg)
 	}
-	out.given, out.known, out.country, out.locale = given, in.Known, p.origin.Country, in.Evidence.Locale
+	out.Identifiers, out.Known, out.Locale = given, in.Known, in.Evidence.Locale
 	for _, d := range in.Decisions {
-		decision, err := s.prepareDecision(p, d, out.country, now)
+		decision, err := p.prepareDecision(d, f)
 		if err != nil {
 			e := AsError(err)
 			return &Error{Kind: e.Kind, Field: w.field(i, e.Field), Msg: e.Msg}
 		}
-		out.decisions = append(out.decisions, decision)
+		out.Decisions = append(out.Decisions, decision)
 	}
 	if in.Replace != nil {
-		if err := p.prepareReplacement(in.Replace, out); err != nil {
+		if err := p.prepareReplacement(in.Replace, out, f); err != nil {
 			return err
 		}
 	}
-	p.decisions += len(out.decisions) + len(out.replace)
+	p.Decisions += len(out.Decisions)
 	p.identify(in, out)
 	return nil
 }
@@ -148,45 +141,57 @@ func checkEvidence(e Evidence) *Error {
 	return nil
 }
 
-func (s *Service) prepareDecision(p *prepared, d Decision, country string, now time.Time) (preparedDecision, error) {
-	purpose, err := p.directory.purpose(p.project.Number, d.Purpose)
+func (p *Prepared) prepareDecision(d Decision, f *Facts) (PreparedDecision, error) {
+	purpose, err := p.Catalog.purpose(p.Project.Number, d.Purpose)
 	if err != nil {
 		e := AsError(err)
-		return preparedDecision{}, Errorf(e.Kind, "purpose", "%s", e.Msg)
+		return PreparedDecision{}, Errorf(e.Kind, "purpose", "%s", e.Msg)
 	}
 	if purpose == nil {
 		if err := checkIdentifier(d.Purpose.Key); err != nil || len(d.Purpose.Key) > 128 {
-			return preparedDecision{}, Errorf(Invalid, "purpose", "must be 1 to 128 bytes without control characters")
+			return PreparedDecision{}, Errorf(Invalid, "purpose", "must be 1 to 128 bytes without control characters")
 		}
 	} else if err := purpose.admitsState(d.State); err != nil {
-		return preparedDecision{}, err
+		return PreparedDecision{}, err
 	}
-	out := preparedDecision{ref: d.Purpose, purpose: purpose, state: d.State, action: d.Action,
-		occurredAt: micro(d.OccurredAt), expiresAt: micro(d.ExpiresAt), regime: s.places.Regime(country)}
-	if d.Action == Import { // the address is the importer's, not the person's
-		out.regime = s.places.Regime(UnknownCountry)
+	d.OccurredAt, d.ExpiresAt = micro(d.OccurredAt), micro(d.ExpiresAt)
+	if err := d.checkTimes(f.Now); err != nil {
+		return PreparedDecision{}, err
 	}
-	if out.occurredAt.After(now.Add(maxAhead)) {
-		return out, Errorf(Invalid, "occurred_at", "must not be more than 5 minutes in the future")
+	if len(d.DisplayedText) > maxText || !utf8.ValidString(d.DisplayedText) {
+		return PreparedDecision{}, Errorf(Invalid, "displayed_text", "must be valid UTF-8 of %d KiB at most", maxText>>10)
 	}
-	if err := checkYears(out.occurredAt, out.expiresAt); err != nil {
-		return out, err
+	out := PreparedDecision{Decision: d, Found: purpose, Regime: p.regime(d.Action, f)}
+	if d.DisplayedText != "" {
+		out.Text = &Text{p.Catalog.Organization.ID, f.Hash(d.DisplayedText), d.DisplayedText}
 	}
-	decided := out.occurredAt
+	return out, nil
+}
+
+// regime gives the regime under which somebody decides. An import comes from the importer's address, not the person's.
+func (p *Prepared) regime(action Action, f *Facts) Regime {
+	if action == Import {
+		return f.Regime(UnknownCountry)
+	}
+	return f.Regime(p.Origin.Country)
+}
+
+// checkTimes checks the dates of a decision that is recorded now.
+func (d *Decision) checkTimes(now time.Time) error {
+	if d.OccurredAt.After(now.Add(maxAhead)) {
+		return Errorf(Invalid, "occurred_at", "must not be more than 5 minutes in the future")
+	}
+	if err := checkYears(d.OccurredAt, d.ExpiresAt); err != nil {
+		return err
+	}
+	decided := d.OccurredAt
 	if decided.IsZero() {
 		decided = now
 	}
-	if !out.expiresAt.IsZero() && !out.expiresAt.After(decided) {
-		return out, Errorf(Invalid, "expires_at", "must be later than the decision")
+	if !d.ExpiresAt.IsZero() && !d.ExpiresAt.After(decided) {
+		return Errorf(Invalid, "expires_at", "must be later than the decision")
 	}
-	if len(d.DisplayedText) > maxText || !utf8.ValidString(d.DisplayedText) {
-		return out, Errorf(Invalid, "displayed_text", "must be valid UTF-8 of %d KiB at most", maxText>>10)
-	}
-	if d.DisplayedText != "" {
-		text := newText(p.directory.Organization.ID, d.DisplayedText)
-		out.text = &text
-	}
-	return out, nil
+	return nil
 }
 
 // checkYears refuses instants that no clock shows and RFC 3339 cannot write.
@@ -209,27 +214,31 @@ func micro(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-func (p *prepared) prepareReplacement(r *Replacement, out *preparedItem) error {
-	out.action = r.Action
+func (p *Prepared) prepareReplacement(r *Replacement, out *PreparedItem, f *Facts) error {
 	for _, key := range r.Among {
-		purpose := p.directory.PurposeByKey(p.project.Number, key)
+		purpose := p.Catalog.PurposeByKey(p.Project.Number, key)
 		if purpose == nil {
 			return Errorf(Unprocessable, "", "the project lacks the purpose %s", key)
 		}
-		granted := slices.Contains(r.Granted, key)
-		if granted && purpose.closed() {
+		state := Withdrawn
+		if slices.Contains(r.Granted, key) {
+			state = Accepted
+		}
+		if state == Accepted && purpose.closed() {
 			return Errorf(Unprocessable, "", "the purpose %s is %s and takes no yes", key, purpose.Status)
 		}
-		out.replace = append(out.replace, replaced{purpose, granted})
+		out.Decisions = append(out.Decisions, PreparedDecision{Decision: Decision{State: state, Action: r.Action},
+			Found: purpose, Regime: p.regime(r.Action, f), Replaces: true})
 	}
 	return nil
 }
 
 // identify makes the Ident of an item's events, but for the member that identity decides.
-func (p *prepared) identify(in *Item, out *preparedItem) {
-	id := Ident{Country: out.country, Domain: p.origin.Domain, FormURL: in.Evidence.FormURL,
-		Identifiers: make(map[string]string, len(out.given)), IP: keptAddress(p.origin.Address, p.project.WholeAddress),
-		Key: p.actor.Key.String(), Protocol: p.origin.Protocol, Session: p.session.String(), UserAgent: p.origin.UserAgent}
+func (p *Prepared) identify(in *Item, out *PreparedItem) {
+	id := Ident{Country: p.Origin.Country, Domain: p.Origin.Domain, FormURL: in.Evidence.FormURL,
+		Identifiers: make(map[string]string, len(out.Identifiers)),
+		IP:          keptAddress(p.Origin.Address, p.Project.WholeAddress), Key: p.Actor.Key.String(),
+		Protocol: p.Origin.Protocol, Session: p.Session.String(), UserAgent: p.Origin.UserAgent}
 	b := make([]byte, 1, 384)
 	b[0] = '{'
 	b = appendMember(b, "country", id.Country)
@@ -237,7 +246,7 @@ func (p *prepared) identify(in *Item, out *preparedItem) {
 	b = appendMember(b, "form_url", id.FormURL)
 	b = appendName(b, "identifiers")
 	b = append(b, '{')
-	byName := out.given
+	byName := out.Identifiers
 	if len(byName) > 1 {
 		byName = slices.Clone(byName)
 		slices.SortFunc(byName, func(a, b Identifier) int { return strings.Compare(string(a.Kind), string(b.Kind)) })
@@ -252,7 +261,30 @@ func (p *prepared) identify(in *Item, out *preparedItem) {
 	b = appendMember(b, "protocol", id.Protocol)
 	b = appendMember(b, "session", id.Session)
 	b = appendMember(b, "user_agent", id.UserAgent)
-	out.identity, out.ident = id, append(b, '}')
+	out.identity, out.rest = id, append(b, '}')
+}
+
+// IdentityOf gives the Ident of an item's events, decoded and as canonical JSON, for the person who is known to a browser
+// by an anonymous id.
+func (item *PreparedItem) IdentityOf(anonymousID string) (*Ident, []byte) {
+	identity := item.identity
+	identity.AnonymousID = anonymousID
+	b := make([]byte, 0, len(item.rest)+len(anonymousID)+24)
+	b = append(b, `{"anonymous_id":`...)
+	b = appendString(b, anonymousID)
+	b = append(b, ',')
+	return &identity, append(b, item.rest[len("{"):]...)
+}
+
+// DecidedAt gives when the first of an item's decisions was taken: whoever it names were one person by then.
+func (item *PreparedItem) DecidedAt(now time.Time) time.Time {
+	at := now
+	for i := range item.Decisions {
+		if d := item.Decisions[i].OccurredAt; !d.IsZero() && d.Before(at) {
+			at = d
+		}
+	}
+	return at
 }
 
 // keptAddress shows an address as it is kept: cut to IPv4 /24, IPv6 /48 unless the project asks for the whole.

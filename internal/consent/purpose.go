@@ -3,6 +3,7 @@ package consent
 import (
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Purpose is what a consent is for.
@@ -119,3 +120,44 @@ var builtIn = []struct {
 }
 
 var defaultStates = []State{Accepted, Declined, Implied, Viewed}
+
+// maxPurposes is the most purposes of a project.
+const maxPurposes = 1000
+
+// MaxDocument is the most characters of a purpose's legal text.
+const MaxDocument = 5_000_000
+
+func checkNewPurpose(wish NewPurpose) error {
+	if err := checkName("name", wish.Name, 5, 100); err != nil {
+		return err
+	}
+	if utf8.RuneCountInString(wish.Description) > 2000 {
+		return Errorf(Invalid, "description", "must have 2000 characters at most")
+	}
+	if utf8.RuneCountInString(wish.Document) > MaxDocument {
+		return Errorf(Invalid, "document", "must have %d characters at most", MaxDocument)
+	}
+	if wish.Duration != "" {
+		if _, err := ParseDuration(string(wish.Duration)); err != nil {
+			return Errorf(Invalid, "duration", "%s", err)
+		}
+	}
+	return nil
+}
+
+// admits tells whether a project can have one more purpose like this.
+func (d *Directory) admits(project int, wish NewPurpose) error {
+	of := d.PurposesOf(project)
+	if len(of) >= maxPurposes {
+		return Errorf(Conflict, "", "a project may have %d purposes at most", maxPurposes)
+	}
+	for i := range of {
+		if of[i].Taxonomy == wish.Taxonomy {
+			return Errorf(Conflict, "", "this category, subcategory and label are taken and cannot be changed")
+		}
+		if wish.Key != "" && of[i].Key == wish.Key {
+			return Errorf(Conflict, "", "this key is taken")
+		}
+	}
+	return nil
+}

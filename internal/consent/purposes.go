@@ -2,15 +2,7 @@ package consent
 
 import (
 	"context"
-	"crypto/sha256"
-	"unicode/utf8"
 )
-
-// maxPurposes is the most purposes of a project.
-const maxPurposes = 1000
-
-// MaxDocument is the most characters of a purpose's legal text.
-const MaxDocument = 5_000_000
 
 // Purposes lists the purposes of a project of the actor's organization.
 func (s *Service) Purposes(ctx context.Context, a Actor, project ID) (*Project, []Purpose, error) {
@@ -65,53 +57,12 @@ func (s *Service) CreatePurpose(ctx context.Context, a Actor, project ID, wish N
 		made = d.newPurpose(p.Number, s.newID(), s.now(), wish)
 		changes := Changes{}
 		if wish.Document != "" {
-			text := newText(a.Organization, wish.Document)
-			made.DocumentHash = text.Hash
-			changes.Texts = append(changes.Texts, text)
+			made.DocumentHash = hashText(wish.Document)
+			changes.Texts = append(changes.Texts, Text{a.Organization, made.DocumentHash, wish.Document})
 		}
 		changes.Purposes = []Purpose{made}
 		return &made, tx.Append(ctx, &changes)
 	})
 	s.cache.drop()
 	return &made, err
-}
-
-func newText(organization ID, text string) Text {
-	hash := sha256.Sum256([]byte(text))
-	return Text{Organization: organization, Hash: hash[:], Text: text}
-}
-
-func checkNewPurpose(wish NewPurpose) error {
-	if err := checkName("name", wish.Name, 5, 100); err != nil {
-		return err
-	}
-	if utf8.RuneCountInString(wish.Description) > 2000 {
-		return Errorf(Invalid, "description", "must have 2000 characters at most")
-	}
-	if utf8.RuneCountInString(wish.Document) > MaxDocument {
-		return Errorf(Invalid, "document", "must have %d characters at most", MaxDocument)
-	}
-	if wish.Duration != "" {
-		if _, err := ParseDuration(string(wish.Duration)); err != nil {
-			return Errorf(Invalid, "duration", "%s", err)
-		}
-	}
-	return nil
-}
-
-// admits tells whether a project can have one more purpose like this.
-func (d *Directory) admits(project int, wish NewPurpose) error {
-	of := d.PurposesOf(project)
-	if len(of) >= maxPurposes {
-		return Errorf(Conflict, "", "a project may have %d purposes at most", maxPurposes)
-	}
-	for i := range of {
-		if of[i].Taxonomy == wish.Taxonomy {
-			return Errorf(Conflict, "", "this category, subcategory and label are taken and cannot be changed")
-		}
-		if wish.Key != "" && of[i].Key == wish.Key {
-			return Errorf(Conflict, "", "this key is taken")
-		}
-	}
-	return nil
 }

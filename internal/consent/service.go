@@ -15,16 +15,15 @@ import (
 // may be called at once from many goroutines, and return *Error (or *Replayed,
 // see Once); the contexts carry a deadline and nothing else.
 type Service struct {
-	store   Store
-	places  Places
-	clock   func() time.Time
-	random  io.Reader
-	log     *slog.Logger
-	cache   memory
-	root    rootKey
-	batch   *batcher
-	stall   stall
-	observe func(requests int, took time.Duration, err error)
+	store  Store
+	places Places
+	clock  func() time.Time
+	random io.Reader
+	log    *slog.Logger
+	cache  memory
+	root   rootKey
+	writer *Writer
+	stall  stall
 
 	lists    *Turns // of each organization
 	searches *Turns // of all
@@ -44,9 +43,10 @@ type Options struct {
 	Observe func(requests int, took time.Duration, err error)
 }
 
-// New makes a service and starts its batcher; Close ends it.
+// New makes a service and starts its writer; Close ends it.
 func New(o Options) *Service {
-	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, observe: o.Observe, ended: make(chan struct{}), lists: NewTurns(1), searches: NewTurns(maxSearches)}
+	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, ended: make(chan struct{}),
+		lists: NewTurns(1), searches: NewTurns(maxSearches)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -57,23 +57,27 @@ func New(o Options) *Service {
 		s.log = slog.Default()
 	}
 	s.cache = newMemory()
-	s.batch = newBatcher(s)
+	s.writer = NewWriter(WriterOptions{AcrossTenants: s.store.Mixes(), Now: s.now, Random: s.read, Observe: o.Observe,
+		CatalogChanged: s.cache.drop,
+		Commit: func(ctx context.Context, organization ID, write func(WriterTx) error) error {
+			return classify(ctx, s.commit(ctx, organization, func(tx Tx) error { return write(tx) }))
+		}})
 	s.sweeping.Add(1)
 	go s.sweeper()
 	return s
 }
 
-// Close waits for the writes that were accepted and ends the batcher; later
+// Close waits for the writes that were accepted and ends the writer; later
 // writes are Unavailable. It may be called twice.
 func (s *Service) Close() {
-	s.batch.close()
+	s.writer.Close()
 	s.ending.Do(func() { close(s.ended) })
 	s.sweeping.Wait()
 }
 
 // Ready tells whether the service can take writes, else why not.
 func (s *Service) Ready() error {
-	if s.batch.closed() {
+	if s.writer.Closed() {
 		return &Error{Kind: Unavailable, Msg: "shutting down"}
 	}
 	if err := s.store.Ready(); err != nil {
@@ -147,7 +151,8 @@ func (s *Service) search(ctx context.Context, organization ID, read func(context
 	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
 }
 
-// commit is a transaction of the store that somebody waits for; see stall. write ends it by errNothing where there is nothing to commit.
+// commit is a transaction of the store that somebody waits for; see stall. write ends it by
+// ErrNothing where there is nothing to commit.
 func (s *Service) commit(ctx context.Context, organization ID, write func(Tx) error) error {
 	began, how := time.Now(), failed
 	s.stall.begin(began)
@@ -156,7 +161,7 @@ func (s *Service) commit(ctx context.Context, organization ID, write func(Tx) er
 	switch {
 	case err == nil:
 		how = committed
-	case errors.Is(err, errNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second: // who leaves at once tells nothing
+	case errors.Is(err, ErrNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second: // who leaves at once tells nothing
 		how = refused
 	}
 	return err

@@ -26,6 +26,12 @@ type Record struct {
 	Profile []byte
 }
 
+// newSubject makes a subject with an empty record.
+func newSubject(a Actor, id ID, typ string, now time.Time) Subject {
+	return Subject{Organization: a.Organization, ID: id, Type: typ, CreatedAt: now,
+		Record: Record{Version: 1, ChangedAt: now, ChangedBy: a.Key, Data: []byte("{}")}}
+}
+
 // DefaultSubjectType is the type of a person of whom nothing else was said.
 const DefaultSubjectType = "user"
 

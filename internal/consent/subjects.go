@@ -3,40 +3,8 @@ package consent
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"regexp"
-	"strings"
 )
-
-// MaxData is the most bytes of a subject's data.
-const MaxData = 64 << 10
-
-var subjectType = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-
-// checkSubjectName checks the type and the name of a subject.
-func checkSubjectName(typ, name string) (Identifier, error) {
-	if !subjectType.MatchString(typ) {
-		return Identifier{}, Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
-	}
-	name, err := Normalize(TypedKind(typ), name)
-	if err != nil {
-		return Identifier{}, Errorf(Invalid, "id", "%s", AsError(err).Msg)
-	}
-	if strings.Contains(name, "/") && typ != DefaultSubjectType {
-		return Identifier{}, Errorf(Invalid, "id", "must not contain a slash")
-	}
-	return Identifier{Kind: TypedKind(typ), Value: name}, nil
-}
-
-func checkData(field string, data []byte) error {
-	if len(data) > MaxData {
-		return Errorf(Invalid, field, "must have %d KiB at most", MaxData>>10)
-	}
-	return nil
-}
-
-var errNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
 
 // SaveSubject makes a subject's record or a new version of it. The once answer is
 // rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound, PreconditionFailed.
@@ -83,7 +51,7 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a Actor, name Identif
 		if err := wish.If.check(0); err != nil {
 			return nil, err
 		}
-		subject := s.newSubject(a, wish.Type)
+		subject := newSubject(a, s.newID(), wish.Type, s.now())
 		subject.Record.Data = orEmpty(wish.Data)
 		changes.Subjects = append(changes.Subjects, subject)
 		changes.name(name, &subject)
@@ -100,42 +68,11 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a Actor, name Identif
 	return &SubjectView{Subject: *known, Name: name.Value, Identifiers: []Identifier{name}}, nil
 }
 
-// name gives a subject its first identifier by which the organization names it, and counts it.
-func (c *Changes) name(id Identifier, subject *Subject) {
-	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
-	if id.Kind.Naming() {
-		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
-	}
-}
-
-// claim notes what somebody named that is somebody else's.
-func (c *Changes) claim(organization ID, who identified) {
-	for _, id := range who.claim {
-		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.subject})
-	}
-}
-
-// NamedCount is the name of the kept count of subjects that have a name of that kind.
-func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
-
-func (s *Service) newSubject(a Actor, typ string) Subject {
-	now := s.now()
-	return Subject{Organization: a.Organization, ID: s.newID(), Type: typ, CreatedAt: now,
-		Record: Record{Version: 1, ChangedAt: now, ChangedBy: a.Key, Data: []byte("{}")}}
-}
-
 // newVersion archives a subject's record and puts the next version in its place.
 func (s *Service) newVersion(a Actor, subject *Subject, data, profile []byte, changes *Changes) {
 	changes.Archive = append(changes.Archive, ArchivedRecord{subject.Organization, subject.ID, subject.Record})
 	subject.Record = Record{Version: subject.Record.Version + 1, ChangedAt: s.now(), ChangedBy: a.Key, Data: data, Profile: profile}
 	changes.Subjects = append(changes.Subjects, *subject)
-}
-
-func orEmpty(data []byte) []byte {
-	if len(data) == 0 {
-		return []byte("{}")
-	}
-	return data
 }
 
 func (s *Service) findSubject(ctx context.Context, r Reader, organization ID, name Identifier) (*Subject, error) {
@@ -144,84 +81,6 @@ func (s *Service) findSubject(ctx context.Context, r Reader, organization ID, na
 		return nil, err
 	}
 	return r.Subject(ctx, organization, owners[0])
-}
-
-// apply gives the data that a save leaves on record.
-func (m SaveMode) apply(old, data []byte) ([]byte, error) {
-	if m == Rewrite {
-		return data, nil
-	}
-	merged, err := mergeObjects(old, data)
-	if err != nil {
-		return nil, Errorf(Invalid, "data", "must be a JSON object")
-	}
-	if len(merged) > MaxData {
-		return nil, Errorf(Invalid, "data", "would have more than %d KiB together with what is on record", MaxData>>10)
-	}
-	return merged, nil
-}
-
-// mergeObjects replaces each member of old by the member of that name in data, and adds the others
-// behind; values keep their text.
-func mergeObjects(old, data []byte) ([]byte, error) {
-	before, err := members(old)
-	if err != nil {
-		return nil, err
-	}
-	after, err := members(data)
-	if err != nil {
-		return nil, err
-	}
-	at := make(map[string]int, len(before))
-	for i, m := range before {
-		at[m.name] = i
-	}
-	for _, m := range after {
-		if i, ok := at[m.name]; ok {
-			before[i].value = m.value
-		} else {
-			before = append(before, m)
-		}
-	}
-	var out bytes.Buffer
-	out.WriteByte('{')
-	for i, m := range before {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		out.Write(appendString(nil, m.name))
-		out.WriteByte(':')
-		out.Write(m.value)
-	}
-	out.WriteByte('}')
-	return out.Bytes(), nil
-}
-
-type member struct {
-	name  string
-	value json.RawMessage
-}
-
-// members takes a JSON object apart, in its order.
-func members(object []byte) ([]member, error) {
-	d := json.NewDecoder(bytes.NewReader(object))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, fmt.Errorf("not a JSON object")
-	}
-	var out []member
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		m := member{name: t.(string)}
-		if err := d.Decode(&m.value); err != nil {
-			return nil, err
-		}
-		out = append(out, m)
-	}
-	_, err := d.Token()
-	return out, err
 }
 
 // Subject gives the record of a subject by type and name; version 0 is the current one.
@@ -371,7 +230,7 @@ func (s *Service) SavePerson(ctx context.Context, a Actor, wish SavePerson) (*Su
 	if wish.Name != "" {
 		given = append([]Identifier{{Kind: UserID, Value: wish.Name}}, given...)
 	}
-	given, err := prepare(given, 1, false)
+	given, err := prepareIdentifiers(given, 1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -395,7 +254,7 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a Actor, wish SavePerso
 	if wish.Name != "" && p.owner(a.Organization, given[0]) == NoID {
 		return nil, errNoSubject
 	}
-	fresh := s.newSubject(a, DefaultSubjectType)
+	fresh := newSubject(a, s.newID(), DefaultSubjectType, s.now())
 	found := p.identify(a.Organization, given, func() ID { return fresh.ID })
 	subject := &fresh
 	if !found.created {
@@ -423,7 +282,7 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a Actor, wish SavePerso
 	}
 	changes.claim(a.Organization, found)
 	key := SubjectKey{a.Organization, found.subject}
-	view := &SubjectView{Subject: *subject, Name: name, Identifiers: p.known[key], Created: !named}
+	view := &SubjectView{Subject: *subject, Name: name, Identifiers: p.identifiersOf(key), Created: !named}
 	return view, tx.Append(ctx, &changes)
 }
 

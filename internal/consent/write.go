@@ -70,9 +70,10 @@ type Recorded struct {
 // RecordedItem is what became of an Item.
 type RecordedItem struct {
 	Subject     ID
-	AnonymousID string  // the id by which a browser may know the person from now on
-	Events      []Event // one for each decision, in order
-	Consents    []Consent
+	AnonymousID string      // the id by which a browser may know the person from now on
+	Events      []EventView // one for each decision that was recorded, in order
+	// Consents are those of a Replacement by the keys of their purposes; who was never asked has none.
+	Consents map[string]Consent
 }
 
 // Consent is the current state of (subject, purpose): a fold of its events.

@@ -117,9 +117,7 @@ func (t *tx) one(ctx context.Context, statement string, args []any, to ...any) (
 }
 
 // Ahead implements consent.Tx.
-func (t *tx) Ahead(read func(consent.Reader) error) (wait func() error, err error) {
-	return t.conn.ahead(func() error { return read(t) })
-}
+func (t *tx) Ahead(read func() error) (wait func() error, err error) { return t.conn.ahead(read) }
 
 // Append implements consent.Tx.
 func (t *tx) Append(ctx context.Context, c *consent.Changes) error {

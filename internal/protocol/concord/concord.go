@@ -75,15 +75,14 @@ func (a *api) inOrganization(handle func(*protocol.Call) error) func(*protocol.C
 	})
 }
 
-// project gives the directory of the path's organization and the project of the path, so
-// that a write tells before it looks at the body that there is no such place.
-func (a *api) project(c *protocol.Call) (*consent.Directory, consent.ID, error) {
+// project gives the project of the path, so that a write tells before it looks at the body that there is no such place.
+func (a *api) project(c *protocol.Call) (consent.ID, error) {
 	id, err := c.IDParam("projectId")
 	if err != nil {
-		return nil, id, err
+		return id, err
 	}
-	directory, err := a.svc.DirectoryWith(c.Request.Context(), c.Actor, id)
-	return directory, id, err
+	_, err = a.svc.DirectoryWith(c.Request.Context(), c.Actor, id)
+	return id, err
 }
 
 // isHostname tells whether s is a host name in lower-case ASCII (RFC 1123, section 2.1):

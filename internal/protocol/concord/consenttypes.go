@@ -11,7 +11,7 @@ import (
 
 // createType: POST …/projects/{projectId}/consent-types, 201.
 func (a *api) createType(c *protocol.Call) error {
-	_, project, err := a.project(c)
+	project, err := a.project(c)
 	if err != nil {
 		return err
 	}

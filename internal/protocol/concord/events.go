@@ -1,7 +1,6 @@
 package concord
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 // createEvents: POST …/projects/{projectId}/consent-events, 201, all or nothing.
 func (a *api) createEvents(c *protocol.Call) error {
 	ctx := c.Request.Context()
-	directory, project, err := a.project(c)
+	project, err := a.project(c)
 	if err != nil {
 		return err
 	}
@@ -30,15 +29,7 @@ func (a *api) createEvents(c *protocol.Call) error {
 	return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
 		write.Once = once
 		return a.svc.Record(ctx, c.Actor, write)
-	}, func(recorded *consent.Recorded) (protocol.Answer, error) {
-		answer, err := answerRecorded(directory, recorded)
-		if errors.Is(err, errStale) {
-			if directory, err = a.svc.Directory(ctx, c.Actor); err == nil {
-				answer, err = answerRecorded(directory, recorded)
-			}
-		}
-		return answer, err
-	})
+	}, answerRecorded)
 }
 
 // write makes the core's batch of a request. Errors: no items, 400; an item that names no type, 422.
@@ -121,11 +112,8 @@ func (b *newEvents) field(i int, noun string) string {
 
 func itemField(i int, name string) string { return fmt.Sprintf("items[%d].%s", i, name) }
 
-// errStale says that a type was made after the directory was read.
-var errStale = errors.New("the directory lacks the type of an event")
-
 // answerRecorded shows what was recorded in the form in which a list shows it later.
-func answerRecorded(d *consent.Directory, recorded *consent.Recorded) (protocol.Answer, error) {
+func answerRecorded(recorded *consent.Recorded) (protocol.Answer, error) {
 	n := len(recorded.Items) // one event each
 	body := make([]byte, 0, 32+n*eventSize)
 	body = append(strconv.AppendInt(append(body, `{"count":`...), int64(n), 10), `,"items":[`...)
@@ -133,14 +121,7 @@ func answerRecorded(d *consent.Directory, recorded *consent.Recorded) (protocol.
 		if i > 0 {
 			body = append(body, ',')
 		}
-		view, err := d.Show(&recorded.Items[i].Events[0])
-		if err == nil && view.PurposeOf == nil {
-			err = errStale
-		}
-		if err != nil {
-			return protocol.Answer{}, err
-		}
-		body = appendEvent(body, &view)
+		body = appendEvent(body, &recorded.Items[i].Events[0])
 	}
 	return protocol.Answer{Status: http.StatusCreated, ContentType: "application/json", Body: append(body, `]}`...)}, nil
 }

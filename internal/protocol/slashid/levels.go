@@ -113,7 +113,7 @@ func (a *api) overwriteLevels(status int) func(*protocol.Call, caller) error {
 			write.Once = once
 			return a.svc.Record(c.Request.Context(), who.actor, write)
 		}, func(recorded *consent.Recorded) (protocol.Answer, error) {
-			return protocol.JSON(status, a.show(who.byPurpose(recorded.Items[0].Consents)))
+			return protocol.JSON(status, a.show(recorded.Items[0].Consents))
 		})
 	}
 }
@@ -147,17 +147,6 @@ func (w caller) replace(c *protocol.Call, among, granted []string) consent.Write
 			return "consent_levels"
 		},
 	}
-}
-
-// byPurpose files consents under their purposes' keys.
-func (w caller) byPurpose(consents []consent.Consent) map[string]consent.Consent {
-	filed := make(map[string]consent.Consent, len(consents))
-	for _, each := range consents {
-		if p := w.directory.PurposeNumbered(each.Project, each.Purpose); p != nil {
-			filed[p.Key] = each
-		}
-	}
-	return filed
 }
 
 // show makes the answer from a person's consents by purpose: the levels in force, in the order of the enum.

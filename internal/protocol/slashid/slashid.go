@@ -66,10 +66,9 @@ func (a *api) routes() []protocol.Route {
 
 // caller is who calls, and about which person.
 type caller struct {
-	actor     consent.Actor
-	directory *consent.Directory
-	person    string // empty where the call names nobody
-	byToken   bool   // the person speaks for themselves
+	actor   consent.Actor
+	person  string // empty where the call names nobody
+	byToken bool   // the person speaks for themselves
 }
 
 // identifier is how the core knows the person.
@@ -110,7 +109,7 @@ func (a *api) authenticateKey(c *protocol.Call) (who caller, err error) {
 		return who, errOrganization
 	}
 	c.Actor = who.actor
-	if who.directory, err = a.svc.Directory(ctx, who.actor); consent.IsKind(err, consent.NotFound) {
+	if _, err = a.svc.Directory(ctx, who.actor); consent.IsKind(err, consent.NotFound) {
 		err = errOrganization
 	}
 	return who, err
@@ -135,6 +134,5 @@ func (a *api) authenticateToken(c *protocol.Call) (who caller, err error) {
 	}
 	c.Actor = who.actor
 	who.person, who.byToken = who.actor.Person, true
-	who.directory, err = a.svc.Directory(ctx, who.actor)
-	return who, err
+	return who, nil
 }

@@ -438,11 +438,11 @@ func testAhead(f *fixture) {
 			ctx := context.Background()
 			var heads map[consent.ID]consent.Head
 			var answers []*consent.KeptAnswer
-			wait, err := tx.Ahead(func(r consent.Reader) (err error) {
-				if heads, err = r.Heads(ctx, []consent.ID{o}); err != nil {
+			wait, err := tx.Ahead(func() (err error) {
+				if heads, err = tx.Heads(ctx, []consent.ID{o}); err != nil {
 					return err
 				}
-				answers, err = r.Answers(ctx, []consent.AnswerKey{{Organization: o}})
+				answers, err = tx.Answers(ctx, []consent.AnswerKey{{Organization: o}})
 				return err
 			})
 			if err != nil {

@@ -1,0 +1,188 @@
+package consent
+
+import (
+	"strconv"
+	"time"
+)
+
+// Changes is everything that one transaction writes, in the order in which it
+// must be written. Rows that the rules made are written as they are.
+type Changes struct {
+	Organizations []Organization // new
+	Projects      []Project      // new
+	Purposes      []Purpose      // new
+	Keys          []Key          // new or changed
+	Secrets       []Secret       // new
+	Texts         []Text         // new or the same as before
+	Subjects      []Subject      // new or changed
+	Archive       []ArchivedRecord
+	Identifiers   []OwnedIdentifier // new, or given to another subject by a merge
+	Claims        []OwnedIdentifier // who named what is somebody else's, new or known
+	Merges        []SubjectMerge
+	Events        []Event
+	Consents      []Consent // new or changed
+	Heads         []Head    // new or changed
+	Counts        []Count   // to add
+	Answers       []KeptAnswer
+
+	RemovedIdentifiers []OwnedName
+	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
+	// ForgetAnswers removes kept answers that expired, some at a time.
+	ForgetAnswers []AnswersBefore
+}
+
+// OwnedName is an identifier within its organization.
+type OwnedName struct {
+	Organization ID
+	Identifier
+}
+
+// OwnedIdentifier says which subject has an identifier.
+type OwnedIdentifier struct {
+	OwnedName
+	Subject ID
+}
+
+// SubjectKey names a subject.
+type SubjectKey struct{ Organization, Subject ID }
+
+// ConsentKey names the consents of a subject for a purpose.
+type ConsentKey struct {
+	Organization, Subject ID
+	Project, Purpose      int
+}
+
+// Who is everybody whom an identifier may mean: an address may be several people's.
+type Who struct {
+	Subject   ID        // who has it; NoID: nobody
+	Claimants []ID      // who named it while it was somebody else's, MaxClaimants and one more at most
+	Consents  []Consent // of all of them, MaxShared at most
+}
+
+// Known tells whether it means anybody.
+func (w *Who) Known() bool { return w.Subject != NoID || len(w.Claimants) > 0 }
+
+// Crowded tells whether there are more people, or more that they decided, than are read.
+func (w *Who) Crowded() bool { return len(w.Claimants) > MaxClaimants || len(w.Consents) >= MaxShared }
+
+// MaxShared is how many consents are read of people who share an identifier: more than one person can have in a
+// project. It bounds what a question may cost.
+const MaxShared = 5000
+
+// MaxClaimants is how many people are heard who share an identifier with the one who has it. Where there are more,
+// nobody's yes is given: among those who are not heard somebody may have said no.
+const MaxClaimants = 1000
+
+// SubjectMerge records that a subject turned out to be another; the ledger's events stay as they are.
+type SubjectMerge struct {
+	Organization, Into, From ID
+	MergedAt                 time.Time // when the decision was taken that named both: they were one person by then
+	After                    int64     // the ledger's sequence when it was recorded
+}
+
+// Head is where an organization's ledger ends.
+type Head struct {
+	Organization ID
+	Sequence     int64
+	LastID       ID
+}
+
+// Count is a kept count of an organization: of events by project, of named subjects by type.
+type Count struct {
+	Organization ID
+	Name         string
+	Add          int64
+}
+
+// EventCount is the name of the kept count of a project's events.
+func EventCount(project int) string { return "events/" + strconv.Itoa(project) }
+
+// Text is a text kept once, by its SHA-256.
+type Text struct {
+	Organization ID
+	Hash         []byte
+	Text         string
+}
+
+// Secret is a secret of the instance itself, such as a signing key.
+type Secret struct {
+	Name  string
+	Value []byte
+}
+
+// ArchivedRecord is an earlier version of a subject's record.
+type ArchivedRecord struct {
+	Organization, Subject ID
+	Record                Record
+}
+
+// AnswerKey names a kept answer: whose, and the SHA-256 of the Idempotency-Key.
+type AnswerKey struct {
+	Organization, Key ID
+	Hash              [32]byte
+}
+
+// KeptAnswer is the answer to a write that was done.
+type KeptAnswer struct {
+	AnswerKey
+	Fingerprint [32]byte
+	Sealed      []byte
+	ExpiresAt   time.Time
+}
+
+// AnswersBefore names the expired answers of an organization.
+type AnswersBefore struct {
+	Organization ID
+	Before       time.Time
+	Limit        int
+}
+
+// EventQuery is an EventFilter with all names looked up. A nil list does not narrow; Subjects and
+// Purposes that are empty but not nil match nothing.
+type EventQuery struct {
+	Organization  ID
+	Projects      []int
+	Purposes      []ProjectPurpose
+	Subjects      []ID // with those merged into them
+	From, To      time.Time
+	States        []State
+	Actions       []Action
+	Keys          []ID
+	Domains       []string
+	Countries     []string
+	ByOccurredAt  bool
+	Ascending     bool
+	Offset, Limit int
+}
+
+// ProjectPurpose names a purpose by numbers.
+type ProjectPurpose struct{ Project, Purpose int }
+
+// Narrowed tells whether the query asks for more than projects and times.
+func (q *EventQuery) Narrowed() bool {
+	return len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 ||
+		q.Subjects != nil
+}
+
+// name gives a subject its first identifier by which the organization names it, and counts it.
+func (c *Changes) name(id Identifier, subject *Subject) {
+	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
+	if id.Kind.Naming() {
+		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
+	}
+}
+
+// claim notes what somebody named that is somebody else's.
+func (c *Changes) claim(organization ID, who identified) {
+	for _, id := range who.claim {
+		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.subject})
+	}
+}
+
+// NamedCount is the name of the kept count of subjects that have a name of that kind.
+func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
+
+func (c *Changes) empty() bool {
+	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+
+		len(c.Answers)+len(c.Purposes) == 0
+}
