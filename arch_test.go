@@ -7,6 +7,7 @@ package consentd_test
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -27,31 +28,35 @@ const module = "github.com/consentd/consentd"
 const anything = "**"
 
 // mayImport says what of ours each package may import. Imports run one way:
-// cmd → server → protocol/*, console → protocol → consent → ledger, and the store
-// hangs below the core. A key or a value may end in /*, which is one folder; an
+// cmd → server → protocol/*, console → service → consent, and the store hangs
+// below the service. A key or a value may end in /*, which is one folder; an
 // exact key goes before it. A row may be there before its package is; a package
 // without a row fails the test. Only cmd and tests import the store: no other
 // row names it.
 var mayImport = map[string][]string{
-	"ledger":                   {},
-	"client":                   {},
-	"cmd/*":                    {anything},
-	"internal/bench":           {"internal/consent", "internal/scratchpg"},
-	"internal/config":          {"internal/consent"},
-	"internal/consent":         {"ledger"},
-	"internal/console":         {"internal/protocol", "internal/consent"},
-	"internal/geo":             {"internal/geo/table", "internal/consent"},
-	"internal/geo/gen":         {"internal/geo/table"},
-	"internal/geo/table":       {},
-	"internal/jobs":            {"internal/consent"},
-	"internal/pgtest":          {"internal/scratchpg"},
-	"internal/protocol":        {"internal/consent"},
-	"internal/protocol/*":      {"internal/protocol", "internal/consent"},
-	"internal/scratchpg":       {},
-	"internal/server":          {"internal/protocol", "internal/protocol/*", "internal/console", "internal/consent"},
-	"internal/store":           {"internal/consent"},
-	"internal/store/storetest": {"internal/consent"},
-	"internal/webtest":         {"internal/server", "internal/store", "internal/geo", "internal/consent", "internal/pgtest"},
+	"ledger":                       {},
+	"client":                       {},
+	"cmd/*":                        {anything},
+	"internal/bench":               {"internal/consent", "internal/scratchpg"},
+	"internal/config":              {"internal/consent"},
+	"internal/consent":             {"ledger"},
+	"internal/console":             {"internal/protocol", "internal/service", "internal/consent"},
+	"internal/geo":                 {"internal/geo/table", "internal/consent"},
+	"internal/geo/gen":             {"internal/geo/table"},
+	"internal/geo/table":           {},
+	"internal/jobs":                {"internal/consent"},
+	"internal/pgtest":              {"internal/scratchpg"},
+	"internal/protocol":            {"internal/consent", "internal/service"},
+	"internal/protocol/*":          {"internal/protocol", "internal/service", "internal/consent"},
+	"internal/scratchpg":           {},
+	"internal/server":              {"internal/protocol", "internal/protocol/*", "internal/console", "internal/service", "internal/consent"},
+	"internal/service":             {"internal/service/*", "internal/sealing", "internal/consent", "ledger"},
+	"internal/service/idempotency": {"internal/consent"},
+	"internal/service/writer":      {"internal/service/idempotency", "internal/consent"},
+	"internal/store":               {"internal/service", "internal/consent"},
+	"internal/store/storetest":     {"internal/service", "internal/consent"},
+	"internal/webtest": {"internal/server", "internal/store", "internal/geo", "internal/service", "internal/consent",
+		"internal/pgtest"},
 }
 
 // forTests are the packages that only tests import.
@@ -59,7 +64,8 @@ var forTests = []string{"internal/pgtest", "internal/store/storetest", "internal
 
 // mayNotUse names packages of others that a package stays free of, with all below them.
 var mayNotUse = map[string][]string{
-	"internal/consent": {"net/http", "database/sql"},
+	"internal/consent": {"context", "crypto", "database/sql", "log", "math/rand", "net/http", "os", "sync"},
+	"internal/service": {"net/http", "database/sql"},
 }
 
 // bannedNames say nothing about what a package knows.
@@ -72,7 +78,7 @@ var vendorWord = regexp.MustCompile(`(?i)concord|slashid|atlassian|consent[-_ ]?
 const sharedScope = `"manage:consent-hub-consent"`
 
 // vendorFree are the folders in which no file, tests and SQL included, holds a vendor's word.
-var vendorFree = []string{"internal/consent", "internal/store"}
+var vendorFree = []string{"internal/consent", "internal/service", "internal/store"}
 
 func TestImports(t *testing.T) {
 	packages := readPackages(t)
@@ -117,6 +123,33 @@ func TestNoVendorInTheCore(t *testing.T) {
 	}
 }
 
+// TestRulesArePure: package consent reads no clock and starts no goroutine. What else would make a rule depend on more
+// than its arguments, it cannot import (mayNotUse).
+func TestRulesArePure(t *testing.T) {
+	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTimer", "NewTicker"}
+	for _, file := range filesBelow(t, "internal/consent") {
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseFile(fset, file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s: a rule starts a goroutine", fset.Position(n.Pos()))
+			case *ast.SelectorExpr:
+				if of, ok := n.X.(*ast.Ident); ok && of.Name == "time" && slices.Contains(clocks, n.Sel.Name) {
+					t.Errorf("%s: a rule uses time.%s; pass the time in", fset.Position(n.Pos()), n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
 // TestTheRulesBite holds the rules against imports that they must refuse.
 func TestTheRulesBite(t *testing.T) {
 	for _, tc := range []struct {
@@ -128,6 +161,13 @@ func TestTheRulesBite(t *testing.T) {
 		{"internal/consent", "net/http", false},
 		{"internal/consent", "net/http/httptest", false},
 		{"internal/consent", "net/netip", true},
+		{"internal/consent", "internal/service", false},
+		{"internal/consent", "context", false},
+		{"internal/consent", "crypto/sha256", false},
+		{"internal/service", "internal/consent", true},
+		{"internal/service", "internal/service/writer", true},
+		{"internal/service", "internal/store", false},
+		{"internal/service/writer", "internal/service", false},
 		{"internal/consent", "database/sql", false},
 		{"internal/store", "internal/consent", true},
 		{"internal/store", "database/sql", true},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
 
@@ -144,7 +145,7 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 func (d *doctor) organizations(ctx context.Context, i *store.Inspection, t *tally) error {
 	for {
 		var list []consent.OrganizationView
-		err := i.View(ctx, func(r consent.Reader) (err error) {
+		err := i.View(ctx, func(r service.Reader) (err error) {
 			list, t.of, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: int(t.organizations), Limit: page})
 			return err
 		})
@@ -202,9 +203,9 @@ func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organ
 	if d.full {
 		some = 0
 	}
-	var directory *consent.Directory
-	err := i.View(ctx, func(r consent.Reader) (err error) {
-		directory, err = r.Directory(ctx, o.ID)
+	var directory *consent.Catalog
+	err := i.View(ctx, func(r service.Reader) (err error) {
+		directory, err = r.Catalog(ctx, o.ID)
 		return err
 	})
 	if err != nil {

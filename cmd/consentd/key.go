@@ -15,6 +15,7 @@ import (
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
 
@@ -105,7 +106,7 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 		if err != nil {
 			return err
 		}
-		made, err := f.service.CreateKey(ctx, actor, wish, consent.Once{})
+		made, err := f.service.CreateKey(ctx, actor, wish, consent.Idempotency{})
 		if consent.IsKind(err, consent.Invalid) {
 			return &exitError{exitUsage, fmt.Errorf("%w; consentd key create --help lists what is allowed", err)}
 		}
@@ -161,7 +162,7 @@ Example:
 func (c *keyRevokeCmd) Run(k *keyCmd) error {
 	id, ok := consent.ParseID(c.ID)
 	if !ok {
-		id, ok = consent.KeyID(c.ID) // somebody has found a key where it should not be
+		id, ok = service.KeyID(c.ID) // somebody has found a key where it should not be
 	}
 	if !ok { // it may be a mistyped key, so it is not repeated
 		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list shows the ids")}
@@ -176,7 +177,7 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 			if err != nil {
 				return err
 			}
-			err = f.service.RevokeKey(ctx, actor, id, consent.Once{})
+			err = f.service.RevokeKey(ctx, actor, id, consent.Idempotency{})
 			if consent.IsKind(err, consent.NotFound) {
 				continue
 			}
@@ -217,7 +218,7 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 }
 
 // folder is a data folder that is open for a tool.
-type folder struct{ service *consent.Service }
+type folder struct{ service *service.Service }
 
 // onFolder opens the data folder, which must have a database, for as long as do runs.
 func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
@@ -239,7 +240,7 @@ func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
 	if err != nil {
 		return err
 	}
-	service := consent.New(consent.Options{Store: s, Places: places, Log: log})
+	service := service.New(service.Options{Store: s, Places: places, Log: log})
 	defer func() {
 		service.Close()
 		if closeErr := s.Close(); err == nil {
@@ -267,13 +268,13 @@ func hasDatabase(cfg *config.Config) error {
 // named gives the organization with an id or slug, or all for an empty name.
 func (f *folder) named(ctx context.Context, name string) (found []consent.OrganizationView, err error) {
 	for {
-		filter := consent.OrganizationFilter{Offset: len(found), Limit: consent.MaxPage}
+		filter := consent.OrganizationFilter{Offset: len(found), Limit: service.MaxPage}
 		page, err := f.service.Organizations(ctx, f.service.Operator(), filter)
 		if err != nil {
 			return nil, err
 		}
 		found = append(found, page.Items...)
-		if len(page.Items) < consent.MaxPage {
+		if len(page.Items) < service.MaxPage {
 			break
 		}
 	}
@@ -322,14 +323,14 @@ func (f *folder) eachKey(ctx context.Context, organization consent.ID, visit fun
 		return err
 	}
 	for after := consent.NoID; ; {
-		keys, err := f.service.Keys(ctx, actor, after, consent.MaxPage)
+		keys, err := f.service.Keys(ctx, actor, after, service.MaxPage)
 		if err != nil {
 			return err
 		}
 		for i := range keys {
 			visit(&keys[i])
 		}
-		if len(keys) < consent.MaxPage {
+		if len(keys) < service.MaxPage {
 			return nil
 		}
 		after = keys[len(keys)-1].ID

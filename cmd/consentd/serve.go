@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/server"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
 
@@ -144,7 +144,7 @@ type running struct {
 	log      *slog.Logger
 	listener *listener
 	store    *store.Store
-	service  *consent.Service
+	service  *service.Service
 	handler  *server.Server
 	http     *http.Server
 }
@@ -183,7 +183,7 @@ func (r *running) open(ctx context.Context) (err error) {
 		}
 		return append(figures, r.listener.peers.figure())
 	})
-	r.service = consent.New(consent.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
+	r.service = service.New(service.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
 	if err := r.letIn(ctx); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
 
@@ -157,7 +157,7 @@ func TestCrashInTheFirstStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc := consent.New(consent.Options{Store: s, Log: slog.New(slog.DiscardHandler)})
+	svc := service.New(service.Options{Store: s, Log: slog.New(slog.DiscardHandler)})
 	if _, err := svc.CreateRootKey(context.Background(), false); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func program() string {
 func (r *running) firstOrganization(ctx context.Context, w *welcome) error {
 	operator := r.service.Operator()
 	view, err := r.service.CreateOrganization(ctx, operator, consent.NewOrganization{
-		Name: "My organization", PrimaryDomain: "localhost", Details: []byte("{}")}, consent.Once{})
+		Name: "My organization", PrimaryDomain: "localhost", Details: []byte("{}")}, consent.Idempotency{})
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (r *running) firstOrganization(ctx context.Context, w *welcome) error {
 	if err != nil {
 		return err
 	}
-	key, err := r.service.CreateKey(ctx, actor, consent.NewKey{Name: "first key", Scopes: slices.Clone(consent.AllScopes)}, consent.Once{})
+	key, err := r.service.CreateKey(ctx, actor, consent.NewKey{Name: "first key", Scopes: slices.Clone(consent.AllScopes)}, consent.Idempotency{})
 	if err != nil {
 		return err
 	}

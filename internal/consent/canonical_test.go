@@ -93,7 +93,7 @@ func TestIdentIsCanonical(t *testing.T) {
 		if want := canonicalByLibrary(t, got); string(got) != want {
 			t.Fatalf("ident reads\n%s, canonical is\n%s", got, want)
 		}
-		var back Ident
+		var back Identity
 		if err := json.Unmarshal(got, &back); err != nil || back.AnonymousID != "anonymous" || len(back.Identifiers) != len(item.Identifiers) {
 			t.Fatalf("reads back as %+v (%v)", back, err)
 		}

@@ -8,19 +8,19 @@ import (
 
 // Directory is what an organization seldom changes: itself, its projects and
 // their purposes. It is shared: nobody changes one after it was made.
-type Directory struct {
+type Catalog struct {
 	Organization Organization
 	Projects     []Project // by number, the default one first
 	Purposes     []Purpose // by project and number
 }
 
 // View gives the organization with its projects.
-func (d *Directory) View() *OrganizationView {
+func (d *Catalog) View() *OrganizationView {
 	return &OrganizationView{Organization: d.Organization, Projects: d.Projects}
 }
 
 // Project finds a project; NoID means the default one.
-func (d *Directory) Project(id ID) (*Project, error) {
+func (d *Catalog) Project(id ID) (*Project, error) {
 	for i := range d.Projects {
 		if d.Projects[i].ID == id || id == NoID && d.Projects[i].Default() {
 			return &d.Projects[i], nil
@@ -30,7 +30,7 @@ func (d *Directory) Project(id ID) (*Project, error) {
 }
 
 // ProjectNumbered finds a project by its number; nil where there is none.
-func (d *Directory) ProjectNumbered(number int) *Project {
+func (d *Catalog) ProjectNumbered(number int) *Project {
 	if number < 1 || number > len(d.Projects) {
 		return nil
 	}
@@ -38,14 +38,14 @@ func (d *Directory) ProjectNumbered(number int) *Project {
 }
 
 // PurposesOf gives the purposes of a project.
-func (d *Directory) PurposesOf(project int) []Purpose {
+func (d *Catalog) PurposesOf(project int) []Purpose {
 	from, _ := slices.BinarySearchFunc(d.Purposes, project, func(p Purpose, n int) int { return p.Project - n })
 	to, _ := slices.BinarySearchFunc(d.Purposes, project+1, func(p Purpose, n int) int { return p.Project - n })
 	return d.Purposes[from:to]
 }
 
 // PurposeNumbered finds a purpose by its numbers; nil where there is none.
-func (d *Directory) PurposeNumbered(project, number int) *Purpose {
+func (d *Catalog) PurposeNumbered(project, number int) *Purpose {
 	of := d.PurposesOf(project)
 	if number < 1 || number > len(of) {
 		return nil
@@ -54,7 +54,7 @@ func (d *Directory) PurposeNumbered(project, number int) *Purpose {
 }
 
 // PurposeByKey finds a purpose of a project; nil where there is none.
-func (d *Directory) PurposeByKey(project int, key string) *Purpose {
+func (d *Catalog) PurposeByKey(project int, key string) *Purpose {
 	of := d.PurposesOf(project)
 	for i := range of {
 		if of[i].Key == key {
@@ -65,7 +65,7 @@ func (d *Directory) PurposeByKey(project int, key string) *Purpose {
 }
 
 // purpose finds what a reference names. nil without an error: it is to be made.
-func (d *Directory) purpose(project int, ref PurposeRef) (*Purpose, error) {
+func (d *Catalog) purpose(project int, ref PurposeRef) (*Purpose, error) {
 	of := d.PurposesOf(project)
 	var found *Purpose
 	for i := range of {
@@ -88,7 +88,7 @@ func (d *Directory) purpose(project int, ref PurposeRef) (*Purpose, error) {
 }
 
 // matching gives the numbers of the purposes whose taxonomy has any of the words of each list that is not empty.
-func (d *Directory) matching(categories, subcategories, labels []string) []ProjectPurpose {
+func (d *Catalog) matching(categories, subcategories, labels []string) []ProjectPurpose {
 	out := []ProjectPurpose{}
 	has := func(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
 	for i := range d.Purposes {
@@ -101,7 +101,7 @@ func (d *Directory) matching(categories, subcategories, labels []string) []Proje
 }
 
 // newPurpose makes the purpose that a project gets next.
-func (d *Directory) newPurpose(project int, id ID, now time.Time, wish NewPurpose) Purpose {
+func (d *Catalog) NewPurpose(project int, id ID, now time.Time, wish NewPurpose) Purpose {
 	p := Purpose{
 		Organization: d.Organization.ID, Project: project, Number: len(d.PurposesOf(project)) + 1,
 		ID: id, Key: wish.Key, Taxonomy: wish.Taxonomy, Version: 1, Name: wish.Name, Description: wish.Description,
@@ -124,7 +124,7 @@ func (d *Directory) newPurpose(project int, id ID, now time.Time, wish NewPurpos
 }
 
 // with gives a directory that has one more purpose, which must be the next of its project.
-func (d *Directory) with(p Purpose) *Directory {
+func (d *Catalog) With(p Purpose) *Catalog {
 	at, _ := slices.BinarySearchFunc(d.Purposes, p.Project+1, func(p Purpose, n int) int { return p.Project - n })
 	more := *d
 	more.Purposes = slices.Insert(slices.Clone(d.Purposes), at, p)
@@ -132,7 +132,7 @@ func (d *Directory) with(p Purpose) *Directory {
 }
 
 // freeKey makes a key from a taxonomy that the project does not have yet.
-func (d *Directory) freeKey(project int, t Taxonomy) string {
+func (d *Catalog) freeKey(project int, t Taxonomy) string {
 	words := []string{t.Label, t.Subcategory, t.Category}
 	if t.Label == AnyLabel {
 		words = words[1:]
@@ -151,7 +151,7 @@ func (d *Directory) freeKey(project int, t Taxonomy) string {
 }
 
 // freeTaxonomy files a purpose that came with a key alone under a triple that the project does not have yet.
-func (d *Directory) freeTaxonomy(project int, key string) Taxonomy {
+func (d *Catalog) FreeTaxonomy(project int, key string) Taxonomy {
 	label := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_':

@@ -8,27 +8,27 @@ import (
 // Changes is everything that one transaction writes, in the order in which it
 // must be written. Rows that the rules made are written as they are.
 type Changes struct {
-	Organizations []Organization // new
-	Projects      []Project      // new
-	Purposes      []Purpose      // new
-	Keys          []Key          // new or changed
-	Secrets       []Secret       // new
-	Texts         []Text         // new or the same as before
-	Subjects      []Subject      // new or changed
-	Archive       []ArchivedRecord
-	Identifiers   []OwnedIdentifier // new, or given to another subject by a merge
-	Claims        []OwnedIdentifier // who named what is somebody else's, new or known
-	Merges        []SubjectMerge
-	Events        []Event
-	Consents      []Consent // new or changed
-	Heads         []Head    // new or changed
-	Counts        []Count   // to add
-	Answers       []KeptAnswer
+	Organizations      []Organization // new
+	Projects           []Project      // new
+	Purposes           []Purpose      // new
+	Keys               []Key          // new or changed
+	Secrets            []Secret       // new
+	Texts              []Text         // new or the same as before
+	Subjects           []Subject      // new or changed
+	Archive            []ArchivedRecord
+	Identifiers        []OwnedIdentifier // new, or given to another subject by a merge
+	Claims             []OwnedIdentifier // who named what is somebody else's, new or known
+	Merges             []SubjectMerge
+	Events             []Event
+	Consents           []Consent // new or changed
+	Heads              []Head    // new or changed
+	Counts             []Count   // to add
+	IdempotencyRecords []IdempotencyRecord
 
 	RemovedIdentifiers []OwnedName
 	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
 	// ForgetAnswers removes kept answers that expired, some at a time.
-	ForgetAnswers []AnswersBefore
+	DropExpired []ExpiredRecords
 }
 
 // OwnedName is an identifier within its organization.
@@ -117,21 +117,21 @@ type ArchivedRecord struct {
 }
 
 // AnswerKey names a kept answer: whose, and the SHA-256 of the Idempotency-Key.
-type AnswerKey struct {
+type IdempotencyKey struct {
 	Organization, Key ID
 	Hash              [32]byte
 }
 
 // KeptAnswer is the answer to a write that was done.
-type KeptAnswer struct {
-	AnswerKey
+type IdempotencyRecord struct {
+	IdempotencyKey
 	Fingerprint [32]byte
 	Sealed      []byte
 	ExpiresAt   time.Time
 }
 
 // AnswersBefore names the expired answers of an organization.
-type AnswersBefore struct {
+type ExpiredRecords struct {
 	Organization ID
 	Before       time.Time
 	Limit        int
@@ -165,7 +165,7 @@ func (q *EventQuery) Narrowed() bool {
 }
 
 // name gives a subject its first identifier by which the organization names it, and counts it.
-func (c *Changes) name(id Identifier, subject *Subject) {
+func (c *Changes) AddName(id Identifier, subject *Subject) {
 	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
 	if id.Kind.Naming() {
 		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
@@ -173,16 +173,16 @@ func (c *Changes) name(id Identifier, subject *Subject) {
 }
 
 // claim notes what somebody named that is somebody else's.
-func (c *Changes) claim(organization ID, who identified) {
-	for _, id := range who.claim {
-		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.subject})
+func (c *Changes) AddClaims(organization ID, who Identified) {
+	for _, id := range who.Claim {
+		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.Subject})
 	}
 }
 
 // NamedCount is the name of the kept count of subjects that have a name of that kind.
 func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
 
-func (c *Changes) empty() bool {
+func (c *Changes) Empty() bool {
 	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+
-		len(c.Answers)+len(c.Purposes) == 0
+		len(c.IdempotencyRecords)+len(c.Purposes) == 0
 }

@@ -60,14 +60,14 @@ func (d *PreparedDecision) MayBeLate(purpose *Purpose, now time.Time) bool {
 
 // Recording says as what, and about whom, a decision is recorded.
 type Recording struct {
-	ID       ID
-	Sequence int64
-	Subject  ID
-	Purpose  *Purpose
-	Current  *Consent // of the subject for the purpose
-	Identity *Ident
-	Ident    []byte // Identity as canonical JSON
-	Now      time.Time
+	ID           ID
+	Sequence     int64
+	Subject      ID
+	Purpose      *Purpose
+	Current      *Consent // of the subject for the purpose
+	Identity     *Identity
+	IdentityJSON []byte // Identity as canonical JSON
+	Now          time.Time
 }
 
 // Event makes the event of a decision.
@@ -77,13 +77,13 @@ func (p *Prepared) Event(item *PreparedItem, d *PreparedDecision, r *Recording) 
 		Project: p.Project.Number, Purpose: r.Purpose.Number, State: d.State, Action: d.Action, Weight: d.weight(),
 		Grants: grants(d.State, d.Action, d.Regime), OccurredAt: occurredAt, RecordedAt: recordedAt,
 		ExpiresAt: d.expiry(r.Purpose, occurredAt), Previous: r.Current.Last, Key: p.Actor.Key,
-		Domain: p.Origin.Domain, Country: p.Origin.Country, Ident: r.Ident}
+		Domain: p.Origin.Domain, Country: p.Origin.Country, IdentityJSON: r.IdentityJSON}
 	body := Body{Action: d.Action.String(), Locale: item.Locale, Project: p.Project.ID.String(), Purpose: r.Purpose.Key,
 		PurposeVersion: r.Purpose.versionAt(d.OccurredAt), Regime: d.Regime, State: d.State.String(), Undated: d.undated(),
 		OccurredAt: formatInstant(e.OccurredAt), ExpiresAt: formatInstant(e.ExpiresAt)}
 	if d.Text != nil {
 		body.DisplayedText = "sha256:" + hex.EncodeToString(d.Text.Hash)
 	}
-	e.Body = body.canonical()
-	return EventView{Event: e, ProjectID: p.Project.ID, PurposeOf: r.Purpose, Decided: body, Identity: *r.Identity}
+	e.BodyJSON = body.canonical()
+	return EventView{Event: e, ProjectID: p.Project.ID, PurposeOf: r.Purpose, Body: body, Identity: *r.Identity}
 }

@@ -1,9 +1,8 @@
-// Package consent knows what consent is: the vocabulary, the rules, the
-// Service that every protocol calls and the Store it writes through. It knows
-// nothing of HTTP, of SQL, or of any protocol's words.
+// Package consent knows the rules: the vocabulary, which event decides, who is who, purposes and regimes, and when an
+// answer may be acted on. It knows nothing of how they are stored or asked for: no context, clock, randomness,
+// goroutine, cryptography, HTTP or SQL. Whoever audits "may we?" reads this folder alone.
 //
-// A write of a decision goes one way: collect, load, decide, append, commit
-// (see Service.Record). The rules in identity.go, fold.go and decide.go are
-// pure functions of what was loaded, so that a property test can run them a
-// million times.
+// fold.go says which of a person's events decides, merge.go what becomes of two people who turn out to be one,
+// identity.go who is who, prepare.go what a valid decision is, decision.go what event it makes, and working.go keeps a
+// consent while several decisions are taken about it.
 package consent

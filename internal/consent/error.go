@@ -69,10 +69,13 @@ func IsKind(err error, kind Kind) bool {
 }
 
 // listed writes what is allowed for people: a, b, c.
-func listed[T any](all []T) string {
+func Listed[T any](all []T) string {
 	names := make([]string, len(all))
 	for i, one := range all {
 		names[i] = fmt.Sprint(one)
 	}
 	return strings.Join(names, ", ")
 }
+
+// ErrUnknown is the error of a write of which nobody can say whether it was done: the commit was sent, and no answer came.
+var ErrUnknown = errors.New("it is unknown whether the write was done; a retry with the same Idempotency-Key settles it")

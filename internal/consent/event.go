@@ -87,7 +87,7 @@ type Event struct {
 
 	// Body and Ident are canonical JSON (RFC 8785), kept byte for byte:
 	// what was decided, and who and from where.
-	Body, Ident []byte
+	BodyJSON, IdentityJSON []byte
 }
 
 // Origin is where a write came from: the request, not the person's words.
@@ -143,7 +143,7 @@ func (b *Body) canonical() []byte {
 }
 
 // Ident is the decoded Event.Ident.
-type Ident struct {
+type Identity struct {
 	AnonymousID string            `json:"anonymous_id"` // the id by which the person is known to a browser
 	Country     string            `json:"country"`
 	Domain      string            `json:"domain,omitempty"`
@@ -157,12 +157,12 @@ type Ident struct {
 }
 
 // Show adds to an event what is needed to show it. The error says that a blob is damaged.
-func (d *Directory) Show(e *Event) (EventView, error) {
+func (d *Catalog) Show(e *Event) (EventView, error) {
 	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose)}
-	if err := json.Unmarshal(e.Body, &v.Decided); err != nil {
+	if err := json.Unmarshal(e.BodyJSON, &v.Body); err != nil {
 		return EventView{}, fmt.Errorf("body of event %s: %w", e.ID, err)
 	}
-	if err := json.Unmarshal(e.Ident, &v.Identity); err != nil {
+	if err := json.Unmarshal(e.IdentityJSON, &v.Identity); err != nil {
 		return EventView{}, fmt.Errorf("ident of event %s: %w", e.ID, err)
 	}
 	if p := d.ProjectNumbered(e.Project); p != nil {
@@ -172,7 +172,7 @@ func (d *Directory) Show(e *Event) (EventView, error) {
 }
 
 // show adds what is needed to show events.
-func (d *Directory) show(events []Event) (views []EventView, err error) {
+func (d *Catalog) ShowAll(events []Event) (views []EventView, err error) {
 	views = make([]EventView, len(events))
 	for i := range events {
 		if views[i], err = d.Show(&events[i]); err != nil {

@@ -23,7 +23,7 @@ func ParseID(s string) (ID, bool) {
 }
 
 // newID makes a UUIDv7 of that instant from 10 random bytes.
-func newID(now time.Time, random [10]byte) ID {
+func NewID(now time.Time, random [10]byte) ID {
 	var id ID
 	ms := uint64(now.UnixMilli())
 	binary.BigEndian.PutUint64(id[:8], ms<<16)
@@ -36,8 +36,8 @@ func newID(now time.Time, random [10]byte) ID {
 // nextID makes a UUIDv7 that is greater than last, of that instant where it is
 // later than last's, else of last's (RFC 9562 section 6.2, method 2: the
 // random bits are the counter, raised by a random step).
-func nextID(last ID, now time.Time, random [10]byte) ID {
-	id := newID(now, random)
+func NextID(last ID, now time.Time, random [10]byte) ID {
+	id := NewID(now, random)
 	if id != last && string(id[:]) > string(last[:]) {
 		return id
 	}

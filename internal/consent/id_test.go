@@ -31,7 +31,7 @@ func TestNextIDAlwaysGrows(t *testing.T) {
 		last, at := NoID, noon
 		for range rapid.IntRange(1, 50).Draw(t, "n") {
 			at = at.Add(time.Duration(rapid.IntRange(-2000, 2000).Draw(t, "jump")) * time.Millisecond)
-			id := nextID(last, at, draw10(t))
+			id := NextID(last, at, draw10(t))
 			if bytes.Compare(id[:], last[:]) <= 0 {
 				t.Fatalf("%s comes after %s", id, last)
 			}
@@ -44,12 +44,12 @@ func TestNextIDAlwaysGrows(t *testing.T) {
 }
 
 func TestNextIDAtTheBrim(t *testing.T) {
-	full := newID(noon, [10]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	id := nextID(full, noon.Add(-time.Hour), [10]byte{})
+	full := NewID(noon, [10]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	id := NextID(full, noon.Add(-time.Hour), [10]byte{})
 	if bytes.Compare(id[:], full[:]) <= 0 || !isV7(id) {
 		t.Errorf("after the last id of a millisecond comes %s, not more than %s", id, full)
 	}
-	if got := nextID(NoID, noon, [10]byte{}); !isV7(got) {
+	if got := NextID(NoID, noon, [10]byte{}); !isV7(got) {
 		t.Errorf("the first id is %s", got)
 	}
 }
@@ -57,7 +57,7 @@ func TestNextIDAtTheBrim(t *testing.T) {
 func TestNewIDTellsItsInstant(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.UnixMilli(rapid.Int64Range(0, 1<<48-1).Draw(t, "ms"))
-		id := newID(at, draw10(t))
+		id := NewID(at, draw10(t))
 		seconds, nanos := id.Time().UnixTime()
 		if got := time.Unix(seconds, nanos); !got.Equal(at) || !isV7(id) {
 			t.Fatalf("%s made at %v tells %v", id, at, got)

@@ -3,7 +3,7 @@ package consent
 // Once makes a write happen once however often it is sent (the Idempotency-Key
 // of the contracts). The answer is kept for 24 hours in the transaction of the
 // write itself, encrypted so that only the caller's own credential opens it.
-type Once struct {
+type Idempotency struct {
 	Key         string   // 1 to 255 printable ASCII; empty: no protection
 	Fingerprint [32]byte // SHA-256 of method, path and body
 	// Render makes the answer to keep from the method's first result. It is called

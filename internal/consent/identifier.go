@@ -65,7 +65,7 @@ type Identifier struct {
 
 // prepareIdentifiers normalises identifiers, scopes them to the project and ranks them.
 // The error's Field is the kind.
-func prepareIdentifiers(given []Identifier, project int, emailFirst bool) ([]Identifier, error) {
+func PrepareIdentifiers(given []Identifier, project int, emailFirst bool) ([]Identifier, error) {
 	out := make([]Identifier, 0, len(given))
 	for _, id := range given {
 		value, err := Normalize(id.Kind, id.Value)

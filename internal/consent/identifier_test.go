@@ -12,7 +12,7 @@ func TestPrepareRanks(t *testing.T) {
 		{false, []IdentifierKind{UserID, ProjectUserID, Email, Phone, AnonymousID}},
 		{true, []IdentifierKind{Email, UserID, ProjectUserID, Phone, AnonymousID}},
 	} {
-		out, err := prepareIdentifiers(given, 7, tc.emailFirst)
+		out, err := PrepareIdentifiers(given, 7, tc.emailFirst)
 		if err != nil || len(out) != len(given) {
 			t.Fatal(out, err)
 		}
@@ -22,7 +22,7 @@ func TestPrepareRanks(t *testing.T) {
 			}
 		}
 	}
-	_, err := prepareIdentifiers([]Identifier{{Kind: UserID, Value: "u"}, {Kind: Email, Value: "no"}}, 1, false)
+	_, err := PrepareIdentifiers([]Identifier{{Kind: UserID, Value: "u"}, {Kind: Email, Value: "no"}}, 1, false)
 	if e := AsError(err); err == nil || e.Field != "email" {
 		t.Errorf("a bad e-mail address: %v, in field %q", err, e.Field)
 	}

@@ -6,66 +6,66 @@ import (
 
 // people is what is known of who is who: the identifiers that the store has, as far as they were loaded, and on top of
 // them what was decided since. For one goroutine.
-type people struct {
+type People struct {
 	owners map[OwnedName]ID            // who has an identifier
 	known  map[SubjectKey][]Identifier // all identifiers of a subject
 	merged map[SubjectKey]ID           // who a subject turned out to be: its own id still names it in owners
 }
 
-func newPeople() *people {
-	return &people{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
+func NewPeople() *People {
+	return &People{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
 }
 
 // identified is what the identity rules say about the identifiers of one write.
-type identified struct {
-	subject     ID
-	created     bool
-	anonymousID string       // the given one where it is the person's, else the subject's own id
-	attach      []Identifier // that nobody had
-	claim       []Identifier // that are somebody else's, or are too many to be the person's
-	merge       []mergedSubject
+type Identified struct {
+	Subject     ID
+	Created     bool
+	AnonymousID string       // the given one where it is the person's, else the subject's own id
+	Attach      []Identifier // that nobody had
+	Claim       []Identifier // that are somebody else's, or are too many to be the person's
+	Merge       []MergedSubject
 }
 
 // mergedSubject is an anonymous subject that turned out to be somebody, with the identifiers that it gave away.
-type mergedSubject struct {
-	subject     ID
-	identifiers []Identifier
+type MergedSubject struct {
+	Subject     ID
+	Identifiers []Identifier
 }
 
 // identify applies the identity rules (contracts, "Identity") to identifiers that
 // are ranked, the strongest first, and keeps what follows from it: a weaker
 // identifier never overrides a stronger one. create gives the id of a new subject.
-func (p *people) identify(organization ID, given []Identifier, create func() ID) identified {
-	var result identified
-	at := slices.IndexFunc(given, func(id Identifier) bool { return p.owner(organization, id) != NoID })
-	if at >= 0 && !p.contradicts(organization, p.owner(organization, given[at]), stronger(given, at)) {
-		result.subject = p.owner(organization, given[at])
+func (p *People) Identify(organization ID, given []Identifier, create func() ID) Identified {
+	var result Identified
+	at := slices.IndexFunc(given, func(id Identifier) bool { return p.Owner(organization, id) != NoID })
+	if at >= 0 && !p.contradicts(organization, p.Owner(organization, given[at]), stronger(given, at)) {
+		result.Subject = p.Owner(organization, given[at])
 	} else {
-		result.subject, result.created = create(), true
+		result.Subject, result.Created = create(), true
 	}
 	for _, id := range given {
-		switch owner := p.owner(organization, id); {
-		case owner == result.subject:
+		switch owner := p.Owner(organization, id); {
+		case owner == result.Subject:
 		case owner == NoID:
-			if p.attach(organization, result.subject, id) {
-				result.attach = append(result.attach, id)
+			if p.Attach(organization, result.Subject, id) {
+				result.Attach = append(result.Attach, id)
 			} else if !id.Kind.Naming() {
-				result.claim = append(result.claim, id)
+				result.Claim = append(result.Claim, id)
 			}
 		case p.anonymous(organization, owner):
-			result.merge = append(result.merge, mergedSubject{subject: owner, identifiers: p.merge(organization, owner, result.subject)})
+			result.Merge = append(result.Merge, MergedSubject{Subject: owner, Identifiers: p.merge(organization, owner, result.Subject)})
 		case !id.Kind.Naming(): // by which an organization names one person and no other
-			result.claim = append(result.claim, id)
+			result.Claim = append(result.Claim, id)
 		}
 	}
-	result.anonymousID = p.anonymousID(organization, result.subject, given)
+	result.AnonymousID = p.AnonymousID(organization, result.Subject, given)
 	return result
 }
 
 // anonymousID gives the id by which a browser knows a person from now on.
-func (p *people) anonymousID(organization, subject ID, given []Identifier) string {
+func (p *People) AnonymousID(organization, subject ID, given []Identifier) string {
 	for _, id := range given {
-		if id.Kind == AnonymousID && p.owner(organization, id) == subject {
+		if id.Kind == AnonymousID && p.Owner(organization, id) == subject {
 			return id.Value
 		}
 	}
@@ -81,7 +81,7 @@ func stronger(given []Identifier, at int) []Identifier {
 	return given[:end]
 }
 
-func (p *people) owner(organization ID, id Identifier) ID {
+func (p *People) Owner(organization ID, id Identifier) ID {
 	owner := p.owners[OwnedName{organization, id}]
 	if into, ok := p.merged[SubjectKey{organization, owner}]; ok {
 		return into
@@ -91,20 +91,20 @@ func (p *people) owner(organization ID, id Identifier) ID {
 
 // contradicts tells whether the candidate has another value of any of these kinds, all of which
 // are stronger than the one that named it.
-func (p *people) contradicts(organization, candidate ID, stronger []Identifier) bool {
+func (p *People) contradicts(organization, candidate ID, stronger []Identifier) bool {
 	return slices.ContainsFunc(stronger, func(id Identifier) bool {
 		return p.hasOther(organization, candidate, id)
 	})
 }
 
-func (p *people) hasOther(organization, subject ID, id Identifier) bool {
+func (p *People) hasOther(organization, subject ID, id Identifier) bool {
 	return slices.ContainsFunc(p.known[SubjectKey{organization, subject}], func(has Identifier) bool {
 		return has.Kind == id.Kind && has.Project == id.Project && has.Value != id.Value
 	})
 }
 
 // attach gives a subject an identifier that nobody has; not a second one of a kind of which it may have one.
-func (p *people) attach(organization, subject ID, id Identifier) bool {
+func (p *People) Attach(organization, subject ID, id Identifier) bool {
 	if id.Kind.single() && p.hasOther(organization, subject, id) || p.count(organization, subject, id.Kind) >= maxOfKind {
 		return false
 	}
@@ -117,7 +117,7 @@ func (p *people) attach(organization, subject ID, id Identifier) bool {
 // maxOfKind is the most identifiers of one kind that a subject gets; past it a further one names nobody.
 const maxOfKind = 1000
 
-func (p *people) count(organization, subject ID, kind IdentifierKind) (n int) {
+func (p *People) count(organization, subject ID, kind IdentifierKind) (n int) {
 	for _, id := range p.known[SubjectKey{organization, subject}] {
 		if id.Kind == kind {
 			n++
@@ -127,13 +127,13 @@ func (p *people) count(organization, subject ID, kind IdentifierKind) (n int) {
 }
 
 // anonymous tells whether a subject is known by anonymous ids alone.
-func (p *people) anonymous(organization, subject ID) bool {
+func (p *People) anonymous(organization, subject ID) bool {
 	known := p.known[SubjectKey{organization, subject}]
 	return len(known) > 0 && !slices.ContainsFunc(known, func(id Identifier) bool { return id.Kind != AnonymousID })
 }
 
 // merge gives all of an anonymous subject's identifiers to a person, and tells which.
-func (p *people) merge(organization, from, into ID) []Identifier {
+func (p *People) merge(organization, from, into ID) []Identifier {
 	fromKey, intoKey := SubjectKey{organization, from}, SubjectKey{organization, into}
 	moved := p.known[fromKey]
 	for _, id := range moved {
@@ -146,10 +146,10 @@ func (p *people) merge(organization, from, into ID) []Identifier {
 }
 
 // know notes who has an identifier.
-func (p *people) know(name OwnedName, owner ID) { p.owners[name] = owner }
+func (p *People) SetOwner(name OwnedName, owner ID) { p.owners[name] = owner }
 
 // knowAll notes all identifiers of a subject.
-func (p *people) knowAll(subject SubjectKey, identifiers []Identifier) {
+func (p *People) SetIdentifiers(subject SubjectKey, identifiers []Identifier) {
 	p.known[subject] = identifiers
 	for _, id := range identifiers {
 		p.owners[OwnedName{subject.Organization, id}] = subject.Subject
@@ -157,10 +157,10 @@ func (p *people) knowAll(subject SubjectKey, identifiers []Identifier) {
 }
 
 // identifiersOf gives what is known of a subject's identifiers.
-func (p *people) identifiersOf(subject SubjectKey) []Identifier { return p.known[subject] }
+func (p *People) IdentifiersOf(subject SubjectKey) []Identifier { return p.known[subject] }
 
 // nameOf gives the user_id of a subject.
-func (p *people) nameOf(organization, subject ID) (string, bool) {
+func (p *People) UserIDOf(organization, subject ID) (string, bool) {
 	for _, id := range p.known[SubjectKey{organization, subject}] {
 		if id.Kind == UserID {
 			return id.Value, true

@@ -150,13 +150,13 @@ func TestIdentityRules(t *testing.T) {
 
 func holdAgainstModel(t *rapid.T, several bool) {
 	organization := ID{1}
-	w, p := &world{}, newPeople()
+	w, p := &world{}, NewPeople()
 	ids := map[*human]ID{}
 	made := byte(0)
 	for range rapid.IntRange(1, 25).Draw(t, "writes") {
 		given, project := drawGiven(t, several)
 		emailFirst := rapid.Bool().Draw(t, "email first")
-		ranked, err := prepareIdentifiers(given, project, emailFirst)
+		ranked, err := PrepareIdentifiers(given, project, emailFirst)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,27 +165,27 @@ func holdAgainstModel(t *rapid.T, several bool) {
 		for _, owner := range before {
 			wasAnonymous[owner] = p.anonymous(organization, owner)
 		}
-		found := p.identify(organization, ranked, func() ID { made++; return ID{14: 1, 15: made} })
+		found := p.Identify(organization, ranked, func() ID { made++; return ID{14: 1, 15: made} })
 		want := w.write(ranked, emailFirst)
-		if ids[want] == NoID && found.created {
-			ids[want] = found.subject
+		if ids[want] == NoID && found.Created {
+			ids[want] = found.Subject
 		}
-		if ids[want] != found.subject {
-			t.Fatalf("%v is %s, by the model %s (%v)", ranked, found.subject, ids[want], want)
+		if ids[want] != found.Subject {
+			t.Fatalf("%v is %s, by the model %s (%v)", ranked, found.Subject, ids[want], want)
 		}
-		if owner := before[OwnedName{organization, ranked[0]}]; owner != NoID && owner != found.subject {
-			t.Fatalf("%v is %s, though its strongest identifier was %s's", ranked, found.subject, owner)
+		if owner := before[OwnedName{organization, ranked[0]}]; owner != NoID && owner != found.Subject {
+			t.Fatalf("%v is %s, though its strongest identifier was %s's", ranked, found.Subject, owner)
 		}
 		checkPeople(t, p, w, ids, organization)
 		for name, owner := range before {
-			if now := p.owners[name]; now != owner && !(wasAnonymous[owner] && now == found.subject) {
+			if now := p.owners[name]; now != owner && !(wasAnonymous[owner] && now == found.Subject) {
 				t.Fatalf("%v went from %s to %s", name, owner, now)
 			}
 		}
 	}
 }
 
-func ownersOf(p *people) map[OwnedName]ID {
+func ownersOf(p *People) map[OwnedName]ID {
 	out := make(map[OwnedName]ID, len(p.owners))
 	for name, owner := range p.owners {
 		out[name] = owner
@@ -194,7 +194,7 @@ func ownersOf(p *people) map[OwnedName]ID {
 }
 
 // checkPeople compares who is who, and checks what must hold whatever was written.
-func checkPeople(t *rapid.T, p *people, w *world, ids map[*human]ID, organization ID) {
+func checkPeople(t *rapid.T, p *People, w *world, ids map[*human]ID, organization ID) {
 	n := 0
 	for _, h := range w.everybody {
 		n += len(h.names)
@@ -249,15 +249,15 @@ func TestIdentityExamples(t *testing.T) {
 		{"two e-mails, one phone", [][]Identifier{{mail("a"), phone}, {mail("b"), phone}, {mail("b")}}, false, []int{0, 1, 1}},
 		{"a second e-mail in one write", [][]Identifier{{mail("a")}, {mail("b"), mail("a")}, {mail("b")}}, false, []int{0, 0, 0}},
 	} {
-		p, made := newPeople(), 0
+		p, made := NewPeople(), 0
 		for i, given := range tc.writes {
-			ranked, err := prepareIdentifiers(given, 1, tc.emailFirst)
+			ranked, err := PrepareIdentifiers(given, 1, tc.emailFirst)
 			if err != nil {
 				t.Fatal(err)
 			}
 			made = i
-			found := p.identify(ID{1}, ranked, func() ID { return ID{14: 1, 15: byte(made)} })
-			if got := int(found.subject[15]); got != tc.want[i] {
+			found := p.Identify(ID{1}, ranked, func() ID { return ID{14: 1, 15: byte(made)} })
+			if got := int(found.Subject[15]); got != tc.want[i] {
 				t.Errorf("%s: write %d is of person %d, want %d", tc.name, i, got, tc.want[i])
 			}
 		}

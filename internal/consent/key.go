@@ -52,7 +52,7 @@ type Actor struct {
 	Scopes       []Scope
 	// Person, where set, is the normalised user_id that this actor speaks for and is confined to.
 	Person string
-	seal   [32]byte // encrypts kept answers, see Once; only who has the credential can read them
+	Seal   [32]byte // encrypts kept answers, see Once; only who has the credential can read them
 }
 
 // In points the actor at an organization. For another tenant's the answer is
@@ -63,18 +63,18 @@ func (a Actor) In(organization ID) (Actor, error) {
 		return a, nil
 	}
 	if a.Organization != organization || organization == NoID {
-		return Actor{}, errNoOrganization
+		return Actor{}, ErrNoOrganization
 	}
 	return a, nil
 }
 
-var errNoOrganization = &Error{Kind: NotFound, Msg: "organization not found"}
+var ErrNoOrganization = &Error{Kind: NotFound, Msg: "organization not found"}
 
 // Has tells whether the actor has a scope; the root key has all.
 func (a Actor) Has(s Scope) bool { return a.Root || slices.Contains(a.Scopes, s) }
 
 // need refuses an actor that lacks a scope.
-func (a Actor) need(s Scope) error {
+func (a Actor) Require(s Scope) error {
 	if a.Has(s) {
 		return nil
 	}
@@ -95,7 +95,7 @@ type CreatedKey struct {
 }
 
 // confined refuses an actor who speaks for one person and asks for another.
-func (a Actor) confined(given []Identifier) error {
+func (a Actor) Confined(given []Identifier) error {
 	if a.Person == "" || len(given) == 1 && given[0].Kind == UserID && given[0].Value == a.Person {
 		return nil
 	}

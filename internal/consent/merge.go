@@ -21,15 +21,15 @@ func timeline(steps []Step, merges []SubjectMerge) []Step {
 	})
 	slices.SortFunc(steps, func(a, b Step) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	last := slices.MaxFunc(steps, func(a, b Step) int { return a.OccurredAt.Compare(b.OccurredAt) }).OccurredAt
-	of, next := map[ID]*lifeline{}, 0
+	of, next := map[ID]*partialTimeline{}, 0
 	until := func(sequence int64) {
 		for ; next < len(steps) && steps[next].Sequence <= sequence; next++ {
-			lifelineOf(of, steps[next].Subject).add(steps[next], last)
+			partOf(of, steps[next].Subject).add(steps[next], last)
 		}
 	}
 	for _, m := range merges {
 		until(m.After)
-		into, from := lifelineOf(of, m.Into), lifelineOf(of, m.From)
+		into, from := partOf(of, m.Into), partOf(of, m.From)
 		no, stands := noAtMerge(into.current(), from.current(), m.MergedAt)
 		for _, s := range from.steps {
 			into.add(s, last)
@@ -50,21 +50,21 @@ func timeline(steps []Step, merges []SubjectMerge) []Step {
 }
 
 // lifeline is what one of those who merge had decided by some time, in order, and the consent that it makes.
-type lifeline struct {
+type partialTimeline struct {
 	steps   []Step
 	consent Consent
 	stale   bool
 }
 
-func lifelineOf(of map[ID]*lifeline, subject ID) *lifeline {
+func partOf(of map[ID]*partialTimeline, subject ID) *partialTimeline {
 	if of[subject] == nil {
-		of[subject] = &lifeline{}
+		of[subject] = &partialTimeline{}
 	}
 	return of[subject]
 }
 
 // add adds a step, where none is later than the last.
-func (l *lifeline) add(s Step, last time.Time) {
+func (l *partialTimeline) add(s Step, last time.Time) {
 	at, _ := slices.BinarySearchFunc(l.steps, s, before)
 	l.steps = slices.Insert(l.steps, at, s)
 	if n, sure := l.consent.next(&s, last.Add(-skew)); sure && !l.stale {
@@ -75,7 +75,7 @@ func (l *lifeline) add(s Step, last time.Time) {
 }
 
 // current gives the consent; zero where nothing was decided.
-func (l *lifeline) current() Consent {
+func (l *partialTimeline) current() Consent {
 	if l.stale {
 		l.consent, l.stale = latest(l.steps), false
 	}
@@ -112,7 +112,7 @@ func noAtMerge(a, b Consent, at time.Time) (no Step, ok bool) {
 
 // joint gives where several people stand who are asked about as one, by what they share: a no of any of them is a no,
 // else what was said and holds goes before what does not, and the later before the earlier.
-func joint(a, b Consent, at time.Time) Consent {
+func combine(a, b Consent, at time.Time) Consent {
 	active := a.Active || b.Active
 	holds := func(c *Consent) int {
 		switch {

@@ -110,8 +110,8 @@ func TestJoint(t *testing.T) {
 		a, b := modelFold(drawEvents(t)), modelFold(drawEvents(t))
 		b.Event[14] = 1 // two people's events are not the same
 		at := minute(rapid.IntRange(0, 9).Draw(t, "asked"))
-		got := joint(a, b, at)
-		if other := joint(b, a, at); got != other {
+		got := combine(a, b, at)
+		if other := combine(b, a, at); got != other {
 			t.Fatalf("%+v, the other way round %+v", got, other)
 		}
 		if (a.SaysNo(at) || b.SaysNo(at)) != got.SaysNo(at) || got.Active != (a.Active || b.Active) {

@@ -76,7 +76,7 @@ type OrganizationView struct {
 // DefaultProject gives the default project.
 func (v *OrganizationView) DefaultProject() *Project { return &v.Projects[0] }
 
-func checkName(field, name string, least, most int) error {
+func CheckLength(field, name string, least, most int) error {
 	if n := utf8.RuneCountInString(name); n < least || n > most {
 		return Errorf(Invalid, field, "must have %d to %d characters", least, most)
 	}

@@ -5,7 +5,7 @@ import (
 )
 
 // person gives the consents of everybody whom an identifier may mean as those of one person.
-func (d *Directory) person(project int, who *Who, at time.Time) *Person {
+func (d *Catalog) Person(project int, who *Who, at time.Time) *Person {
 	person := &Person{Subject: who.Subject, Ambiguous: len(who.Claimants) > 0, At: at, Consents: make(map[string]Consent,
 		len(who.Consents))}
 	if person.Subject == NoID {
@@ -20,7 +20,7 @@ func (d *Directory) person(project int, who *Who, at time.Time) *Person {
 			c.Grants = false
 		}
 		if other, several := person.Consents[p.Key]; several {
-			c = joint(other, c, at)
+			c = combine(other, c, at)
 		}
 		person.Consents[p.Key] = c
 	}

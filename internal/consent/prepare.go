@@ -24,8 +24,8 @@ const maxAhead = 5 * time.Minute
 // changes it.
 type Prepared struct {
 	Actor       Actor
-	Idempotency Once
-	Catalog     *Directory
+	Idempotency Idempotency
+	Catalog     *Catalog
 	Project     *Project
 	Origin      Origin
 	Session     ID
@@ -39,8 +39,8 @@ type PreparedItem struct {
 	Known       bool
 	Decisions   []PreparedDecision // those of Replace included
 	Locale      string
-	identity    Ident  // without AnonymousID
-	rest        []byte // the canonical form of identity behind its first member
+	identity    Identity // without AnonymousID
+	rest        []byte   // the canonical form of identity behind its first member
 }
 
 // PreparedDecision is a Decision of which all names are looked up.
@@ -61,7 +61,7 @@ type Facts struct {
 }
 
 // Prepare checks a write against the catalog of its organization. Errors: Invalid, Unprocessable, Forbidden, NotFound.
-func Prepare(a Actor, d *Directory, w *Write, f Facts) (*Prepared, error) {
+func Prepare(a Actor, d *Catalog, w *Write, f Facts) (*Prepared, error) {
 	project, err := d.Project(w.Project)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func Prepare(a Actor, d *Directory, w *Write, f Facts) (*Prepared, error) {
 	if len(w.Items) > MaxItems {
 		return nil, Errorf(Invalid, "items", "may have %d items at most", MaxItems)
 	}
-	p := &Prepared{Actor: a, Idempotency: w.Once, Catalog: d, Project: project, Origin: w.Origin,
+	p := &Prepared{Actor: a, Idempotency: w.Idempotency, Catalog: d, Project: project, Origin: w.Origin,
 		Session: f.Session, Items: make([]PreparedItem, len(w.Items))}
 	p.Origin.UserAgent = clean(w.Origin.UserAgent, maxUserAgent)
 	p.Origin.Domain = clean(w.Origin.Domain, maxDomain)
@@ -86,7 +86,7 @@ func (p *Prepared) prepareItem(w *Write, i int, f *Facts) error {
 	if len(in.Identifiers) == 0 {
 		return Errorf(Unprocessable, w.field(i, "identifiers"), "needs at least one identifier")
 	}
-	given, err := prepareIdentifiers(in.Identifiers, p.Project.Number, in.EmailFirst)
+	given, err := PrepareIdentifiers(in.Identifiers, p.Project.Number, in.EmailFirst)
 	if err != nil {
 		e := AsError(err)
 		return Errorf(e.Kind, w.field(i, e.Field), "%s", e.Msg)
@@ -94,7 +94,7 @@ func (p *Prepared) prepareItem(w *Write, i int, f *Facts) error {
 	if kind, twice := givenTwice(given); twice {
 		return Errorf(Invalid, w.field(i, string(kind)), "must be given once")
 	}
-	if err := p.Actor.confined(given); err != nil {
+	if err := p.Actor.Confined(given); err != nil {
 		return err
 	}
 	if err := checkEvidence(in.Evidence); err != nil {
@@ -235,7 +235,7 @@ func (p *Prepared) prepareReplacement(r *Replacement, out *PreparedItem, f *Fact
 
 // identify makes the Ident of an item's events, but for the member that identity decides.
 func (p *Prepared) identify(in *Item, out *PreparedItem) {
-	id := Ident{Country: p.Origin.Country, Domain: p.Origin.Domain, FormURL: in.Evidence.FormURL,
+	id := Identity{Country: p.Origin.Country, Domain: p.Origin.Domain, FormURL: in.Evidence.FormURL,
 		Identifiers: make(map[string]string, len(out.Identifiers)),
 		IP:          keptAddress(p.Origin.Address, p.Project.WholeAddress), Key: p.Actor.Key.String(),
 		Protocol: p.Origin.Protocol, Session: p.Session.String(), UserAgent: p.Origin.UserAgent}
@@ -266,7 +266,7 @@ func (p *Prepared) identify(in *Item, out *PreparedItem) {
 
 // IdentityOf gives the Ident of an item's events, decoded and as canonical JSON, for the person who is known to a browser
 // by an anonymous id.
-func (item *PreparedItem) IdentityOf(anonymousID string) (*Ident, []byte) {
+func (item *PreparedItem) IdentityOf(anonymousID string) (*Identity, []byte) {
 	identity := item.identity
 	identity.AnonymousID = anonymousID
 	b := make([]byte, 0, len(item.rest)+len(anonymousID)+24)

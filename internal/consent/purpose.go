@@ -49,7 +49,7 @@ func (p *Purpose) admitsState(s State) error {
 	case p.closed() && s != Viewed:
 		return Errorf(Unprocessable, "state", "must be a no: this purpose is %s and takes no yes", p.Status)
 	case !slices.Contains(p.ValidStates, s):
-		return Errorf(Unprocessable, "state", "is not among the valid states of this purpose: %s", listed(p.ValidStates))
+		return Errorf(Unprocessable, "state", "is not among the valid states of this purpose: %s", Listed(p.ValidStates))
 	}
 	return nil
 }
@@ -100,23 +100,21 @@ const (
 	TermsOfService        = "terms_of_service"
 )
 
-// builtIn lists the purposes that every new project starts with (contracts, "Purposes").
-var builtIn = []struct {
-	key      string
-	taxonomy Taxonomy
-	name     string
-}{
-	{StrictlyNecessary, Taxonomy{"privacy_setting", "strictly_necessary", AnyLabel}, "Strictly necessary"},
-	{Functional, Taxonomy{"privacy_setting", "functional", AnyLabel}, "Functional"},
-	{Analytics, Taxonomy{"privacy_setting", "analytics", AnyLabel}, "Analytics"},
-	{Marketing, Taxonomy{"privacy_setting", "marketing", AnyLabel}, "Marketing"},
-	{Retargeting, Taxonomy{"custom", "unclassified", "retargeting"}, "Retargeting"},
-	{Tracking, Taxonomy{"custom", "unclassified", "tracking"}, "Tracking"},
-	{NonePurpose, Taxonomy{"custom", "unclassified", "none"}, "Refusal of all"},
-	{GeneralMarketingOptIn, Taxonomy{"communication", "email", "general_marketing"}, "General marketing by e-mail"},
-	{DoNotSell, Taxonomy{"privacy_setting", "do_not_sell", AnyLabel}, "Do not sell my data"},
-	{PrivacyPolicy, Taxonomy{"disclosure", "privacy_policy", AnyLabel}, "Privacy policy"},
-	{TermsOfService, Taxonomy{"disclosure", "terms_of_service", AnyLabel}, "Terms of service"},
+// BuiltInPurposes are those that every new project starts with (contracts, "Purposes").
+func BuiltInPurposes() []NewPurpose {
+	return []NewPurpose{
+		{Key: StrictlyNecessary, Taxonomy: Taxonomy{"privacy_setting", "strictly_necessary", AnyLabel}, Name: "Strictly necessary"},
+		{Key: Functional, Taxonomy: Taxonomy{"privacy_setting", "functional", AnyLabel}, Name: "Functional"},
+		{Key: Analytics, Taxonomy: Taxonomy{"privacy_setting", "analytics", AnyLabel}, Name: "Analytics"},
+		{Key: Marketing, Taxonomy: Taxonomy{"privacy_setting", "marketing", AnyLabel}, Name: "Marketing"},
+		{Key: Retargeting, Taxonomy: Taxonomy{"custom", "unclassified", "retargeting"}, Name: "Retargeting"},
+		{Key: Tracking, Taxonomy: Taxonomy{"custom", "unclassified", "tracking"}, Name: "Tracking"},
+		{Key: NonePurpose, Taxonomy: Taxonomy{"custom", "unclassified", "none"}, Name: "Refusal of all"},
+		{Key: GeneralMarketingOptIn, Taxonomy: Taxonomy{"communication", "email", "general_marketing"}, Name: "General marketing by e-mail"},
+		{Key: DoNotSell, Taxonomy: Taxonomy{"privacy_setting", "do_not_sell", AnyLabel}, Name: "Do not sell my data"},
+		{Key: PrivacyPolicy, Taxonomy: Taxonomy{"disclosure", "privacy_policy", AnyLabel}, Name: "Privacy policy"},
+		{Key: TermsOfService, Taxonomy: Taxonomy{"disclosure", "terms_of_service", AnyLabel}, Name: "Terms of service"},
+	}
 }
 
 var defaultStates = []State{Accepted, Declined, Implied, Viewed}
@@ -127,8 +125,8 @@ const maxPurposes = 1000
 // MaxDocument is the most characters of a purpose's legal text.
 const MaxDocument = 5_000_000
 
-func checkNewPurpose(wish NewPurpose) error {
-	if err := checkName("name", wish.Name, 5, 100); err != nil {
+func CheckNewPurpose(wish NewPurpose) error {
+	if err := CheckLength("name", wish.Name, 5, 100); err != nil {
 		return err
 	}
 	if utf8.RuneCountInString(wish.Description) > 2000 {
@@ -146,7 +144,7 @@ func checkNewPurpose(wish NewPurpose) error {
 }
 
 // admits tells whether a project can have one more purpose like this.
-func (d *Directory) admits(project int, wish NewPurpose) error {
+func (d *Catalog) Admits(project int, wish NewPurpose) error {
 	of := d.PurposesOf(project)
 	if len(of) >= maxPurposes {
 		return Errorf(Conflict, "", "a project may have %d purposes at most", maxPurposes)

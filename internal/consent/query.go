@@ -1,7 +1,7 @@
 package consent
 
 // query looks up the names of a filter.
-func (d *Directory) query(f EventFilter) (EventQuery, []OwnedName, error) {
+func (d *Catalog) Query(f EventFilter) (EventQuery, []OwnedName, error) {
 	q := EventQuery{Organization: d.Organization.ID, From: f.From, To: f.To, States: f.States, Actions: f.Actions,
 		Keys: f.Keys, Domains: f.Domains, Countries: f.Countries, ByOccurredAt: f.ByOccurredAt, Ascending: f.Ascending,
 		Offset: f.Offset, Limit: f.Limit}

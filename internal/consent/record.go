@@ -13,10 +13,18 @@ const MaxData = 64 << 10
 
 var subjectType = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// checkSubjectName checks the type and the name of a subject.
-func checkSubjectName(typ, name string) (Identifier, error) {
+// CheckSubjectType checks the type of a subject.
+func CheckSubjectType(typ string) error {
 	if !subjectType.MatchString(typ) {
-		return Identifier{}, Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
+		return Errorf(Invalid, "type", "must be 1 to 64 letters, digits, '_', '.' or '-'")
+	}
+	return nil
+}
+
+// checkSubjectName checks the type and the name of a subject.
+func CheckSubjectName(typ, name string) (Identifier, error) {
+	if err := CheckSubjectType(typ); err != nil {
+		return Identifier{}, err
 	}
 	name, err := Normalize(TypedKind(typ), name)
 	if err != nil {
@@ -28,24 +36,17 @@ func checkSubjectName(typ, name string) (Identifier, error) {
 	return Identifier{Kind: TypedKind(typ), Value: name}, nil
 }
 
-func checkData(field string, data []byte) error {
+func CheckData(field string, data []byte) error {
 	if len(data) > MaxData {
 		return Errorf(Invalid, field, "must have %d KiB at most", MaxData>>10)
 	}
 	return nil
 }
 
-var errNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
-
-func orEmpty(data []byte) []byte {
-	if len(data) == 0 {
-		return []byte("{}")
-	}
-	return data
-}
+var ErrNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
 
 // apply gives the data that a save leaves on record.
-func (m SaveMode) apply(old, data []byte) ([]byte, error) {
+func (m SaveMode) Apply(old, data []byte) ([]byte, error) {
 	if m == Rewrite {
 		return data, nil
 	}

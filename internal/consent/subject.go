@@ -27,7 +27,7 @@ type Record struct {
 }
 
 // newSubject makes a subject with an empty record.
-func newSubject(a Actor, id ID, typ string, now time.Time) Subject {
+func NewSubject(a Actor, id ID, typ string, now time.Time) Subject {
 	return Subject{Organization: a.Organization, ID: id, Type: typ, CreatedAt: now,
 		Record: Record{Version: 1, ChangedAt: now, ChangedBy: a.Key, Data: []byte("{}")}}
 }
@@ -55,9 +55,9 @@ type SaveSubject struct {
 	Data []byte // a JSON object; empty: {}
 	Mode SaveMode
 	// MustExist refuses an unknown subject with NotFound.
-	MustExist bool
-	If        IfMatch
-	Once      Once
+	MustExist   bool
+	If          IfMatch
+	Idempotency Idempotency
 }
 
 // IfMatch is what a caller knows of a record that it changes; zero: nothing. It is looked at in the transaction of
@@ -69,7 +69,7 @@ type IfMatch struct {
 }
 
 // check refuses with PreconditionFailed what does not meet the condition; version 0: there is no record.
-func (m IfMatch) check(version int) error {
+func (m IfMatch) Check(version int) error {
 	if !m.Given || version != 0 && (m.Any || slices.Contains(m.Versions, version)) {
 		return nil
 	}
@@ -80,9 +80,9 @@ func (m IfMatch) check(version int) error {
 type DeleteSubject struct {
 	Type, Name string
 	// KeepProof refuses it with Conflict while consent events are on record.
-	KeepProof bool
-	If        IfMatch
-	Once      Once
+	KeepProof   bool
+	If          IfMatch
+	Idempotency Idempotency
 }
 
 // SubjectView is the record of a subject with the names by which it is known.
@@ -101,10 +101,10 @@ type SavePerson struct {
 	// a new user_id (UUIDv7).
 	Name string
 	// Upsert changes a known person; without it a known one is a Conflict.
-	Upsert  bool
-	Data    []byte // nil: as it was
-	Profile []byte // nil: as it was
-	Once    Once
+	Upsert      bool
+	Data        []byte // nil: as it was
+	Profile     []byte // nil: as it was
+	Idempotency Idempotency
 }
 
 // SubjectFilter narrows a list of subjects that have a name; zero members do not.

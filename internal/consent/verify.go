@@ -31,12 +31,12 @@ func CheckConsent(c *Consent, events []Event, merges []SubjectMerge) error {
 }
 
 // CheckEvent holds an event's blobs against canonical JSON and against its other members.
-func CheckEvent(d *Directory, e *Event) error {
+func CheckEvent(d *Catalog, e *Event) error {
 	view, err := d.Show(e)
 	if err != nil {
 		return err
 	}
-	for _, blob := range [][]byte{e.Body, e.Ident} {
+	for _, blob := range [][]byte{e.BodyJSON, e.IdentityJSON} {
 		if err := checkCanonical(blob); err != nil {
 			return err
 		}
@@ -45,7 +45,7 @@ func CheckEvent(d *Directory, e *Event) error {
 	if view.PurposeOf != nil {
 		purpose = view.PurposeOf.Key
 	}
-	body, ident := &view.Decided, &view.Identity
+	body, ident := &view.Body, &view.Identity
 	for _, pair := range []struct{ what, blob, row string }{
 		{"state", body.State, e.State.String()},
 		{"action", body.Action, e.Action.String()},

@@ -10,11 +10,11 @@ const MaxItems = 1000
 
 // Write is a batch of decisions: all or nothing.
 type Write struct {
-	Scope   Scope // what the actor needs; empty: ConsentsWrite
-	Project ID    // zero: the organization's default project
-	Items   []Item
-	Origin  Origin
-	Once    Once
+	Scope       Scope // what the actor needs; empty: ConsentsWrite
+	Project     ID    // zero: the organization's default project
+	Items       []Item
+	Origin      Origin
+	Idempotency Idempotency
 	// Field names the place of a mistake in the caller's words, from the index of the item and
 	// our noun ("identifiers", "email", "purpose", "state", "occurred_at", …). Nil: ours are used.
 	Field func(item int, noun string) string
@@ -150,6 +150,6 @@ type EventView struct {
 	Event
 	ProjectID ID
 	PurposeOf *Purpose
-	Decided   Body
-	Identity  Ident
+	Body      Body
+	Identity  Identity
 }

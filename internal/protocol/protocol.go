@@ -231,7 +231,7 @@ func NoContent[R any](R) (Answer, error) { return Answer{Status: http.StatusNoCo
 // Reply does a write and answers it: do gets the protection that the call's
 // Idempotency-Key asks for and gives the result that render makes the answer
 // from. render must have no effect; it runs before the commit where there is a key.
-func Reply[R any](c *Call, do func(consent.Once) (R, error), render func(R) (Answer, error)) error {
+func Reply[R any](c *Call, do func(consent.Idempotency) (R, error), render func(R) (Answer, error)) error {
 	var kept *Answer
 	once, err := c.once()
 	if err != nil {
@@ -257,10 +257,10 @@ func Reply[R any](c *Call, do func(consent.Once) (R, error), render func(R) (Ans
 }
 
 // once reads the Idempotency-Key.
-func (c *Call) once() (consent.Once, error) {
+func (c *Call) once() (consent.Idempotency, error) {
 	values := c.Request.Header["Idempotency-Key"]
 	if len(values) == 0 {
-		return consent.Once{}, nil
+		return consent.Idempotency{}, nil
 	}
 	key := values[0]
 	ok := len(values) == 1 && len(key) >= 1 && len(key) <= 255
@@ -268,12 +268,12 @@ func (c *Call) once() (consent.Once, error) {
 		ok = key[i] >= 0x20 && key[i] < 0x7f
 	}
 	if !ok {
-		return consent.Once{}, consent.Errorf(consent.Invalid, "Idempotency-Key", "must be one header of 1 to 255 printable ASCII characters")
+		return consent.Idempotency{}, consent.Errorf(consent.Invalid, "Idempotency-Key", "must be one header of 1 to 255 printable ASCII characters")
 	}
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(c.Request.Method), []byte(c.Request.URL.RequestURI()), c.body} {
 		h.Write([]byte(strconv.Itoa(len(part)) + ":"))
 		h.Write(part)
 	}
-	return consent.Once{Key: key, Fingerprint: [32]byte(h.Sum(nil))}, nil
+	return consent.Idempotency{Key: key, Fingerprint: [32]byte(h.Sum(nil))}, nil
 }

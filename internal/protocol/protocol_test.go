@@ -97,7 +97,7 @@ func TestReplyAndReplay(t *testing.T) {
 	} {
 		var kept []byte
 		first := call(nil, "Idempotency-Key", "k")
-		err := Reply(first, func(once consent.Once) (string, error) {
+		err := Reply(first, func(once consent.Idempotency) (string, error) {
 			var err error
 			kept, err = once.Render("result")
 			return "result", err
@@ -107,7 +107,7 @@ func TestReplyAndReplay(t *testing.T) {
 		}
 		second := call(nil, "Idempotency-Key", "k")
 		Handle(second, slog.New(slog.DiscardHandler), func(c *Call) error {
-			return Reply(c, func(consent.Once) (string, error) {
+			return Reply(c, func(consent.Idempotency) (string, error) {
 				return "", fmt.Errorf("record: %w", &consent.Replayed{Answer: kept})
 			},
 				func(string) (Answer, error) { t.Error("a replay is rendered anew"); return Answer{}, nil })
@@ -129,17 +129,17 @@ func TestReplyAndReplay(t *testing.T) {
 func TestReplyErrors(t *testing.T) {
 	refused := consent.Errorf(consent.Conflict, "", "no")
 	c := call(nil)
-	err := Reply(c, func(consent.Once) (int, error) { return 0, refused }, func(int) (Answer, error) { return Answer{Status: 200}, nil })
+	err := Reply(c, func(consent.Idempotency) (int, error) { return 0, refused }, func(int) (Answer, error) { return Answer{Status: 200}, nil })
 	if !errors.Is(err, refused) || c.Status != 0 {
 		t.Errorf("a refusal: %v, answered %d", err, c.Status)
 	}
 	broken := errors.New("cannot render")
-	err = Reply(c, func(consent.Once) (int, error) { return 0, nil }, func(int) (Answer, error) { return Answer{}, broken })
+	err = Reply(c, func(consent.Idempotency) (int, error) { return 0, nil }, func(int) (Answer, error) { return Answer{}, broken })
 	if !errors.Is(err, broken) || c.Status != 0 {
 		t.Errorf("an answer that cannot be rendered: %v, answered %d", err, c.Status)
 	}
 	ran := false
-	err = Reply(call(nil, "Idempotency-Key", ""), func(consent.Once) (int, error) { ran = true; return 0, nil }, func(int) (Answer, error) { return Answer{Status: 200}, nil })
+	err = Reply(call(nil, "Idempotency-Key", ""), func(consent.Idempotency) (int, error) { ran = true; return 0, nil }, func(int) (Answer, error) { return Answer{Status: 200}, nil })
 	if err == nil || ran {
 		t.Errorf("with an empty Idempotency-Key: %v, ran %t", err, ran)
 	}

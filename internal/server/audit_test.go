@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
 
@@ -41,7 +42,7 @@ func (w *world) audit() {
 	w.must(err)
 	defer i.Close()
 	var organizations []consent.OrganizationView
-	w.must(i.View(context.Background(), func(r consent.Reader) (err error) {
+	w.must(i.View(context.Background(), func(r service.Reader) (err error) {
 		organizations, _, err = r.Organizations(context.Background(), consent.NoID, consent.OrganizationFilter{Limit: 1000})
 		return err
 	}))
@@ -69,9 +70,9 @@ func (w *world) auditLedger(i *store.Inspection, organization consent.ID) {
 	for _, fault := range ledger.Faults {
 		w.Errorf("organization %s: %s", organization, fault)
 	}
-	var directory *consent.Directory
-	w.must(i.View(ctx, func(r consent.Reader) (err error) {
-		directory, err = r.Directory(ctx, organization)
+	var directory *consent.Catalog
+	w.must(i.View(ctx, func(r service.Reader) (err error) {
+		directory, err = r.Catalog(ctx, organization)
 		return err
 	}))
 	w.must(i.Events(ctx, organization, 0, func(e *consent.Event) error {

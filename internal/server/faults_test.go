@@ -55,7 +55,7 @@ func (w *world) forget() {
 	if !ok {
 		w.Fatal("the world has no revoked key")
 	}
-	w.must(w.svc.RevokeKey(context.Background(), actor, id, consent.Once{}))
+	w.must(w.svc.RevokeKey(context.Background(), actor, id, consent.Idempotency{}))
 }
 
 // underFault makes a call while the store fails, and tells whether (0 or 1) the fault met it.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // fault is what a faultyStore does to those who use it.
@@ -34,7 +35,7 @@ var errAway = &consent.Error{Kind: consent.Unavailable, Msg: "the database is aw
 
 // faultyStore is a real store that fails on demand. It is a fault in the disk's place, not a store.
 type faultyStore struct {
-	consent.Store
+	service.Store
 	fault   atomic.Int32
 	hits    atomic.Int64 // how often it failed somebody
 	release chan struct{}
@@ -65,7 +66,7 @@ func (s *faultyStore) hang(ctx context.Context) error {
 }
 
 // View implements consent.Store.
-func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error) error {
+func (s *faultyStore) View(ctx context.Context, read func(service.Reader) error) error {
 	switch {
 	case s.is(viewing, all):
 		return errCause
@@ -74,7 +75,7 @@ func (s *faultyStore) View(ctx context.Context, read func(consent.Reader) error)
 	case s.is(hanging):
 		return s.hang(ctx)
 	case s.is(panicking):
-		return s.Store.View(ctx, func(consent.Reader) error { panic(cause) })
+		return s.Store.View(ctx, func(service.Reader) error { panic(cause) })
 	}
 	return s.Store.View(ctx, read)
 }
@@ -95,12 +96,12 @@ func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, projec
 }
 
 // Ask implements consent.Store.
-func (s *faultyStore) Ask(ctx context.Context, read func(consent.Reader) error) error {
+func (s *faultyStore) Ask(ctx context.Context, read func(service.Reader) error) error {
 	return s.View(ctx, read)
 }
 
 // Update implements consent.Store.
-func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write func(consent.Tx) error) error {
+func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write func(service.Tx) error) error {
 	switch {
 	case s.is(updating, all):
 		return errCause
@@ -109,9 +110,9 @@ func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write
 	case s.is(hanging):
 		return s.hang(ctx)
 	case s.is(panicking):
-		return s.Store.Update(ctx, organization, func(tx consent.Tx) error { return write(panickingTx{tx}) })
+		return s.Store.Update(ctx, organization, func(tx service.Tx) error { return write(panickingTx{tx}) })
 	case s.is(losing):
-		return s.Store.Update(ctx, organization, func(tx consent.Tx) error {
+		return s.Store.Update(ctx, organization, func(tx service.Tx) error {
 			if err := write(tx); err != nil {
 				return err
 			}
@@ -126,6 +127,6 @@ func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write
 }
 
 // panickingTx panics where something is to be written.
-type panickingTx struct{ consent.Tx }
+type panickingTx struct{ service.Tx }
 
 func (panickingTx) Append(context.Context, *consent.Changes) error { panic(cause) }

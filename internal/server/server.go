@@ -23,6 +23,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // system is what /healthz, /readyz and /metrics go by in place of a protocol.
@@ -38,7 +39,7 @@ const (
 
 // Options are what the server is made of.
 type Options struct {
-	Service        *consent.Service
+	Service        *service.Service
 	Places         consent.Places
 	Log            *slog.Logger // nil: slog.Default
 	Metrics        *Metrics     // nil: none are kept

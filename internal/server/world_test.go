@@ -26,6 +26,7 @@ import (
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/protocol"
 	"github.com/consentd/consentd/internal/server"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/webtest"
 )
@@ -38,7 +39,7 @@ const issuer = "http://consentd.test"
 // whatever shows where it must not is found by a word.
 type world struct {
 	testing.TB
-	svc       *consent.Service
+	svc       *service.Service
 	server    *server.Server
 	protocols []protocol.Protocol
 	store     *faultyStore
@@ -111,7 +112,7 @@ func openWorld(t testing.TB, g ground) *world {
 	w.must(err)
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
-	w.svc = consent.New(consent.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
+	w.svc = service.New(service.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
 		Clock: func() time.Time { return time.Now().Add(-time.Duration(w.ago.Load())) }})
 	w.svc.UseRootKey(webtest.RootKey)
 	options := server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
@@ -143,7 +144,7 @@ func (w *world) tenant(word string) vars {
 	root, err := w.svc.Authenticate(ctx, webtest.RootKey)
 	w.must(err)
 	made, err := w.svc.CreateOrganization(ctx, root, consent.NewOrganization{Name: word + " Traders", PrimaryDomain: word + ".example",
-		Details: json.RawMessage(`{}`)}, consent.Once{})
+		Details: json.RawMessage(`{}`)}, consent.Idempotency{})
 	w.must(err)
 	actor, err := root.In(made.ID)
 	w.must(err)
@@ -164,7 +165,7 @@ func phoneOf(word string) string {
 func (w *world) key(actor consent.Actor, name string, scopes ...consent.Scope) (text, id string) {
 	w.Helper()
 	wish := consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}
-	made, err := w.svc.CreateKey(context.Background(), actor, wish, consent.Once{})
+	made, err := w.svc.CreateKey(context.Background(), actor, wish, consent.Idempotency{})
 	w.must(err)
 	return made.Text, made.ID.String()
 }
@@ -233,11 +234,11 @@ func (w *world) deadCredentials(actor consent.Actor, v vars) {
 	text, id := w.key(actor, "revoked", consent.AllScopes...)
 	v["revokedkey"], v["revokedkeyid"], v["revokedtoken"] = text, id, w.mint(v.with(vars{"key": text}))
 	revoked, _ := consent.ParseID(id)
-	w.must(w.svc.RevokeKey(ctx, actor, revoked, consent.Once{}))
+	w.must(w.svc.RevokeKey(ctx, actor, revoked, consent.Idempotency{}))
 
 	w.ago.Store(int64(2 * time.Hour))
 	made, err := w.svc.CreateKey(ctx, actor, consent.NewKey{Name: "expired", Scopes: append([]consent.Scope(nil), consent.AllScopes...),
-		ExpiresAt: time.Now().Add(-time.Hour)}, consent.Once{})
+		ExpiresAt: time.Now().Add(-time.Hour)}, consent.Idempotency{})
 	w.must(err)
 	v["expiredkey"], v["expiredtoken"] = made.Text, w.mint(v.with(vars{"key": made.Text}))
 	w.ago.Store(0)

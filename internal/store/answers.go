@@ -10,12 +10,12 @@ import (
 const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at FROM kept_answers WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
 // Answers implements consent.Reader.
-func (t *tx) Answers(ctx context.Context, keys []consent.AnswerKey) ([]*consent.KeptAnswer, error) {
-	found := make([]*consent.KeptAnswer, len(keys))
+func (t *tx) IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error) {
+	found := make([]*consent.IdempotencyRecord, len(keys))
 	err := t.conn.each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
 		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])
 	}, func(i int, r row) error {
-		a := &consent.KeptAnswer{AnswerKey: keys[i]}
+		a := &consent.IdempotencyRecord{IdempotencyKey: keys[i]}
 		var fingerprint []byte
 		err := r.Scan(&fingerprint, &a.Sealed, &a.ExpiresAt)
 		copy(a.Fingerprint[:], fingerprint)
@@ -32,13 +32,13 @@ const deleteAnswers = `/* delete_answers */ DELETE FROM kept_answers WHERE organ
   SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
 
 func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
-	err := insert(ctx, t.conn, upsertAnswer, c.Answers, func(a *consent.KeptAnswer, args []any) []any {
+	err := insert(ctx, t.conn, upsertAnswer, c.IdempotencyRecords, func(a *consent.IdempotencyRecord, args []any) []any {
 		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt)
 	})
 	if err != nil {
 		return err
 	}
-	return insert(ctx, t.conn, deleteAnswers, c.ForgetAnswers, func(f *consent.AnswersBefore, args []any) []any {
+	return insert(ctx, t.conn, deleteAnswers, c.DropExpired, func(f *consent.ExpiredRecords, args []any) []any {
 		return append(args, &f.Organization, &f.Before, f.Limit)
 	})
 }
@@ -46,7 +46,7 @@ func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
 const selectExpired = `/* select_expired */ SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`
 
 // ExpiredAnswers implements consent.Reader. It names no organization: it is what finds them, on the instance's own behalf.
-func (t *tx) ExpiredAnswers(ctx context.Context, before time.Time) (organizations []consent.ID, err error) {
+func (t *tx) WithExpiredRecords(ctx context.Context, before time.Time) (organizations []consent.ID, err error) {
 	err = t.conn.query(ctx, selectExpired, []any{&before}, func(r row) error {
 		var id consent.ID
 		err := r.Scan(&id)

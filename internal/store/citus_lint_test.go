@@ -12,6 +12,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store/storetest"
 )
 
@@ -171,7 +172,7 @@ func TestStatementNames(t *testing.T) {
 
 // sendAll has everything sent that can be, through a recorder.
 func sendAll(t *testing.T, r *recorder) {
-	storetest.Run(t, func(t *testing.T) consent.Store { return openThrough(t, r, postgresURL(t)) })
+	storetest.Run(t, func(t *testing.T) service.Store { return openThrough(t, r, postgresURL(t)) })
 	t.Run("init", func(t *testing.T) { sendInit(t, r) })
 	t.Run("partitions", func(t *testing.T) { sendPartitions(t, r) })
 	t.Run("move", func(t *testing.T) { sendMove(t, r) })

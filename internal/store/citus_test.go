@@ -15,6 +15,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store/storetest"
 )
 
@@ -162,7 +163,7 @@ func TestDistributionWaitsForServers(t *testing.T) {
 	}
 	now := time.Now()
 	organization := consent.Organization{ID: consent.ID{1}, Slug: "a", CreatedAt: now, UpdatedAt: now}
-	err = s.Update(ctx, consent.NoID, func(tx consent.Tx) error {
+	err = s.Update(ctx, consent.NoID, func(tx service.Tx) error {
 		return tx.Append(ctx, &consent.Changes{Organizations: []consent.Organization{organization}})
 	})
 	if err != nil {
@@ -267,7 +268,7 @@ func TestCitusCluster(t *testing.T) {
 			t.Errorf("says %q, want %d times %q", said, len(tables), want)
 		}
 	}
-	storetest.Run(t, func(t *testing.T) consent.Store {
+	storetest.Run(t, func(t *testing.T) service.Store {
 		emptyTables(t, connect(t, url))
 		s, err := OpenPostgres(context.Background(), PostgresOptions{URL: url})
 		if err != nil {

@@ -89,7 +89,7 @@ func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event,
 	err = t.conn.search(ctx, list, args, func(r row) error {
 		events = append(events, consent.Event{})
 		e := &events[len(events)-1]
-		return scanEvent(r, e, &e.Body, &e.Ident)
+		return scanEvent(r, e, &e.BodyJSON, &e.IdentityJSON)
 	})
 	return events, total, err
 }
@@ -196,6 +196,6 @@ func (t *tx) appendEvents(ctx context.Context, c *consent.Changes) error {
 		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State),
 			int(e.Action), int(e.Weight),
 			e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, (*optional)(&e.Previous), &e.Key, &e.Domain, &e.Country,
-			e.Body, e.Ident)
+			e.BodyJSON, e.IdentityJSON)
 	})
 }

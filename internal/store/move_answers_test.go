@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // sameAnswers asks a folder and a database everything that a Reader can be asked.
@@ -29,7 +30,7 @@ func sameAnswers(t *testing.T, f *movedStore, url string) {
 	}
 	var want, got map[string]any
 	for s, answers := range map[*Store]*map[string]any{lite: &want, post: &got} {
-		err := s.View(ctx, func(r consent.Reader) (err error) {
+		err := s.View(ctx, func(r service.Reader) (err error) {
 			*answers, err = allAnswers(ctx, r, f)
 			return err
 		})
@@ -51,14 +52,14 @@ func sameAnswers(t *testing.T, f *movedStore, url string) {
 }
 
 // allAnswers asks by each method of Reader for all that the folder holds, and for some that it does not.
-func allAnswers(ctx context.Context, r consent.Reader, f *movedStore) (map[string]any, error) {
+func allAnswers(ctx context.Context, r service.Reader, f *movedStore) (map[string]any, error) {
 	answers := map[string]any{}
 	var errs []error
 	put := func(what string, answer any, err error) {
 		answers[what], errs = answer, append(errs, err)
 	}
 	for _, o := range f.organizations {
-		d, err := r.Directory(ctx, o)
+		d, err := r.Catalog(ctx, o)
 		put(fmt.Sprint("directory of ", o), d, err)
 		keys, err := r.Keys(ctx, o, consent.NoID, 100)
 		put(fmt.Sprint("keys of ", o), keys, err)
@@ -120,7 +121,7 @@ func ownName(k consent.SubjectKey) consent.OwnedName {
 }
 
 // answersOf asks about people.
-func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(string, any, error)) {
+func answersOf(ctx context.Context, r service.Reader, f *movedStore, put func(string, any, error)) {
 	owners, err := r.Owners(ctx, f.names)
 	put("owners", owners, err)
 	var own []consent.OwnedName
@@ -159,9 +160,9 @@ func answersOf(ctx context.Context, r consent.Reader, f *movedStore, put func(st
 		slices.SortFunc(steps, func(a, b consent.Step) int { return bytes.Compare(a.Event[:], b.Event[:]) })
 	}
 	put("history", history, err)
-	kept, err := r.Answers(ctx, f.answers)
+	kept, err := r.IdempotencyRecords(ctx, f.answers)
 	put("answers", kept, err)
-	expired, err := r.ExpiredAnswers(ctx, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+	expired, err := r.WithExpiredRecords(ctx, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	slices.SortFunc(expired, func(a, b consent.ID) int { return bytes.Compare(a[:], b[:]) })
 	put("expired answers", expired, err)
 	var people []consent.ID

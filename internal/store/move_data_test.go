@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // movedStore is a data folder with some of everything, and the names of what it holds.
@@ -26,7 +27,7 @@ type movedStore struct {
 	names         []consent.OwnedName
 	subjects      []consent.SubjectKey
 	stands        []consent.ConsentKey
-	answers       []consent.AnswerKey
+	answers       []consent.IdempotencyKey
 }
 
 // oddTexts are those that engines like to change.
@@ -46,7 +47,7 @@ func fillFolder(t testing.TB, events int) *movedStore {
 	}
 	add := func(c consent.Changes) {
 		t.Helper()
-		err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+		err := s.Update(context.Background(), consent.NoID, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,10 +110,10 @@ func (f *movedStore) key(o consent.ID) consent.Key {
 	return k
 }
 
-func (f *movedStore) answer(o consent.ID) consent.KeptAnswer {
-	a := consent.KeptAnswer{AnswerKey: consent.AnswerKey{Organization: o, Key: f.id(), Hash: f.hash()}, Fingerprint: f.hash(), ExpiresAt: f.at(),
+func (f *movedStore) answer(o consent.ID) consent.IdempotencyRecord {
+	a := consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{Organization: o, Key: f.id(), Hash: f.hash()}, Fingerprint: f.hash(), ExpiresAt: f.at(),
 		Sealed: []byte(strings.Repeat("\x00\xff sealed", f.random.IntN(100)))}
-	f.answers = append(f.answers, a.AnswerKey)
+	f.answers = append(f.answers, a.IdempotencyKey)
 	return a
 }
 
@@ -131,7 +132,7 @@ func (f *movedStore) instance() (c consent.Changes) {
 	}
 	c.Keys = []consent.Key{f.key(consent.NoID), f.key(consent.NoID)}
 	c.Keys[1].RevokedAt = time.Time{}
-	c.Answers = []consent.KeptAnswer{f.answer(consent.NoID)}
+	c.IdempotencyRecords = []consent.IdempotencyRecord{f.answer(consent.NoID)}
 	return c
 }
 
@@ -160,7 +161,7 @@ func (f *movedStore) organization(id consent.ID, n int) (c consent.Changes) {
 		}
 	}
 	for range 3 {
-		c.Keys, c.Answers = append(c.Keys, f.key(id)), append(c.Answers, f.answer(id))
+		c.Keys, c.IdempotencyRecords = append(c.Keys, f.key(id)), append(c.IdempotencyRecords, f.answer(id))
 	}
 	for _, text := range oddTexts {
 		c.Texts = append(c.Texts, f.text(id, text))
@@ -244,7 +245,7 @@ func (f *movedStore) event(o, subject consent.ID) consent.Event {
 			f.random.IntN(4)),
 		Grants:     f.random.IntN(2) == 0,
 		OccurredAt: f.at(), RecordedAt: recorded, ExpiresAt: f.some(), Domain: f.odd(), Country: "DE",
-		Body: []byte(`{"b":1}`), Ident: []byte("\x00\xff" + f.odd())}
+		BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte("\x00\xff" + f.odd())}
 	if f.random.IntN(2) == 0 {
 		e.Key = f.keys[f.random.IntN(len(f.keys))][1]
 	}

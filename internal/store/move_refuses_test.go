@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // TestMoveRefuses: what would mix two stores, or lose one, is refused before anything is written.
@@ -49,7 +50,7 @@ func TestMoveRefuses(t *testing.T) {
 	}
 
 	served, e := openPostgres(t)
-	if err := served.Ask(ctx, func(r consent.Reader) error { _, err := r.Secret(ctx, "x"); return err }); err != nil {
+	if err := served.ViewOnce(ctx, func(r service.Reader) error { _, err := r.Secret(ctx, "x"); return err }); err != nil {
 		t.Fatal(err)
 	}
 	_, err = moveTo(ctx, f.dir, e.o.URL, nil)
@@ -151,7 +152,7 @@ func TestMoveNamesWhatCannotBe(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := s.Ask(context.Background(), func(consent.Reader) error { return nil }); err != nil {
+	if err := s.ViewOnce(context.Background(), func(service.Reader) error { return nil }); err != nil {
 		t.Error(err)
 	}
 }

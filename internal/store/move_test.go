@@ -13,6 +13,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // emptyURL gives the URL of a fresh database without anything.
@@ -145,7 +146,7 @@ func TestMoveOfAClockAhead(t *testing.T) {
 	}
 	f.made += 400_000 // some years
 	c := f.events(f.organizations[1], 20)
-	err = s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+	err = s.Update(context.Background(), consent.NoID, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 	if err != nil || s.Close() != nil {
 		t.Fatal(err)
 	}

@@ -18,10 +18,10 @@ const selectProjects = `/* select_projects */ SELECT organization_id, project_no
 FROM projects WHERE organization_id = $1 ORDER BY project_no`
 
 // Directory implements consent.Reader.
-func (t *tx) Directory(ctx context.Context, organization consent.ID) (*consent.Directory, error) {
-	var d *consent.Directory
+func (t *tx) Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error) {
+	var d *consent.Catalog
 	err := t.conn.query(ctx, selectOrganization, []any{organization}, func(r row) error {
-		d = &consent.Directory{}
+		d = &consent.Catalog{}
 		return scanOrganization(r, &d.Organization)
 	})
 	if err != nil || d == nil {

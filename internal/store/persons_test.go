@@ -13,6 +13,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // somebody puts a person on record who has a consent in a state.
@@ -21,7 +22,7 @@ func somebody(t *testing.T, s *Store, name consent.OwnedName, subject consent.ID
 	c := consent.Changes{Identifiers: []consent.OwnedIdentifier{{OwnedName: name, Subject: subject}},
 		Consents: []consent.Consent{{Organization: name.Organization, Subject: subject, Project: 1, Purpose: 1, Event: consent.ID{15: 9}, Last: consent.ID{15: 9},
 			State: state, OccurredAt: time.Unix(1, 0)}}}
-	err := s.Update(context.Background(), name.Organization, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+	err := s.Update(context.Background(), name.Organization, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 const (
@@ -71,7 +72,7 @@ func newPostgresEngine(o PostgresOptions) *postgresEngine {
 	if o.AdminURL == "" {
 		o.AdminURL = o.URL
 	}
-	return &postgresEngine{o: o, log: o.Log, turns: consent.NewTurns(turnsOfOne), writes: consent.NewTurns(max(1, o.MaxConns*3/4))}
+	return &postgresEngine{o: o, log: o.Log, turns: service.NewKeyedLimiter(turnsOfOne), writes: service.NewKeyedLimiter(max(1, o.MaxConns*3/4))}
 }
 
 // postgresEngine is a pool of connections, somebody who looks whether the database is there, and somebody who makes
@@ -86,8 +87,8 @@ type postgresEngine struct {
 	fullSaid  atomic.Int64  // when the log was told last that the disk is full, in Unix milliseconds
 	replacing sync.Mutex
 	replaced  time.Time               // the last time; guarded by replacing
-	turns     *consent.Turns          // of writes, by organization
-	writes    *consent.Turns          // of all: what is left of the pool is for reads
+	turns     *service.KeyedLimiter   // of writes, by organization
+	writes    *service.KeyedLimiter   // of all: what is left of the pool is for reads
 	aside     *pgxpool.Pool           // the probe's own connection: a busy pool says nothing of the database
 	gone      atomic.Pointer[absence] // why the database cannot be used; nil: it can
 	citus     bool                    // the database has the extension
@@ -156,7 +157,7 @@ func (e *postgresEngine) close() error {
 
 // mixes is false: one organization a transaction, so that Citus keeps it on one node and no two ever wait for each
 // other crosswise.
-func (e *postgresEngine) mixes() bool { return false }
+func (e *postgresEngine) batchesAcrossTenants() bool { return false }
 
 // Statements that begin and end transactions.
 const (
@@ -187,7 +188,7 @@ func (e *postgresEngine) view(ctx context.Context, read func(conn) error) error 
 	})
 }
 
-func (e *postgresEngine) ask(ctx context.Context, read func(conn) error) error {
+func (e *postgresEngine) viewOnce(ctx context.Context, read func(conn) error) error {
 	return e.retry(ctx, func(ctx context.Context) (bool, error) {
 		return e.with(ctx, func(c *postgresConn) error { return read(c) })
 	})
@@ -225,10 +226,10 @@ func (e *postgresEngine) update(ctx context.Context, organization consent.ID, wr
 func (e *postgresEngine) turn(ctx context.Context, organization consent.ID) (done func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnWithin)
 	defer cancel()
-	ours, err := e.turns.Take(waiting, organization)
+	ours, err := e.turns.Acquire(waiting, organization)
 	if err == nil {
 		var all func()
-		if all, err = e.writes.Take(waiting, consent.NoID); err == nil {
+		if all, err = e.writes.Acquire(waiting, consent.NoID); err == nil {
 			return func() { all(); ours() }, nil
 		}
 		ours()

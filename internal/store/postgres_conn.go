@@ -95,7 +95,7 @@ func (c *postgresConn) each(_ context.Context, statement string, n int, fill fun
 	return c.flush()
 }
 
-func (c *postgresConn) ahead(read func() error) (wait func() error, err error) {
+func (c *postgresConn) prefetch(read func() error) (wait func() error, err error) {
 	c.later = true
 	defer func() { c.later = false }()
 	return c.flush, read()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 )
 
 func failed(at int, err error) error { return &failedAt{at, err} }
@@ -222,7 +223,7 @@ func TestStatementDeadline(t *testing.T) {
 	e, other := notes(t)
 	organization, now := consent.ID{15: 1}, time.Now()
 	s := &Store{engine: e}
-	err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
+	err := s.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
 		return tx.Append(context.Background(), &consent.Changes{Heads: []consent.Head{{Organization: organization}},
 			Organizations: []consent.Organization{{ID: organization, Slug: "held", CreatedAt: now, UpdatedAt: now}}})
 	})
@@ -273,7 +274,7 @@ func TestCommitOfAFailedTransaction(t *testing.T) {
 func TestReadOnlySession(t *testing.T) {
 	e, other := notes(t)
 	for range 3 {
-		if err := e.ask(context.Background(), func(c conn) error {
+		if err := e.viewOnce(context.Background(), func(c conn) error {
 			return c.query(context.Background(), "SET default_transaction_read_only = on", nil, nil)
 		}); err != nil {
 			t.Fatal(err)
@@ -291,7 +292,7 @@ func TestForgottenStatements(t *testing.T) {
 	e, other := notes(t)
 	columns := 0
 	read := func() error {
-		return e.ask(context.Background(), func(c conn) error {
+		return e.viewOnce(context.Background(), func(c conn) error {
 			return c.query(context.Background(), "SELECT * FROM notes", nil, func(r row) error {
 				columns = len(r.(*postgresRow).values)
 				return nil
@@ -303,7 +304,7 @@ func TestForgottenStatements(t *testing.T) {
 	}
 	for name, forget := range map[string]func() error{
 		"lost": func() error {
-			return e.ask(context.Background(), func(c conn) error { return c.query(context.Background(), "DEALLOCATE ALL", nil, nil) })
+			return e.viewOnce(context.Background(), func(c conn) error { return c.query(context.Background(), "DEALLOCATE ALL", nil, nil) })
 		},
 		"changed": func() error {
 			_, err := other.Exec(context.Background(), "ALTER TABLE notes ADD COLUMN more text")
@@ -327,7 +328,7 @@ func TestOneOrganizationLeavesRoom(t *testing.T) {
 	now := time.Now()
 	big, small := consent.ID{1, 15: 1}, consent.ID{1, 15: 2}
 	for _, o := range []consent.ID{big, small} {
-		err := s.Update(ctx, consent.NoID, func(tx consent.Tx) error {
+		err := s.Update(ctx, consent.NoID, func(tx service.Tx) error {
 			return tx.Append(ctx, &consent.Changes{Heads: []consent.Head{{Organization: o}},
 				Organizations: []consent.Organization{{ID: o, Slug: o.String(), CreatedAt: now, UpdatedAt: now}}})
 		})
@@ -342,7 +343,7 @@ func TestOneOrganizationLeavesRoom(t *testing.T) {
 		}
 	}
 	text := func(o consent.ID) error {
-		return s.Update(ctx, o, func(tx consent.Tx) error {
+		return s.Update(ctx, o, func(tx service.Tx) error {
 			return tx.Append(ctx, &consent.Changes{Texts: []consent.Text{{Organization: o, Hash: []byte{1}, Text: "x"}}})
 		})
 	}
@@ -356,7 +357,7 @@ func TestOneOrganizationLeavesRoom(t *testing.T) {
 	}
 	for until := now.Add(9 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
 		began := time.Now()
-		err := errors.Join(text(small), s.View(ctx, func(r consent.Reader) error {
+		err := errors.Join(text(small), s.View(ctx, func(r service.Reader) error {
 			_, err := r.Text(ctx, small, []byte{1})
 			return err
 		}), s.Ready())

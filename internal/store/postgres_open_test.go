@@ -12,6 +12,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
 	"github.com/consentd/consentd/internal/scratchpg"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // newServer starts a server that the test has for itself.
@@ -153,7 +154,7 @@ func TestPostgresServersStartAtOnce(t *testing.T) {
 		if s == nil {
 			continue
 		}
-		err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
+		err := s.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
 			return tx.Append(context.Background(), &consent.Changes{Secrets: []consent.Secret{{Name: string(rune('a' + i)), Value: []byte{1}}}})
 		})
 		if err := errors.Join(err, s.Close()); err != nil {
@@ -183,7 +184,7 @@ func TestDurabilityIsLost(t *testing.T) {
 		}
 	}
 	write := func(name string) error {
-		return s.Update(ctx, consent.NoID, func(tx consent.Tx) error {
+		return s.Update(ctx, consent.NoID, func(tx service.Tx) error {
 			return tx.Append(ctx, &consent.Changes{Secrets: []consent.Secret{{Name: name, Value: []byte{1}}}})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 func date(year int, month time.Month) time.Time {
@@ -106,7 +107,7 @@ func TestPartitionsInTime(t *testing.T) {
 		if len(changes.Organizations) > 0 {
 			of = consent.NoID
 		}
-		if err := s.Update(ctx, of, func(tx consent.Tx) error { return tx.Append(ctx, &changes) }); err != nil {
+		if err := s.Update(ctx, of, func(tx service.Tx) error { return tx.Append(ctx, &changes) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,7 +125,7 @@ func TestPartitionsInTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		event := consent.Event{Organization: o.ID, ID: firstID(at), Sequence: int64(n + 1), Subject: subject.ID, Project: 1, Purpose: 1, State: consent.Accepted,
-			OccurredAt: at, RecordedAt: at, Previous: last, Body: []byte(`{}`), Ident: []byte(`{}`)}
+			OccurredAt: at, RecordedAt: at, Previous: last, BodyJSON: []byte(`{}`), IdentityJSON: []byte(`{}`)}
 		last = event.ID
 		write(consent.Changes{Events: []consent.Event{event}, Heads: []consent.Head{{Organization: o.ID, Sequence: int64(n + 1), LastID: event.ID}},
 			Consents: []consent.Consent{{Organization: o.ID, Subject: subject.ID, Project: 1, Purpose: 1, Event: event.ID, Last: event.ID, State: consent.Accepted, OccurredAt: at}},
@@ -164,7 +165,7 @@ func checkEvents(t *testing.T, s *Store, e *postgresEngine, o consent.ID, want i
 	if err != nil || len(ledger.Faults) > 0 || ledger.Events != int64(want) || ledger.Dropped != dropped {
 		t.Errorf("the ledger has %d events and %d dropped, want %d and %d; faults %q, %v", ledger.Events, ledger.Dropped, want, dropped, ledger.Faults, err)
 	}
-	err = s.View(ctx, func(r consent.Reader) error {
+	err = s.View(ctx, func(r service.Reader) error {
 		list, total, err := r.Events(ctx, consent.EventQuery{Organization: o, Limit: 100})
 		if len(list) != want || total != int64(want) {
 			t.Errorf("%d events of %d are listed, want %d", len(list), total, want)
@@ -174,7 +175,7 @@ func checkEvents(t *testing.T, s *Store, e *postgresEngine, o consent.ID, want i
 	if err != nil {
 		t.Error(err)
 	}
-	err = s.View(ctx, func(r consent.Reader) error {
+	err = s.View(ctx, func(r service.Reader) error {
 		key := consent.ConsentKey{Organization: o, Subject: consent.ID{3, 15: 1}, Project: 1, Purpose: 1}
 		history, err := r.History(ctx, []consent.ConsentKey{key})
 		if len(history[key]) != want {

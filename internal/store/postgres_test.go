@@ -4,14 +4,14 @@ import (
 	"context"
 	"testing"
 
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store/storetest"
 )
 
 // TestPostgresContract holds the engine to the contract of a store.
 func TestPostgresContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) consent.Store { s, _ := openPostgres(t); return s })
+	storetest.Run(t, func(t *testing.T) service.Store { s, _ := openPostgres(t); return s })
 }
 
 // postgresURL gives the URL of a fresh database with the schema.

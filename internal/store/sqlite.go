@@ -17,11 +17,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // for migrations alone
+	_ "modernc.org/sqlite"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
-	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/consent" // for migrations alone
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -286,7 +286,7 @@ func (e *sqliteEngine) checkDurable() error {
 }
 
 // mixes is true: there is one writer anyhow, and each commit costs an fsync.
-func (e *sqliteEngine) mixes() bool { return true }
+func (e *sqliteEngine) batchesAcrossTenants() bool { return true }
 
 func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn) error) error {
 	e.writing.Lock()

@@ -111,7 +111,7 @@ func (s *sqliteConn) bindChanged(stmt *sqlite.Stmt) error {
 }
 
 // ahead has nothing to save: there are no round trips.
-func (s *sqliteConn) ahead(read func() error) (wait func() error, err error) {
+func (s *sqliteConn) prefetch(read func() error) (wait func() error, err error) {
 	return func() error { return nil }, read()
 }
 

@@ -21,6 +21,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 func pragma(t *testing.T, e *sqliteEngine, statement string) {
@@ -67,7 +68,7 @@ func TestSlowTransactionIsTold(t *testing.T) {
 	}
 	closeAtEnd(t, s)
 	for _, held := range []time.Duration{0, slowTransaction + 50*time.Millisecond} {
-		err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
+		err := s.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
 			time.Sleep(held)
 			return texts(10, "a")(tx)
 		})
@@ -80,8 +81,8 @@ func TestSlowTransactionIsTold(t *testing.T) {
 	}
 }
 
-func texts(size int, names ...string) func(consent.Tx) error {
-	return func(tx consent.Tx) error {
+func texts(size int, names ...string) func(service.Tx) error {
+	return func(tx service.Tx) error {
 		var c consent.Changes
 		for _, name := range names {
 			c.Texts = append(c.Texts, consent.Text{Hash: []byte(name), Text: strings.Repeat("x", size)})
@@ -92,7 +93,7 @@ func texts(size int, names ...string) func(consent.Tx) error {
 
 func textSize(t *testing.T, s *Store, name string) (size int) {
 	t.Helper()
-	err := s.View(context.Background(), func(r consent.Reader) error {
+	err := s.View(context.Background(), func(r service.Reader) error {
 		text, err := r.Text(context.Background(), consent.NoID, []byte(name))
 		size = len(text)
 		return err
@@ -123,7 +124,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("ready on a full disk: %v", err)
 	}
 	ran := false
-	err = s.Update(ctx, consent.NoID, func(consent.Tx) error { ran = true; return nil })
+	err = s.Update(ctx, consent.NoID, func(service.Tx) error { ran = true; return nil })
 	if !consent.IsKind(err, consent.Unavailable) || ran {
 		t.Errorf("the next write: %v, tried %t", err, ran)
 	}
@@ -211,7 +212,7 @@ func TestLogStartsAnew(t *testing.T) {
 		wg.Go(func() {
 			time.Sleep(time.Duration(i) * 7 * time.Millisecond)
 			for left.Load() > 0 {
-				err := s.View(ctx, func(r consent.Reader) error {
+				err := s.View(ctx, func(r service.Reader) error {
 					_, err := r.Secret(ctx, "begins the snapshot")
 					time.Sleep(20 * time.Millisecond)
 					return err
@@ -251,7 +252,7 @@ func TestLogStartsAnew(t *testing.T) {
 func TestLongReadHoldsNobodyUp(t *testing.T) {
 	s, e := openEngine(t)
 	ctx := context.Background()
-	err := s.View(ctx, func(r consent.Reader) error {
+	err := s.View(ctx, func(r service.Reader) error {
 		if _, err := r.Secret(ctx, "begins the snapshot"); err != nil {
 			return err
 		}

@@ -80,6 +80,6 @@ func (e *sqliteEngine) leaveIdle(age time.Duration) {
 	}
 }
 
-func (e *sqliteEngine) ask(ctx context.Context, read func(conn) error) error {
+func (e *sqliteEngine) viewOnce(ctx context.Context, read func(conn) error) error {
 	return e.view(ctx, read)
 }

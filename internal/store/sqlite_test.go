@@ -13,12 +13,13 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/store/storetest"
 )
 
 func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) consent.Store {
+	storetest.Run(t, func(t *testing.T) service.Store {
 		s := open(t, t.TempDir(), store.SQLiteOptions{})
 		t.Cleanup(func() { closed(t, s) })
 		return s
@@ -43,7 +44,7 @@ func closed(t *testing.T, s *store.Store) {
 
 func keep(t *testing.T, s *store.Store, name string) {
 	t.Helper()
-	err := s.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
+	err := s.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
 		return tx.Append(context.Background(), &consent.Changes{Secrets: []consent.Secret{{Name: name, Value: make([]byte, 4096)}}})
 	})
 	if err != nil {
@@ -54,7 +55,7 @@ func keep(t *testing.T, s *store.Store, name string) {
 func has(t *testing.T, s *store.Store, name string) bool {
 	t.Helper()
 	var value []byte
-	err := s.View(context.Background(), func(r consent.Reader) (err error) {
+	err := s.View(context.Background(), func(r service.Reader) (err error) {
 		value, err = r.Secret(context.Background(), name)
 		return err
 	})
@@ -135,7 +136,7 @@ func TestDamagedFile(t *testing.T) {
 		}
 		broken, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{Exclusive: true})
 		if err == nil {
-			err = broken.View(context.Background(), func(r consent.Reader) error {
+			err = broken.View(context.Background(), func(r service.Reader) error {
 				_, err := r.Secret(context.Background(), "a")
 				return err
 			})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // Store is a consent.Store over an engine. It may be used at once from many goroutines.
@@ -22,29 +23,29 @@ type engine interface {
 	// view runs read on a connection that shows one consistent state.
 	view(ctx context.Context, read func(conn) error) error
 	// ask is view for a read of which each statement may see a state of its own.
-	ask(ctx context.Context, read func(conn) error) error
+	viewOnce(ctx context.Context, read func(conn) error) error
 	// update runs write in a transaction, alone within the organization, and returns nil when it is durable.
 	update(ctx context.Context, organization consent.ID, write func(conn) error) error
 	// mixes tells whether one transaction may write for several organizations.
-	mixes() bool
+	batchesAcrossTenants() bool
 	ready() error
 	close() error
 }
 
-var _ consent.Store = (*Store)(nil)
+var _ service.Store = (*Store)(nil)
 
 // View implements consent.Store.
-func (s *Store) View(ctx context.Context, read func(consent.Reader) error) error {
+func (s *Store) View(ctx context.Context, read func(service.Reader) error) error {
 	return s.engine.view(ctx, func(c conn) error { return read(&tx{conn: c}) })
 }
 
 // Ask implements consent.Store.
-func (s *Store) Ask(ctx context.Context, read func(consent.Reader) error) error {
-	return s.engine.ask(ctx, func(c conn) error { return read(&tx{conn: c}) })
+func (s *Store) ViewOnce(ctx context.Context, read func(service.Reader) error) error {
+	return s.engine.viewOnce(ctx, func(c conn) error { return read(&tx{conn: c}) })
 }
 
 // Update implements consent.Store.
-func (s *Store) Update(ctx context.Context, organization consent.ID, write func(consent.Tx) error) error {
+func (s *Store) Update(ctx context.Context, organization consent.ID, write func(service.Tx) error) error {
 	var t *touched
 	if s.persons != nil {
 		t = &touched{of: s.persons}
@@ -64,7 +65,7 @@ func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int)
 		}
 		read.at = at
 	}
-	err := s.engine.ask(ctx, func(c conn) (err error) {
+	err := s.engine.viewOnce(ctx, func(c conn) (err error) {
 		read.Who, err = (&tx{conn: c}).person(ctx, name, project)
 		return err
 	})
@@ -75,7 +76,7 @@ func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int)
 }
 
 // Mixes implements consent.Store.
-func (s *Store) Mixes() bool { return s.engine.mixes() }
+func (s *Store) BatchesAcrossTenants() bool { return s.engine.batchesAcrossTenants() }
 
 // Ready implements consent.Store.
 func (s *Store) Ready() error { return s.engine.ready() }
@@ -104,7 +105,7 @@ type tx struct {
 	touched *touched // nil: a view, or nobody wants to know
 }
 
-var _ consent.Tx = (*tx)(nil)
+var _ service.Tx = (*tx)(nil)
 
 // one runs a statement that gives at most one row, and tells whether it did.
 func (t *tx) one(ctx context.Context, statement string, args []any, to ...any) (bool, error) {
@@ -117,7 +118,7 @@ func (t *tx) one(ctx context.Context, statement string, args []any, to ...any) (
 }
 
 // Ahead implements consent.Tx.
-func (t *tx) Ahead(read func() error) (wait func() error, err error) { return t.conn.ahead(read) }
+func (t *tx) Prefetch(read func() error) (wait func() error, err error) { return t.conn.prefetch(read) }
 
 // Append implements consent.Tx.
 func (t *tx) Append(ctx context.Context, c *consent.Changes) error {

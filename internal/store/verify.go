@@ -19,6 +19,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // Inspection is a store opened to be checked. It changes nothing, also not the schema, and may run
@@ -141,7 +142,7 @@ func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 }
 
 // View reads one consistent state.
-func (i *Inspection) View(ctx context.Context, read func(consent.Reader) error) error {
+func (i *Inspection) View(ctx context.Context, read func(service.Reader) error) error {
 	return i.view(ctx, func(t *tx) error { return read(t) })
 }
 
@@ -287,7 +288,7 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 		err = i.view(ctx, func(t *tx) error {
 			return t.inspect(ctx, statement, args, func(r row) error {
 				var e consent.Event
-				if err := scanEvent(r, &e, &e.Body, &e.Ident); err != nil {
+				if err := scanEvent(r, &e, &e.BodyJSON, &e.IdentityJSON); err != nil {
 					return err
 				}
 				last = e.ID

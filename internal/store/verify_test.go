@@ -128,7 +128,7 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 	merged := map[consent.ID][]consent.SubjectMerge{}
 	err := i.Events(ctx, o, 0, func(e *consent.Event) error {
 		one := *e
-		one.Body, one.Ident = nil, nil
+		one.BodyJSON, one.IdentityJSON = nil, nil
 		events[e.ID] = one
 		return nil
 	})

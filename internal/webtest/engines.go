@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
 
@@ -36,13 +36,13 @@ func OnEngines(t *testing.T, test func(t *testing.T, e Engine)) {
 }
 
 // Open opens a store over a fresh database; both end with the test.
-func (e Engine) Open(t testing.TB) consent.Store {
+func (e Engine) Open(t testing.TB) service.Store {
 	t.Helper()
 	return e.open(t, 1)[0]
 }
 
 // OpenAll opens stores over one fresh database for three servers, or for one where no more may share it.
-func (e Engine) OpenAll(t testing.TB) []consent.Store {
+func (e Engine) OpenAll(t testing.TB) []service.Store {
 	t.Helper()
 	if !e.Shared {
 		return e.open(t, 1)
@@ -50,10 +50,10 @@ func (e Engine) OpenAll(t testing.TB) []consent.Store {
 	return e.open(t, 3)
 }
 
-func (e Engine) open(t testing.TB, servers int) []consent.Store {
+func (e Engine) open(t testing.TB, servers int) []service.Store {
 	t.Helper()
 	open := e.fresh(t)
-	stores := make([]consent.Store, servers)
+	stores := make([]service.Store, servers)
 	for i := range stores {
 		s, err := open()
 		if err != nil {

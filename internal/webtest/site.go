@@ -13,6 +13,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/server"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // RootKey is the root key of every site of NewSite.
@@ -22,7 +23,7 @@ const RootKey = "root-key-for-tests-0123456789-abcdefgh"
 // {{root}}, {{org}}, {{project}}, {{key}} (all scopes), {{readkey}} (reads only),
 // {{writekey}} (writes only), and {{otherorg}}, {{otherproject}}, {{otherkey}}.
 // Over several stores of one database it makes a server on each, and every request goes to the next of them.
-func NewSite(t *testing.T, stores ...consent.Store) *Site {
+func NewSite(t *testing.T, stores ...service.Store) *Site {
 	t.Helper()
 	places, err := geo.New(geo.Options{})
 	if err != nil {
@@ -32,7 +33,7 @@ func NewSite(t *testing.T, stores ...consent.Store) *Site {
 	log := slog.New(slog.DiscardHandler)
 	var servers inTurn
 	for i, s := range stores {
-		svc := consent.New(consent.Options{Store: s, Places: places, Log: log})
+		svc := service.New(service.Options{Store: s, Places: places, Log: log})
 		t.Cleanup(svc.Close)
 		svc.UseRootKey(RootKey)
 		servers.all = append(servers.all, server.New(server.Options{Service: svc, Places: places, Log: log,
@@ -66,7 +67,7 @@ func (s *inTurn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // furnish makes the organizations and keys over the service itself.
-func (s *Site) furnish(t *testing.T, svc *consent.Service) {
+func (s *Site) furnish(t *testing.T, svc *service.Service) {
 	t.Helper()
 	ctx := context.Background()
 	root, err := svc.Authenticate(ctx, RootKey)
@@ -75,7 +76,7 @@ func (s *Site) furnish(t *testing.T, svc *consent.Service) {
 	}
 	for _, prefix := range []string{"", "other"} {
 		view, err := svc.CreateOrganization(ctx, root, consent.NewOrganization{Name: prefix + "Test Shop",
-			PrimaryDomain: "shop.example", Details: json.RawMessage(`{}`)}, consent.Once{})
+			PrimaryDomain: "shop.example", Details: json.RawMessage(`{}`)}, consent.Idempotency{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +90,7 @@ func (s *Site) furnish(t *testing.T, svc *consent.Service) {
 			"readkey":  {consent.OrganizationsRead, consent.ConsentsRead, consent.SubjectsRead},
 			"writekey": {consent.OrganizationsWrite, consent.ConsentsWrite, consent.SubjectsWrite},
 		} {
-			key, err := svc.CreateKey(ctx, actor, consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}, consent.Once{})
+			key, err := svc.CreateKey(ctx, actor, consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}, consent.Idempotency{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 const (
@@ -25,10 +26,10 @@ const (
 )
 
 // api answers the protocol's calls. Its methods may be called at once.
-type api struct{ svc *consent.Service }
+type api struct{ svc *service.Service }
 
 // New makes the protocol over a service, which it does not close.
-func New(svc *consent.Service) protocol.Protocol {
+func New(svc *service.Service) protocol.Protocol {
 	a := &api{svc: svc}
 	return protocol.Protocol{Name: name, Roots: []string{root}, Routes: a.routes(), Fail: fail}
 }
@@ -81,7 +82,7 @@ func (a *api) project(c *protocol.Call) (consent.ID, error) {
 	if err != nil {
 		return id, err
 	}
-	_, err = a.svc.DirectoryWith(c.Request.Context(), c.Actor, id)
+	_, err = a.svc.CatalogWith(c.Request.Context(), c.Actor, id)
 	return id, err
 }
 

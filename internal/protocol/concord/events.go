@@ -26,8 +26,8 @@ func (a *api) createEvents(c *protocol.Call) error {
 		return err
 	}
 	write.Origin = c.Origin(name)
-	return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
-		write.Once = once
+	return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
+		write.Idempotency = once
 		return a.svc.Record(ctx, c.Actor, write)
 	}, answerRecorded)
 }

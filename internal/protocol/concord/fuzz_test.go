@@ -7,6 +7,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // What is refused is refused with 400 or 422; what is taken is what the contract admits.
@@ -99,7 +100,7 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		filter, err := parseEventFilter(raw)
 		if !refusedWell(t, err) {
-			if filter.Limit < 1 || filter.Limit > consent.MaxPage || filter.Offset < 0 {
+			if filter.Limit < 1 || filter.Limit > service.MaxPage || filter.Offset < 0 {
 				t.Fatalf("page %d, %d", filter.Offset, filter.Limit)
 			}
 			for _, list := range [][]string{filter.Subcategories, filter.Domains, filter.Countries} {

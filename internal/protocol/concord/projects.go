@@ -11,7 +11,7 @@ import (
 
 // createProject: POST …/organizations/{organizationId}/projects, 201.
 func (a *api) createProject(c *protocol.Call) error {
-	directory, err := a.svc.Directory(c.Request.Context(), c.Actor)
+	directory, err := a.svc.Catalog(c.Request.Context(), c.Actor)
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (a *api) createProject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return inOurWords(protocol.Reply(c, func(once consent.Once) (*consent.Project, error) {
+	return inOurWords(protocol.Reply(c, func(once consent.Idempotency) (*consent.Project, error) {
 		return a.svc.CreateProject(c.Request.Context(), c.Actor, wish, once)
 	}, func(made *consent.Project) (protocol.Answer, error) {
 		return protocol.JSON(http.StatusCreated, showProject(&directory.Organization, made))

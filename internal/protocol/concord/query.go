@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // maxFilterValues is the most values of one filter [ours].
@@ -82,7 +83,7 @@ func (q *query) number(name string, least, most, otherwise int) int {
 }
 
 func (q *query) offset() int { return q.number("offset", 0, math.MaxInt32, 0) }
-func (q *query) limit() int  { return q.number("limit", 1, consent.MaxPage, consent.DefaultPage) }
+func (q *query) limit() int  { return q.number("limit", 1, service.MaxPage, service.DefaultPage) }
 
 // choice tells whether the second of two words is given; the first is the default.
 func (q *query) choice(name, first, second string) bool {

@@ -49,12 +49,12 @@ func appendEvent(b []byte, v *consent.EventView) []byte {
 	b = appendString(append(b, `,"category":`...), purpose.Taxonomy.Category)
 	b = appendString(append(b, `,"subcategory":`...), purpose.Taxonomy.Subcategory)
 	b = appendString(append(b, `,"label":`...), purpose.Taxonomy.Label)
-	b = strconv.AppendInt(append(b, `,"version":`...), int64(v.Decided.PurposeVersion), 10)
+	b = strconv.AppendInt(append(b, `,"version":`...), int64(v.Body.PurposeVersion), 10)
 	return append(b, '}')
 }
 
 // appendSession appends what is known of the request that recorded an event.
-func appendSession(b []byte, i *consent.Ident) []byte {
+func appendSession(b []byte, i *consent.Identity) []byte {
 	b = appendString(append(b, `{"id":`...), i.Session)
 	if i.IP != "" {
 		b = appendString(append(b, `,"ipAddress":`...), i.IP)

@@ -137,8 +137,8 @@ func sampleView() consent.EventView {
 	return consent.EventView{
 		Event: consent.Event{Organization: id, ID: id, State: consent.Withdrawn, Action: consent.System, OccurredAt: at,
 			RecordedAt: at, ExpiresAt: at.AddDate(1, 0, 0), Key: id},
-		ProjectID: id, PurposeOf: &purpose, Decided: consent.Body{PurposeVersion: 1},
-		Identity: consent.Ident{AnonymousID: id.String(), Country: "DE", Domain: "shop.example.com",
+		ProjectID: id, PurposeOf: &purpose, Body: consent.Body{PurposeVersion: 1},
+		Identity: consent.Identity{AnonymousID: id.String(), Country: "DE", Domain: "shop.example.com",
 			IP: netip.MustParseAddr("192.0.2.0").String(), Session: id.String(), UserAgent: "Mozilla/5.0"},
 	}
 }

@@ -12,12 +12,13 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
-type api struct{ svc *consent.Service }
+type api struct{ svc *service.Service }
 
 // New makes the protocol over a service.
-func New(svc *consent.Service) protocol.Protocol {
+func New(svc *service.Service) protocol.Protocol {
 	a := &api{svc: svc}
 	const one = "/v1/subjects/{type}/{subjectId}"
 	return protocol.Protocol{

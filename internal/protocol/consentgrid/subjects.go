@@ -55,8 +55,8 @@ func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
 		return err
 	}
 	wish := consent.SaveSubject{Type: typ, Name: id, Data: data, Mode: mode, MustExist: mustExist, If: condition}
-	return protocol.Reply(c, func(once consent.Once) (*consent.SubjectView, error) {
-		wish.Once = once
+	return protocol.Reply(c, func(once consent.Idempotency) (*consent.SubjectView, error) {
+		wish.Idempotency = once
 		return a.svc.SaveSubject(c.Request.Context(), c.Actor, wish)
 	}, savedAnswer)
 }
@@ -119,8 +119,8 @@ func (a *api) deleteSubject(c *protocol.Call) error {
 		return err
 	}
 	wish := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true, If: condition}
-	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
-		wish.Once = once
+	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
+		wish.Idempotency = once
 		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
 	}, func(struct{}) (protocol.Answer, error) { return protocol.Answer{Status: http.StatusOK}, nil })
 }

@@ -16,7 +16,7 @@ func (a *api) setConsents(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Once) (any, error) {
+	return protocol.Reply(c, func(once consent.Idempotency) (any, error) {
 		return a.record(c, write, once)
 	}, accepted)
 }
@@ -28,7 +28,7 @@ func accepted(any) (protocol.Answer, error) {
 
 // record puts a write on record. One without decisions changes nothing, but its
 // answer is kept like any other.
-func (a *api) record(c *protocol.Call, write consent.Write, once consent.Once) (any, error) {
+func (a *api) record(c *protocol.Call, write consent.Write, once consent.Idempotency) (any, error) {
 	ctx := c.Request.Context()
 	if len(write.Items[0].Decisions) == 0 {
 		nothing := struct{}{}
@@ -36,6 +36,6 @@ func (a *api) record(c *protocol.Call, write consent.Write, once consent.Once) (
 	}
 	origin := c.Origin(name)
 	origin.Country = write.Origin.Country
-	write.Origin, write.Once, write.Scope = origin, once, consent.ManageHub
+	write.Origin, write.Idempotency, write.Scope = origin, once, consent.ManageHub
 	return a.svc.Record(ctx, c.Actor, write)
 }

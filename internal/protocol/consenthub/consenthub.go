@@ -12,19 +12,20 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // name is the protocol's name in the ledger.
 const name = "consent-hub"
 
 type api struct {
-	svc    *consent.Service
+	svc    *service.Service
 	places consent.Places
 }
 
 // New makes the protocol over a service. places answers where an address is and
 // which regime holds there; it should be the one that the service has.
-func New(svc *consent.Service, places consent.Places) protocol.Protocol {
+func New(svc *service.Service, places consent.Places) protocol.Protocol {
 	a := &api{svc: svc, places: places}
 	return protocol.Protocol{
 		Name:  name,

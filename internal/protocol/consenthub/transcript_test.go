@@ -11,6 +11,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/webtest"
 )
 
@@ -24,7 +25,7 @@ func TestEvidence(t *testing.T) {
 	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testEvidence(t, e.Open(t)) })
 }
 
-func testEvidence(t *testing.T, store consent.Store) {
+func testEvidence(t *testing.T, store service.Store) {
 	site := webtest.NewSite(t, store)
 	res := webtest.Do(t, site.Handler, "POST", "/consent-hub/consent", map[string]string{
 		"Authorization": "Bearer " + site.Vars["key"],
@@ -45,7 +46,7 @@ func testEvidence(t *testing.T, store consent.Store) {
 		{consent.GeneralMarketingOptIn, "accepted", "sha256:" + hex.EncodeToString(text[:])},
 		{"beta", "declined", ""},
 	} {
-		decided, who := events[i].Decided, events[i].Identity
+		decided, who := events[i].Body, events[i].Identity
 		if decided.Purpose != want.purpose || decided.State != want.state || decided.DisplayedText != want.text ||
 			decided.Locale != "US" || decided.Action != "user_click" || decided.Regime != consent.OptOut {
 			t.Errorf("event %d: %+v", i, decided)
@@ -66,7 +67,7 @@ func TestLocaleAsSaid(t *testing.T) {
 	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testLocaleAsSaid(t, e.Open(t)) })
 }
 
-func testLocaleAsSaid(t *testing.T, store consent.Store) {
+func testLocaleAsSaid(t *testing.T, store service.Store) {
 	site := webtest.NewSite(t, store)
 	cases := []struct {
 		said, kept, country string
@@ -93,20 +94,20 @@ func testLocaleAsSaid(t *testing.T, store consent.Store) {
 	}
 	for i, c := range cases {
 		e := events[i]
-		if e.Decided.Locale != c.kept || e.Identity.Country != c.country || e.Decided.Regime != c.regime {
-			t.Errorf("%s: locale %s, country %s, %s", c.said, e.Decided.Locale, e.Identity.Country, e.Decided.Regime)
+		if e.Body.Locale != c.kept || e.Identity.Country != c.country || e.Body.Regime != c.regime {
+			t.Errorf("%s: locale %s, country %s, %s", c.said, e.Body.Locale, e.Identity.Country, e.Body.Regime)
 		}
 	}
 }
 
 // eventsOf reads the history of a key's organization, the oldest event first.
-func eventsOf(t *testing.T, store consent.Store, key string) []consent.EventView {
+func eventsOf(t *testing.T, store service.Store, key string) []consent.EventView {
 	t.Helper()
 	places, err := geo.New(geo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc := consent.New(consent.Options{Store: store, Places: places})
+	svc := service.New(service.Options{Store: store, Places: places})
 	defer svc.Close()
 	actor, err := svc.Authenticate(context.Background(), key)
 	if err != nil {

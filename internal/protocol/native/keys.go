@@ -17,7 +17,7 @@ func (a *api) createKey(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Once) (consent.CreatedKey, error) {
+	return protocol.Reply(c, func(once consent.Idempotency) (consent.CreatedKey, error) {
 		return a.svc.CreateKey(c.Request.Context(), c.Actor, wish, once)
 	}, createdAnswer)
 }
@@ -58,7 +58,7 @@ func (a *api) revokeKey(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
+	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
 		return struct{}{}, a.svc.RevokeKey(c.Request.Context(), c.Actor, id, once)
 	}, protocol.NoContent[struct{}])
 }

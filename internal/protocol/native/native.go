@@ -9,17 +9,17 @@ package native
 import (
 	"net/http"
 
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // base is the path before every organization's id.
 const base = "/api/v1/organizations/"
 
-type api struct{ svc *consent.Service }
+type api struct{ svc *service.Service }
 
 // New makes the protocol over a service.
-func New(svc *consent.Service) protocol.Protocol {
+func New(svc *service.Service) protocol.Protocol {
 	a := &api{svc: svc}
 	const keys = base + "{organizationId}/keys"
 	return protocol.Protocol{

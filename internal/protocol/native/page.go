@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // page is the part of a list that a query asks for: what comes after an id.
@@ -19,15 +20,15 @@ var cursors = base64.RawURLEncoding.Strict()
 
 // pageOf reads ?limit= and ?cursor=. Errors: Invalid, with the parameter.
 func pageOf(rawQuery string) (page, error) {
-	p := page{limit: consent.DefaultPage}
+	p := page{limit: service.DefaultPage}
 	q, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return p, consent.Errorf(consent.Invalid, "", "the query is not valid percent-encoding")
 	}
 	if given, ok := q["limit"]; ok {
 		n, err := strconv.ParseUint(given[0], 10, 16)
-		if err != nil || n < 1 || n > consent.MaxPage || len(given) > 1 {
-			return p, consent.Errorf(consent.Invalid, inQuery+"limit", "must be one whole number from 1 to %d", consent.MaxPage)
+		if err != nil || n < 1 || n > service.MaxPage || len(given) > 1 {
+			return p, consent.Errorf(consent.Invalid, inQuery+"limit", "must be one whole number from 1 to %d", service.MaxPage)
 		}
 		p.limit = int(n)
 	}

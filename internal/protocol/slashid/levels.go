@@ -109,8 +109,8 @@ func (a *api) overwriteLevels(status int) func(*protocol.Call, caller) error {
 			return err
 		}
 		write := who.replace(c, allPurposes(), granted)
-		return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
-			write.Once = once
+		return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
+			write.Idempotency = once
 			return a.svc.Record(c.Request.Context(), who.actor, write)
 		}, func(recorded *consent.Recorded) (protocol.Answer, error) {
 			return protocol.JSON(status, a.show(recorded.Items[0].Consents))
@@ -125,8 +125,8 @@ func (a *api) deleteLevels(c *protocol.Call, who caller) error {
 		return err
 	}
 	write := who.replace(c, purposes, nil)
-	return protocol.Reply(c, func(once consent.Once) (*consent.Recorded, error) {
-		write.Once = once
+	return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
+		write.Idempotency = once
 		return a.svc.Record(c.Request.Context(), who.actor, write)
 	}, protocol.NoContent[*consent.Recorded])
 }

@@ -45,8 +45,8 @@ func (a *api) savePerson(c *protocol.Call, who caller, upsert bool) error {
 		return err
 	}
 	wish.Upsert = upsert
-	return protocol.Reply(c, func(once consent.Once) (*consent.SubjectView, error) {
-		wish.Once = once
+	return protocol.Reply(c, func(once consent.Idempotency) (*consent.SubjectView, error) {
+		wish.Idempotency = once
 		view, err := a.svc.SavePerson(c.Request.Context(), who.actor, wish)
 		return view, inBody(err)
 	}, func(view *consent.SubjectView) (protocol.Answer, error) {
@@ -174,8 +174,8 @@ func (a *api) getPerson(c *protocol.Call, who caller) error {
 // were recorded, with the identifiers of then.
 func (a *api) deletePerson(c *protocol.Call, who caller) error {
 	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: who.person}
-	return protocol.Reply(c, func(once consent.Once) (struct{}, error) {
-		wish.Once = once
+	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
+		wish.Idempotency = once
 		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), who.actor, wish)
 	}, protocol.NoContent[struct{}])
 }

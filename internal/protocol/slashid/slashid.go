@@ -8,6 +8,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // Options are what the operator decides.
@@ -21,14 +22,14 @@ type Options struct {
 
 // api holds what the handlers share; they may run at once.
 type api struct {
-	svc     *consent.Service
+	svc     *service.Service
 	origins []string
 	clock   func() time.Time
 	tokens  *tokens
 }
 
 // New makes the protocol over a service.
-func New(svc *consent.Service, o Options) protocol.Protocol {
+func New(svc *service.Service, o Options) protocol.Protocol {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -109,7 +110,7 @@ func (a *api) authenticateKey(c *protocol.Call) (who caller, err error) {
 		return who, errOrganization
 	}
 	c.Actor = who.actor
-	if _, err = a.svc.Directory(ctx, who.actor); consent.IsKind(err, consent.NotFound) {
+	if _, err = a.svc.Catalog(ctx, who.actor); consent.IsKind(err, consent.NotFound) {
 		err = errOrganization
 	}
 	return who, err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 const (
@@ -39,7 +40,7 @@ var reservedClaims = strings.Fields(`
 
 // tokens signs and verifies the tokens of people: JWTs (RFC 7519) with EdDSA (RFC 8037). It may be used at once.
 type tokens struct {
-	svc    *consent.Service
+	svc    *service.Service
 	issuer string
 	clock  func() time.Time
 	loaded atomic.Pointer[signingKey]
@@ -52,7 +53,7 @@ type signingKey struct {
 	id      string // RFC 7638 thumbprint
 }
 
-func newTokens(svc *consent.Service, issuer string, clock func() time.Time) *tokens {
+func newTokens(svc *service.Service, issuer string, clock func() time.Time) *tokens {
 	return &tokens{svc: svc, issuer: issuer, clock: clock}
 }
 
@@ -183,7 +184,7 @@ func (a *api) mintToken(c *protocol.Call, who caller) error {
 	if err := a.reachesSomebody(ctx, k, says); err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Once) (token string, err error) {
+	return protocol.Reply(c, func(once consent.Idempotency) (token string, err error) {
 		err = a.svc.RunOnce(ctx, who.actor, once, func() (any, error) {
 			token, err = a.tokens.sign(k, says, body)
 			return token, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 func testConsents(f *fixture) {
@@ -29,7 +30,7 @@ func testConsents(f *fixture) {
 			person := consent.SubjectKey{Organization: o, Subject: c.Subject}
 			keys, byPerson[person] = append(keys, key(c)), append(byPerson[person], c)
 		}
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			got, err := r.Consents(ctx, append(keys, consent.ConsentKey{Organization: o, Subject: ada, Project: 1, Purpose: 1}))
 			same(f, "by key", got, append(slices.Clone(all), consent.Consent{}))
 			if err != nil {
@@ -112,7 +113,7 @@ func withoutLast(consents []consent.Consent) []consent.Consent {
 func testHeads(f *fixture) {
 	a, b := f.organization(), f.organization()
 	heads := func(list ...consent.ID) (got map[consent.ID]consent.Head) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
 			got, err = r.Heads(ctx, list)
 			return err
 		})
@@ -129,7 +130,7 @@ func testHeads(f *fixture) {
 		projects []int
 		want     int64
 	}{{nil, 17}, {[]int{1}, 13}, {[]int{2}, 4}, {[]int{1, 2}, 17}, {[]int{3}, 0}} {
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			_, total, err := r.Events(ctx, consent.EventQuery{Organization: a, Projects: tc.projects, Limit: 1})
 			if total != tc.want {
 				f.Errorf("the kept count of %v is %d, want %d", tc.projects, total, tc.want)

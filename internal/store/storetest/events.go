@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // event makes an event with something in every column.
@@ -18,7 +19,7 @@ func (f *fixture) event(o, subject consent.ID, project, purpose int, change func
 	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: project, Purpose: purpose, State: consent.Accepted,
 		Action: consent.UserClick, Weight: consent.WeightActive, Grants: true, OccurredAt: noon,
 		RecordedAt: noon.Add(time.Microsecond), Key: consent.ID{7}, Domain: "shop.example",
-		Country: "DE", Body: []byte(`{"b":1}`), Ident: []byte(`{"i":"é"}`)}
+		Country: "DE", BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte(`{"i":"é"}`)}
 	if change != nil {
 		change(&e)
 	}
@@ -35,15 +36,15 @@ func testEvent(f *fixture) {
 	full := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
 		e.State, e.Action, e.ExpiresAt, e.Previous = consent.Viewed, consent.System, noon.AddDate(7973, 0, 0), consent.ID{3}
 		e.Sequence, e.Domain, e.Country = 1<<60, odd[0], odd[1]
-		e.Body, e.Ident = []byte("\x00\xff"), make([]byte, 100_000)
+		e.BodyJSON, e.IdentityJSON = []byte("\x00\xff"), make([]byte, 100_000)
 	})
 	bare := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
-		e.Weight, e.Grants, e.Domain, e.Country, e.Key, e.Body, e.Ident = consent.WeightUndated, false, "", "",
+		e.Weight, e.Grants, e.Domain, e.Country, e.Key, e.BodyJSON, e.IdentityJSON = consent.WeightUndated, false, "", "",
 			consent.NoID, []byte{}, []byte{}
 		e.OccurredAt = time.UnixMicro(0).UTC()
 	})
 	f.append(consent.Changes{Events: []consent.Event{full, bare}})
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		got, _, err := r.Events(ctx, consent.EventQuery{Organization: o, Ascending: true, Limit: 10})
 		same(f, "events", got, []consent.Event{full, bare})
 		return err
@@ -160,7 +161,7 @@ func (c *crowd) check(f *fixture, q consent.EventQuery) {
 		}
 		return order
 	})
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		got, total, err := r.Events(ctx, q)
 		if total != int64(len(want)) {
 			f.Errorf("%+v: total %d of %d", q, total, len(want))
@@ -193,7 +194,7 @@ func testHistory(f *fixture) {
 	}
 	keys := []consent.ConsentKey{{Organization: c.o, Subject: c.people[0], Project: 1, Purpose: 9}, {Organization: c.o, Subject: f.id(), Project: 1, Purpose: 1}}
 	keys = slices.AppendSeq(keys, maps.Keys(want))
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		got, err := r.History(ctx, keys)
 		for _, history := range got {
 			slices.SortFunc(history, func(a, b consent.Step) int { return bytes.Compare(a.Event[:], b.Event[:]) })
@@ -210,7 +211,7 @@ func testHistory(f *fixture) {
 	// One whose only events are of somebody merged into it has events too, and a history.
 	heir := f.subject(c.o)
 	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: c.o, Into: heir, From: c.people[1], MergedAt: noon}}})
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		has, err := r.HasEvents(ctx, c.o, heir)
 		if err != nil || !has {
 			f.Errorf("the heir has events: %t, %v", has, err)

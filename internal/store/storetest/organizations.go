@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
-func (f *fixture) directory(o consent.ID) (d *consent.Directory) {
+func (f *fixture) directory(o consent.ID) (d *consent.Catalog) {
 	f.Helper()
-	f.view(func(ctx context.Context, r consent.Reader) (err error) {
-		d, err = r.Directory(ctx, o)
+	f.view(func(ctx context.Context, r service.Reader) (err error) {
+		d, err = r.Catalog(ctx, o)
 		return err
 	})
 	return d
@@ -33,12 +34,12 @@ func testOrganizations(f *fixture) {
 	second, first := f.newProject(o.ID, 2), f.newProject(o.ID, 1)
 	first.WholeAddress, first.Details = true, []byte(`{"a":"é"}`)
 	f.append(consent.Changes{Organizations: []consent.Organization{o}, Projects: []consent.Project{second, first}, Purposes: []consent.Purpose{bare, full}})
-	same(f, "directory", f.directory(o.ID), &consent.Directory{Organization: o,
+	same(f, "directory", f.directory(o.ID), &consent.Catalog{Organization: o,
 		Projects: []consent.Project{first, second}, Purposes: []consent.Purpose{full, bare}})
 	if d := f.directory(f.id()); d != nil {
 		f.Errorf("an unknown organization has a directory: %+v", d)
 	}
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		for slug, want := range map[string]bool{o.Slug: true, strings.ToUpper(o.Slug): false, "": false} {
 			taken, err := r.SlugTaken(ctx, slug)
 			if err != nil || taken != want {
@@ -65,7 +66,7 @@ func testOrganizations(f *fixture) {
 // refuses checks that an Append fails and leaves nothing: the next one works.
 func (f *fixture) refuses(what string, c consent.Changes) {
 	f.Helper()
-	err := f.store.Update(context.Background(), consent.NoID, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+	err := f.store.Update(context.Background(), consent.NoID, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 	if err == nil {
 		f.Errorf("%s is taken", what)
 	}
@@ -93,7 +94,7 @@ func testOrganizationList(f *fixture) {
 					want = append(want, v)
 				}
 			}
-			f.view(func(ctx context.Context, r consent.Reader) error {
+			f.view(func(ctx context.Context, r service.Reader) error {
 				got, total, err := r.Organizations(ctx, only, filter)
 				if total != int64(len(want)) {
 					f.Errorf("%+v: total %d of %d", filter, total, len(want))
@@ -124,7 +125,7 @@ func testKeys(f *fixture) {
 	other := consent.Key{Organization: b, ID: keys[0].ID, Name: "same id", Scopes: []consent.Scope{consent.LedgerRead}, CreatedAt: noon}
 	f.append(consent.Changes{Keys: append([]consent.Key{other}, keys...)})
 	key := func(o, id consent.ID) (k *consent.Key) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
 			k, err = r.Key(ctx, o, id)
 			return err
 		})
@@ -138,7 +139,7 @@ func testKeys(f *fixture) {
 		f.Errorf("another's key: %+v", k)
 	}
 	list := func(o, after consent.ID, limit int) (got []consent.Key) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
 			got, err = r.Keys(ctx, o, after, limit)
 			return err
 		})
@@ -171,7 +172,7 @@ func testRootKeys(f *fixture, key func(o, id consent.ID) *consent.Key) {
 
 func testSecrets(f *fixture) {
 	secret := func(name string) (value []byte) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
 			value, err = r.Secret(ctx, name)
 			return err
 		})
@@ -198,7 +199,7 @@ func testTexts(f *fixture) {
 		hash byte
 		want string
 	}{{a, 1, odd[0]}, {a, 2, huge}, {b, 1, "b's"}, {b, 2, ""}} {
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			got, err := r.Text(ctx, tc.o, []byte{tc.hash})
 			if got != tc.want {
 				f.Errorf("text %d has %d bytes of %d", tc.hash, len(got), len(tc.want))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // crowdOfPersons is what testChangingPersons believes.
@@ -37,7 +38,7 @@ func testChangingPersons(f *fixture) {
 		f.append(c.change(f, o, random))
 		if random.IntN(8) == 0 { // what is not done changes nothing
 			changes := c.clone().change(f, o, random)
-			_ = f.store.Update(context.Background(), consent.NoID, func(tx consent.Tx) error {
+			_ = f.store.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
 				_ = tx.Append(context.Background(), &changes)
 				return fmt.Errorf("not to be done")
 			})
@@ -173,7 +174,7 @@ func testPersonsMeanwhile(f *fixture) {
 				n := next[i]
 				stand := consent.Consent{Organization: o, Subject: subjects[i], Project: 1, Purpose: 1, Event: consent.ID{15: 1}, Last: consent.ID{15: 1},
 					State: consent.Accepted, OccurredAt: noon.Add(time.Duration(n) * time.Second)}
-				err := f.store.Update(context.Background(), o, func(tx consent.Tx) error {
+				err := f.store.Update(context.Background(), o, func(tx service.Tx) error {
 					return tx.Append(context.Background(), &consent.Changes{Consents: []consent.Consent{stand}})
 				})
 				if err != nil {

@@ -13,11 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // Run holds stores that open makes to the contract. Each call of open gives an empty store of its own, which open
 // closes when the test ends.
-func Run(t *testing.T, open func(t *testing.T) consent.Store) {
+func Run(t *testing.T, open func(t *testing.T) service.Store) {
 	for _, part := range []struct {
 		name string
 		test func(f *fixture)
@@ -38,7 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) consent.Store) {
 // fixture is a test with its store.
 type fixture struct {
 	*testing.T
-	store consent.Store
+	store service.Store
 	made  uint64
 }
 
@@ -55,15 +56,15 @@ func (f *fixture) id() consent.ID {
 
 func (f *fixture) append(c consent.Changes) {
 	f.Helper()
-	err := f.store.Update(context.Background(), consent.NoID, func(tx consent.Tx) error { return tx.Append(context.Background(), &c) })
+	err := f.store.Update(context.Background(), consent.NoID, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 	if err != nil {
 		f.Fatalf("append: %v", err)
 	}
 }
 
-func (f *fixture) view(read func(ctx context.Context, r consent.Reader) error) {
+func (f *fixture) view(read func(ctx context.Context, r service.Reader) error) {
 	f.Helper()
-	if err := f.store.View(context.Background(), func(r consent.Reader) error { return read(context.Background(), r) }); err != nil {
+	if err := f.store.View(context.Background(), func(r service.Reader) error { return read(context.Background(), r) }); err != nil {
 		f.Fatalf("view: %v", err)
 	}
 }
@@ -132,7 +133,7 @@ func (f *fixture) owners(o consent.ID, names ...consent.Identifier) (owners []co
 	for i, name := range names {
 		list[i] = consent.OwnedName{Organization: o, Identifier: name}
 	}
-	f.view(func(ctx context.Context, r consent.Reader) (err error) {
+	f.view(func(ctx context.Context, r service.Reader) (err error) {
 		owners, err = r.Owners(ctx, list)
 		return err
 	})

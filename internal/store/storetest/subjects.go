@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 func (f *fixture) read(o, id consent.ID) (s *consent.Subject) {
 	f.Helper()
-	f.view(func(ctx context.Context, r consent.Reader) (err error) {
+	f.view(func(ctx context.Context, r service.Reader) (err error) {
 		s, err = r.Subject(ctx, o, id)
 		return err
 	})
@@ -21,7 +22,7 @@ func (f *fixture) read(o, id consent.ID) (s *consent.Subject) {
 
 func (f *fixture) archived(o, id consent.ID, version int) (record *consent.Record) {
 	f.Helper()
-	f.view(func(ctx context.Context, r consent.Reader) (err error) {
+	f.view(func(ctx context.Context, r service.Reader) (err error) {
 		record, err = r.ArchivedRecord(ctx, o, id, version)
 		return err
 	})
@@ -99,7 +100,7 @@ func testNamedSubjects(f *fixture) {
 				want = append(want, v)
 			}
 		}
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			got, total, err := r.NamedSubjects(ctx, o, filter)
 			if total != int64(len(want)) {
 				f.Errorf("%+v: total %d of %d", filter, total, len(want))
@@ -136,7 +137,7 @@ func testRemoval(f *fixture) {
 	if f.owners(other, ada)[0] == consent.NoID {
 		f.Error("another organization's identifier is gone")
 	}
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		events, total, err := r.Events(ctx, consent.EventQuery{Organization: o, From: noon.AddDate(-1, 0, 0), Limit: 10})
 		if len(events) != 1 || total != 1 {
 			f.Errorf("%d events are left of 1", len(events))
@@ -169,7 +170,7 @@ func testIdentifiers(f *fixture) {
 
 	many := f.subject(o, named(consent.Phone, "2"), named(consent.Email, "b@c.d"), named(consent.Phone, "1"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
 	none := f.subject(o)
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
 		got, err := r.Identifiers(ctx, []consent.SubjectKey{key(many), key(none), key(f.id()), key(want[0])})
 		same(f, "identifiers", got, map[consent.SubjectKey][]consent.Identifier{
@@ -196,7 +197,7 @@ func testMerges(f *fixture) {
 	second := f.subject(o)
 	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: second,
 		MergedAt: noon.Add(time.Hour), After: 9}}})
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
 		got, err := r.Merges(ctx, []consent.SubjectKey{key(from), key(into), key(f.id())})
 		for _, list := range got {
@@ -243,7 +244,7 @@ func testClaims(f *fixture) {
 	asked(inbox, 1, consent.Who{Subject: mother, Claimants: []consent.ID{son}, Consents: []consent.Consent{stand}})
 
 	names := func(list ...consent.OwnedName) (got [][]consent.ID) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
 			got, err = r.Claimants(ctx, list)
 			return err
 		})
@@ -269,31 +270,31 @@ func testClaims(f *fixture) {
 
 func testAnswers(f *fixture) {
 	a, b, key := f.organization(), f.organization(), f.id()
-	answer := func(o, k consent.ID, hash byte, at time.Time) consent.KeptAnswer {
-		return consent.KeptAnswer{AnswerKey: consent.AnswerKey{Organization: o, Key: k, Hash: [32]byte{31: hash}},
+	answer := func(o, k consent.ID, hash byte, at time.Time) consent.IdempotencyRecord {
+		return consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{Organization: o, Key: k, Hash: [32]byte{31: hash}},
 			Fingerprint: [32]byte{hash}, Sealed: []byte{hash, 0, 255}, ExpiresAt: at}
 	}
-	kept := []consent.KeptAnswer{answer(a, key, 1, noon), answer(a, key, 2, noon.Add(time.Microsecond)), answer(a, f.id(), 1, noon.Add(time.Hour)),
+	kept := []consent.IdempotencyRecord{answer(a, key, 1, noon), answer(a, key, 2, noon.Add(time.Microsecond)), answer(a, f.id(), 1, noon.Add(time.Hour)),
 		answer(b, key, 1, noon), answer(consent.NoID, key, 1, noon)}
-	f.append(consent.Changes{Answers: kept})
-	read := func(keys ...consent.AnswerKey) (got []*consent.KeptAnswer) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
-			got, err = r.Answers(ctx, keys)
+	f.append(consent.Changes{IdempotencyRecords: kept})
+	read := func(keys ...consent.IdempotencyKey) (got []*consent.IdempotencyRecord) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			got, err = r.IdempotencyRecords(ctx, keys)
 			return err
 		})
 		return got
 	}
 	for i := range kept {
-		same(f, "answers", read(consent.AnswerKey{Organization: a}, kept[i].AnswerKey), []*consent.KeptAnswer{nil, &kept[i]})
+		same(f, "answers", read(consent.IdempotencyKey{Organization: a}, kept[i].IdempotencyKey), []*consent.IdempotencyRecord{nil, &kept[i]})
 	}
 	again := answer(a, key, 1, noon.Add(2*time.Hour))
 	again.Sealed, again.Fingerprint = []byte("new"), [32]byte{9}
-	f.append(consent.Changes{Answers: []consent.KeptAnswer{again}})
-	same(f, "an answer in the place of one that expired", read(again.AnswerKey), []*consent.KeptAnswer{&again})
+	f.append(consent.Changes{IdempotencyRecords: []consent.IdempotencyRecord{again}})
+	same(f, "an answer in the place of one that expired", read(again.IdempotencyKey), []*consent.IdempotencyRecord{&again})
 
 	expired := func(at time.Time) (got []consent.ID) {
-		f.view(func(ctx context.Context, r consent.Reader) (err error) {
-			got, err = r.ExpiredAnswers(ctx, at)
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			got, err = r.WithExpiredRecords(ctx, at)
 			return err
 		})
 		slices.SortFunc(got, func(x, y consent.ID) int { return slices.Compare(x[:], y[:]) })
@@ -302,11 +303,11 @@ func testAnswers(f *fixture) {
 	same(f, "expired before noon", expired(noon), []consent.ID{})
 	same(f, "expired just after", expired(noon.Add(time.Microsecond)), []consent.ID{consent.NoID, b})
 	same(f, "expired a little later", expired(noon.Add(2*time.Microsecond)), []consent.ID{consent.NoID, a, b})
-	f.append(consent.Changes{ForgetAnswers: []consent.AnswersBefore{{Organization: b, Before: noon.Add(time.Minute), Limit: 10}}})
-	same(f, "forgotten", read(kept[3].AnswerKey, kept[1].AnswerKey), []*consent.KeptAnswer{nil, &kept[1]})
-	f.append(consent.Changes{ForgetAnswers: []consent.AnswersBefore{{Organization: a, Before: noon.AddDate(1, 0, 0), Limit: 2}}})
+	f.append(consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: b, Before: noon.Add(time.Minute), Limit: 10}}})
+	same(f, "forgotten", read(kept[3].IdempotencyKey, kept[1].IdempotencyKey), []*consent.IdempotencyRecord{nil, &kept[1]})
+	f.append(consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: a, Before: noon.AddDate(1, 0, 0), Limit: 2}}})
 	left := 0
-	for _, k := range read(kept[0].AnswerKey, kept[1].AnswerKey, kept[2].AnswerKey) {
+	for _, k := range read(kept[0].IdempotencyKey, kept[1].IdempotencyKey, kept[2].IdempotencyKey) {
 		if k != nil {
 			left++
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 )
 
 // testTenants puts the same ids and values into two organizations and looks for one's in the other.
@@ -24,7 +25,7 @@ func testTenants(f *fixture) {
 			Consents: []consent.Consent{consentOf(e)}, Archive: []consent.ArchivedRecord{{Organization: o, Subject: subject, Record: s.Record}}}
 	}
 	f.append(fill(a, consent.Accepted))
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: b, Identifier: name}, {Organization: b, Identifier: ownID(subject)}})
 		if owners[0] != consent.NoID || owners[1] != consent.NoID || err != nil {
 			f.Errorf("another's person: %v, %v", owners, err)
@@ -54,7 +55,7 @@ func testTenants(f *fixture) {
 		if _, consents := f.person(o, name, 1); len(consents) != 1 || consents[0].State != state {
 			f.Errorf("%s stands %v", state, consents)
 		}
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			events, _, err2 := r.Events(ctx, consent.EventQuery{Organization: o, Subjects: []consent.ID{subject}, Limit: 10})
 			if len(events) != 1 || events[0].State != state {
 				f.Errorf("%s is recorded as %v", state, events)
@@ -85,7 +86,7 @@ func testBigBatch(f *fixture) {
 		keys = append(keys, consent.ConsentKey{Organization: o, Subject: s.ID, Project: 1, Purpose: 1})
 	}
 	f.append(c)
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		owners, err := r.Owners(ctx, names)
 		identifiers, err2 := r.Identifiers(ctx, subjects)
 		consents, err3 := r.Consents(ctx, keys)
@@ -108,7 +109,7 @@ func testAtomicity(f *fixture) {
 	o := f.organization()
 	boom := errors.New("boom")
 	ctx := context.Background()
-	start := func(tx consent.Tx, value string) consent.ID {
+	start := func(tx service.Tx, value string) consent.ID {
 		s := f.newSubject(o)
 		e := f.event(o, s.ID, 1, 1, nil)
 		err := tx.Append(ctx, &consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, named(consent.UserID, value), s.ID)},
@@ -121,7 +122,7 @@ func testAtomicity(f *fixture) {
 	}
 	nothing := func(what, value string) {
 		f.Helper()
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: o, Identifier: named(consent.UserID, value)}})
 			heads, err2 := r.Heads(ctx, []consent.ID{o})
 			events, total, err3 := r.Events(ctx, consent.EventQuery{Organization: o, Limit: 10})
@@ -132,14 +133,14 @@ func testAtomicity(f *fixture) {
 			return errors.Join(err, err2, err3, err4)
 		})
 	}
-	err := f.store.Update(ctx, o, func(tx consent.Tx) error { start(tx, "a"); return boom })
+	err := f.store.Update(ctx, o, func(tx service.Tx) error { start(tx, "a"); return boom })
 	if !errors.Is(err, boom) {
 		f.Errorf("the error of a write comes back as %v", err)
 	}
 	nothing("an error", "a")
-	panics(f, func() { _ = f.store.Update(ctx, o, func(tx consent.Tx) error { start(tx, "b"); panic("boom") }) })
+	panics(f, func() { _ = f.store.Update(ctx, o, func(tx service.Tx) error { start(tx, "b"); panic("boom") }) })
 	nothing("a panic", "b")
-	err = f.store.Update(ctx, o, func(tx consent.Tx) error {
+	err = f.store.Update(ctx, o, func(tx service.Tx) error {
 		id := start(tx, "c")
 		clash := f.event(o, id, 1, 1, func(e *consent.Event) { e.ID = consent.ID{1} })
 		return tx.Append(ctx, &consent.Changes{Events: []consent.Event{clash, clash}})
@@ -149,20 +150,20 @@ func testAtomicity(f *fixture) {
 	}
 	nothing("a statement that failed", "c")
 	refused := &consent.Error{Kind: consent.Conflict, Msg: "no"}
-	err = f.store.Update(ctx, o, func(tx consent.Tx) error { start(tx, "c"); return refused })
+	err = f.store.Update(ctx, o, func(tx service.Tx) error { start(tx, "c"); return refused })
 	if !errors.Is(err, refused) || !consent.IsKind(err, consent.Conflict) {
 		f.Errorf("the error of a write comes back as %v", err)
 	}
 	nothing("a refusal", "c")
-	err = f.store.View(ctx, func(consent.Reader) error { return refused })
+	err = f.store.View(ctx, func(service.Reader) error { return refused })
 	if !errors.Is(err, refused) {
 		f.Errorf("the error of a read comes back as %v", err)
 	}
 	for range 10 { // more than there are readers
-		panics(f, func() { _ = f.store.View(ctx, func(consent.Reader) error { panic("boom") }) })
+		panics(f, func() { _ = f.store.View(ctx, func(service.Reader) error { panic("boom") }) })
 	}
 	var made consent.ID
-	if err := f.store.Update(ctx, o, func(tx consent.Tx) error { made = start(tx, "d"); return nil }); err != nil {
+	if err := f.store.Update(ctx, o, func(tx service.Tx) error { made = start(tx, "d"); return nil }); err != nil {
 		f.Fatalf("the next write: %v", err)
 	}
 	same(f, "the next write", f.owners(o, named(consent.UserID, "d")), []consent.ID{made})
@@ -182,7 +183,7 @@ func panics(f *fixture, run func()) {
 func testOwnWrites(f *fixture) {
 	o, name := f.organization(), named(consent.UserID, "ada")
 	s := f.newSubject(o)
-	inside := func(ctx context.Context, r consent.Reader) consent.ID {
+	inside := func(ctx context.Context, r service.Reader) consent.ID {
 		owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: o, Identifier: name}})
 		if err != nil {
 			f.Error(err)
@@ -190,13 +191,13 @@ func testOwnWrites(f *fixture) {
 		}
 		return owners[0]
 	}
-	err := f.store.Update(context.Background(), o, func(tx consent.Tx) error {
+	err := f.store.Update(context.Background(), o, func(tx service.Tx) error {
 		ctx := context.Background()
 		err := tx.Append(ctx, &consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, name, s.ID)}})
 		if got := inside(ctx, tx); got != s.ID {
 			f.Errorf("the transaction itself sees %s", got)
 		}
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			if got := inside(ctx, r); got != consent.NoID {
 				f.Errorf("another sees what was not committed: %s", got)
 			}
@@ -215,7 +216,7 @@ func testOwnWrites(f *fixture) {
 // testSnapshot: what a View reads stays as it is while others write, and the next View sees it all.
 func testSnapshot(f *fixture) {
 	o := f.organization()
-	sequence := func(ctx context.Context, r consent.Reader) int64 {
+	sequence := func(ctx context.Context, r service.Reader) int64 {
 		heads, err := r.Heads(ctx, []consent.ID{o})
 		if err != nil {
 			f.Error(err)
@@ -223,7 +224,7 @@ func testSnapshot(f *fixture) {
 		return heads[o].Sequence
 	}
 	for round := int64(1); round <= 20; round++ {
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			before := sequence(ctx, r)
 			f.append(consent.Changes{Heads: []consent.Head{{Organization: o, Sequence: round}}})
 			_, total, err := r.Events(ctx, consent.EventQuery{Organization: o, From: noon, Limit: 1})
@@ -232,7 +233,7 @@ func testSnapshot(f *fixture) {
 			}
 			return err
 		})
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			if got := sequence(ctx, r); got != round {
 				f.Errorf("round %d: after the commit a read sees %d", round, got)
 			}
@@ -252,7 +253,7 @@ func testManyAtOnce(f *fixture) {
 	for range writers {
 		wg.Go(func() {
 			for range each {
-				err := f.store.Update(context.Background(), o, func(tx consent.Tx) error {
+				err := f.store.Update(context.Background(), o, func(tx service.Tx) error {
 					ctx := context.Background()
 					heads, err := tx.Heads(ctx, []consent.ID{o})
 					if err != nil {
@@ -261,7 +262,7 @@ func testManyAtOnce(f *fixture) {
 					head := heads[o]
 					head.Sequence++
 					e := consent.Event{Organization: o, ID: consent.ID{14: byte(head.Sequence >> 8), 15: byte(head.Sequence)}, Sequence: head.Sequence,
-						OccurredAt: noon, RecordedAt: noon, Body: []byte{}, Ident: []byte{}}
+						OccurredAt: noon, RecordedAt: noon, BodyJSON: []byte{}, IdentityJSON: []byte{}}
 					return tx.Append(ctx, &consent.Changes{Events: []consent.Event{e}, Heads: []consent.Head{head}})
 				})
 				if err != nil {
@@ -276,7 +277,7 @@ func testManyAtOnce(f *fixture) {
 		wg.Go(func() {
 			for acknowledged.Load() < writers*each && len(errs) == 0 {
 				least := acknowledged.Load()
-				err := f.store.View(context.Background(), func(r consent.Reader) error {
+				err := f.store.View(context.Background(), func(r service.Reader) error {
 					heads, err := r.Heads(context.Background(), []consent.ID{o})
 					if err != nil {
 						return err
@@ -299,7 +300,7 @@ func testManyAtOnce(f *fixture) {
 	for err := range errs {
 		f.Error(err)
 	}
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		heads, err := r.Heads(ctx, []consent.ID{o})
 		if heads[o].Sequence != writers*each {
 			f.Errorf("the head is %d of %d", heads[o].Sequence, writers*each)
@@ -312,12 +313,12 @@ func testCancellation(f *fixture) {
 	o := f.organization()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := f.store.Update(over, o, func(consent.Tx) error { return errors.New("ran") }); !errors.Is(err, context.Canceled) {
+	if err := f.store.Update(over, o, func(service.Tx) error { return errors.New("ran") }); !errors.Is(err, context.Canceled) {
 		f.Errorf("an update whose time was over before: %v", err)
 	}
 	name := named(consent.UserID, "ada")
 	during, cancel := context.WithCancel(context.Background())
-	err := f.store.Update(during, o, func(tx consent.Tx) error {
+	err := f.store.Update(during, o, func(tx service.Tx) error {
 		s := f.newSubject(o)
 		err := tx.Append(during, &consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, name, s.ID)}})
 		cancel()
@@ -341,7 +342,7 @@ func (f *fixture) longSearch(o consent.ID) {
 	ended := 0
 	for range 12 {
 		soon, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-		err := f.store.View(soon, func(r consent.Reader) error {
+		err := f.store.View(soon, func(r service.Reader) error {
 			_, _, err := r.Events(soon, consent.EventQuery{Organization: o, From: noon, ByOccurredAt: true, Domains: []string{"shop.example"}, Limit: 20_000})
 			return err
 		})
@@ -355,7 +356,7 @@ func (f *fixture) longSearch(o consent.ID) {
 	if ended == 0 {
 		f.Error("no search was ended by its time")
 	}
-	f.view(func(ctx context.Context, r consent.Reader) error {
+	f.view(func(ctx context.Context, r service.Reader) error {
 		_, total, err := r.Events(ctx, consent.EventQuery{Organization: o, From: noon, Limit: 1})
 		if total != int64(len(events)) {
 			f.Errorf("then %d events of %d", total, len(events))
@@ -368,50 +369,50 @@ func (f *fixture) longSearch(o consent.ID) {
 func testNothing(f *fixture) {
 	f.append(consent.Changes{})
 	o := f.id()
-	f.view(func(ctx context.Context, r consent.Reader) error {
-		d, err := r.Directory(ctx, o)
+	f.view(func(ctx context.Context, r service.Reader) error {
+		d, err := r.Catalog(ctx, o)
 		organizations, total, err2 := r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Limit: 10})
 		keys, err3 := r.Keys(ctx, o, consent.NoID, 10)
 		heads, err4 := r.Heads(ctx, []consent.ID{o})
 		events, n, err5 := r.Events(ctx, consent.EventQuery{Organization: o, Limit: 10})
 		subjects, m, err6 := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10})
-		expired, err7 := r.ExpiredAnswers(ctx, noon.AddDate(100, 0, 0))
+		expired, err7 := r.WithExpiredRecords(ctx, noon.AddDate(100, 0, 0))
 		if d != nil || len(organizations)+len(keys)+len(heads)+len(events)+len(subjects)+len(expired) > 0 || total+n+m > 0 {
 			f.Errorf("an empty store has %v %v %v %v %v %v %v", d, organizations, keys, heads, events, subjects, expired)
 		}
 		return errors.Join(err, err2, err3, err4, err5, err6, err7)
 	})
-	for _, ask := range []func(ctx context.Context, r consent.Reader) (int, error){
-		func(ctx context.Context, r consent.Reader) (int, error) {
+	for _, ask := range []func(ctx context.Context, r service.Reader) (int, error){
+		func(ctx context.Context, r service.Reader) (int, error) {
 			v, err := r.Owners(ctx, nil)
 			return len(v), err
 		},
-		func(ctx context.Context, r consent.Reader) (int, error) {
+		func(ctx context.Context, r service.Reader) (int, error) {
 			v, err := r.Identifiers(ctx, nil)
 			return len(v), err
 		},
-		func(ctx context.Context, r consent.Reader) (int, error) {
+		func(ctx context.Context, r service.Reader) (int, error) {
 			v, err := r.Consents(ctx, nil)
 			return len(v), err
 		},
-		func(ctx context.Context, r consent.Reader) (int, error) {
+		func(ctx context.Context, r service.Reader) (int, error) {
 			v, err := r.ConsentsOf(ctx, nil)
 			return len(v), err
 		},
-		func(ctx context.Context, r consent.Reader) (int, error) {
+		func(ctx context.Context, r service.Reader) (int, error) {
 			v, err := r.History(ctx, nil)
 			return len(v), err
 		},
-		func(ctx context.Context, r consent.Reader) (int, error) {
+		func(ctx context.Context, r service.Reader) (int, error) {
 			v, err := r.Heads(ctx, nil)
 			return len(v), err
 		},
-		func(ctx context.Context, r consent.Reader) (int, error) {
-			v, err := r.Answers(ctx, nil)
+		func(ctx context.Context, r service.Reader) (int, error) {
+			v, err := r.IdempotencyRecords(ctx, nil)
 			return len(v), err
 		},
 	} {
-		f.view(func(ctx context.Context, r consent.Reader) error {
+		f.view(func(ctx context.Context, r service.Reader) error {
 			n, err := ask(ctx, r)
 			if n != 0 {
 				f.Errorf("asked for nothing, got %d", n)
@@ -434,15 +435,15 @@ func testAhead(f *fixture) {
 	name := named(consent.UserID, "ada")
 	subject := f.subject(o, name)
 	for _, between := range []bool{true, false} {
-		err := f.store.Update(context.Background(), o, func(tx consent.Tx) error {
+		err := f.store.Update(context.Background(), o, func(tx service.Tx) error {
 			ctx := context.Background()
 			var heads map[consent.ID]consent.Head
-			var answers []*consent.KeptAnswer
-			wait, err := tx.Ahead(func() (err error) {
+			var answers []*consent.IdempotencyRecord
+			wait, err := tx.Prefetch(func() (err error) {
 				if heads, err = tx.Heads(ctx, []consent.ID{o}); err != nil {
 					return err
 				}
-				answers, err = tx.Answers(ctx, []consent.AnswerKey{{Organization: o}})
+				answers, err = tx.IdempotencyRecords(ctx, []consent.IdempotencyKey{{Organization: o}})
 				return err
 			})
 			if err != nil {

@@ -1,0 +1,77 @@
+// Package idempotency knows how the answer to a write is kept for a retry with the same Idempotency-Key, so that only
+// the caller's own credential opens it. It does not know where it is kept.
+package idempotency
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// keepAnswers is how long an answer is kept.
+const keepAnswers = 24 * time.Hour
+
+// recordKey names the record of a write: whose it is, and by which Idempotency-Key.
+func Key(o consent.Idempotency, a consent.Actor) consent.IdempotencyKey {
+	owner := a.Key
+	if a.Person != "" { // a person's tokens come and go; the person stays
+		sum := sha256.Sum256([]byte(a.Person))
+		owner = consent.ID(sum[:16])
+	}
+	return consent.IdempotencyKey{Organization: a.Organization, Key: owner, Hash: sha256.Sum256([]byte(o.Key))}
+}
+
+// replay gives nil where the write was not done yet, *Replayed where it was, and an error
+// where the key was used for another request.
+func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRecord, now time.Time) error {
+	if kept == nil || !now.Before(kept.ExpiresAt) {
+		return nil
+	}
+	if subtle.ConstantTimeCompare(kept.Fingerprint[:], o.Fingerprint[:]) != 1 {
+		return consent.Errorf(consent.Unprocessable, "Idempotency-Key", "was used for another request; use a new key")
+	}
+	answer, err := cipherOf(o, a).Open(nil, nil, kept.Sealed, additional(kept.IdempotencyKey))
+	if err != nil {
+		return fmt.Errorf("open kept answer: %w", err)
+	}
+	return &consent.Replayed{Answer: answer}
+}
+
+// keep seals the answer to a write that is about to be committed.
+func Keep(o consent.Idempotency, a consent.Actor, result any, now time.Time) (consent.IdempotencyRecord, error) {
+	answer, err := o.Render(result)
+	if err != nil {
+		return consent.IdempotencyRecord{}, fmt.Errorf("render answer: %w", err)
+	}
+	key := Key(o, a)
+	return consent.IdempotencyRecord{IdempotencyKey: key, Fingerprint: o.Fingerprint,
+		Sealed: cipherOf(o, a).Seal(nil, nil, answer, additional(key)), ExpiresAt: now.Add(keepAnswers)}, nil
+}
+
+// cipherOf makes the AES-256-GCM of one request, from the caller's credential, the Idempotency-Key and the
+// request itself; it puts a random nonce before each message.
+func cipherOf(o consent.Idempotency, a consent.Actor) cipher.AEAD {
+	h := sha256.New()
+	h.Write([]byte("consentd/answer/v1"))
+	h.Write(a.Seal[:])
+	h.Write(o.Fingerprint[:])
+	h.Write([]byte(o.Key))
+	block, err := aes.NewCipher(h.Sum(nil))
+	if err != nil {
+		panic(err) // the key has 32 bytes
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // AES has 16-byte blocks
+	}
+	return aead
+}
+
+func additional(k consent.IdempotencyKey) []byte {
+	return append(append(k.Organization[:len(k.Organization):len(k.Organization)], k.Key[:]...), k.Hash[:]...)
+}

@@ -1,0 +1,173 @@
+package service
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// CreateOrganization makes an organization and its default project with the
+// purposes that every project starts with. Only the root key may. The once
+// answer is rendered from an *OrganizationView. Errors: Invalid, Forbidden, Conflict (slug taken).
+func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, wish consent.NewOrganization, once consent.Idempotency) (*consent.OrganizationView, error) {
+	if !a.Root {
+		return nil, consent.Errorf(consent.Forbidden, "", "only the root key may create organizations")
+	}
+	a.Organization = consent.NoID // it belongs to no tenant, and neither does its kept answer
+	if err := consent.CheckLength("name", wish.Name, 2, 1024); err != nil {
+		return nil, err
+	}
+	if utf8.RuneCountInString(wish.Slug) > maxName {
+		return nil, consent.Errorf(consent.Invalid, "slug", "must have %d characters at most", maxName)
+	}
+	if wish.Project.Name == "" {
+		wish.Project.Name = wish.Name
+	}
+	var view *consent.OrganizationView
+	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
+		slug, err := s.freeSlug(ctx, tx, wish)
+		if err != nil {
+			return nil, err
+		}
+		now := s.now()
+		o := consent.Organization{ID: s.newID(), Name: wish.Name, Slug: slug, PrimaryDomain: wish.PrimaryDomain,
+			Status: "active", Test: wish.Test, CreatedAt: now, UpdatedAt: now, Details: wish.Details}
+		project, purposes := s.makeProject(&consent.Catalog{Organization: o}, wish.Project, now)
+		view = &consent.OrganizationView{Organization: o, Projects: []consent.Project{project}}
+		return view, tx.Append(ctx, &consent.Changes{Organizations: []consent.Organization{o},
+			Projects: view.Projects, Purposes: purposes, Heads: []consent.Head{{Organization: o.ID}}})
+	})
+	s.cache.drop()
+	return view, err
+}
+
+// freeSlug gives the slug that was asked for, or makes a free one from the name.
+func (s *Service) freeSlug(ctx context.Context, r Reader, wish consent.NewOrganization) (string, error) {
+	if wish.Slug != "" {
+		taken, err := r.SlugTaken(ctx, wish.Slug)
+		if taken {
+			err = consent.Errorf(consent.Conflict, "slug", "is taken; choose another")
+		}
+		return wish.Slug, err
+	}
+	base := slugOf(wish.Name, "organization")
+	for n := 1; ; n++ {
+		slug := base
+		if n > 1 {
+			slug += "-" + strconv.Itoa(n)
+		}
+		taken, err := r.SlugTaken(ctx, slug)
+		if err != nil || !taken {
+			return slug, err
+		}
+		if n == 8 { // a popular name: stop counting, make a clash unlikely instead
+			base += "-" + s.newID().String()[24:]
+		}
+	}
+}
+
+// slugOf makes a slug: lower-case ASCII letters and digits, words joined by hyphens.
+func slugOf(name, otherwise string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	slug := strings.Join(words, "-")
+	if slug == "" {
+		slug = otherwise
+	}
+	return strings.Trim(slug[:min(len(slug), 200)], "-")
+}
+
+// makeProject makes the next project of an organization, with the purposes that it starts with.
+func (s *Service) makeProject(d *consent.Catalog, wish consent.NewProject, now time.Time) (consent.Project, []consent.Purpose) {
+	number := len(d.Projects) + 1
+	slug := slugOf(wish.Name, "project")
+	for i := range d.Projects {
+		if d.Projects[i].Slug == slug {
+			slug += "-" + strconv.Itoa(number)
+			break
+		}
+	}
+	p := consent.Project{Organization: d.Organization.ID, ID: s.newID(), Number: number, Name: wish.Name, Slug: slug,
+		WholeAddress: wish.WholeAddress, CreatedAt: now, UpdatedAt: now, Details: wish.Details}
+	grown := &consent.Catalog{Organization: d.Organization}
+	for _, builtIn := range consent.BuiltInPurposes() {
+		purpose := grown.NewPurpose(number, s.newID(), now, builtIn)
+		purpose.ReadOnly = true
+		grown.Purposes = append(grown.Purposes, purpose)
+	}
+	return p, grown.Purposes
+}
+
+// Organizations lists organizations: all for the root key, else the actor's own where the filter admits it.
+func (s *Service) Organizations(ctx context.Context, a consent.Actor, filter consent.OrganizationFilter) (consent.OrganizationPage, error) {
+	if err := a.Require(consent.OrganizationsRead); err != nil {
+		return consent.OrganizationPage{}, err
+	}
+	var only consent.ID
+	if !a.Root {
+		only = a.Organization
+	}
+	var page consent.OrganizationPage
+	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) error {
+		items, total, err := r.Organizations(ctx, only, filter)
+		page = consent.OrganizationPage{Items: items, Total: total}
+		return err
+	})
+	return page, err
+}
+
+// Organization gives the actor's organization with its projects.
+func (s *Service) Organization(ctx context.Context, a consent.Actor) (*consent.OrganizationView, error) {
+	if err := a.Require(consent.OrganizationsRead); err != nil {
+		return nil, err
+	}
+	d, err := s.freshCatalog(ctx, a.Organization)
+	if err != nil {
+		return nil, err
+	}
+	return d.View(), nil
+}
+
+// Directory gives the actor's organization, projects and purposes. Any scope of the organization will do.
+func (s *Service) Catalog(ctx context.Context, a consent.Actor) (*consent.Catalog, error) {
+	return s.catalog(ctx, a.Organization)
+}
+
+// DirectoryWith is Directory where the organization must have a project; else NotFound.
+func (s *Service) CatalogWith(ctx context.Context, a consent.Actor, project consent.ID) (*consent.Catalog, error) {
+	d, _, err := s.catalogWith(ctx, a.Organization, project)
+	return d, err
+}
+
+// maxProjects is the most projects of an organization.
+const maxProjects = 1000
+
+// CreateProject makes a project with the purposes that it starts with. The once answer is rendered from a *Project.
+func (s *Service) CreateProject(ctx context.Context, a consent.Actor, wish consent.NewProject, once consent.Idempotency) (*consent.Project, error) {
+	if err := a.Require(consent.OrganizationsWrite); err != nil {
+		return nil, err
+	}
+	if err := consent.CheckLength("name", wish.Name, 2, 1024); err != nil {
+		return nil, err
+	}
+	var project consent.Project
+	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
+		d, err := catalogOf(ctx, tx, a.Organization)
+		if err != nil {
+			return nil, err
+		}
+		if len(d.Projects) >= maxProjects {
+			return nil, consent.Errorf(consent.Conflict, "", "an organization may have %d projects at most", maxProjects)
+		}
+		var purposes []consent.Purpose
+		project, purposes = s.makeProject(d, wish, s.now())
+		return &project, tx.Append(ctx, &consent.Changes{Projects: []consent.Project{project}, Purposes: purposes})
+	})
+	s.cache.drop()
+	return &project, err
+}

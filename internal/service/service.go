@@ -1,0 +1,215 @@
+// Package service knows the use cases that every protocol calls, who may call them, and what it asks of a store. It
+// decides nothing itself: the rules are package consent's. It knows nothing of HTTP, of SQL, or of any protocol's words.
+package service
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service/idempotency"
+	"github.com/consentd/consentd/internal/service/writer"
+)
+
+// Service is what every protocol calls. Its methods check the actor's scopes,
+// may be called at once from many goroutines, and return *consent.Error (or
+// *consent.Replayed, see consent.Idempotency); the contexts carry a deadline and nothing else.
+type Service struct {
+	store    Store
+	places   consent.Places
+	clock    func() time.Time
+	random   io.Reader
+	log      *slog.Logger
+	cache    cache
+	root     configuredRoot
+	writer   *writer.Writer
+	watchdog commitWatchdog
+
+	lists    *KeyedLimiter // of each organization
+	searches *KeyedLimiter // of all
+	ended    chan struct{}
+	ending   sync.Once
+	sweeping sync.WaitGroup
+}
+
+// Options are what a Service is made of. Clock and Random are for exact tests.
+type Options struct {
+	Store  Store
+	Places consent.Places
+	Clock  func() time.Time // nil: time.Now
+	Random io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log    *slog.Logger     // nil: slog.Default
+	// Observe, where set, is told of every batch that was written.
+	Observe func(requests int, took time.Duration, err error)
+}
+
+// New makes a service and starts its writer; Close ends it.
+func New(o Options) *Service {
+	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, ended: make(chan struct{}),
+		lists: NewKeyedLimiter(1), searches: NewKeyedLimiter(maxSearches)}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.cache = newCache()
+	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read, Observe: o.Observe,
+		CatalogChanged: s.cache.drop,
+		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {
+			return classify(ctx, s.commit(ctx, organization, func(tx Tx) error { return write(tx) }))
+		}})
+	s.sweeping.Add(1)
+	go s.sweeper()
+	return s
+}
+
+// Close waits for the writes that were accepted and ends the writer; later
+// writes are Unavailable. It may be called twice.
+func (s *Service) Close() {
+	s.writer.Close()
+	s.ending.Do(func() { close(s.ended) })
+	s.sweeping.Wait()
+}
+
+// Ready tells whether the service can take writes, else why not.
+func (s *Service) Ready() error {
+	if s.writer.Closed() {
+		return &consent.Error{Kind: consent.Unavailable, Msg: "shutting down"}
+	}
+	if err := s.store.Ready(); err != nil {
+		return err
+	}
+	if lasts := s.watchdog.stalledFor(time.Now()); lasts > 0 {
+		return consent.Errorf(consent.Unavailable, "", "no write was committed for %s: the database takes none, its standby is missing, or one write takes very long (the log tells); reads go on", lasts.Round(time.Second))
+	}
+	return nil
+}
+
+// now gives the time in the precision that is kept: microseconds, UTC.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// entropy hands out random bytes from a buffer, since asking the kernel for 10 bytes at a time is slow.
+var entropy = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func (s *Service) read(p []byte) {
+	buffer := entropy.Get().(*bytes.Buffer)
+	defer entropy.Put(buffer)
+	if s.random != rand.Reader { // a test's: exact, so not pooled
+		buffer = new(bytes.Buffer)
+	}
+	if buffer.Len() < len(p) {
+		buffer.Reset()
+		if _, err := io.CopyN(buffer, s.random, int64(max(len(p), 1024))); err != nil {
+			panic("consent: no randomness: " + err.Error())
+		}
+	}
+	_, _ = buffer.Read(p)
+}
+
+// newID makes the id of anything but an event.
+func (s *Service) newID() consent.ID {
+	var random [10]byte
+	s.read(random[:])
+	return consent.NewID(s.clock(), random)
+}
+
+// view reads; what is not an *Error becomes Internal.
+func (s *Service) view(ctx context.Context, read func(Reader) error) error {
+	return classify(ctx, s.store.View(ctx, read))
+}
+
+// ask is view for a read that calls one method once.
+func (s *Service) viewOnce(ctx context.Context, read func(Reader) error) error {
+	return classify(ctx, s.store.ViewOnce(ctx, read))
+}
+
+// Lists may read much. Few run at once, so that questions about one person always find a reader, and none for long.
+const (
+	maxSearches   = 2
+	searchTimeout = 10 * time.Second
+)
+
+// search reads a list of an organization, when it is its turn; the wait for that is part of its time. One of each
+// organization is read at a time.
+func (s *Service) search(ctx context.Context, organization consent.ID, read func(context.Context, Reader) error) error {
+	within, cancel := context.WithTimeout(ctx, searchTimeout)
+	defer cancel()
+	for _, queue := range []struct {
+		turns *KeyedLimiter
+		of    consent.ID
+	}{{s.lists, organization}, {s.searches, consent.NoID}} {
+		done, err := queue.turns.Acquire(within, queue.of)
+		if err != nil {
+			return &consent.Error{Kind: consent.Unavailable, Msg: "too many lists are being read; retry", Err: err}
+		}
+		defer done()
+	}
+	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
+}
+
+// commit is a transaction of the store that somebody waits for; see stall. write ends it by
+// ErrNothing where there is nothing to commit.
+func (s *Service) commit(ctx context.Context, organization consent.ID, write func(Tx) error) error {
+	began, how := time.Now(), failed
+	s.watchdog.begin(began)
+	defer func() { s.watchdog.end(time.Now(), how) }()
+	err := s.store.Update(ctx, organization, write)
+	switch {
+	case err == nil:
+		how = committed
+	case errors.Is(err, writer.ErrNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second: // who leaves at once tells nothing
+		how = refused
+	}
+	return err
+}
+
+// update does a write that is no decision, once (see Once).
+func (s *Service) update(ctx context.Context, a consent.Actor, once consent.Idempotency, write func(Tx) (any, error)) error {
+	return s.settled(ctx, a, classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
+		if once.Key == "" {
+			_, err := write(tx)
+			return err
+		}
+		kept, err := tx.IdempotencyRecords(ctx, []consent.IdempotencyKey{idempotency.Key(once, a)})
+		if err != nil {
+			return err
+		}
+		if err := idempotency.Replay(once, a, kept[0], s.now()); err != nil {
+			return err
+		}
+		result, err := write(tx)
+		if err != nil {
+			return err
+		}
+		answer, err := idempotency.Keep(once, a, result, s.now())
+		if err != nil {
+			return err
+		}
+		return tx.Append(ctx, &consent.Changes{IdempotencyRecords: []consent.IdempotencyRecord{answer}})
+	})))
+}
+
+// classify gives errors of the context their kind; everything else stays.
+func classify(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *consent.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return &consent.Error{Kind: consent.Unavailable, Msg: "the time for this request is over", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// Store keeps everything. What it must do is written down as a test:
+// internal/store/storetest. It decides nothing.
+type Store interface {
+	// View reads one consistent state, which has every write that was acknowledged before.
+	// Many may run at once.
+	View(ctx context.Context, read func(Reader) error) error
+	// Ask is View for a read that calls one method once, which may cost less.
+	ViewOnce(ctx context.Context, read func(Reader) error) error
+	// Person tells who has the identifier, as Owners and Claimants do, with their current consents in a project. It
+	// has every write that was acknowledged before, and may come from memory: the lists must not be changed.
+	Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error)
+	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
+	// organization (NoID: to the instance, or to an organization that it makes), unless the store Mixes; the
+	// organization's other transactions, in whatever process, come before it or after it. write may run
+	// again after a failure, so it has no effect but through Tx. An error leaves nothing behind, unless it is
+	// ErrUnknown; one of kind Unavailable may be gone at the next try. Where write wrote nothing, what it read
+	// of the organization is as durable when Update returns nil as if it had written it.
+	Update(ctx context.Context, organization consent.ID, write func(Tx) error) error
+	// Mixes tells whether one transaction may write for several organizations, so that they share its commit.
+	BatchesAcrossTenants() bool
+	// Ready tells whether writes can be expected to succeed, else why not.
+	Ready() error
+	// Close flushes and closes; nothing else may be running.
+	Close() error
+}
+
+// Reader reads. Every method is one query or a pipelined group of one. Absent
+// things are absent from maps and lists, and nil where one thing is asked for.
+type Reader interface {
+	// Directory gives an organization, its projects and their purposes.
+	Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error)
+	// Organizations lists organizations with their projects, in order of id, and the size of the whole;
+	// only, where set, narrows it to that one.
+	Organizations(ctx context.Context, only consent.ID, filter consent.OrganizationFilter) ([]consent.OrganizationView, int64, error)
+	// SlugTaken tells whether an organization has the slug.
+	SlugTaken(ctx context.Context, slug string) (bool, error)
+	// Key gives a key; organization zero asks for the root key of whatever id.
+	Key(ctx context.Context, organization, id consent.ID) (*consent.Key, error)
+	// Keys lists keys with an id greater than after, in order of id.
+	Keys(ctx context.Context, organization, after consent.ID, limit int) ([]consent.Key, error)
+	// Secret gives a secret of the instance itself.
+	Secret(ctx context.Context, name string) ([]byte, error)
+	// Text gives a text by its SHA-256.
+	Text(ctx context.Context, organization consent.ID, hash []byte) (string, error)
+
+	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
+	// subject's own id is an AnonymousID of it, and of the person that it was merged into.
+	Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error)
+	// Claimants gives those who named an identifier that was somebody else's, by index of names, MaxClaimants and one
+	// more at most.
+	Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error)
+	// Identifiers gives all identifiers of each subject.
+	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
+	// Consents gives the current consents, by index of keys; zero where there is none.
+	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
+	// ConsentsOf gives all current consents of each subject.
+	ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error)
+	// History gives what the fold needs of all events of a key that led to its consent, in any order.
+	History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error)
+	// Merges gives those who were merged into each subject.
+	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
+	// Heads gives the ledger's head of each organization.
+	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
+	// Answers gives the kept answers, by index of keys; nil: none.
+	IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error)
+	// ExpiredAnswers names the organizations that have answers which expired before an instant.
+	WithExpiredRecords(ctx context.Context, before time.Time) ([]consent.ID, error)
+
+	// Events gives a part of the history and the size of the whole that the query matches.
+	Events(ctx context.Context, query consent.EventQuery) ([]consent.Event, int64, error)
+	// Subject gives a subject.
+	Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error)
+	// ArchivedRecord gives an earlier version of a subject's record.
+	ArchivedRecord(ctx context.Context, organization, subject consent.ID, version int) (*consent.Record, error)
+	// HasEvents tells whether any event is on record for a subject.
+	HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error)
+	// NamedSubjects lists subjects that have a name (see SaveSubject), in order of type
+	// and name, and the size of the whole.
+	NamedSubjects(ctx context.Context, organization consent.ID, filter consent.SubjectFilter) ([]consent.SubjectView, int64, error)
+}
+
+// Tx reads and writes. It sees what it wrote itself.
+type Tx interface {
+	Reader
+	// Ahead runs reads of this transaction that nobody needs at once, so that they share a round trip with those that
+	// follow. Their answers are filled in when wait returns, which is to be called; their errors come from it, or from a
+	// read before it.
+	Prefetch(read func() error) (wait func() error, err error)
+	// Append writes all of the changes. What the store refuses may show only in the error of Update.
+	Append(ctx context.Context, changes *consent.Changes) error
+}

@@ -1,0 +1,317 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service/writer"
+)
+
+// SaveSubject makes a subject's record or a new version of it. The once answer is
+// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound, PreconditionFailed.
+func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, wish consent.SaveSubject) (*consent.SubjectView, error) {
+	if err := a.Require(consent.SubjectsWrite); err != nil {
+		return nil, err
+	}
+	generated := wish.Name == ""
+	if generated {
+		wish.Name = s.newID().String()
+	}
+	name, err := consent.CheckSubjectName(wish.Type, wish.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := consent.CheckData("data", wish.Data); err != nil {
+		return nil, err
+	}
+	if _, err := s.catalog(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	var view *consent.SubjectView
+	err = s.update(ctx, a, wish.Idempotency, func(tx Tx) (any, error) {
+		var changes consent.Changes
+		var err error
+		view, err = s.saveNamed(ctx, tx, a, name, wish, &changes)
+		if err != nil {
+			return nil, err
+		}
+		return view, tx.Append(ctx, &changes)
+	})
+	return view, err
+}
+
+func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name consent.Identifier, wish consent.SaveSubject, changes *consent.Changes) (*consent.SubjectView, error) {
+	known, err := s.findSubject(ctx, r, a.Organization, name)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil && wish.MustExist {
+		return nil, consent.ErrNoSubject
+	}
+	if known == nil {
+		if err := wish.If.Check(0); err != nil {
+			return nil, err
+		}
+		subject := consent.NewSubject(a, s.newID(), wish.Type, s.now())
+		subject.Record.Data = orEmpty(wish.Data)
+		changes.Subjects = append(changes.Subjects, subject)
+		changes.AddName(name, &subject)
+		return &consent.SubjectView{Subject: subject, Name: name.Value, Identifiers: []consent.Identifier{name}, Created: true}, nil
+	}
+	data, err := wish.Mode.Apply(known.Record.Data, orEmpty(wish.Data))
+	if err != nil {
+		return nil, err
+	}
+	if err := wish.If.Check(known.Record.Version); err != nil {
+		return nil, err
+	}
+	s.newVersion(a, known, data, known.Record.Profile, changes)
+	return &consent.SubjectView{Subject: *known, Name: name.Value, Identifiers: []consent.Identifier{name}}, nil
+}
+
+// newVersion archives a subject's record and puts the next version in its place.
+func (s *Service) newVersion(a consent.Actor, subject *consent.Subject, data, profile []byte, changes *consent.Changes) {
+	changes.Archive = append(changes.Archive, consent.ArchivedRecord{Organization: subject.Organization, Subject: subject.ID, Record: subject.Record})
+	subject.Record = consent.Record{Version: subject.Record.Version + 1, ChangedAt: s.now(), ChangedBy: a.Key, Data: data, Profile: profile}
+	changes.Subjects = append(changes.Subjects, *subject)
+}
+
+func (s *Service) findSubject(ctx context.Context, r Reader, organization consent.ID, name consent.Identifier) (*consent.Subject, error) {
+	owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: organization, Identifier: name}})
+	if err != nil || owners[0] == consent.NoID {
+		return nil, err
+	}
+	return r.Subject(ctx, organization, owners[0])
+}
+
+// Subject gives the record of a subject by type and name; version 0 is the current one.
+func (s *Service) Subject(ctx context.Context, a consent.Actor, typ, name string, version int) (*consent.SubjectView, error) {
+	if err := a.Require(consent.SubjectsRead); err != nil {
+		return nil, err
+	}
+	id, err := consent.CheckSubjectName(typ, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.catalog(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	var view *consent.SubjectView
+	err = s.view(ctx, func(r Reader) error {
+		subject, err := s.findSubject(ctx, r, a.Organization, id)
+		if err != nil {
+			return err
+		}
+		if subject == nil {
+			return consent.ErrNoSubject
+		}
+		view = &consent.SubjectView{Subject: *subject, Name: id.Value}
+		if version != 0 && version != subject.Record.Version {
+			record, err := r.ArchivedRecord(ctx, a.Organization, subject.ID, version)
+			if err != nil {
+				return err
+			}
+			if record == nil {
+				return consent.Errorf(consent.NotFound, "version", "this subject has no such version")
+			}
+			view.Record = *record
+		}
+		key := consent.SubjectKey{Organization: a.Organization, Subject: subject.ID}
+		all, err := r.Identifiers(ctx, []consent.SubjectKey{key})
+		view.Identifiers = all[key]
+		return err
+	})
+	return view, err
+}
+
+// Subjects lists the subjects that have a name, in order of type and name.
+func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.SubjectFilter) (consent.SubjectPage, error) {
+	if err := a.Require(consent.SubjectsRead); err != nil {
+		return consent.SubjectPage{}, err
+	}
+	if filter.Type != "" {
+		if err := consent.CheckSubjectType(filter.Type); err != nil {
+			return consent.SubjectPage{}, err
+		}
+	}
+	if filter.Name != "" {
+		var err error
+		if filter.Name, err = consent.Normalize(consent.TypedKind(filter.Type), filter.Name); err != nil {
+			return consent.SubjectPage{}, consent.Errorf(consent.Invalid, "id", "%s", consent.AsError(err).Msg)
+		}
+	}
+	if _, err := s.catalog(ctx, a.Organization); err != nil {
+		return consent.SubjectPage{}, err
+	}
+	var page consent.SubjectPage
+	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) (err error) {
+		page.Items, page.Total, err = r.NamedSubjects(ctx, a.Organization, filter)
+		return err
+	})
+	return page, err
+}
+
+// DeleteSubject removes a subject's record, its archive and its identifiers. Its consent events stay in the ledger
+// under its internal id, with the identifiers and the evidence that they were recorded with. The once answer is
+// rendered from struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof), PreconditionFailed.
+func (s *Service) DeleteSubject(ctx context.Context, a consent.Actor, wish consent.DeleteSubject) error {
+	if err := a.Require(consent.SubjectsWrite); err != nil {
+		return err
+	}
+	id, err := consent.CheckSubjectName(wish.Type, wish.Name)
+	if err != nil {
+		return err
+	}
+	if _, err := s.catalog(ctx, a.Organization); err != nil {
+		return err
+	}
+	return s.update(ctx, a, wish.Idempotency, func(tx Tx) (any, error) {
+		return struct{}{}, s.deleteNamed(ctx, tx, a, id, wish)
+	})
+}
+
+func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id consent.Identifier, wish consent.DeleteSubject) error {
+	subject, err := s.findSubject(ctx, tx, a.Organization, id)
+	if err != nil {
+		return err
+	}
+	if subject == nil {
+		return consent.ErrNoSubject
+	}
+	if wish.KeepProof {
+		has, err := tx.HasEvents(ctx, a.Organization, subject.ID)
+		if err != nil {
+			return err
+		}
+		if has {
+			return consent.Errorf(consent.Conflict, "", "this subject has consent events on record and cannot be deleted")
+		}
+	}
+	if err := wish.If.Check(subject.Record.Version); err != nil {
+		return err
+	}
+	return s.remove(ctx, tx, subject)
+}
+
+func (s *Service) remove(ctx context.Context, tx Tx, subject *consent.Subject) error {
+	key := consent.SubjectKey{Organization: subject.Organization, Subject: subject.ID}
+	all, err := tx.Identifiers(ctx, []consent.SubjectKey{key})
+	if err != nil {
+		return err
+	}
+	changes := consent.Changes{RemovedSubjects: []consent.SubjectKey{key}}
+	for _, id := range all[key] {
+		changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, consent.OwnedName{Organization: subject.Organization, Identifier: id})
+		if id.Kind.Naming() {
+			changes.Counts = append(changes.Counts, consent.Count{Organization: subject.Organization, Name: consent.NamedCount(id.Kind), Add: -1})
+		}
+	}
+	return tx.Append(ctx, &changes)
+}
+
+// errKnown is the Conflict of a person who is to be made and is known.
+var errKnown = &consent.Error{Kind: consent.Conflict, Msg: "person exists"}
+
+// SavePerson makes a person's record or a new version of it. The once answer is
+// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound (wish.Name unknown), Conflict (known, no upsert).
+func (s *Service) SavePerson(ctx context.Context, a consent.Actor, wish consent.SavePerson) (*consent.SubjectView, error) {
+	if err := a.Require(consent.SubjectsWrite); err != nil {
+		return nil, err
+	}
+	if _, err := s.catalog(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		field string
+		data  []byte
+	}{{"data", wish.Data}, {"profile", wish.Profile}} {
+		if err := consent.CheckData(part.field, part.data); err != nil {
+			return nil, err
+		}
+	}
+	given := wish.Handles
+	if wish.Name != "" {
+		given = append([]consent.Identifier{{Kind: consent.UserID, Value: wish.Name}}, given...)
+	}
+	given, err := consent.PrepareIdentifiers(given, 1, false)
+	if err != nil {
+		return nil, err
+	}
+	if len(given) == 0 {
+		return nil, consent.Errorf(consent.Invalid, "handles", "must name at least one handle")
+	}
+	var view *consent.SubjectView
+	err = s.update(ctx, a, wish.Idempotency, func(tx Tx) (any, error) {
+		var err error
+		view, err = s.savePerson(ctx, tx, a, wish, given)
+		return view, err
+	})
+	return view, err
+}
+
+func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, wish consent.SavePerson, given []consent.Identifier) (*consent.SubjectView, error) {
+	p, err := writer.LoadPeople(ctx, tx, a.Organization, given)
+	if err != nil {
+		return nil, err
+	}
+	if wish.Name != "" && p.Owner(a.Organization, given[0]) == consent.NoID {
+		return nil, consent.ErrNoSubject
+	}
+	fresh := consent.NewSubject(a, s.newID(), consent.DefaultSubjectType, s.now())
+	found := p.Identify(a.Organization, given, func() consent.ID { return fresh.ID })
+	subject := &fresh
+	if !found.Created {
+		if subject, err = tx.Subject(ctx, a.Organization, found.Subject); err != nil {
+			return nil, err
+		}
+		if subject == nil {
+			return nil, fmt.Errorf("subject of a known identifier is missing")
+		}
+	}
+	name, named := p.UserIDOf(a.Organization, found.Subject)
+	if named && !wish.Upsert {
+		return nil, errKnown
+	}
+	if !named {
+		id := consent.Identifier{Kind: consent.UserID, Value: s.newID().String()}
+		p.Attach(a.Organization, found.Subject, id)
+		found.Attach = append(found.Attach, id)
+		name = id.Value
+	}
+	var changes consent.Changes
+	s.keepPerson(a, subject, found.Created, wish, &changes)
+	for _, id := range found.Attach {
+		changes.AddName(id, subject)
+	}
+	changes.AddClaims(a.Organization, found)
+	key := consent.SubjectKey{Organization: a.Organization, Subject: found.Subject}
+	view := &consent.SubjectView{Subject: *subject, Name: name, Identifiers: p.IdentifiersOf(key), Created: !named}
+	return view, tx.Append(ctx, &changes)
+}
+
+// keepPerson puts the data and the profile of a wish on record, where it has any.
+func (s *Service) keepPerson(a consent.Actor, subject *consent.Subject, created bool, wish consent.SavePerson, changes *consent.Changes) {
+	data, profile := subject.Record.Data, subject.Record.Profile
+	if wish.Data != nil {
+		data = wish.Data
+	}
+	if wish.Profile != nil {
+		profile = wish.Profile
+	}
+	switch {
+	case created:
+		subject.Record.Data, subject.Record.Profile = data, profile
+		changes.Subjects = append(changes.Subjects, *subject)
+	case !bytes.Equal(data, subject.Record.Data) || !bytes.Equal(profile, subject.Record.Profile):
+		s.newVersion(a, subject, data, profile, changes)
+	}
+}
+
+func orEmpty(data []byte) []byte {
+	if len(data) == 0 {
+		return []byte("{}")
+	}
+	return data
+}
