@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Directory is what an organization seldom changes: itself, its projects and
+// Catalog is what an organization seldom changes: itself, its projects and
 // their purposes. It is shared: nobody changes one after it was made.
 type Catalog struct {
 	Organization Organization
@@ -100,13 +100,13 @@ func (d *Catalog) matching(categories, subcategories, labels []string) []Project
 	return out
 }
 
-// newPurpose makes the purpose that a project gets next.
-func (d *Catalog) NewPurpose(project int, id ID, now time.Time, wish NewPurpose) Purpose {
+// NewPurpose makes the purpose that a project gets next.
+func (d *Catalog) NewPurpose(project int, id ID, now time.Time, in NewPurpose) Purpose {
 	p := Purpose{
 		Organization: d.Organization.ID, Project: project, Number: len(d.PurposesOf(project)) + 1,
-		ID: id, Key: wish.Key, Taxonomy: wish.Taxonomy, Version: 1, Name: wish.Name, Description: wish.Description,
-		URL: wish.URL, ValidStates: wish.ValidStates, Status: wish.Status, Duration: wish.Duration,
-		Required: wish.Required, RequireReaccept: wish.RequireReaccept, CreatedAt: now, UpdatedAt: now,
+		ID: id, Key: in.Key, Taxonomy: in.Taxonomy, Version: 1, Name: in.Name, Description: in.Description,
+		URL: in.URL, ValidStates: in.ValidStates, Status: in.Status, Duration: in.Duration,
+		Required: in.Required, RequireReaccept: in.RequireReaccept, CreatedAt: now, UpdatedAt: now,
 	}
 	if len(p.ValidStates) == 0 {
 		p.ValidStates = defaultStates
@@ -118,12 +118,12 @@ func (d *Catalog) NewPurpose(project int, id ID, now time.Time, wish NewPurpose)
 		p.Duration = DefaultDuration
 	}
 	if p.Key == "" {
-		p.Key = d.freeKey(project, wish.Taxonomy)
+		p.Key = d.freeKey(project, in.Taxonomy)
 	}
 	return p
 }
 
-// with gives a directory that has one more purpose, which must be the next of its project.
+// With gives a catalog that has one more purpose, which must be the next of its project.
 func (d *Catalog) With(p Purpose) *Catalog {
 	at, _ := slices.BinarySearchFunc(d.Purposes, p.Project+1, func(p Purpose, n int) int { return p.Project - n })
 	more := *d
@@ -150,7 +150,7 @@ func (d *Catalog) freeKey(project int, t Taxonomy) string {
 	return key
 }
 
-// freeTaxonomy files a purpose that came with a key alone under a triple that the project does not have yet.
+// FreeTaxonomy files a purpose that came with a key alone under a triple that the project does not have yet.
 func (d *Catalog) FreeTaxonomy(project int, key string) Taxonomy {
 	label := strings.Map(func(r rune) rune {
 		switch {

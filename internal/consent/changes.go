@@ -27,7 +27,7 @@ type Changes struct {
 
 	RemovedIdentifiers []OwnedName
 	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
-	// ForgetAnswers removes kept answers that expired, some at a time.
+	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
 }
 
@@ -116,13 +116,13 @@ type ArchivedRecord struct {
 	Record                Record
 }
 
-// AnswerKey names a kept answer: whose, and the SHA-256 of the Idempotency-Key.
+// IdempotencyKey names a idempotency record: whose, and the SHA-256 of the Idempotency-Key.
 type IdempotencyKey struct {
 	Organization, Key ID
 	Hash              [32]byte
 }
 
-// KeptAnswer is the answer to a write that was done.
+// IdempotencyRecord is the answer to a write that was done.
 type IdempotencyRecord struct {
 	IdempotencyKey
 	Fingerprint [32]byte
@@ -130,7 +130,7 @@ type IdempotencyRecord struct {
 	ExpiresAt   time.Time
 }
 
-// AnswersBefore names the expired answers of an organization.
+// ExpiredRecords names the expired answers of an organization.
 type ExpiredRecords struct {
 	Organization ID
 	Before       time.Time
@@ -164,7 +164,7 @@ func (q *EventQuery) Narrowed() bool {
 		q.Subjects != nil
 }
 
-// name gives a subject its first identifier by which the organization names it, and counts it.
+// AddName gives a subject its first identifier by which the organization names it, and counts it.
 func (c *Changes) AddName(id Identifier, subject *Subject) {
 	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
 	if id.Kind.Naming() {
@@ -172,7 +172,7 @@ func (c *Changes) AddName(id Identifier, subject *Subject) {
 	}
 }
 
-// claim notes what somebody named that is somebody else's.
+// AddClaims notes what somebody named that is somebody else's.
 func (c *Changes) AddClaims(organization ID, who Identified) {
 	for _, id := range who.Claim {
 		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.Subject})

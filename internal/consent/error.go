@@ -68,7 +68,7 @@ func IsKind(err error, kind Kind) bool {
 	return err != nil && AsError(err).Kind == kind
 }
 
-// listed writes what is allowed for people: a, b, c.
+// Listed writes what is allowed for people: a, b, c.
 func Listed[T any](all []T) string {
 	names := make([]string, len(all))
 	for i, one := range all {

@@ -85,7 +85,7 @@ type Event struct {
 	Domain       string    // the site, as a host name; may be empty
 	Country      string    // where the person was, as Places names it
 
-	// Body and Ident are canonical JSON (RFC 8785), kept byte for byte:
+	// Body and Identity are canonical JSON (RFC 8785), kept byte for byte:
 	// what was decided, and who and from where.
 	BodyJSON, IdentityJSON []byte
 }
@@ -142,7 +142,7 @@ func (b *Body) canonical() []byte {
 	return append(out, '}')
 }
 
-// Ident is the decoded Event.Ident.
+// Identity is the decoded Event.Identity.
 type Identity struct {
 	AnonymousID string            `json:"anonymous_id"` // the id by which the person is known to a browser
 	Country     string            `json:"country"`
@@ -171,7 +171,7 @@ func (d *Catalog) Show(e *Event) (EventView, error) {
 	return v, nil
 }
 
-// show adds what is needed to show events.
+// ShowAll adds what is needed to show events.
 func (d *Catalog) ShowAll(events []Event) (views []EventView, err error) {
 	views = make([]EventView, len(events))
 	for i := range events {

@@ -22,7 +22,7 @@ func ParseID(s string) (ID, bool) {
 	return id, err == nil
 }
 
-// newID makes a UUIDv7 of that instant from 10 random bytes.
+// NewID makes a UUIDv7 of that instant from 10 random bytes.
 func NewID(now time.Time, random [10]byte) ID {
 	var id ID
 	ms := uint64(now.UnixMilli())
@@ -33,7 +33,7 @@ func NewID(now time.Time, random [10]byte) ID {
 	return id
 }
 
-// nextID makes a UUIDv7 that is greater than last, of that instant where it is
+// NextID makes a UUIDv7 that is greater than last, of that instant where it is
 // later than last's, else of last's (RFC 9562 section 6.2, method 2: the
 // random bits are the counter, raised by a random step).
 func NextID(last ID, now time.Time, random [10]byte) ID {

@@ -1,6 +1,6 @@
 package consent
 
-// Once makes a write happen once however often it is sent (the Idempotency-Key
+// Idempotency makes a write happen once however often it is sent (the Idempotency-Key
 // of the contracts). The answer is kept for 24 hours in the transaction of the
 // write itself, encrypted so that only the caller's own credential opens it.
 type Idempotency struct {

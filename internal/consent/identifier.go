@@ -63,7 +63,7 @@ type Identifier struct {
 	Value   string // normalised
 }
 
-// prepareIdentifiers normalises identifiers, scopes them to the project and ranks them.
+// PrepareIdentifiers normalises identifiers, scopes them to the project and ranks them.
 // The error's Field is the kind.
 func PrepareIdentifiers(given []Identifier, project int, emailFirst bool) ([]Identifier, error) {
 	out := make([]Identifier, 0, len(given))

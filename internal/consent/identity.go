@@ -4,7 +4,7 @@ import (
 	"slices"
 )
 
-// people is what is known of who is who: the identifiers that the store has, as far as they were loaded, and on top of
+// People is what is known of who is who: the identifiers that the store has, as far as they were loaded, and on top of
 // them what was decided since. For one goroutine.
 type People struct {
 	owners map[OwnedName]ID            // who has an identifier
@@ -16,7 +16,7 @@ func NewPeople() *People {
 	return &People{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
 }
 
-// identified is what the identity rules say about the identifiers of one write.
+// Identified is what the identity rules say about the identifiers of one write.
 type Identified struct {
 	Subject     ID
 	Created     bool
@@ -26,13 +26,13 @@ type Identified struct {
 	Merge       []MergedSubject
 }
 
-// mergedSubject is an anonymous subject that turned out to be somebody, with the identifiers that it gave away.
+// MergedSubject is an anonymous subject that turned out to be somebody, with the identifiers that it gave away.
 type MergedSubject struct {
 	Subject     ID
 	Identifiers []Identifier
 }
 
-// identify applies the identity rules (contracts, "Identity") to identifiers that
+// Identify applies the identity rules (contracts, "Identity") to identifiers that
 // are ranked, the strongest first, and keeps what follows from it: a weaker
 // identifier never overrides a stronger one. create gives the id of a new subject.
 func (p *People) Identify(organization ID, given []Identifier, create func() ID) Identified {
@@ -62,7 +62,7 @@ func (p *People) Identify(organization ID, given []Identifier, create func() ID)
 	return result
 }
 
-// anonymousID gives the id by which a browser knows a person from now on.
+// AnonymousID gives the id by which a browser knows a person from now on.
 func (p *People) AnonymousID(organization, subject ID, given []Identifier) string {
 	for _, id := range given {
 		if id.Kind == AnonymousID && p.Owner(organization, id) == subject {
@@ -103,7 +103,7 @@ func (p *People) hasOther(organization, subject ID, id Identifier) bool {
 	})
 }
 
-// attach gives a subject an identifier that nobody has; not a second one of a kind of which it may have one.
+// Attach gives a subject an identifier that nobody has; not a second one of a kind of which it may have one.
 func (p *People) Attach(organization, subject ID, id Identifier) bool {
 	if id.Kind.single() && p.hasOther(organization, subject, id) || p.count(organization, subject, id.Kind) >= maxOfKind {
 		return false
@@ -145,10 +145,10 @@ func (p *People) merge(organization, from, into ID) []Identifier {
 	return moved
 }
 
-// know notes who has an identifier.
+// SetOwner notes who has an identifier.
 func (p *People) SetOwner(name OwnedName, owner ID) { p.owners[name] = owner }
 
-// knowAll notes all identifiers of a subject.
+// SetIdentifiers notes all identifiers of a subject.
 func (p *People) SetIdentifiers(subject SubjectKey, identifiers []Identifier) {
 	p.known[subject] = identifiers
 	for _, id := range identifiers {
@@ -156,10 +156,10 @@ func (p *People) SetIdentifiers(subject SubjectKey, identifiers []Identifier) {
 	}
 }
 
-// identifiersOf gives what is known of a subject's identifiers.
+// IdentifiersOf gives what is known of a subject's identifiers.
 func (p *People) IdentifiersOf(subject SubjectKey) []Identifier { return p.known[subject] }
 
-// nameOf gives the user_id of a subject.
+// UserIDOf gives the user_id of a subject.
 func (p *People) UserIDOf(organization, subject ID) (string, bool) {
 	for _, id := range p.known[SubjectKey{organization, subject}] {
 		if id.Kind == UserID {

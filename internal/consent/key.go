@@ -52,7 +52,7 @@ type Actor struct {
 	Scopes       []Scope
 	// Person, where set, is the normalised user_id that this actor speaks for and is confined to.
 	Person string
-	Seal   [32]byte // encrypts kept answers, see Once; only who has the credential can read them
+	Seal   [32]byte // encrypts idempotency records, see Once; only who has the credential can read them
 }
 
 // In points the actor at an organization. For another tenant's the answer is
@@ -73,7 +73,7 @@ var ErrNoOrganization = &Error{Kind: NotFound, Msg: "organization not found"}
 // Has tells whether the actor has a scope; the root key has all.
 func (a Actor) Has(s Scope) bool { return a.Root || slices.Contains(a.Scopes, s) }
 
-// need refuses an actor that lacks a scope.
+// Require refuses an actor that lacks a scope.
 func (a Actor) Require(s Scope) error {
 	if a.Has(s) {
 		return nil
@@ -81,7 +81,7 @@ func (a Actor) Require(s Scope) error {
 	return Errorf(Forbidden, "", "the key lacks the scope %s", s)
 }
 
-// NewKey is a wish for a key.
+// NewKey asks for a key.
 type NewKey struct {
 	Name      string    // 1 to 256 characters
 	Scopes    []Scope   // at least one; none that the maker lacks
@@ -94,7 +94,7 @@ type CreatedKey struct {
 	Text string
 }
 
-// confined refuses an actor who speaks for one person and asks for another.
+// Confined refuses an actor who speaks for one person and asks for another.
 func (a Actor) Confined(given []Identifier) error {
 	if a.Person == "" || len(given) == 1 && given[0].Kind == UserID && given[0].Value == a.Person {
 		return nil

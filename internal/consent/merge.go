@@ -49,7 +49,7 @@ func timeline(steps []Step, merges []SubjectMerge) []Step {
 	return steps
 }
 
-// lifeline is what one of those who merge had decided by some time, in order, and the consent that it makes.
+// partialTimeline is what one of those who merge had decided by some time, in order, and the consent that it makes.
 type partialTimeline struct {
 	steps   []Step
 	consent Consent
@@ -110,7 +110,7 @@ func noAtMerge(a, b Consent, at time.Time) (no Step, ok bool) {
 	return no, true
 }
 
-// joint gives where several people stand who are asked about as one, by what they share: a no of any of them is a no,
+// combine gives where several people stand who are asked about as one, by what they share: a no of any of them is a no,
 // else what was said and holds goes before what does not, and the later before the earlier.
 func combine(a, b Consent, at time.Time) Consent {
 	active := a.Active || b.Active

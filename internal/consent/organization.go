@@ -38,7 +38,7 @@ type Project struct {
 // Default tells whether it is the organization's default project.
 func (p *Project) Default() bool { return p.Number == 1 }
 
-// NewOrganization is a wish for an organization. Its default project is made with it.
+// NewOrganization asks for an organization. Its default project is made with it.
 type NewOrganization struct {
 	Name          string
 	Slug          string // empty: made from the name
@@ -48,7 +48,7 @@ type NewOrganization struct {
 	Project       NewProject // the default project; without a name it takes the organization's
 }
 
-// NewProject is a wish for a project.
+// NewProject asks for a project.
 type NewProject struct {
 	Name         string
 	WholeAddress bool

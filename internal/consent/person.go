@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// person gives the consents of everybody whom an identifier may mean as those of one person.
+// Person gives the consents of everybody whom an identifier may mean as those of one person.
 func (d *Catalog) Person(project int, who *Who, at time.Time) *Person {
 	person := &Person{Subject: who.Subject, Ambiguous: len(who.Claimants) > 0, At: at, Consents: make(map[string]Consent,
 		len(who.Consents))}

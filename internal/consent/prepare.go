@@ -233,7 +233,7 @@ func (p *Prepared) prepareReplacement(r *Replacement, out *PreparedItem, f *Fact
 	return nil
 }
 
-// identify makes the Ident of an item's events, but for the member that identity decides.
+// identify makes the Identity of an item's events, but for the member that identity decides.
 func (p *Prepared) identify(in *Item, out *PreparedItem) {
 	id := Identity{Country: p.Origin.Country, Domain: p.Origin.Domain, FormURL: in.Evidence.FormURL,
 		Identifiers: make(map[string]string, len(out.Identifiers)),
@@ -264,7 +264,7 @@ func (p *Prepared) identify(in *Item, out *PreparedItem) {
 	out.identity, out.rest = id, append(b, '}')
 }
 
-// IdentityOf gives the Ident of an item's events, decoded and as canonical JSON, for the person who is known to a browser
+// IdentityOf gives the Identity of an item's events, decoded and as canonical JSON, for the person who is known to a browser
 // by an anonymous id.
 func (item *PreparedItem) IdentityOf(anonymousID string) (*Identity, []byte) {
 	identity := item.identity

@@ -70,7 +70,7 @@ type PurposeRef struct {
 	Create bool
 }
 
-// NewPurpose is a wish for a purpose.
+// NewPurpose asks for a purpose.
 type NewPurpose struct {
 	Key             string // empty: made from the taxonomy
 	Taxonomy        Taxonomy
@@ -125,35 +125,35 @@ const maxPurposes = 1000
 // MaxDocument is the most characters of a purpose's legal text.
 const MaxDocument = 5_000_000
 
-func CheckNewPurpose(wish NewPurpose) error {
-	if err := CheckLength("name", wish.Name, 5, 100); err != nil {
+func CheckNewPurpose(in NewPurpose) error {
+	if err := CheckLength("name", in.Name, 5, 100); err != nil {
 		return err
 	}
-	if utf8.RuneCountInString(wish.Description) > 2000 {
+	if utf8.RuneCountInString(in.Description) > 2000 {
 		return Errorf(Invalid, "description", "must have 2000 characters at most")
 	}
-	if utf8.RuneCountInString(wish.Document) > MaxDocument {
+	if utf8.RuneCountInString(in.Document) > MaxDocument {
 		return Errorf(Invalid, "document", "must have %d characters at most", MaxDocument)
 	}
-	if wish.Duration != "" {
-		if _, err := ParseDuration(string(wish.Duration)); err != nil {
+	if in.Duration != "" {
+		if _, err := ParseDuration(string(in.Duration)); err != nil {
 			return Errorf(Invalid, "duration", "%s", err)
 		}
 	}
 	return nil
 }
 
-// admits tells whether a project can have one more purpose like this.
-func (d *Catalog) Admits(project int, wish NewPurpose) error {
+// Admits tells whether a project can have one more purpose like this.
+func (d *Catalog) Admits(project int, in NewPurpose) error {
 	of := d.PurposesOf(project)
 	if len(of) >= maxPurposes {
 		return Errorf(Conflict, "", "a project may have %d purposes at most", maxPurposes)
 	}
 	for i := range of {
-		if of[i].Taxonomy == wish.Taxonomy {
+		if of[i].Taxonomy == in.Taxonomy {
 			return Errorf(Conflict, "", "this category, subcategory and label are taken and cannot be changed")
 		}
-		if wish.Key != "" && of[i].Key == wish.Key {
+		if in.Key != "" && of[i].Key == in.Key {
 			return Errorf(Conflict, "", "this key is taken")
 		}
 	}

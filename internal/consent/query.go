@@ -1,6 +1,6 @@
 package consent
 
-// query looks up the names of a filter.
+// Query looks up the names of a filter.
 func (d *Catalog) Query(f EventFilter) (EventQuery, []OwnedName, error) {
 	q := EventQuery{Organization: d.Organization.ID, From: f.From, To: f.To, States: f.States, Actions: f.Actions,
 		Keys: f.Keys, Domains: f.Domains, Countries: f.Countries, ByOccurredAt: f.ByOccurredAt, Ascending: f.Ascending,

@@ -21,7 +21,7 @@ func CheckSubjectType(typ string) error {
 	return nil
 }
 
-// checkSubjectName checks the type and the name of a subject.
+// CheckSubjectName checks the type and the name of a subject.
 func CheckSubjectName(typ, name string) (Identifier, error) {
 	if err := CheckSubjectType(typ); err != nil {
 		return Identifier{}, err
@@ -45,7 +45,7 @@ func CheckData(field string, data []byte) error {
 
 var ErrNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
 
-// apply gives the data that a save leaves on record.
+// Apply gives the data that a save leaves on record.
 func (m SaveMode) Apply(old, data []byte) ([]byte, error) {
 	if m == Rewrite {
 		return data, nil

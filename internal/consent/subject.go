@@ -26,7 +26,7 @@ type Record struct {
 	Profile []byte
 }
 
-// newSubject makes a subject with an empty record.
+// NewSubject makes a subject with an empty record.
 func NewSubject(a Actor, id ID, typ string, now time.Time) Subject {
 	return Subject{Organization: a.Organization, ID: id, Type: typ, CreatedAt: now,
 		Record: Record{Version: 1, ChangedAt: now, ChangedBy: a.Key, Data: []byte("{}")}}
@@ -45,7 +45,7 @@ const (
 	Rewrite
 )
 
-// SaveSubject is a wish to make or change the record of a subject that is
+// SaveSubject asks to make or change the record of a subject that is
 // named by type and id.
 type SaveSubject struct {
 	Type string // [A-Za-z0-9_.-]{1,64}
@@ -68,7 +68,7 @@ type IfMatch struct {
 	Versions []int
 }
 
-// check refuses with PreconditionFailed what does not meet the condition; version 0: there is no record.
+// Check refuses with PreconditionFailed what does not meet the condition; version 0: there is no record.
 func (m IfMatch) Check(version int) error {
 	if !m.Given || version != 0 && (m.Any || slices.Contains(m.Versions, version)) {
 		return nil
@@ -76,7 +76,7 @@ func (m IfMatch) Check(version int) error {
 	return Errorf(PreconditionFailed, "If-Match", "is not the version that there is now; read it again")
 }
 
-// DeleteSubject is a wish to remove the record of a subject that is named by type and id, see SaveSubject.
+// DeleteSubject asks to remove the record of a subject that is named by type and id, see SaveSubject.
 type DeleteSubject struct {
 	Type, Name string
 	// KeepProof refuses it with Conflict while consent events are on record.
@@ -93,7 +93,7 @@ type SubjectView struct {
 	Created     bool // by this very call
 }
 
-// SavePerson is a wish to make or change the record of a person who is named by contact
+// SavePerson asks to make or change the record of a person who is named by contact
 // identifiers: an upsert finds the person by them, by the identity rules.
 type SavePerson struct {
 	Handles []Identifier // e-mail addresses, phone numbers, user names; at least one where it creates

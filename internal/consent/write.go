@@ -63,7 +63,7 @@ type Replacement struct {
 
 // Recorded is what became of a Write, items in its order.
 type Recorded struct {
-	Session ID // one a write, in each event's Ident
+	Session ID // one a write, in each event's Identity
 	Items   []RecordedItem
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// memory keeps directories and keys for a short while, so that a request reads
+// cache keeps catalogs and keys for a short while, so that a request reads
 // only what changes. What this process changes is dropped at once; what another
 // process changes is seen after freshFor.
 type cache struct {
@@ -33,25 +33,27 @@ const (
 )
 
 func newCache() cache {
-	return cache{catalogs: map[consent.ID]cached[*consent.Catalog]{}, keys: map[keyName]cached[*consent.Key]{}, verified: map[[32]byte]cached[verifiedKey]{}}
+	return cache{catalogs: map[consent.ID]cached[*consent.Catalog]{}, keys: map[keyName]cached[*consent.Key]{},
+		verified: map[[32]byte]cached[verifiedKey]{}}
 }
 
-// remember gives what is cached in one of the maps, or loads it. What is loaded while a change commits is not kept.
-func cachedOr[K comparable, T any](m *cache, in map[K]cached[T], key K, load func() (T, error)) (T, error) {
-	return reload(m, in, key, false, load)
-}
-
-// recall is remember; anew passes over what is cached.
-func reload[K comparable, T any](m *cache, in map[K]cached[T], key K, anew bool, load func() (T, error)) (T, error) {
-	now := time.Now()
+// cachedOr gives what is cached in one of the maps, or loads it.
+func cachedOr[K comparable, T any](m *cache, in map[K]cached[T], key K, read func() (T, error)) (T, error) {
 	m.mu.Lock()
 	entry, ok := in[key]
-	generation := m.generation
 	m.mu.Unlock()
-	if ok && !anew && now.Before(entry.until) {
+	if ok && time.Now().Before(entry.until) {
 		return entry.value, nil
 	}
-	value, err := load()
+	return load(m, in, key, read)
+}
+
+// load reads what belongs into one of the maps. What is read while a change commits is not kept.
+func load[K comparable, T any](m *cache, in map[K]cached[T], key K, read func() (T, error)) (T, error) {
+	m.mu.Lock()
+	now, generation := time.Now(), m.generation
+	m.mu.Unlock()
+	value, err := read()
 	if err != nil {
 		return value, err
 	}
@@ -76,9 +78,11 @@ func (m *cache) drop() {
 	clear(m.verified)
 }
 
-// directory gives an organization, from memory where it is fresh; NotFound where there is none.
+// catalog gives an organization, from memory where it is fresh; NotFound where there is none.
 func (s *Service) catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error) {
-	return cachedOr(&s.cache, s.cache.catalogs, organization, func() (*consent.Catalog, error) { return s.readCatalog(ctx, organization) })
+	return cachedOr(&s.cache, s.cache.catalogs, organization, func() (*consent.Catalog, error) {
+		return s.readCatalog(ctx, organization)
+	})
 }
 
 func (s *Service) readCatalog(ctx context.Context, organization consent.ID) (d *consent.Catalog, err error) {
@@ -89,13 +93,15 @@ func (s *Service) readCatalog(ctx context.Context, organization consent.ID) (d *
 	return d, err
 }
 
-// directoryAnew gives an organization past memory: for lists, and where a request names what is not known, since
+// freshCatalog gives an organization past memory: for lists, and where a request names what is not known, since
 // another server may have made it just now.
 func (s *Service) freshCatalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error) {
-	return reload(&s.cache, s.cache.catalogs, organization, true, func() (*consent.Catalog, error) { return s.readCatalog(ctx, organization) })
+	return load(&s.cache, s.cache.catalogs, organization, func() (*consent.Catalog, error) {
+		return s.readCatalog(ctx, organization)
+	})
 }
 
-// directoryWith gives an organization that has a project; NotFound where it has not.
+// catalogWith gives an organization that has a project; NotFound where it has not.
 func (s *Service) catalogWith(ctx context.Context, organization, project consent.ID) (*consent.Catalog, *consent.Project, error) {
 	d, err := s.catalog(ctx, organization)
 	if err != nil {
@@ -111,7 +117,7 @@ func (s *Service) catalogWith(ctx context.Context, organization, project consent
 	return d, p, err
 }
 
-// directoryOf reads an organization; NotFound where there is none.
+// catalogOf reads an organization; NotFound where there is none.
 func catalogOf(ctx context.Context, r Reader, organization consent.ID) (*consent.Catalog, error) {
 	d, err := r.Catalog(ctx, organization)
 	if err == nil && d == nil {

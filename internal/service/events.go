@@ -11,7 +11,7 @@ import (
 )
 
 // Record puts a batch of decisions on record: all or nothing, durable when it returns.
-// The once answer is rendered from a *Recorded. Errors: Invalid, Unprocessable (purpose or state
+// The answer to keep is rendered from a *Recorded. Errors: Invalid, Unprocessable (purpose or state
 // not acceptable), Forbidden, NotFound (organization, project, or a person who must be known),
 // Unavailable (not done: too busy or shutting down).
 func (s *Service) Record(ctx context.Context, a consent.Actor, w consent.Write) (*consent.Recorded, error) {

@@ -9,22 +9,22 @@ import (
 	"github.com/consentd/consentd/internal/service/idempotency"
 )
 
-// replayed looks for a kept answer before checks that the clock can turn against a retry, such as of an expiry that
+// replayed looks for a idempotency record before checks that the clock can turn against a retry, such as of an expiry that
 // has passed since. The transaction looks again.
-func (s *Service) replayed(ctx context.Context, a consent.Actor, once consent.Idempotency) error {
-	if once.Key == "" {
+func (s *Service) replayed(ctx context.Context, a consent.Actor, idem consent.Idempotency) error {
+	if idem.Key == "" {
 		return nil
 	}
 	return s.settled(ctx, a, s.viewOnce(ctx, func(r Reader) error {
-		kept, err := r.IdempotencyRecords(ctx, []consent.IdempotencyKey{idempotency.Key(once, a)})
+		kept, err := r.IdempotencyRecords(ctx, []consent.IdempotencyKey{idempotency.Key(idem, a)})
 		if err != nil {
 			return err
 		}
-		return idempotency.Replay(once, a, kept[0], s.now())
+		return idempotency.Replay(idem, a, kept[0], s.now())
 	}))
 }
 
-// settled lets a kept answer be given only when the write that kept it is durable. It may be there to be read before,
+// settled lets a idempotency record be given only when the write that kept it is durable. It may be there to be read before,
 // where its commit waited for a synchronous standby in vain. A commit behind it waits for the same.
 func (s *Service) settled(ctx context.Context, a consent.Actor, err error) error {
 	var replayed *consent.Replayed
@@ -60,7 +60,7 @@ func (s *Service) sweeper() {
 	}
 }
 
-// ForgetAnswers removes the kept answers that expired. The service does so by itself every 10 minutes.
+// DropExpiredRecords removes the idempotency records that expired. The service does so by itself every 10 minutes.
 func (s *Service) DropExpiredRecords(ctx context.Context) error {
 	for {
 		var organizations []consent.ID

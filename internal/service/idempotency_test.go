@@ -212,7 +212,7 @@ func TestSameKeyAtOnce(t *testing.T) {
 			release := h.holdWriter(t) // so that they meet in one batch
 			time.AfterFunc(30*time.Millisecond, release)
 			var wg sync.WaitGroup
-			wg.Go(func() { // what the batcher waits with meanwhile
+			wg.Go(func() { // what the writer waits with meanwhile
 				if _, err := h.svc.Record(ctx, a, write(item(user("first")))); err != nil {
 					t.Error(err)
 				}

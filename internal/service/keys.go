@@ -16,7 +16,7 @@ import (
 
 var errCredentials = &consent.Error{Kind: consent.Unauthenticated, Msg: "missing or unknown credentials"}
 
-// rootKey is the root key given by the operator's configuration; zero where the store's is used.
+// configuredRoot is the root key given by the operator's configuration; zero where the store's is used.
 type configuredRoot struct {
 	mu    sync.RWMutex
 	hash  [32]byte
@@ -45,13 +45,13 @@ func (s *Service) Authenticate(ctx context.Context, text string) (consent.Actor,
 	return consent.Actor{Organization: key.Organization, Key: key.ID, Root: key.Organization == consent.NoID, Scopes: key.Scopes, Seal: shown.seal}, nil
 }
 
-// shownKey is a key whose text was shown and found right.
+// verifiedKey is a key whose text was shown and found right.
 type verifiedKey struct {
 	key  *consent.Key
 	seal [32]byte
 }
 
-// findShown looks up the key of a text and compares the secret.
+// verify looks up the key of a text and compares the secret.
 func (s *Service) verify(ctx context.Context, text string) (verifiedKey, error) {
 	parsed, ok := parseKey(text)
 	if !ok {
@@ -193,16 +193,16 @@ func (s *Service) HasRootKey(ctx context.Context) (has bool, err error) {
 	return has, err
 }
 
-func (s *Service) makeKey(organization consent.ID, wish consent.NewKey, test bool) consent.CreatedKey {
+func (s *Service) makeKey(organization consent.ID, in consent.NewKey, test bool) consent.CreatedKey {
 	var secret [secretBytes]byte
 	s.read(secret[:])
-	k := consent.Key{Organization: organization, ID: s.newID(), Name: wish.Name, Scopes: wish.Scopes,
-		SecretHash: sha256.Sum256(secret[:]), CreatedAt: s.now(), ExpiresAt: wish.ExpiresAt}
+	k := consent.Key{Organization: organization, ID: s.newID(), Name: in.Name, Scopes: in.Scopes,
+		SecretHash: sha256.Sum256(secret[:]), CreatedAt: s.now(), ExpiresAt: in.ExpiresAt}
 	return consent.CreatedKey{Key: k, Text: keyText(organization, k.ID, secret, test)}
 }
 
-// CreateKey makes a key of the actor's organization. The once answer is rendered from a CreatedKey.
-func (s *Service) CreateKey(ctx context.Context, a consent.Actor, wish consent.NewKey, once consent.Idempotency) (consent.CreatedKey, error) {
+// CreateKey makes a key of the actor's organization. The answer to keep is rendered from a CreatedKey.
+func (s *Service) CreateKey(ctx context.Context, a consent.Actor, in consent.NewKey, idem consent.Idempotency) (consent.CreatedKey, error) {
 	if err := a.Require(consent.OrganizationsWrite); err != nil {
 		return consent.CreatedKey{}, err
 	}
@@ -210,15 +210,15 @@ func (s *Service) CreateKey(ctx context.Context, a consent.Actor, wish consent.N
 	if err != nil {
 		return consent.CreatedKey{}, err
 	}
-	if err := s.replayed(ctx, a, once); err != nil {
+	if err := s.replayed(ctx, a, idem); err != nil {
 		return consent.CreatedKey{}, err
 	}
-	if err := s.checkNewKey(a, &wish); err != nil {
+	if err := s.checkNewKey(a, &in); err != nil {
 		return consent.CreatedKey{}, err
 	}
 	var made consent.CreatedKey
-	err = s.update(ctx, a, once, func(tx Tx) (any, error) {
-		made = s.makeKey(a.Organization, wish, d.Organization.Test)
+	err = s.update(ctx, a, idem, func(tx Tx) (any, error) {
+		made = s.makeKey(a.Organization, in, d.Organization.Test)
 		return made, tx.Append(ctx, &consent.Changes{Keys: []consent.Key{made.Key}})
 	})
 	return made, err
@@ -227,14 +227,14 @@ func (s *Service) CreateKey(ctx context.Context, a consent.Actor, wish consent.N
 // maxName is the most characters of the name of a key or a person's record.
 const maxName = 256
 
-func (s *Service) checkNewKey(a consent.Actor, wish *consent.NewKey) error {
-	if n := utf8.RuneCountInString(wish.Name); n < 1 || n > maxName {
+func (s *Service) checkNewKey(a consent.Actor, in *consent.NewKey) error {
+	if n := utf8.RuneCountInString(in.Name); n < 1 || n > maxName {
 		return consent.Errorf(consent.Invalid, "name", "must have 1 to %d characters", maxName)
 	}
-	if len(wish.Scopes) == 0 {
+	if len(in.Scopes) == 0 {
 		return consent.Errorf(consent.Invalid, "scopes", "must name at least one scope")
 	}
-	for i, scope := range wish.Scopes {
+	for i, scope := range in.Scopes {
 		if !slices.Contains(consent.AllScopes, scope) {
 			return consent.Errorf(consent.Invalid, fmt.Sprintf("scopes[%d]", i), "is not a scope; known are %s", consent.Listed(consent.AllScopes))
 		}
@@ -242,11 +242,11 @@ func (s *Service) checkNewKey(a consent.Actor, wish *consent.NewKey) error {
 			return consent.Errorf(consent.Forbidden, "scopes", "a key may only make keys whose scopes it has itself; it lacks %s", scope)
 		}
 	}
-	wish.Scopes = slices.Compact(slices.Sorted(slices.Values(wish.Scopes)))
-	if !wish.ExpiresAt.IsZero() && !wish.ExpiresAt.After(s.now()) {
+	in.Scopes = slices.Compact(slices.Sorted(slices.Values(in.Scopes)))
+	if !in.ExpiresAt.IsZero() && !in.ExpiresAt.After(s.now()) {
 		return consent.Errorf(consent.Invalid, "expiresAt", "must be in the future")
 	}
-	wish.ExpiresAt = wish.ExpiresAt.UTC().Truncate(time.Microsecond)
+	in.ExpiresAt = in.ExpiresAt.UTC().Truncate(time.Microsecond)
 	return nil
 }
 
@@ -272,14 +272,14 @@ func (s *Service) Keys(ctx context.Context, a consent.Actor, after consent.ID, l
 	return keys, err
 }
 
-// RevokeKey ends a key of the actor's organization at once. Revoking it again changes nothing. The once answer is
+// RevokeKey ends a key of the actor's organization at once. Revoking it again changes nothing. The answer to keep is
 // rendered from struct{}{}.
-func (s *Service) RevokeKey(ctx context.Context, a consent.Actor, id consent.ID, once consent.Idempotency) error {
+func (s *Service) RevokeKey(ctx context.Context, a consent.Actor, id consent.ID, idem consent.Idempotency) error {
 	if err := a.Require(consent.OrganizationsWrite); err != nil {
 		return err
 	}
 	defer s.cache.drop()
-	return s.update(ctx, a, once, func(tx Tx) (any, error) {
+	return s.update(ctx, a, idem, func(tx Tx) (any, error) {
 		key, err := tx.Key(ctx, a.Organization, id)
 		if err != nil {
 			return nil, err
@@ -317,10 +317,10 @@ func (s *Service) Secret(ctx context.Context, name string, size int) ([]byte, er
 }
 
 // RunOnce keeps the answer of a call that changes nothing else, so that a retry gets it again.
-func (s *Service) RunOnce(ctx context.Context, a consent.Actor, once consent.Idempotency, run func() (any, error)) error {
-	if once.Key == "" {
+func (s *Service) RunOnce(ctx context.Context, a consent.Actor, idem consent.Idempotency, run func() (any, error)) error {
+	if idem.Key == "" {
 		_, err := run()
 		return err
 	}
-	return s.update(ctx, a, once, func(Tx) (any, error) { return run() })
+	return s.update(ctx, a, idem, func(Tx) (any, error) { return run() })
 }

@@ -120,7 +120,7 @@ func TestNewKeyErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		actor consent.Actor
-		wish  consent.NewKey
+		in  consent.NewKey
 		kind  consent.Kind
 		field string
 	}{
@@ -132,7 +132,7 @@ func TestNewKeyErrors(t *testing.T) {
 		{"expires now", all, consent.NewKey{Name: "x", Scopes: read, ExpiresAt: noon}, consent.Invalid, "expiresAt"},
 		{"by a reader", reader, consent.NewKey{Name: "x", Scopes: read}, consent.Forbidden, ""},
 	} {
-		_, err := h.svc.CreateKey(ctx, tc.actor, tc.wish, consent.Idempotency{})
+		_, err := h.svc.CreateKey(ctx, tc.actor, tc.in, consent.Idempotency{})
 		isKind(t, tc.name, err, tc.kind, tc.field)
 	}
 	made, err := h.svc.CreateKey(ctx, some, consent.NewKey{Name: strings.Repeat("é", 256), Scopes: []consent.Scope{consent.ConsentsRead, consent.ConsentsRead}}, consent.Idempotency{})

@@ -11,32 +11,32 @@ import (
 )
 
 // CreateOrganization makes an organization and its default project with the
-// purposes that every project starts with. Only the root key may. The once
-// answer is rendered from an *OrganizationView. Errors: Invalid, Forbidden, Conflict (slug taken).
-func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, wish consent.NewOrganization, once consent.Idempotency) (*consent.OrganizationView, error) {
+// purposes that every project starts with. Only the root key may. The answer to keep
+// is rendered from an *OrganizationView. Errors: Invalid, Forbidden, Conflict (slug taken).
+func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in consent.NewOrganization, idem consent.Idempotency) (*consent.OrganizationView, error) {
 	if !a.Root {
 		return nil, consent.Errorf(consent.Forbidden, "", "only the root key may create organizations")
 	}
-	a.Organization = consent.NoID // it belongs to no tenant, and neither does its kept answer
-	if err := consent.CheckLength("name", wish.Name, 2, 1024); err != nil {
+	a.Organization = consent.NoID // it belongs to no tenant, and neither does its idempotency record
+	if err := consent.CheckLength("name", in.Name, 2, 1024); err != nil {
 		return nil, err
 	}
-	if utf8.RuneCountInString(wish.Slug) > maxName {
+	if utf8.RuneCountInString(in.Slug) > maxName {
 		return nil, consent.Errorf(consent.Invalid, "slug", "must have %d characters at most", maxName)
 	}
-	if wish.Project.Name == "" {
-		wish.Project.Name = wish.Name
+	if in.Project.Name == "" {
+		in.Project.Name = in.Name
 	}
 	var view *consent.OrganizationView
-	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
-		slug, err := s.freeSlug(ctx, tx, wish)
+	err := s.update(ctx, a, idem, func(tx Tx) (any, error) {
+		slug, err := s.freeSlug(ctx, tx, in)
 		if err != nil {
 			return nil, err
 		}
 		now := s.now()
-		o := consent.Organization{ID: s.newID(), Name: wish.Name, Slug: slug, PrimaryDomain: wish.PrimaryDomain,
-			Status: "active", Test: wish.Test, CreatedAt: now, UpdatedAt: now, Details: wish.Details}
-		project, purposes := s.makeProject(&consent.Catalog{Organization: o}, wish.Project, now)
+		o := consent.Organization{ID: s.newID(), Name: in.Name, Slug: slug, PrimaryDomain: in.PrimaryDomain,
+			Status: "active", Test: in.Test, CreatedAt: now, UpdatedAt: now, Details: in.Details}
+		project, purposes := s.makeProject(&consent.Catalog{Organization: o}, in.Project, now)
 		view = &consent.OrganizationView{Organization: o, Projects: []consent.Project{project}}
 		return view, tx.Append(ctx, &consent.Changes{Organizations: []consent.Organization{o},
 			Projects: view.Projects, Purposes: purposes, Heads: []consent.Head{{Organization: o.ID}}})
@@ -46,15 +46,15 @@ func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, wish 
 }
 
 // freeSlug gives the slug that was asked for, or makes a free one from the name.
-func (s *Service) freeSlug(ctx context.Context, r Reader, wish consent.NewOrganization) (string, error) {
-	if wish.Slug != "" {
-		taken, err := r.SlugTaken(ctx, wish.Slug)
+func (s *Service) freeSlug(ctx context.Context, r Reader, in consent.NewOrganization) (string, error) {
+	if in.Slug != "" {
+		taken, err := r.SlugTaken(ctx, in.Slug)
 		if taken {
 			err = consent.Errorf(consent.Conflict, "slug", "is taken; choose another")
 		}
-		return wish.Slug, err
+		return in.Slug, err
 	}
-	base := slugOf(wish.Name, "organization")
+	base := slugOf(in.Name, "organization")
 	for n := 1; ; n++ {
 		slug := base
 		if n > 1 {
@@ -83,17 +83,17 @@ func slugOf(name, otherwise string) string {
 }
 
 // makeProject makes the next project of an organization, with the purposes that it starts with.
-func (s *Service) makeProject(d *consent.Catalog, wish consent.NewProject, now time.Time) (consent.Project, []consent.Purpose) {
+func (s *Service) makeProject(d *consent.Catalog, in consent.NewProject, now time.Time) (consent.Project, []consent.Purpose) {
 	number := len(d.Projects) + 1
-	slug := slugOf(wish.Name, "project")
+	slug := slugOf(in.Name, "project")
 	for i := range d.Projects {
 		if d.Projects[i].Slug == slug {
 			slug += "-" + strconv.Itoa(number)
 			break
 		}
 	}
-	p := consent.Project{Organization: d.Organization.ID, ID: s.newID(), Number: number, Name: wish.Name, Slug: slug,
-		WholeAddress: wish.WholeAddress, CreatedAt: now, UpdatedAt: now, Details: wish.Details}
+	p := consent.Project{Organization: d.Organization.ID, ID: s.newID(), Number: number, Name: in.Name, Slug: slug,
+		WholeAddress: in.WholeAddress, CreatedAt: now, UpdatedAt: now, Details: in.Details}
 	grown := &consent.Catalog{Organization: d.Organization}
 	for _, builtIn := range consent.BuiltInPurposes() {
 		purpose := grown.NewPurpose(number, s.newID(), now, builtIn)
@@ -133,12 +133,12 @@ func (s *Service) Organization(ctx context.Context, a consent.Actor) (*consent.O
 	return d.View(), nil
 }
 
-// Directory gives the actor's organization, projects and purposes. Any scope of the organization will do.
+// Catalog gives the actor's organization, projects and purposes. Any scope of the organization will do.
 func (s *Service) Catalog(ctx context.Context, a consent.Actor) (*consent.Catalog, error) {
 	return s.catalog(ctx, a.Organization)
 }
 
-// DirectoryWith is Directory where the organization must have a project; else NotFound.
+// CatalogWith is Catalog where the organization must have a project; else NotFound.
 func (s *Service) CatalogWith(ctx context.Context, a consent.Actor, project consent.ID) (*consent.Catalog, error) {
 	d, _, err := s.catalogWith(ctx, a.Organization, project)
 	return d, err
@@ -147,16 +147,16 @@ func (s *Service) CatalogWith(ctx context.Context, a consent.Actor, project cons
 // maxProjects is the most projects of an organization.
 const maxProjects = 1000
 
-// CreateProject makes a project with the purposes that it starts with. The once answer is rendered from a *Project.
-func (s *Service) CreateProject(ctx context.Context, a consent.Actor, wish consent.NewProject, once consent.Idempotency) (*consent.Project, error) {
+// CreateProject makes a project with the purposes that it starts with. The answer to keep is rendered from a *Project.
+func (s *Service) CreateProject(ctx context.Context, a consent.Actor, in consent.NewProject, idem consent.Idempotency) (*consent.Project, error) {
 	if err := a.Require(consent.OrganizationsWrite); err != nil {
 		return nil, err
 	}
-	if err := consent.CheckLength("name", wish.Name, 2, 1024); err != nil {
+	if err := consent.CheckLength("name", in.Name, 2, 1024); err != nil {
 		return nil, err
 	}
 	var project consent.Project
-	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
+	err := s.update(ctx, a, idem, func(tx Tx) (any, error) {
 		d, err := catalogOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func (s *Service) CreateProject(ctx context.Context, a consent.Actor, wish conse
 			return nil, consent.Errorf(consent.Conflict, "", "an organization may have %d projects at most", maxProjects)
 		}
 		var purposes []consent.Purpose
-		project, purposes = s.makeProject(d, wish, s.now())
+		project, purposes = s.makeProject(d, in, s.now())
 		return &project, tx.Append(ctx, &consent.Changes{Projects: []consent.Project{project}, Purposes: purposes})
 	})
 	s.cache.drop()

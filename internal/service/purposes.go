@@ -34,17 +34,17 @@ func (s *Service) Document(ctx context.Context, a consent.Actor, p *consent.Purp
 	return text, err
 }
 
-// CreatePurpose makes a purpose. The once answer is rendered from a *Purpose.
+// CreatePurpose makes a purpose. The answer to keep is rendered from a *Purpose.
 // Errors: Invalid, Forbidden, NotFound (project), Conflict (taxonomy or key taken).
-func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project consent.ID, wish consent.NewPurpose, once consent.Idempotency) (*consent.Purpose, error) {
+func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project consent.ID, in consent.NewPurpose, idem consent.Idempotency) (*consent.Purpose, error) {
 	if err := a.Require(consent.ConsentsWrite); err != nil {
 		return nil, err
 	}
-	if err := consent.CheckNewPurpose(wish); err != nil {
+	if err := consent.CheckNewPurpose(in); err != nil {
 		return nil, err
 	}
 	var made consent.Purpose
-	err := s.update(ctx, a, once, func(tx Tx) (any, error) {
+	err := s.update(ctx, a, idem, func(tx Tx) (any, error) {
 		d, err := catalogOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
@@ -53,14 +53,14 @@ func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project co
 		if err != nil {
 			return nil, err
 		}
-		if err := d.Admits(p.Number, wish); err != nil {
+		if err := d.Admits(p.Number, in); err != nil {
 			return nil, err
 		}
-		made = d.NewPurpose(p.Number, s.newID(), s.now(), wish)
+		made = d.NewPurpose(p.Number, s.newID(), s.now(), in)
 		changes := consent.Changes{}
-		if wish.Document != "" {
-			made.DocumentHash = hashText(wish.Document)
-			changes.Texts = append(changes.Texts, consent.Text{Organization: a.Organization, Hash: made.DocumentHash, Text: wish.Document})
+		if in.Document != "" {
+			made.DocumentHash = hashText(in.Document)
+			changes.Texts = append(changes.Texts, consent.Text{Organization: a.Organization, Hash: made.DocumentHash, Text: in.Document})
 		}
 		changes.Purposes = []consent.Purpose{made}
 		return &made, tx.Append(ctx, &changes)

@@ -40,14 +40,14 @@ func TestEveryProjectStartsWithThePurposes(t *testing.T) {
 func TestCreatePurpose(t *testing.T) {
 	h := newHouse(t)
 	a, ctx := h.organization(t), context.Background()
-	wish := consent.NewPurpose{Name: "A letter", Taxonomy: consent.Taxonomy{Category: "communication", Subcategory: "email", Label: "letter"},
+	in := consent.NewPurpose{Name: "A letter", Taxonomy: consent.Taxonomy{Category: "communication", Subcategory: "email", Label: "letter"},
 		Document: "We write monthly.", ValidStates: []consent.State{consent.Accepted}, Duration: "P30D"}
-	made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, wish, consent.Idempotency{})
+	made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, in, consent.Idempotency{})
 	if err != nil || made.Key != "letter" || made.Number != 12 || made.ReadOnly {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	text, err := h.svc.Document(ctx, a, made)
-	if err != nil || text != wish.Document {
+	if err != nil || text != in.Document {
 		t.Errorf("the text reads %q, %v", text, err)
 	}
 	if text, err := h.svc.Document(ctx, h.organization(t), made); err != nil || text != "" {
@@ -64,9 +64,9 @@ func TestCreatePurpose(t *testing.T) {
 		name  string
 		kind  consent.Kind
 		field string
-		wish  consent.NewPurpose
+		in  consent.NewPurpose
 	}{
-		{"taxonomy taken", consent.Conflict, "", wish},
+		{"taxonomy taken", consent.Conflict, "", in},
 		{"key taken", consent.Conflict, "", consent.NewPurpose{Name: "Other", Key: "letter", Taxonomy: consent.Taxonomy{Category: "x"}}},
 		{"short name", consent.Invalid, "name", consent.NewPurpose{Name: "abcd"}},
 		{"long name", consent.Invalid, "name", consent.NewPurpose{Name: strings.Repeat("x", 101)}},
@@ -74,11 +74,11 @@ func TestCreatePurpose(t *testing.T) {
 		{"long document", consent.Invalid, "document", consent.NewPurpose{Name: "abcde", Document: strings.Repeat("x", consent.MaxDocument+1)}},
 		{"bad duration", consent.Invalid, "duration", consent.NewPurpose{Name: "abcde", Duration: "1 year"}},
 	} {
-		_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, tc.wish, consent.Idempotency{})
+		_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, tc.in, consent.Idempotency{})
 		isKind(t, tc.name, err, tc.kind, tc.field)
 	}
 	// A second purpose of that label gets a key of its own.
-	second := wish
+	second := in
 	second.Taxonomy.Subcategory = "post"
 	if made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, second, consent.Idempotency{}); err != nil || made.Key != "post.letter" {
 		t.Errorf("%+v, %v", made, err)

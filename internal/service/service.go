@@ -128,7 +128,7 @@ func (s *Service) view(ctx context.Context, read func(Reader) error) error {
 	return classify(ctx, s.store.View(ctx, read))
 }
 
-// ask is view for a read that calls one method once.
+// viewOnce is view for a read that calls one method once.
 func (s *Service) viewOnce(ctx context.Context, read func(Reader) error) error {
 	return classify(ctx, s.store.ViewOnce(ctx, read))
 }
@@ -173,25 +173,25 @@ func (s *Service) commit(ctx context.Context, organization consent.ID, write fun
 	return err
 }
 
-// update does a write that is no decision, once (see Once).
-func (s *Service) update(ctx context.Context, a consent.Actor, once consent.Idempotency, write func(Tx) (any, error)) error {
+// update does a write that is no decision, once (see consent.Idempotency).
+func (s *Service) update(ctx context.Context, a consent.Actor, idem consent.Idempotency, write func(Tx) (any, error)) error {
 	return s.settled(ctx, a, classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
-		if once.Key == "" {
+		if idem.Key == "" {
 			_, err := write(tx)
 			return err
 		}
-		kept, err := tx.IdempotencyRecords(ctx, []consent.IdempotencyKey{idempotency.Key(once, a)})
+		kept, err := tx.IdempotencyRecords(ctx, []consent.IdempotencyKey{idempotency.Key(idem, a)})
 		if err != nil {
 			return err
 		}
-		if err := idempotency.Replay(once, a, kept[0], s.now()); err != nil {
+		if err := idempotency.Replay(idem, a, kept[0], s.now()); err != nil {
 			return err
 		}
 		result, err := write(tx)
 		if err != nil {
 			return err
 		}
-		answer, err := idempotency.Keep(once, a, result, s.now())
+		answer, err := idempotency.Keep(idem, a, result, s.now())
 		if err != nil {
 			return err
 		}

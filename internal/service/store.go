@@ -13,19 +13,19 @@ type Store interface {
 	// View reads one consistent state, which has every write that was acknowledged before.
 	// Many may run at once.
 	View(ctx context.Context, read func(Reader) error) error
-	// Ask is View for a read that calls one method once, which may cost less.
+	// ViewOnce is View for a read that calls one method once, which may cost less.
 	ViewOnce(ctx context.Context, read func(Reader) error) error
 	// Person tells who has the identifier, as Owners and Claimants do, with their current consents in a project. It
 	// has every write that was acknowledged before, and may come from memory: the lists must not be changed.
 	Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error)
 	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
-	// organization (NoID: to the instance, or to an organization that it makes), unless the store Mixes; the
+	// organization (NoID: to the instance, or to an organization that it makes), unless the store batches across tenants; the
 	// organization's other transactions, in whatever process, come before it or after it. write may run
 	// again after a failure, so it has no effect but through Tx. An error leaves nothing behind, unless it is
 	// ErrUnknown; one of kind Unavailable may be gone at the next try. Where write wrote nothing, what it read
 	// of the organization is as durable when Update returns nil as if it had written it.
 	Update(ctx context.Context, organization consent.ID, write func(Tx) error) error
-	// Mixes tells whether one transaction may write for several organizations, so that they share its commit.
+	// BatchesAcrossTenants tells whether one transaction may write for several organizations, so that they share its commit.
 	BatchesAcrossTenants() bool
 	// Ready tells whether writes can be expected to succeed, else why not.
 	Ready() error
@@ -36,7 +36,7 @@ type Store interface {
 // Reader reads. Every method is one query or a pipelined group of one. Absent
 // things are absent from maps and lists, and nil where one thing is asked for.
 type Reader interface {
-	// Directory gives an organization, its projects and their purposes.
+	// Catalog gives an organization, its projects and their purposes.
 	Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error)
 	// Organizations lists organizations with their projects, in order of id, and the size of the whole;
 	// only, where set, narrows it to that one.
@@ -70,9 +70,9 @@ type Reader interface {
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
-	// Answers gives the kept answers, by index of keys; nil: none.
+	// IdempotencyRecords gives the records, by index of keys; nil: none.
 	IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error)
-	// ExpiredAnswers names the organizations that have answers which expired before an instant.
+	// WithExpiredRecords names the organizations that have idempotency records which expired before an instant.
 	WithExpiredRecords(ctx context.Context, before time.Time) ([]consent.ID, error)
 
 	// Events gives a part of the history and the size of the whole that the query matches.
@@ -91,7 +91,7 @@ type Reader interface {
 // Tx reads and writes. It sees what it wrote itself.
 type Tx interface {
 	Reader
-	// Ahead runs reads of this transaction that nobody needs at once, so that they share a round trip with those that
+	// Prefetch runs reads of this transaction that nobody needs at once, so that they share a round trip with those that
 	// follow. Their answers are filled in when wait returns, which is to be called; their errors come from it, or from a
 	// read before it.
 	Prefetch(read func() error) (wait func() error, err error)

@@ -9,31 +9,31 @@ import (
 	"github.com/consentd/consentd/internal/service/writer"
 )
 
-// SaveSubject makes a subject's record or a new version of it. The once answer is
+// SaveSubject makes a subject's record or a new version of it. The answer to keep is
 // rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound, PreconditionFailed.
-func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, wish consent.SaveSubject) (*consent.SubjectView, error) {
+func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, in consent.SaveSubject) (*consent.SubjectView, error) {
 	if err := a.Require(consent.SubjectsWrite); err != nil {
 		return nil, err
 	}
-	generated := wish.Name == ""
+	generated := in.Name == ""
 	if generated {
-		wish.Name = s.newID().String()
+		in.Name = s.newID().String()
 	}
-	name, err := consent.CheckSubjectName(wish.Type, wish.Name)
+	name, err := consent.CheckSubjectName(in.Type, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := consent.CheckData("data", wish.Data); err != nil {
+	if err := consent.CheckData("data", in.Data); err != nil {
 		return nil, err
 	}
 	if _, err := s.catalog(ctx, a.Organization); err != nil {
 		return nil, err
 	}
 	var view *consent.SubjectView
-	err = s.update(ctx, a, wish.Idempotency, func(tx Tx) (any, error) {
+	err = s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		var changes consent.Changes
 		var err error
-		view, err = s.saveNamed(ctx, tx, a, name, wish, &changes)
+		view, err = s.saveNamed(ctx, tx, a, name, in, &changes)
 		if err != nil {
 			return nil, err
 		}
@@ -42,29 +42,29 @@ func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, wish consent
 	return view, err
 }
 
-func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name consent.Identifier, wish consent.SaveSubject, changes *consent.Changes) (*consent.SubjectView, error) {
+func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name consent.Identifier, in consent.SaveSubject, changes *consent.Changes) (*consent.SubjectView, error) {
 	known, err := s.findSubject(ctx, r, a.Organization, name)
 	if err != nil {
 		return nil, err
 	}
-	if known == nil && wish.MustExist {
+	if known == nil && in.MustExist {
 		return nil, consent.ErrNoSubject
 	}
 	if known == nil {
-		if err := wish.If.Check(0); err != nil {
+		if err := in.If.Check(0); err != nil {
 			return nil, err
 		}
-		subject := consent.NewSubject(a, s.newID(), wish.Type, s.now())
-		subject.Record.Data = orEmpty(wish.Data)
+		subject := consent.NewSubject(a, s.newID(), in.Type, s.now())
+		subject.Record.Data = orEmpty(in.Data)
 		changes.Subjects = append(changes.Subjects, subject)
 		changes.AddName(name, &subject)
 		return &consent.SubjectView{Subject: subject, Name: name.Value, Identifiers: []consent.Identifier{name}, Created: true}, nil
 	}
-	data, err := wish.Mode.Apply(known.Record.Data, orEmpty(wish.Data))
+	data, err := in.Mode.Apply(known.Record.Data, orEmpty(in.Data))
 	if err != nil {
 		return nil, err
 	}
-	if err := wish.If.Check(known.Record.Version); err != nil {
+	if err := in.If.Check(known.Record.Version); err != nil {
 		return nil, err
 	}
 	s.newVersion(a, known, data, known.Record.Profile, changes)
@@ -154,25 +154,25 @@ func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.
 }
 
 // DeleteSubject removes a subject's record, its archive and its identifiers. Its consent events stay in the ledger
-// under its internal id, with the identifiers and the evidence that they were recorded with. The once answer is
-// rendered from struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see wish.KeepProof), PreconditionFailed.
-func (s *Service) DeleteSubject(ctx context.Context, a consent.Actor, wish consent.DeleteSubject) error {
+// under its internal id, with the identifiers and the evidence that they were recorded with. The answer to keep is
+// rendered from struct{}{}. Errors: Invalid, Forbidden, NotFound, Conflict (see in.KeepProof), PreconditionFailed.
+func (s *Service) DeleteSubject(ctx context.Context, a consent.Actor, in consent.DeleteSubject) error {
 	if err := a.Require(consent.SubjectsWrite); err != nil {
 		return err
 	}
-	id, err := consent.CheckSubjectName(wish.Type, wish.Name)
+	id, err := consent.CheckSubjectName(in.Type, in.Name)
 	if err != nil {
 		return err
 	}
 	if _, err := s.catalog(ctx, a.Organization); err != nil {
 		return err
 	}
-	return s.update(ctx, a, wish.Idempotency, func(tx Tx) (any, error) {
-		return struct{}{}, s.deleteNamed(ctx, tx, a, id, wish)
+	return s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+		return struct{}{}, s.deleteNamed(ctx, tx, a, id, in)
 	})
 }
 
-func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id consent.Identifier, wish consent.DeleteSubject) error {
+func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id consent.Identifier, in consent.DeleteSubject) error {
 	subject, err := s.findSubject(ctx, tx, a.Organization, id)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id co
 	if subject == nil {
 		return consent.ErrNoSubject
 	}
-	if wish.KeepProof {
+	if in.KeepProof {
 		has, err := tx.HasEvents(ctx, a.Organization, subject.ID)
 		if err != nil {
 			return err
@@ -189,7 +189,7 @@ func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id co
 			return consent.Errorf(consent.Conflict, "", "this subject has consent events on record and cannot be deleted")
 		}
 	}
-	if err := wish.If.Check(subject.Record.Version); err != nil {
+	if err := in.If.Check(subject.Record.Version); err != nil {
 		return err
 	}
 	return s.remove(ctx, tx, subject)
@@ -214,9 +214,9 @@ func (s *Service) remove(ctx context.Context, tx Tx, subject *consent.Subject) e
 // errKnown is the Conflict of a person who is to be made and is known.
 var errKnown = &consent.Error{Kind: consent.Conflict, Msg: "person exists"}
 
-// SavePerson makes a person's record or a new version of it. The once answer is
-// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound (wish.Name unknown), Conflict (known, no upsert).
-func (s *Service) SavePerson(ctx context.Context, a consent.Actor, wish consent.SavePerson) (*consent.SubjectView, error) {
+// SavePerson makes a person's record or a new version of it. The answer to keep is
+// rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound (in.Name unknown), Conflict (known, no upsert).
+func (s *Service) SavePerson(ctx context.Context, a consent.Actor, in consent.SavePerson) (*consent.SubjectView, error) {
 	if err := a.Require(consent.SubjectsWrite); err != nil {
 		return nil, err
 	}
@@ -226,14 +226,14 @@ func (s *Service) SavePerson(ctx context.Context, a consent.Actor, wish consent.
 	for _, part := range []struct {
 		field string
 		data  []byte
-	}{{"data", wish.Data}, {"profile", wish.Profile}} {
+	}{{"data", in.Data}, {"profile", in.Profile}} {
 		if err := consent.CheckData(part.field, part.data); err != nil {
 			return nil, err
 		}
 	}
-	given := wish.Handles
-	if wish.Name != "" {
-		given = append([]consent.Identifier{{Kind: consent.UserID, Value: wish.Name}}, given...)
+	given := in.Handles
+	if in.Name != "" {
+		given = append([]consent.Identifier{{Kind: consent.UserID, Value: in.Name}}, given...)
 	}
 	given, err := consent.PrepareIdentifiers(given, 1, false)
 	if err != nil {
@@ -243,20 +243,20 @@ func (s *Service) SavePerson(ctx context.Context, a consent.Actor, wish consent.
 		return nil, consent.Errorf(consent.Invalid, "handles", "must name at least one handle")
 	}
 	var view *consent.SubjectView
-	err = s.update(ctx, a, wish.Idempotency, func(tx Tx) (any, error) {
+	err = s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		var err error
-		view, err = s.savePerson(ctx, tx, a, wish, given)
+		view, err = s.savePerson(ctx, tx, a, in, given)
 		return view, err
 	})
 	return view, err
 }
 
-func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, wish consent.SavePerson, given []consent.Identifier) (*consent.SubjectView, error) {
+func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, in consent.SavePerson, given []consent.Identifier) (*consent.SubjectView, error) {
 	p, err := writer.LoadPeople(ctx, tx, a.Organization, given)
 	if err != nil {
 		return nil, err
 	}
-	if wish.Name != "" && p.Owner(a.Organization, given[0]) == consent.NoID {
+	if in.Name != "" && p.Owner(a.Organization, given[0]) == consent.NoID {
 		return nil, consent.ErrNoSubject
 	}
 	fresh := consent.NewSubject(a, s.newID(), consent.DefaultSubjectType, s.now())
@@ -271,7 +271,7 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, wish c
 		}
 	}
 	name, named := p.UserIDOf(a.Organization, found.Subject)
-	if named && !wish.Upsert {
+	if named && !in.Upsert {
 		return nil, errKnown
 	}
 	if !named {
@@ -281,7 +281,7 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, wish c
 		name = id.Value
 	}
 	var changes consent.Changes
-	s.keepPerson(a, subject, found.Created, wish, &changes)
+	s.keepPerson(a, subject, found.Created, in, &changes)
 	for _, id := range found.Attach {
 		changes.AddName(id, subject)
 	}
@@ -291,14 +291,14 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, wish c
 	return view, tx.Append(ctx, &changes)
 }
 
-// keepPerson puts the data and the profile of a wish on record, where it has any.
-func (s *Service) keepPerson(a consent.Actor, subject *consent.Subject, created bool, wish consent.SavePerson, changes *consent.Changes) {
+// keepPerson puts the data and the profile that were given on record, where it has any.
+func (s *Service) keepPerson(a consent.Actor, subject *consent.Subject, created bool, in consent.SavePerson, changes *consent.Changes) {
 	data, profile := subject.Record.Data, subject.Record.Profile
-	if wish.Data != nil {
-		data = wish.Data
+	if in.Data != nil {
+		data = in.Data
 	}
-	if wish.Profile != nil {
-		profile = wish.Profile
+	if in.Profile != nil {
+		profile = in.Profile
 	}
 	switch {
 	case created:

@@ -13,9 +13,9 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-func save(t tester, h *house, a consent.Actor, wish consent.SaveSubject) *consent.SubjectView {
+func save(t tester, h *house, a consent.Actor, in consent.SaveSubject) *consent.SubjectView {
 	t.Helper()
-	view, err := h.svc.SaveSubject(context.Background(), a, wish)
+	view, err := h.svc.SaveSubject(context.Background(), a, in)
 	if err != nil {
 		t.Fatalf("save: %v", err)
 	}
@@ -199,7 +199,7 @@ func TestSubjectErrors(t *testing.T) {
 	big := `{"x":"` + strings.Repeat("y", consent.MaxData) + `"}`
 	for _, tc := range []struct {
 		name  string
-		wish  consent.SaveSubject
+		in  consent.SaveSubject
 		kind  consent.Kind
 		field string
 	}{
@@ -211,7 +211,7 @@ func TestSubjectErrors(t *testing.T) {
 		{"too much data", consent.SaveSubject{Type: "user", Name: "x", Data: []byte(big)}, consent.Invalid, "data"},
 		{"unknown and must exist", consent.SaveSubject{Type: "user", Name: "x", MustExist: true}, consent.NotFound, ""},
 	} {
-		_, err := h.svc.SaveSubject(ctx, a, tc.wish)
+		_, err := h.svc.SaveSubject(ctx, a, tc.in)
 		isKind(t, tc.name, err, tc.kind, tc.field)
 	}
 	half := `{"%s":"` + strings.Repeat("y", consent.MaxData/2) + `"}`
@@ -285,9 +285,9 @@ func TestSavePerson(t *testing.T) {
 	mail := func(s string) consent.Identifier {
 		return consent.Identifier{Kind: consent.Email, Value: s + "@example.com"}
 	}
-	personOf := func(wish consent.SavePerson) *consent.SubjectView {
+	personOf := func(in consent.SavePerson) *consent.SubjectView {
 		t.Helper()
-		view, err := h.svc.SavePerson(ctx, a, wish)
+		view, err := h.svc.SavePerson(ctx, a, in)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,16 +6,17 @@ import (
 )
 
 const (
-	// stallAfter is for how long transactions may be tried without one that is committed until writes count as stalled. One
-	// takes milliseconds, a large batch a second.
+	// stalledAfter is how long transactions may be tried without a commit until writes count as stalled. One takes
+	// milliseconds, a large batch a second.
 	stalledAfter = 10 * time.Second
-	// stallForgotten is how long after the last failure a stall is believed while nobody writes: somebody has to try again.
+	// forgottenAfter is how long after the last failure a stall is believed while nobody writes: somebody has to try
+	// again.
 	forgottenAfter = 5 * time.Second
 )
 
-// stall notices that writes begin and none is committed: a standby that commits wait for is missing, a disk or a database
-// hangs or is full, somebody holds a lock. One organization whose writes hang beside others whose do not is no stall. The zero value is
-// ready; for use at once from many goroutines.
+// commitWatchdog notices that writes begin and none is committed: a standby that commits wait for is missing, a disk or a
+// database hangs or is full, somebody holds a lock. Where the writes of one organization hang and those of others do
+// not, nothing is reported. The zero value is ready; for use at once from many goroutines.
 type commitWatchdog struct {
 	mu      sync.Mutex
 	writing int       // transactions under way
@@ -23,7 +24,7 @@ type commitWatchdog struct {
 	failed  time.Time // when one last failed
 }
 
-// ending is how a transaction came to its end.
+// result is how a transaction came to its end.
 type result uint8
 
 const (
@@ -33,41 +34,41 @@ const (
 )
 
 // begin notes that a transaction has begun.
-func (s *commitWatchdog) begin(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.since.IsZero() || s.over(now) {
-		s.since = now
+func (w *commitWatchdog) begin(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.since.IsZero() || w.over(now) {
+		w.since = now
 	}
-	s.writing++
+	w.writing++
 }
 
 // end notes how a transaction ended.
-func (s *commitWatchdog) end(now time.Time, how result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writing--
+func (w *commitWatchdog) end(now time.Time, how result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing--
 	switch {
 	case how == failed:
-		s.failed = now
-	case how == committed && s.writing > 0:
-		s.since = now
-	case how == committed, s.writing == 0 && !s.failed.After(s.since):
-		s.since = time.Time{}
+		w.failed = now
+	case how == committed && w.writing > 0:
+		w.since = now
+	case how == committed, w.writing == 0 && !w.failed.After(w.since):
+		w.since = time.Time{}
 	}
 }
 
-// lasts tells for how long writes have been stalled; 0: they are not.
-func (s *commitWatchdog) stalledFor(now time.Time) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.since.IsZero() || s.over(now) || now.Sub(s.since) < stalledAfter {
+// stalledFor tells for how long writes have been stalled; 0: they are not.
+func (w *commitWatchdog) stalledFor(now time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.since.IsZero() || w.over(now) || now.Sub(w.since) < stalledAfter {
 		return 0
 	}
-	return now.Sub(s.since)
+	return now.Sub(w.since)
 }
 
 // over tells whether nobody has tried for so long that what failed may work again.
-func (s *commitWatchdog) over(now time.Time) bool {
-	return s.writing == 0 && now.Sub(s.failed) > forgottenAfter
+func (w *commitWatchdog) over(now time.Time) bool {
+	return w.writing == 0 && now.Sub(w.failed) > forgottenAfter
 }

@@ -64,9 +64,9 @@ func TestRetryAfterExpiry(t *testing.T) {
 	w := write(item(user("u"), d))
 	w.Idempotency = once
 	record := func() error { _, err := h.svc.Record(context.Background(), a, w); return err }
-	wish := consent.NewKey{Name: "short", Scopes: []consent.Scope{consent.ConsentsRead}, ExpiresAt: noon.Add(2 * time.Second)}
+	in := consent.NewKey{Name: "short", Scopes: []consent.Scope{consent.ConsentsRead}, ExpiresAt: noon.Add(2 * time.Second)}
 	create := func() error {
-		_, err := h.svc.CreateKey(context.Background(), a, wish, consent.Idempotency{Key: "k2", Render: once.Render})
+		_, err := h.svc.CreateKey(context.Background(), a, in, consent.Idempotency{Key: "k2", Render: once.Render})
 		return err
 	}
 	for name, do := range map[string]func() error{"record": record, "create key": create} {

@@ -9,7 +9,7 @@ import (
 
 const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at FROM kept_answers WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
-// Answers implements consent.Reader.
+// IdempotencyRecords implements consent.Reader.
 func (t *tx) IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error) {
 	found := make([]*consent.IdempotencyRecord, len(keys))
 	err := t.conn.each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
@@ -45,7 +45,7 @@ func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
 
 const selectExpired = `/* select_expired */ SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`
 
-// ExpiredAnswers implements consent.Reader. It names no organization: it is what finds them, on the instance's own behalf.
+// WithExpiredRecords implements consent.Reader. It names no organization: it is what finds them, on the instance's own behalf.
 func (t *tx) WithExpiredRecords(ctx context.Context, before time.Time) (organizations []consent.ID, err error) {
 	err = t.conn.query(ctx, selectExpired, []any{&before}, func(r row) error {
 		var id consent.ID

@@ -23,7 +23,7 @@ type conn interface {
 	// i-th list into args, which it may reuse; it may be called again for the same i. Where scan is nil the group may
 	// wait until the next statement that is scanned or the end of the transaction, and so may its error.
 	each(ctx context.Context, statement string, n int, fill func(i int, args []any) []any, scan func(i int, r row) error) error
-	// ahead runs reads by each whose rows may come with the next round trip, at the latest when wait returns.
+	// prefetch runs reads by each whose rows may come with the next round trip, at the latest when wait returns.
 	prefetch(read func() error) (wait func() error, err error)
 	// search runs a statement that was made for this call and may take long; it ends with ctx.
 	search(ctx context.Context, statement string, args []any, scan func(row) error) error

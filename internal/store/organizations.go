@@ -17,7 +17,7 @@ const selectOrganization = `/* select_organization */ SELECT ` + organizationCol
 const selectProjects = `/* select_projects */ SELECT organization_id, project_no, project_id, name, slug, whole_address, created_at, updated_at, details
 FROM projects WHERE organization_id = $1 ORDER BY project_no`
 
-// Directory implements consent.Reader.
+// Catalog implements consent.Reader.
 func (t *tx) Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error) {
 	var d *consent.Catalog
 	err := t.conn.query(ctx, selectOrganization, []any{organization}, func(r row) error {

@@ -155,7 +155,7 @@ func (e *postgresEngine) close() error {
 	return nil
 }
 
-// mixes is false: one organization a transaction, so that Citus keeps it on one node and no two ever wait for each
+// batchesAcrossTenants is false: one organization a transaction, so that Citus keeps it on one node and no two ever wait for each
 // other crosswise.
 func (e *postgresEngine) batchesAcrossTenants() bool { return false }
 

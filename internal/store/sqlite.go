@@ -285,7 +285,7 @@ func (e *sqliteEngine) checkDurable() error {
 	return nil
 }
 
-// mixes is true: there is one writer anyhow, and each commit costs an fsync.
+// batchesAcrossTenants is true: there is one writer anyhow, and each commit costs an fsync.
 func (e *sqliteEngine) batchesAcrossTenants() bool { return true }
 
 func (e *sqliteEngine) update(ctx context.Context, _ consent.ID, write func(conn) error) error {

@@ -110,7 +110,7 @@ func (s *sqliteConn) bindChanged(stmt *sqlite.Stmt) error {
 	return nil
 }
 
-// ahead has nothing to save: there are no round trips.
+// prefetch has nothing to save: there are no round trips.
 func (s *sqliteConn) prefetch(read func() error) (wait func() error, err error) {
 	return func() error { return nil }, read()
 }

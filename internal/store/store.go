@@ -22,11 +22,11 @@ type Store struct {
 type engine interface {
 	// view runs read on a connection that shows one consistent state.
 	view(ctx context.Context, read func(conn) error) error
-	// ask is view for a read of which each statement may see a state of its own.
+	// viewOnce is view for a read of which each statement may see a state of its own.
 	viewOnce(ctx context.Context, read func(conn) error) error
 	// update runs write in a transaction, alone within the organization, and returns nil when it is durable.
 	update(ctx context.Context, organization consent.ID, write func(conn) error) error
-	// mixes tells whether one transaction may write for several organizations.
+	// batchesAcrossTenants tells whether one transaction may write for several organizations.
 	batchesAcrossTenants() bool
 	ready() error
 	close() error
@@ -39,7 +39,7 @@ func (s *Store) View(ctx context.Context, read func(service.Reader) error) error
 	return s.engine.view(ctx, func(c conn) error { return read(&tx{conn: c}) })
 }
 
-// Ask implements consent.Store.
+// ViewOnce implements consent.Store.
 func (s *Store) ViewOnce(ctx context.Context, read func(service.Reader) error) error {
 	return s.engine.viewOnce(ctx, func(c conn) error { return read(&tx{conn: c}) })
 }
@@ -75,7 +75,7 @@ func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int)
 	return read.Who, err
 }
 
-// Mixes implements consent.Store.
+// BatchesAcrossTenants implements consent.Store.
 func (s *Store) BatchesAcrossTenants() bool { return s.engine.batchesAcrossTenants() }
 
 // Ready implements consent.Store.
@@ -117,7 +117,7 @@ func (t *tx) one(ctx context.Context, statement string, args []any, to ...any) (
 	return found, err
 }
 
-// Ahead implements consent.Tx.
+// Prefetch implements consent.Tx.
 func (t *tx) Prefetch(read func() error) (wait func() error, err error) { return t.conn.prefetch(read) }
 
 // Append implements consent.Tx.

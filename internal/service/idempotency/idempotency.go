@@ -16,7 +16,7 @@ import (
 // keepAnswers is how long an answer is kept.
 const keepAnswers = 24 * time.Hour
 
-// recordKey names the record of a write: whose it is, and by which Idempotency-Key.
+// Key names the record of a write: whose it is, and by which Idempotency-Key.
 func Key(o consent.Idempotency, a consent.Actor) consent.IdempotencyKey {
 	owner := a.Key
 	if a.Person != "" { // a person's tokens come and go; the person stays
@@ -26,7 +26,7 @@ func Key(o consent.Idempotency, a consent.Actor) consent.IdempotencyKey {
 	return consent.IdempotencyKey{Organization: a.Organization, Key: owner, Hash: sha256.Sum256([]byte(o.Key))}
 }
 
-// replay gives nil where the write was not done yet, *Replayed where it was, and an error
+// Replay gives nil where the write was not done yet, *Replayed where it was, and an error
 // where the key was used for another request.
 func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRecord, now time.Time) error {
 	if kept == nil || !now.Before(kept.ExpiresAt) {
@@ -42,7 +42,7 @@ func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRec
 	return &consent.Replayed{Answer: answer}
 }
 
-// keep seals the answer to a write that is about to be committed.
+// Keep seals the answer to a write that is about to be committed.
 func Keep(o consent.Idempotency, a consent.Actor, result any, now time.Time) (consent.IdempotencyRecord, error) {
 	answer, err := o.Render(result)
 	if err != nil {

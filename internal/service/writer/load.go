@@ -30,7 +30,7 @@ func (b *batch) load(ctx context.Context, tx Tx) error {
 	return b.loadConsents(ctx, tx)
 }
 
-// loadHeads reads the heads of the ledgers and the kept answers, on an engine with round trips together with who is
+// loadHeads reads the heads of the ledgers and the idempotency records, on an engine with round trips together with who is
 // who.
 func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var organizations []consent.ID

@@ -6,13 +6,13 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// peopleReader reads who is who.
+// PeopleReader reads who is who.
 type PeopleReader interface {
 	Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error)
 	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
 }
 
-// loadPeople reads who has these identifiers, and all identifiers of those who do.
+// LoadPeople reads who has these identifiers, and all identifiers of those who do.
 func LoadPeople(ctx context.Context, r PeopleReader, organization consent.ID, given []consent.Identifier) (*consent.People, error) {
 	p := consent.NewPeople()
 	names := make([]consent.OwnedName, len(given))

@@ -6,7 +6,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// WriterTx is what a batch needs of a transaction of the store. service.Tx has it, and says what each method does.
+// Tx is what a batch needs of a transaction of the store. service.Tx has it, and says what each method does.
 type Tx interface {
 	PeopleReader
 	Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error)

@@ -40,7 +40,7 @@ type Writer struct {
 	closed bool
 }
 
-// WriterOptions are what a Writer is made of.
+// Options are what a Writer is made of.
 type Options struct {
 	// Commit runs write in a transaction for an organization, and returns nil when it is durable. ErrNothing from
 	// write ends the transaction, and comes back.
@@ -76,7 +76,7 @@ type outcome struct {
 	err      error
 }
 
-// NewWriter makes a writer; Close ends it.
+// New makes a writer; Close ends it.
 func New(o Options) *Writer {
 	return &Writer{o: o, slots: make(chan struct{}, queueLength), queues: map[consent.ID]*queue{}}
 }
