@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/bench"
-	"github.com/consentd/consentd/internal/store"
 )
 
 type benchCmd struct {
@@ -67,8 +66,7 @@ func (b *benchCmd) Run() error {
 		return err
 	}
 	defer remove()
-	o := bench.Options{Binary: binary, Dir: scratch, Phase: b.Phase, People: b.People, Out: os.Stdout,
-		Database: store.SQLiteFile, Prepare: emptyDatabase}
+	o := bench.Options{Binary: binary, Dir: scratch, Phase: b.Phase, People: b.People, Out: os.Stdout}
 	measure := bench.Run
 	if b.Engine == "postgres" {
 		measure = func(ctx context.Context, o bench.Options) error { return bench.RunPostgres(ctx, o, b.Grow) }
@@ -78,13 +76,4 @@ func (b *benchCmd) Run() error {
 		return errors.New("stopped by a signal; nothing is left behind")
 	}
 	return err
-}
-
-// emptyDatabase makes a database with the schema and nothing in it.
-func emptyDatabase(dir string) error {
-	s, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{})
-	if err != nil {
-		return err
-	}
-	return s.Close()
 }

@@ -173,9 +173,7 @@ func rowsMoved(t *testing.T, url string) (rows int64) {
 func TestMigrateStoreMistakes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := emptyDatabase(dir); err != nil {
-		t.Fatal(err)
-	}
+	serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey}).stop(t)
 	from := "sqlite:" + dir
 	for _, tc := range []struct {
 		env, args []string

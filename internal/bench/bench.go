@@ -15,13 +15,11 @@ import (
 
 // Options say what to measure.
 type Options struct {
-	Binary   string        // the consentd binary; it is started as a server and as the echo handler
-	Dir      string        // scratch space on the disk to be measured; it is emptied by the caller
-	Phase    time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
-	People   int           // how many people the events are about
-	Prepare  func(dir string) error
-	Database string // the database's file name in a data folder
-	Out      io.Writer
+	Binary string        // the consentd binary; it is started as a server and as the echo handler
+	Dir    string        // scratch space on the disk to be measured; it is emptied by the caller
+	Phase  time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
+	People int           // how many people the events are about
+	Out    io.Writer
 }
 
 // figure is one line of the result.
@@ -143,6 +141,9 @@ const batchData = "data-of-batches"
 // folder is the setting that names a data folder.
 func (r *run) folder(name string) string { return "CONSENTD_DATA=" + filepath.Join(r.Dir, name) }
 
+// database is the file that a server over SQLite keeps in its data folder.
+func (r *run) database(folder string) string { return filepath.Join(r.Dir, folder, "consentd.db") }
+
 const rootKey = "bench-root-key-bench-root-key-bench-root-key"
 
 // with runs a load against a fresh server, whose store a setting names.
@@ -168,12 +169,13 @@ func (r *run) with(ctx context.Context, data string, p *people, do func(*site) e
 	return child.stop()
 }
 
+// bare writes the rows that the batches wrote into a database that a fresh server made and left.
 func (r *run) bare(ctx context.Context) error {
-	empty := filepath.Join(r.Dir, "bare")
-	if err := r.Prepare(empty); err != nil {
+	const empty = "bare"
+	if err := r.with(ctx, r.folder(empty), newPeople(hot), func(*site) error { return nil }); err != nil {
 		return err
 	}
-	rate, err := bareInserts(ctx, filepath.Join(r.Dir, batchData, r.Database), filepath.Join(empty, r.Database), r.Phase)
+	rate, err := bareInserts(ctx, r.database(batchData), r.database(empty), r.Phase)
 	r.bareEvents = rate
 	return err
 }
