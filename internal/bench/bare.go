@@ -9,10 +9,10 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// bareBatch is how many events one bare transaction inserts; bareMost bounds how many are read into memory.
+// bareBatch is how many events one bare transaction inserts; bareLimit bounds how many are read into memory.
 const (
 	bareBatch = 256
-	bareMost  = 250_000
+	bareLimit = 250_000
 )
 
 // bareRow is everything that one event wrote.
@@ -34,7 +34,8 @@ func bareInserts(ctx context.Context, from, to string, phase time.Duration) (flo
 		return 0, err
 	}
 	defer c.Close()
-	for _, pragma := range []string{"synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "cache_size = -24576"} {
+	for _, pragma := range []string{
+		"synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "cache_size = -24576"} {
 		if err := sqlitex.ExecuteTransient(c, "PRAGMA "+pragma, nil); err != nil {
 			return 0, err
 		}
@@ -53,8 +54,8 @@ func bareInserts(ctx context.Context, from, to string, phase time.Duration) (flo
 }
 
 const (
-	bareEvent = `INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-$19)`
+	bareEvent = `INSERT INTO events
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
 	bareConsent = `INSERT INTO consents VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
 last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
@@ -125,7 +126,7 @@ func readRows(path string) ([]bareRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := readTable(c, `SELECT * FROM events ORDER BY organization_id, event_id LIMIT $1`, bareMost)
+	events, err := readTable(c, `SELECT * FROM events ORDER BY organization_id, event_id LIMIT $1`, bareLimit)
 	if err != nil {
 		return nil, err
 	}

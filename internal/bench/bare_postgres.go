@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,8 +30,7 @@ func bareLoop(ctx context.Context, from, to string, batch int, phase time.Durati
 		return 0, err
 	}
 	defer c.Close(context.Background())
-	// The sessions of the server are set so too.
-	if _, err := c.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"); err != nil {
+	if _, err := c.Exec(ctx, bareSettings); err != nil {
 		return 0, err
 	}
 	started, done := time.Now(), 0
@@ -45,6 +45,10 @@ func bareLoop(ctx context.Context, from, to string, batch int, phase time.Durati
 	}
 	return float64(done) / time.Since(started).Seconds(), nil
 }
+
+// bareSettings are those of the server's own sessions.
+const bareSettings = `SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
+SET enable_mergejoin = off; SET jit = off`
 
 // barePostgresRow is what one event wrote.
 type barePostgresRow struct {
@@ -67,16 +71,18 @@ func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, erro
 		return nil, err
 	}
 	defer c.Close(context.Background())
-	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no, e.purpose_no, e.state,
-e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.domain, e.country, e.body, e.ident, i.value
+	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no,
+e.purpose_no, e.state, e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id,
+e.domain, e.country, e.body, e.ident, i.value
 FROM events e JOIN identifiers i ON i.organization_id = e.organization_id AND i.subject_id = e.subject_id
-ORDER BY e.organization_id, e.event_id LIMIT $1`, bareMost)
+ORDER BY e.organization_id, e.event_id LIMIT $1`, bareLimit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r barePostgresRow, err error) {
-		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state, &r.action,
-			&r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country, &r.body, &r.ident, &r.name)
+		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state,
+			&r.action, &r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country,
+			&r.body, &r.ident, &r.name)
 		return r, err
 	})
 }
@@ -88,12 +94,50 @@ type bareTransaction struct {
 	append       *pgx.Batch
 }
 
-func columnOf[T any](rows []barePostgresRow, value func(*barePostgresRow) T) []T {
-	out := make([]T, len(rows))
+// bareColumns are rows as the arrays that a statement for many rows takes.
+type bareColumns struct {
+	event, subject, key             [][16]byte
+	sequence                        []int64
+	project, purpose, state, action []int64
+	weight                          []int64
+	grants                          []bool
+	occurred, recorded              []time.Time
+	expires                         []*time.Time
+	previous                        []*[16]byte
+	domain, country                 []string
+	body, ident                     [][]byte
+	name                            []string
+}
+
+func columnsOf(rows []barePostgresRow) (c bareColumns) {
 	for i := range rows {
-		out[i] = value(&rows[i])
+		r := &rows[i]
+		c.event = append(c.event, r.event)
+		c.subject = append(c.subject, r.subject)
+		c.key = append(c.key, r.key)
+		c.sequence = append(c.sequence, r.sequence)
+		c.project = append(c.project, r.project)
+		c.purpose = append(c.purpose, r.purpose)
+		c.state = append(c.state, r.state)
+		c.action = append(c.action, r.action)
+		c.weight = append(c.weight, r.weight)
+		c.grants = append(c.grants, r.grants)
+		c.occurred = append(c.occurred, r.occurred)
+		c.recorded = append(c.recorded, r.recorded)
+		c.expires = append(c.expires, r.expires)
+		c.previous = append(c.previous, r.previous)
+		c.domain = append(c.domain, r.domain)
+		c.country = append(c.country, r.country)
+		c.body = append(c.body, r.body)
+		c.ident = append(c.ident, r.ident)
+		c.name = append(c.name, r.name)
 	}
-	return out
+	return c
+}
+
+// repeated is a column that has one value in all rows.
+func repeated[T any](value T, rows []barePostgresRow) []T {
+	return slices.Repeat([]T{value}, len(rows))
 }
 
 func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTransaction {
@@ -126,11 +170,9 @@ func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTrans
 	head.Queue("BEGIN")
 	head.Queue(`SELECT sequence FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE`, t.organization)
 	head.Queue(`SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`, t.organization)
-	head.Queue(bareOwners, t.organization, columnOf(rows, func(*barePostgresRow) string { return "user_id" }),
-		columnOf(rows, func(*barePostgresRow) int64 { return 0 }), columnOf(rows, func(r *barePostgresRow) string { return r.name }))
-	consents := &pgx.Batch{}
-	consents.Queue(bareConsents, t.organization, columnOf(known, func(r *barePostgresRow) [16]byte { return r.subject }),
-		columnOf(known, func(r *barePostgresRow) int64 { return r.project }), columnOf(known, func(r *barePostgresRow) int64 { return r.purpose }))
+	head.Queue(bareOwners, t.organization, repeated("user_id", rows), repeated(int64(0), rows), columnsOf(rows).name)
+	consents, c := &pgx.Batch{}, columnsOf(known)
+	consents.Queue(bareConsents, t.organization, c.subject, c.project, c.purpose)
 	t.load = []*pgx.Batch{head, consents}
 	t.append = bareAppend(t.organization, rows, fresh, last)
 	return t
@@ -138,25 +180,32 @@ func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTrans
 
 // The store's statements in the form for many rows.
 const (
-	bareOwners = `SELECT many.n, found.* FROM unnest($2::text[], $3::int8[], $4::text[]) WITH ORDINALITY AS many (p2, p3, p4, n)
-CROSS JOIN LATERAL (SELECT subject_id FROM identifiers WHERE organization_id = $1::uuid AND kind = many.p2 AND project_no = many.p3 AND value = many.p4 OFFSET 0) AS found`
-	bareConsents = `SELECT many.n, found.* FROM unnest($2::uuid[], $3::int8[], $4::int8[]) WITH ORDINALITY AS many (p2, p3, p4, n)
-CROSS JOIN LATERAL (SELECT * FROM consents WHERE organization_id = $1::uuid AND subject_id = many.p2 AND project_no = many.p3 AND purpose_no = many.p4 OFFSET 0) AS found`
-	bareSubjects = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at, changed_by, data)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::timestamptz[], $7::uuid[], $8::text[]) AS many
+	bareOwners = `SELECT many.n, found.*
+FROM unnest($2::text[], $3::int8[], $4::text[]) WITH ORDINALITY AS many (p2, p3, p4, n)
+CROSS JOIN LATERAL (SELECT subject_id FROM identifiers WHERE organization_id = $1::uuid AND kind = many.p2
+AND project_no = many.p3 AND value = many.p4 OFFSET 0) AS found`
+	bareConsents = `SELECT many.n, found.*
+FROM unnest($2::uuid[], $3::int8[], $4::int8[]) WITH ORDINALITY AS many (p2, p3, p4, n)
+CROSS JOIN LATERAL (SELECT * FROM consents WHERE organization_id = $1::uuid AND subject_id = many.p2
+AND project_no = many.p3 AND purpose_no = many.p4 OFFSET 0) AS found`
+	bareSubjects = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at,
+changed_by, data)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::timestamptz[],
+$7::uuid[], $8::text[]) AS many
 ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
 changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
 	bareIdentifiers = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
 SELECT $1::uuid, many.* FROM unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
-	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, weight, grants,
-occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::bool[],
-$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::bytea[], $19::bytea[]) AS many`
-	bareStands = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, weight, grants, active,
-occurred_at, expires_at, since)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::int8[], $9::bool[], $10::bool[],
-$11::timestamptz[], $12::timestamptz[], $13::timestamptz[]) AS many
+	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state,
+action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
+$9::int8[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[],
+$16::text[], $17::text[], $18::bytea[], $19::bytea[]) AS many`
+	bareUpserts = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id,
+state, weight, grants, active, occurred_at, expires_at, since)
+SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::int8[],
+$9::bool[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[]) AS many
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
 last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
 active = excluded.active, occurred_at = excluded.occurred_at,
@@ -168,32 +217,19 @@ ON CONFLICT (organization_id, name) DO UPDATE SET amount = counts.amount + exclu
 
 func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx.Batch {
 	b := &pgx.Batch{}
-	subject := func(r *barePostgresRow) [16]byte { return r.subject }
-	event := func(r *barePostgresRow) [16]byte { return r.event }
-	key := func(r *barePostgresRow) [16]byte { return r.key }
-	project := func(r *barePostgresRow) int64 { return r.project }
-	purpose := func(r *barePostgresRow) int64 { return r.purpose }
-	state := func(r *barePostgresRow) int64 { return r.state }
-	weight := func(r *barePostgresRow) int64 { return r.weight }
-	grants := func(r *barePostgresRow) bool { return r.grants }
-	active := func(*barePostgresRow) bool { return true }
-	occurred := func(r *barePostgresRow) time.Time { return r.occurred }
-	expires := func(r *barePostgresRow) *time.Time { return r.expires }
 	if len(fresh) > 0 {
-		b.Queue(bareSubjects, organization, columnOf(fresh, subject), columnOf(fresh, func(*barePostgresRow) string { return "user" }), columnOf(fresh, occurred),
-			columnOf(fresh, func(*barePostgresRow) int64 { return 1 }), columnOf(fresh, occurred), columnOf(fresh, key), columnOf(fresh, func(*barePostgresRow) string { return "{}" }))
-		b.Queue(bareIdentifiers, organization, columnOf(fresh, func(*barePostgresRow) string { return "user_id" }), columnOf(fresh, func(*barePostgresRow) int64 { return 0 }),
-			columnOf(fresh, func(r *barePostgresRow) string { return r.name }), columnOf(fresh, subject))
+		c := columnsOf(fresh)
+		b.Queue(bareSubjects, organization, c.subject, repeated("user", fresh), c.occurred, repeated(int64(1), fresh),
+			c.occurred, c.key, repeated("{}", fresh))
+		b.Queue(bareIdentifiers, organization, repeated("user_id", fresh), repeated(int64(0), fresh), c.name, c.subject)
 	}
-	b.Queue(bareEvents, organization, columnOf(rows, event), columnOf(rows, func(r *barePostgresRow) int64 { return r.sequence }), columnOf(rows, subject), columnOf(rows, project),
-		columnOf(rows, purpose), columnOf(rows, state), columnOf(rows, func(r *barePostgresRow) int64 { return r.action }), columnOf(rows, weight),
-		columnOf(rows, grants), columnOf(rows, occurred),
-		columnOf(rows, func(r *barePostgresRow) time.Time { return r.recorded }), columnOf(rows, expires), columnOf(rows, func(r *barePostgresRow) *[16]byte { return r.previous }),
-		columnOf(rows, key), columnOf(rows, func(r *barePostgresRow) string { return r.domain }), columnOf(rows, func(r *barePostgresRow) string { return r.country }),
-		columnOf(rows, func(r *barePostgresRow) []byte { return r.body }), columnOf(rows, func(r *barePostgresRow) []byte { return r.ident }))
-	b.Queue(bareStands, organization, columnOf(last, subject), columnOf(last, project), columnOf(last, purpose), columnOf(last, event), columnOf(last, event),
-		columnOf(last, state), columnOf(last, weight), columnOf(last, grants), columnOf(last, active), columnOf(last, occurred), columnOf(last, expires), columnOf(last, occurred))
-	end := &rows[len(rows)-1]
+	c := columnsOf(rows)
+	b.Queue(bareEvents, organization, c.event, c.sequence, c.subject, c.project, c.purpose, c.state, c.action, c.weight,
+		c.grants, c.occurred, c.recorded, c.expires, c.previous, c.key, c.domain, c.country, c.body, c.ident)
+	c = columnsOf(last)
+	b.Queue(bareUpserts, organization, c.subject, c.project, c.purpose, c.event, c.event, c.state, c.weight, c.grants,
+		repeated(true, last), c.occurred, c.expires, c.occurred)
+	end := rows[len(rows)-1]
 	b.Queue(bareHead, organization, end.sequence, end.event)
 	b.Queue(bareCount, organization, int64(len(rows)))
 	b.Queue("COMMIT")

@@ -3,10 +3,8 @@ package bench
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -25,21 +23,22 @@ type child struct {
 	ended   bool
 }
 
-// startChild starts the binary on a free port and waits until it is ready.
+const rootKey = "bench-root-key-bench-root-key-bench-root-key"
+
+// startServer starts a consentd on a fresh store, which a setting names.
+func startServer(ctx context.Context, binary, store string) (*child, error) {
+	return startChild(ctx, binary, []string{"CONSENTD_ROOT_KEY=" + rootKey, store}, "serve")
+}
+
+// startChild starts a program that takes --listen, on a free port, and waits until it is ready.
 func startChild(ctx context.Context, binary string, environment []string, args ...string) (*child, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	for i, arg := range args {
-		if arg == "127.0.0.1:0" {
-			args[i] = "127.0.0.1:" + port
-		}
-	}
-	if args[0] == "bench" {
-		args = append(args, "--listen", "127.0.0.1:"+port)
-	}
-	c := &child{command: exec.CommandContext(ctx, binary, args...), url: "http://127.0.0.1:" + port}
+	listen := "127.0.0.1:" + port
+	args = append(args, "--listen", listen)
+	c := &child{command: exec.CommandContext(ctx, binary, args...), url: "http://" + listen}
 	c.command.Env = append(os.Environ(), environment...)
 	log, err := os.CreateTemp("", "consentd-bench-log-")
 	if err != nil {
@@ -108,53 +107,8 @@ func (c *child) peakMemory() int64 {
 	return 0
 }
 
-// echoItem is one item of a request, as consentd reads it.
-type echoItem struct {
-	UserID        string `json:"userId"`
-	Category      string `json:"category"`
-	Subcategory   string `json:"subcategory"`
-	ConsentState  string `json:"consentState"`
-	ConsentAction string `json:"consentAction"`
-}
-
-// ServeEcho answers every POST with its own JSON, decoded and encoded again, until ctx ends: what a
-// handler costs that does nothing.
-func ServeEcho(ctx context.Context, listen string) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
-		var v struct {
-			Items []echoItem `json:"items"`
-		}
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = json.Unmarshal(body, &v)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	})
-	return listenUntil(ctx, listen, mux)
-}
-
-// listenUntil serves until ctx ends.
-func listenUntil(ctx context.Context, listen string, mux http.Handler) error {
-	// The timeouts are the server's: they cost a little, and are not what is compared.
-	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// batches gives how many write requests the server has committed so far, and in how many commits.
-func (c *child) batches() (requests, commits float64, err error) {
+// commits gives how many write requests the server has committed so far, and in how many commits.
+func (c *child) commits() (requests, commits float64, err error) {
 	res, err := http.Get(c.url + "/metrics")
 	if err != nil {
 		return 0, 0, err
@@ -162,7 +116,8 @@ func (c *child) batches() (requests, commits float64, err error) {
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
 	for lines.Scan() {
-		for name, into := range map[string]*float64{"consentd_batch_requests_sum ": &requests, "consentd_batch_requests_count ": &commits} {
+		for name, into := range map[string]*float64{
+			"consentd_batch_requests_sum ": &requests, "consentd_batch_requests_count ": &commits} {
 			if rest, ok := strings.CutPrefix(lines.Text(), name); ok {
 				if *into, err = strconv.ParseFloat(rest, 64); err != nil {
 					return 0, 0, err

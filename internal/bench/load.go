@@ -30,7 +30,8 @@ func newResult(took []time.Duration, counted time.Duration) (result, error) {
 		return result{}, errNone
 	}
 	slices.Sort(took)
-	return result{rate: float64(len(took)) / counted.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100], took: took, counted: counted}, nil
+	return result{rate: float64(len(took)) / counted.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100],
+		took: took, counted: counted}, nil
 }
 
 // call is one request to make.
@@ -39,6 +40,9 @@ type call struct {
 	header      http.Header
 	body        []byte
 }
+
+// generator makes a worker's next request.
+type generator func(*worker) *call
 
 // worker is one connection of a load: it sends one request after another.
 type worker struct {
@@ -64,16 +68,17 @@ func newWorker(seed uint64) *worker {
 		Transport: &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}, Timeout: 30 * time.Second}}
 }
 
-// load sends requests over so many connections, each as soon as its last one is answered, and fails on the first answer that is
-// no 2xx. A fifth of the phase comes first and is not counted.
-func load(ctx context.Context, connections int, phase time.Duration, next func(*worker) *call) (result, error) {
+// load sends requests over so many connections, each as soon as its last one is answered, and fails on the first answer
+// that is no 2xx. A fifth of the phase comes first and is not counted.
+func load(ctx context.Context, connections int, phase time.Duration, next generator) (result, error) {
 	return loadAfter(ctx, connections, phase/5, phase, next)
 }
 
-// loadAfter is load with so long before it that is not counted. On a machine so busy that nothing is answered in time it takes longer.
-func loadAfter(ctx context.Context, connections int, before, phase time.Duration, next func(*worker) *call) (r result, err error) {
+// loadAfter is load with so long before it that is not counted. On a machine so busy that nothing is answered in time
+// it takes longer.
+func loadAfter(ctx context.Context, connections int, before, phase time.Duration, next generator) (result, error) {
 	for {
-		r, err = loadOnce(ctx, connections, before, phase, next)
+		r, err := loadOnce(ctx, connections, before, phase, next)
 		if !errors.Is(err, errNone) || phase > longestPhase || ctx.Err() != nil {
 			return r, err
 		}
@@ -81,10 +86,18 @@ func loadAfter(ctx context.Context, connections int, before, phase time.Duration
 	}
 }
 
+// loadWarm runs a load twice, and gives the second result: a fresh store takes more time.
+func loadWarm(ctx context.Context, connections int, phase time.Duration, next generator) (result, error) {
+	if r, err := load(ctx, connections, phase, next); err != nil {
+		return r, err
+	}
+	return load(ctx, connections, phase, next)
+}
+
 // longestPhase is from when on there is no use in trying again.
 const longestPhase = 10 * time.Second
 
-func loadOnce(ctx context.Context, connections int, before, phase time.Duration, next func(*worker) *call) (result, error) {
+func loadOnce(ctx context.Context, connections int, before, phase time.Duration, next generator) (result, error) {
 	workers := make([]*worker, connections)
 	counting := time.Now().Add(before)
 	end := counting.Add(phase)
@@ -106,7 +119,7 @@ func loadOnce(ctx context.Context, connections int, before, phase time.Duration,
 	return newResult(all, phase)
 }
 
-func (w *worker) run(ctx context.Context, counting, end time.Time, next func(*worker) *call) {
+func (w *worker) run(ctx context.Context, counting, end time.Time, next generator) {
 	for ctx.Err() == nil {
 		started := time.Now()
 		if started.After(end) {

@@ -17,16 +17,21 @@ const naiveConns = 16
 
 // What one request runs, on consentd's own schema: who is it, or a new person; the event; where the person stands.
 const (
-	naiveFind    = `SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = 'user_id' AND project_no = 0 AND value = $2`
-	naiveSubject = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at, changed_by, data)
+	naiveFind = `SELECT subject_id FROM identifiers
+WHERE organization_id = $1 AND kind = 'user_id' AND project_no = 0 AND value = $2`
+	naiveSubject = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at,
+changed_by, data)
 VALUES ($1, $2, 'user', $3, 1, $3, $1, '{}')`
-	naiveIdentifier = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, 'user_id', 0, $2, $3)
-ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = identifiers.subject_id RETURNING subject_id`
-	naiveEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state, action, weight,
-grants, occurred_at, recorded_at, expires_at, key_id, domain, country, body, ident)
+	naiveIdentifier = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
+VALUES ($1, 'user_id', 0, $2, $3)
+ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = identifiers.subject_id
+RETURNING subject_id`
+	naiveEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state,
+action, weight, grants, occurred_at, recorded_at, expires_at, key_id, domain, country, body, ident)
 VALUES ($1, $2, 0, $3, 1, $4, 1, 1, 4, true, $5, $5, $6, $1, '', 'UNKNOWN', $7, $8)`
-	naiveConsent = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id, state, weight,
-grants, active, occurred_at, expires_at, since) VALUES ($1, $2, 1, $3, $4, $4, 1, 4, true, true, $5, $6, $5)
+	naiveConsent = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id,
+state, weight, grants, active, occurred_at, expires_at, since)
+VALUES ($1, $2, 1, $3, $4, $4, 1, 4, true, true, $5, $6, $5)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
 last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
 active = excluded.active, occurred_at = excluded.occurred_at,
@@ -104,7 +109,9 @@ func naiveWrite(ctx context.Context, tx pgx.Tx, organization uuid.UUID, item *ec
 	}
 	purpose := map[string]int{"functional": 2, "analytics": 3, "marketing": 4}[item.Subcategory]
 	expires := now.AddDate(1, 0, 0)
-	if _, err := tx.Exec(ctx, naiveEvent, [16]byte(organization), [16]byte(event), subject, purpose, now, expires, naiveBlob, naiveBlob); err != nil {
+	_, err = tx.Exec(ctx, naiveEvent, [16]byte(organization), [16]byte(event), subject, purpose, now, expires,
+		naiveBlob, naiveBlob)
+	if err != nil {
 		return "", err
 	}
 	_, err = tx.Exec(ctx, naiveConsent, [16]byte(organization), subject, purpose, [16]byte(event), now, expires)

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// turns is how often each of the loads that are compared is run: a machine does not stay the same from one second to the next, and a
-// shared one changes by a tenth and more, so what is compared must stand right beside each other, and often.
+// turns is how often each of the loads that are compared is run. A machine does not stay the same from one second to
+// the next, and a shared one changes by a tenth and more: what is compared must run close together, and often.
 const turns = 10
 
 // compared is a load that is run in turns with others.
 type compared struct {
-	next func(*worker) *call
+	next generator
 	runs []result
 }
 
-// inTurns runs loads one after the other, again and again, and ends with the first, so that each run of the others has one of the first
-// before it and one behind it. What a server still does for the load before, such as a checkpoint, falls into the half of
-// a turn that is not counted; so does the time until it does as much for this one as it will.
+// inTurns runs loads one after the other, again and again. It ends with the first, so that each run of the others has
+// one of the first before it and one after it. Half a turn passes before each is counted: until then a server may still
+// work for the load before, such as on a checkpoint, and does not yet do all that it does for this one.
 func inTurns(ctx context.Context, connections int, turn time.Duration, loads ...*compared) error {
 	for i := range turns*len(loads) + 1 {
 		c := loads[i%len(loads)]
@@ -41,7 +41,8 @@ func (c *compared) all() (result, error) {
 	return newResult(took, counted)
 }
 
-// over compares each run with the mean of those of base before and behind it, and gives the mean of these ratios and its standard error.
+// over compares each run with the mean of the runs of base before and after it. It gives the mean of these ratios and
+// its standard error.
 func (c *compared) over(base *compared) (a average) {
 	ratios, n := make([]float64, len(c.runs)), float64(len(c.runs))
 	for i, run := range c.runs {

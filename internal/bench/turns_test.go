@@ -63,14 +63,17 @@ func TestInTurns(t *testing.T) {
 		t.Errorf("%d turns: %v", len(order), order)
 	}
 	all, err := loads[1].all()
-	if err != nil || all.p50 <= 0 || all.p99 < all.p50 || math.Abs(all.rate*turn.Seconds()*turns-float64(len(all.took))) > 1e-6 {
+	if err != nil || all.p50 <= 0 || all.p99 < all.p50 ||
+		math.Abs(all.rate*turn.Seconds()*turns-float64(len(all.took))) > 1e-6 {
 		t.Errorf("%d requests, %.0f/s, p50 %s, p99 %s, %v", len(all.took), all.rate, all.p50, all.p99, err)
 	}
 }
 
 // TestLoadOfASlowServer: where nothing is answered within the phase, it takes as long as it needs.
 func TestLoadOfASlowServer(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+	}))
 	defer server.Close()
 	got, err := load(context.Background(), 1, 10*time.Millisecond, func(w *worker) *call { return w.get(server.URL, nil) })
 	if err != nil || len(got.took) == 0 || got.counted <= 10*time.Millisecond || got.rate > 20 {
