@@ -53,8 +53,9 @@ fuzz: ## every fuzz test for FUZZTIME (5s) each
 
 ENGINE ?= sqlite
 bench: build ## measure requests/s and latency on this machine; ENGINE=postgres measures over PostgreSQL
+	$(GO) build -trimpath $(BUILDVCS) -o bin/consentd-bench ./cmd/consentd-bench
 	if [ $(ENGINE) = postgres ]; then scripts/need.sh postgres; fi
-	./bin/consentd bench --engine $(ENGINE)
+	./bin/consentd-bench run --engine $(ENGINE)
 
 geo: ## make the country table anew from its pinned source (network)
 	$(GO) generate ./internal/geo

@@ -24,7 +24,7 @@ import (
 
 const module = "github.com/consentd/consentd"
 
-// anything stands for every package of ours that is not for tests only.
+// anything stands for every package of ours that the server may hold.
 const anything = "**"
 
 // mayImport says what of ours each package may import. Imports run one way:
@@ -37,7 +37,9 @@ var mayImport = map[string][]string{
 	"ledger":                       {},
 	"client":                       {},
 	"cmd/*":                        {anything},
-	"internal/bench":               {"internal/consent", "internal/scratchpg"},
+	"cmd/consentd-bench":           {"internal/bench"},
+	"internal/bench":               {"internal/scratchpg"},
+	"internal/clitest":             {},
 	"internal/config":              {"internal/consent"},
 	"internal/consent":             {"ledger"},
 	"internal/console":             {"internal/protocol", "internal/service", "internal/consent"},
@@ -60,7 +62,10 @@ var mayImport = map[string][]string{
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/pgtest", "internal/store/storetest", "internal/webtest"}
+var forTests = []string{"internal/clitest", "internal/pgtest", "internal/store/storetest", "internal/webtest"}
+
+// forBench are the packages of the benchmark's, which the server does not hold.
+var forBench = []string{"internal/bench", "internal/scratchpg"}
 
 // mayNotUse names packages of others that a package stays free of, with all below them.
 var mayNotUse = map[string][]string{
@@ -150,6 +155,29 @@ func TestRulesArePure(t *testing.T) {
 	}
 }
 
+// TestWhatTheServerHolds follows the imports of the server's binary, which holds nothing of tests or the benchmark.
+func TestWhatTheServerHolds(t *testing.T) {
+	const server = "cmd/consentd"
+	packages := readPackages(t)
+	importer := map[string]string{server: ""}
+	for queue := []string{server}; len(queue) > 0; queue = queue[1:] {
+		for _, imported := range packages[queue[0]] {
+			if _, known := importer[imported]; !known && packages[imported] != nil {
+				importer[imported] = queue[0]
+				queue = append(queue, imported)
+			}
+		}
+	}
+	for _, pkg := range slices.Concat(forTests, forBench) {
+		if by, held := importer[pkg]; held {
+			t.Errorf("%s holds %s, by %s", server, pkg, by)
+		}
+	}
+	if _, held := importer["internal/server"]; !held {
+		t.Errorf("%s does not hold the server: it was not followed", server)
+	}
+}
+
 // TestTheRulesBite holds the rules against imports that they must refuse.
 func TestTheRulesBite(t *testing.T) {
 	for _, tc := range []struct {
@@ -185,7 +213,10 @@ func TestTheRulesBite(t *testing.T) {
 		{"internal/config", "internal/geo", false},
 		{"internal/bench", "internal/store", false},
 		{"cmd/consentd", "internal/store", true},
-		{"cmd/consentd", "internal/bench", true},
+		{"cmd/consentd", "internal/bench", false},
+		{"cmd/consentd", "internal/scratchpg", false},
+		{"cmd/consentd-bench", "internal/bench", true},
+		{"cmd/consentd-bench", "internal/store", false},
 		{"internal/bench", "internal/scratchpg", true},
 		{"internal/bench", "internal/pgtest", false},
 		{"internal/webtest", "internal/pgtest", true},
@@ -238,7 +269,8 @@ func rowOf(pkg string) ([]string, bool) {
 
 func permits(allowed []string, imported string) bool {
 	return slices.ContainsFunc(allowed, func(pattern string) bool {
-		return matches(pattern, imported) || pattern == anything && !slices.Contains(forTests, imported)
+		return matches(pattern, imported) ||
+			pattern == anything && !slices.Contains(forTests, imported) && !slices.Contains(forBench, imported)
 	})
 }
 

@@ -21,7 +21,6 @@ type commands struct {
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
 	Backup  backupCmd  `cmd:"" help:"Copy the database of the data folder, beside a running server."`
 	Move    moveCmd    `cmd:"" name:"migrate-store" help:"Move everything from a data folder into a PostgreSQL database."`
-	Bench   benchCmd   `cmd:"" help:"Measure requests a second and latency on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

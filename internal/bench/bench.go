@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -15,11 +14,12 @@ import (
 
 // Options say what to measure.
 type Options struct {
-	Binary string        // the consentd binary; it is started as a server and as the echo handler
-	Dir    string        // scratch space on the disk to be measured; it is emptied by the caller
-	Phase  time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
-	People int           // how many people the events are about
-	Out    io.Writer
+	Consentd string        // the binary to measure
+	Bench    string        // the consentd-bench binary, which serves what consentd is compared with
+	Dir      string        // scratch space on the disk to be measured; it is emptied by the caller
+	Phase    time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
+	People   int           // how many people the events are about
+	Out      io.Writer
 }
 
 // step is one part of a measurement.
@@ -68,7 +68,7 @@ type run struct {
 // measureSingle loads a server with single events and reads, in turns with the handler that does nothing.
 func (r *run) measureSingle(ctx context.Context) error {
 	person := newPeople(r.People)
-	child, err := startChild(ctx, r.Binary, nil, "bench", "--echo-server")
+	child, err := startChild(ctx, r.Bench, nil, "echo")
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (r *run) database(folder string) string { return filepath.Join(r.Dir, folde
 
 // with runs a load against a fresh server, whose store a setting names.
 func (r *run) with(ctx context.Context, data string, p *people, do func(*tenant) error) error {
-	child, err := startServer(ctx, r.Binary, data)
+	child, err := startServer(ctx, r.Consentd, data)
 	if err != nil {
 		return err
 	}
@@ -171,10 +171,4 @@ func (r *run) print() {
 		&figure{"reads of a person's levels, 64 connections", r.reads, ""},
 		&figure{"bare inserts, transactions of 256", result{}, fmt.Sprintf("%.0f events/s", r.bareEvents)},
 	)
-}
-
-// Scratch makes an empty folder to measure in, and gives what removes it.
-func Scratch(parent string) (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp(parent, "consentd-bench-")
-	return dir, func() { _ = os.RemoveAll(dir) }, err
 }

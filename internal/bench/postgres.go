@@ -76,7 +76,7 @@ func (r *postgresRun) measureNaive(ctx context.Context) error {
 	if err := r.withDatabase(ctx, "naive", newPeople(hot), func(*tenant) error { return nil }); err != nil {
 		return err
 	}
-	child, err := startChild(ctx, r.Binary, nil, "bench", "--naive-server", r.server.URL("naive"))
+	child, err := startChild(ctx, r.Bench, nil, "naive", "--database", r.server.URL("naive"))
 	if err != nil {
 		return err
 	}

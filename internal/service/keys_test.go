@@ -120,7 +120,7 @@ func TestNewKeyErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		actor consent.Actor
-		in  consent.NewKey
+		in    consent.NewKey
 		kind  consent.Kind
 		field string
 	}{

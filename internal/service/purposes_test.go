@@ -64,7 +64,7 @@ func TestCreatePurpose(t *testing.T) {
 		name  string
 		kind  consent.Kind
 		field string
-		in  consent.NewPurpose
+		in    consent.NewPurpose
 	}{
 		{"taxonomy taken", consent.Conflict, "", in},
 		{"key taken", consent.Conflict, "", consent.NewPurpose{Name: "Other", Key: "letter", Taxonomy: consent.Taxonomy{Category: "x"}}},

@@ -199,7 +199,7 @@ func TestSubjectErrors(t *testing.T) {
 	big := `{"x":"` + strings.Repeat("y", consent.MaxData) + `"}`
 	for _, tc := range []struct {
 		name  string
-		in  consent.SaveSubject
+		in    consent.SaveSubject
 		kind  consent.Kind
 		field string
 	}{

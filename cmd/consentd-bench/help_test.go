@@ -1,0 +1,11 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/consentd/consentd/internal/clitest"
+)
+
+func TestHelp(t *testing.T) {
+	clitest.CheckHelp(t, newParser, 2)
+}
