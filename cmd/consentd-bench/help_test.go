@@ -7,5 +7,5 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	clitest.CheckHelp(t, newParser, 2)
+	clitest.CheckHelp(t, newParser, 3)
 }

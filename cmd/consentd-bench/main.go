@@ -18,17 +18,19 @@ import (
 
 // commands is the table of subcommands.
 type commands struct {
-	Run   runCmd   `cmd:"" help:"Measure requests a second and latency of a consentd, beside what the machine can do."`
-	Echo  echoCmd  `cmd:"" hidden:"" help:"Serve what run compares SQLite with."`
-	Naive naiveCmd `cmd:"" hidden:"" help:"Serve what run compares PostgreSQL with."`
+	Run     runCmd     `cmd:"" help:"Measure requests a second and latency of a consentd, beside what the machine can do."`
+	Compare compareCmd `cmd:"" help:"Compare builds of consentd with each other, in turns."`
+	Echo    echoCmd    `cmd:"" hidden:"" help:"Serve what run compares SQLite with."`
+	Naive   naiveCmd   `cmd:"" hidden:"" help:"Serve what run compares PostgreSQL with."`
 }
 
 const description = `Measures consentd on this machine: it starts servers with scratch data on free loopback ports,
 loads them, and ends them. It touches no other server or data.
 
-Example:
+Examples:
 
 	consentd-bench run
+	consentd-bench compare before/consentd after/consentd
 
 Exit codes: 0 done, 1 failed, 2 wrong command line.`
 

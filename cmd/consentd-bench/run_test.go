@@ -84,6 +84,18 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestCompareWithNothing: a binary that is not there is named, and nothing is left behind.
+func TestCompareWithNothing(t *testing.T) {
+	dir, nothing := t.TempDir(), filepath.Join(t.TempDir(), "nothing")
+	code, _, said := command(t, "compare", "--dir", dir, filepath.Join(programs, "consentd"), nothing)
+	if code != exitFailed || !strings.Contains(said, nothing) {
+		t.Errorf("exit code %d, said %q", code, said)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 // TestWithoutConsentd: a consentd-bench that stands alone says what it lacks.
 func TestWithoutConsentd(t *testing.T) {
 	alone := filepath.Join(t.TempDir(), "consentd-bench")
@@ -106,6 +118,9 @@ func TestMistakes(t *testing.T) {
 		{[]string{"run", "--people", "0"}, "--people must be"},
 		{[]string{"run", "--engine", "mysql"}, "sqlite"},
 		{[]string{"run", "--dir", filepath.Join(programs, "nothing")}, "nothing"},
+		{[]string{"compare", "one"}, "two binaries"},
+		{[]string{"compare", "--turn", "1ms", "one", "two"}, "--turn must be"},
+		{[]string{"compare", "--rounds", "1", "one", "two"}, "--rounds must be"},
 		{[]string{"run", "--consentd", filepath.Join(programs, "nothing")}, "nothing"},
 	} {
 		if code, _, said := command(t, tc.args...); code != exitUsage || !strings.Contains(said, tc.said) {

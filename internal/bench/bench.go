@@ -85,7 +85,7 @@ func (r *run) measureSingle(ctx context.Context) error {
 		if r.write1, err = load(ctx, 1, r.Phase, writes.next); err != nil {
 			return err
 		}
-		if err := inTurns(ctx, 64, 2*r.Phase/turns, echo, writes, reads); err != nil {
+		if err := inTurns(ctx, turns, 64, 2*r.Phase/turns, echo, writes, reads); err != nil {
 			return err
 		}
 		for of, into := range map[*compared]*result{echo: &r.echo, writes: &r.write64, reads: &r.reads} {
@@ -120,24 +120,17 @@ func (r *run) database(folder string) string { return filepath.Join(r.Dir, folde
 
 // with runs a load against a fresh server, whose store a setting names.
 func (r *run) with(ctx context.Context, data string, p *people, do func(*tenant) error) error {
-	child, err := startServer(ctx, r.Consentd, data)
+	t, err := startTenant(ctx, r.Consentd, data, p)
 	if err != nil {
 		return err
 	}
-	defer child.stop()
-	r.started = max(r.started, child.started)
-	t, err := newTenant(child)
-	if err != nil {
-		return err
-	}
-	if err := t.seed(p); err != nil {
-		return err
-	}
+	defer t.server.stop()
+	r.started = max(r.started, t.server.started)
 	if err := do(t); err != nil {
 		return err
 	}
-	r.peak = max(r.peak, child.peakMemory())
-	return child.stop()
+	r.peak = max(r.peak, t.server.peakMemory())
+	return t.server.stop()
 }
 
 // measureBare writes the rows that the batches wrote into a database that a fresh server made and left.

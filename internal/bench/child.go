@@ -23,13 +23,6 @@ type child struct {
 	ended   bool
 }
 
-const rootKey = "bench-root-key-bench-root-key-bench-root-key"
-
-// startServer starts a consentd on a fresh store, which a setting names.
-func startServer(ctx context.Context, binary, store string) (*child, error) {
-	return startChild(ctx, binary, []string{"CONSENTD_ROOT_KEY=" + rootKey, store}, "serve")
-}
-
 // startChild starts a program that takes --listen, on a free port, and waits until it is ready.
 func startChild(ctx context.Context, binary string, environment []string, args ...string) (*child, error) {
 	port, err := freePort()
@@ -89,22 +82,6 @@ func (c *child) stop() error {
 		return nil // by our signal
 	}
 	return err
-}
-
-// peakMemory gives the most memory that was resident, in bytes; 0 where the system does not tell.
-func (c *child) peakMemory() int64 {
-	file, err := os.Open("/proc/" + strconv.Itoa(c.command.Process.Pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
 }
 
 // commits gives how many write requests the server has committed so far, and in how many commits.

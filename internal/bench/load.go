@@ -19,10 +19,11 @@ type result struct {
 	p50, p99 time.Duration
 	took     []time.Duration // by each request, ascending
 	counted  time.Duration
+	sent     int // requests, those that are not counted too
 }
 
 // errNone is for a load that nothing was answered of.
-var errNone = errors.New("no request was answered: this machine is too busy; let each load run longer (--phase)")
+var errNone = errors.New("no request was answered: this machine is too busy; let each load run longer (--phase, --turn)")
 
 // newResult makes the result of a load that was counted for so long. took becomes the result's.
 func newResult(took []time.Duration, counted time.Duration) (result, error) {
@@ -49,6 +50,7 @@ type worker struct {
 	random *rand.Rand
 	client *http.Client
 	took   []time.Duration
+	sent   int
 	failed error
 	next   call
 }
@@ -109,14 +111,18 @@ func loadOnce(ctx context.Context, connections int, before, phase time.Duration,
 	}
 	done.Wait()
 	var all []time.Duration
+	sent := 0
 	for _, w := range workers {
 		w.client.CloseIdleConnections()
 		if w.failed != nil {
 			return result{}, w.failed
 		}
 		all = append(all, w.took...)
+		sent += w.sent
 	}
-	return newResult(all, phase)
+	r, err := newResult(all, phase)
+	r.sent = sent
+	return r, err
 }
 
 func (w *worker) run(ctx context.Context, counting, end time.Time, next generator) {
@@ -128,6 +134,7 @@ func (w *worker) run(ctx context.Context, counting, end time.Time, next generato
 		if w.failed = w.send(next(w)); w.failed != nil {
 			return
 		}
+		w.sent++
 		if now := time.Now(); started.After(counting) && now.Before(end) {
 			w.took = append(w.took, now.Sub(started))
 		}

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,24 @@ type tenant struct {
 	server                         *child
 	events                         string // where they are written
 	concordHeaders, slashidHeaders http.Header
+}
+
+const rootKey = "bench-root-key-bench-root-key-bench-root-key"
+
+// startTenant starts a consentd on a fresh store, which a setting names, and puts people on record.
+func startTenant(ctx context.Context, consentd, store string, p *people) (*tenant, error) {
+	server, err := startChild(ctx, consentd, []string{"CONSENTD_ROOT_KEY=" + rootKey, store}, "serve")
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTenant(server)
+	if err == nil {
+		err = t.seed(p)
+	}
+	if err != nil {
+		return nil, errors.Join(err, server.stop())
+	}
+	return t, nil
 }
 
 // newTenant makes an organization.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// turns is how often each of the loads that are compared is run. A machine does not stay the same from one second to
+// turns is how often Run runs each of the loads that it compares. A machine does not stay the same from one second to
 // the next, and a shared one changes by a tenth and more: what is compared must run close together, and often.
 const turns = 10
 
@@ -16,11 +16,11 @@ type compared struct {
 	runs []result
 }
 
-// inTurns runs loads one after the other, again and again. It ends with the first, so that each run of the others has
+// inTurns runs loads one after the other, rounds times. It ends with the first, so that each run of the others has
 // one of the first before it and one after it. Half a turn passes before each is counted: until then a server may still
 // work for the load before, such as on a checkpoint, and does not yet do all that it does for this one.
-func inTurns(ctx context.Context, connections int, turn time.Duration, loads ...*compared) error {
-	for i := range turns*len(loads) + 1 {
+func inTurns(ctx context.Context, rounds, connections int, turn time.Duration, loads ...*compared) error {
+	for i := range rounds*len(loads) + 1 {
 		c := loads[i%len(loads)]
 		run, err := loadAfter(ctx, connections, turn/2, turn, c.next)
 		if err != nil {
