@@ -211,7 +211,7 @@ func TestPostgresStopped(t *testing.T) {
 		r.goesOn(100)
 		must(t, s.Stop("immediate"))
 		r.becomes(503)
-		must(t, s.Again())
+		must(t, s.Restart())
 		r.becomes(200)
 	}
 	r.goesOn(100)

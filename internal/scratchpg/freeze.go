@@ -49,7 +49,7 @@ func (s *Server) freezeChildren(postmaster int) (more bool, err error) {
 			continue
 		}
 		more = true
-		// One that its parent buried before it was itself stopped needs no stop.
+		// One that ended before its parent was stopped needs no stop.
 		if err := s.freeze(child); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return false, err
 		}

@@ -19,9 +19,9 @@ import (
 //go:embed keeper.sh
 var keeperScript string
 
-// patience is for one task. The longest, starting and stopping, give up after 60 s
+// taskTimeout is for one task. The longest, starting and stopping, give up after 60 s
 // by themselves.
-const patience = 90 * time.Second
+const taskTimeout = 90 * time.Second
 
 // keeper is the shell that runs one server's programs, ends it and removes its
 // folder when the pipe to it closes. A process that is killed closes its pipes, and
@@ -57,7 +57,8 @@ func startKeeper(folder, programs string, as *syscall.Credential) (*keeper, erro
 	}
 	if err != nil {
 		_ = answers.Close()
-		return nil, fmt.Errorf("start PostgreSQL's keeper in %s as user id %d (set TMPDIR to a folder that this user can reach): %w", folder, as.Uid, err)
+		return nil, fmt.Errorf("start PostgreSQL's keeper in %s as user id %d "+
+			"(set TMPDIR to a folder that this user can reach): %w", folder, as.Uid, err)
 	}
 	return &keeper{command: command, tasks: tasks, answers: answers, lines: bufio.NewReader(answers)}, nil
 }
@@ -79,7 +80,7 @@ func (k *keeper) do(task string) error {
 }
 
 func (k *keeper) ask(task string) (string, error) {
-	if err := k.answers.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := k.answers.SetReadDeadline(time.Now().Add(taskTimeout)); err != nil {
 		return "", err
 	}
 	if _, err := io.WriteString(k.tasks, task+"\n"); err != nil {
@@ -93,7 +94,7 @@ func (k *keeper) ask(task string) (string, error) {
 func (k *keeper) end() error {
 	closed := k.tasks.Close()
 	// It holds its end of the pipe until it is gone; Wait knows no deadline.
-	waited := k.answers.SetReadDeadline(time.Now().Add(patience))
+	waited := k.answers.SetReadDeadline(time.Now().Add(taskTimeout))
 	if waited == nil {
 		_, waited = io.Copy(io.Discard, k.lines)
 	}
@@ -126,7 +127,8 @@ func owner() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as: add one, or do not run this as root")
+	return nil, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it " +
+		"as: add one, or do not run this as root")
 }
 
 // environment is this process's own, without what would bend PostgreSQL's

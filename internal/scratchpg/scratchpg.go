@@ -100,7 +100,7 @@ func (s *Server) begin(task string, settings map[string]string) error {
 			return err
 		}
 		s.port = port
-		if err := s.configure(s.whereabouts()); err != nil {
+		if err := s.configure(s.listenSettings()); err != nil {
 			return err
 		}
 		failed = s.do("start")
@@ -111,7 +111,7 @@ func (s *Server) begin(task string, settings map[string]string) error {
 	return failed
 }
 
-func (s *Server) whereabouts() map[string]string {
+func (s *Server) listenSettings() map[string]string {
 	return map[string]string{
 		"listen_addresses":        "127.0.0.1",
 		"port":                    strconv.Itoa(s.port),
@@ -164,7 +164,8 @@ func (s *Server) Addr() string {
 
 // URL is what a client needs to connect to a database as the superuser.
 func (s *Server) URL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: s.Addr(), Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: s.Addr(), Path: "/" + database,
+		RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
@@ -189,7 +190,7 @@ func (s *Server) Psql(database, sql string) (string, error) {
 	return strings.TrimSuffix(string(out), "\n"), nil
 }
 
-// Stop ends the server and waits for it; the data stays for Again. The modes are
+// Stop ends the server and waits for it; the data stays for Restart. The modes are
 // pg_ctl's: "immediate" is a crash, without a checkpoint; "fast" ends sessions and
 // shuts down in order.
 func (s *Server) Stop(mode string) error {
@@ -199,9 +200,9 @@ func (s *Server) Stop(mode string) error {
 	return s.do("stop " + mode)
 }
 
-// Again starts a stopped server on the same data and port, and waits until it
+// Restart starts a stopped server on the same data and port, and waits until it
 // accepts connections.
-func (s *Server) Again() error { return s.do("start") }
+func (s *Server) Restart() error { return s.do("start") }
 
 // Close ends the server and removes its folder. Only the first call does.
 func (s *Server) Close() error {

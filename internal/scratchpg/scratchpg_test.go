@@ -14,8 +14,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if fate := os.Getenv(fateVariable); fate != "" {
-		meet(fate)
+	if exit := os.Getenv(exitVariable); exit != "" {
+		runAndExit(exit)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -111,7 +111,7 @@ func TestDataOutliveAStop(t *testing.T) {
 		if err := s.Freeze(); err == nil {
 			t.Error("freezing a stopped server passes for done")
 		}
-		must(t, s.Again())
+		must(t, s.Restart())
 		if s.Addr() != addr {
 			t.Errorf("after a stop the server listens on %s, before on %s", s.Addr(), addr)
 		}
@@ -128,7 +128,7 @@ func TestCloseIsTheEnd(t *testing.T) {
 	closed(t, s)
 	closed(t, s)
 	for name, use := range map[string]func() error{
-		"Again": s.Again, "Promote": s.Promote, "Freeze": s.Freeze,
+		"Restart": s.Restart, "Promote": s.Promote, "Freeze": s.Freeze,
 		"Stop": func() error { return s.Stop("fast") },
 	} {
 		if err := use(); err == nil {
@@ -245,7 +245,8 @@ func TestFindPrograms(t *testing.T) {
 	must(t, os.Remove(filepath.Join(newest, "psql")))
 	finds(older)
 	must(t, os.Remove(filepath.Join(place, "links", "postgres")))
-	must(t, os.Symlink(filepath.Join(install("other", "postgres (PostgreSQL) 16.1"), "postgres"), filepath.Join(place, "links", "postgres")))
+	other := filepath.Join(install("other", "postgres (PostgreSQL) 16.1"), "postgres")
+	must(t, os.Symlink(other, filepath.Join(place, "links", "postgres")))
 	finds(filepath.Join(place, "other"))
 }
 

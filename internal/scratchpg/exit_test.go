@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// fateVariable tells this test binary, started anew by a test, to make a server and
+// exitVariable tells this test binary, started anew by a test, to make a server and
 // to come to an end of a kind.
-const fateVariable = "SCRATCHPG_FATE"
+const exitVariable = "SCRATCHPG_EXIT"
 
-// meet is the life of such a process: it says where its server listens, and either
+// runAndExit is the life of such a process: it says where its server listens, and either
 // leaves without a farewell or waits to be killed.
-func meet(fate string) {
+func runAndExit(exit string) {
 	s, err := Start(Options{})
-	if err == nil && fate == "frozen" {
+	if err == nil && exit == "frozen" {
 		err = s.Freeze()
 	}
 	if err != nil {
@@ -27,7 +27,7 @@ func meet(fate string) {
 		os.Exit(1)
 	}
 	fmt.Println(s.Addr())
-	if fate == "exits" {
+	if exit == "exits" {
 		os.Exit(0)
 	}
 	time.Sleep(time.Minute)
@@ -38,17 +38,17 @@ func meet(fate string) {
 // that neither it nor its folder is there a little later.
 func TestEndsWithItsProcess(t *testing.T) {
 	t.Parallel()
-	for _, fate := range []string{"exits", "killed", "frozen"} {
-		t.Run(fate, func(t *testing.T) {
+	for _, exit := range []string{"exits", "killed", "frozen"} {
+		t.Run(exit, func(t *testing.T) {
 			t.Parallel()
 			temp := openFolder(t)
-			child, said := launch(t, fate, temp)
+			child, said := launch(t, exit, temp)
 			addr, err := said.ReadString('\n')
 			addr = strings.TrimSpace(addr)
 			if err != nil || !listens(addr) {
 				t.Fatalf("the child has no server at %q (%v)", addr, err)
 			}
-			if fate != "exits" {
+			if exit != "exits" {
 				must(t, child.Process.Kill())
 			}
 			_ = child.Wait()
@@ -76,12 +76,12 @@ func TestEndsWithItsProcessHalfMade(t *testing.T) {
 	waitFor(t, "the folder to go", func() bool { return empty(t, temp) })
 }
 
-func launch(t *testing.T, fate, temp string) (*exec.Cmd, *bufio.Reader) {
+func launch(t *testing.T, exit, temp string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
 	child := exec.Command(self)
-	child.Env = append(os.Environ(), fateVariable+"="+fate, "TMPDIR="+temp)
+	child.Env = append(os.Environ(), exitVariable+"="+exit, "TMPDIR="+temp)
 	out, err := child.StdoutPipe()
 	must(t, err)
 	must(t, child.Start())
