@@ -18,7 +18,7 @@ import (
 
 // commands is the table of subcommands.
 type commands struct {
-	Run     runCmd     `cmd:"" help:"Measure requests a second and latency of a consentd, beside what the machine can do."`
+	Run     runCmd     `cmd:"" help:"Measure requests a second and latency of a consentd, and what the machine can do."`
 	Compare compareCmd `cmd:"" help:"Compare builds of consentd with each other, in turns."`
 	Echo    echoCmd    `cmd:"" hidden:"" help:"Serve what run compares SQLite with."`
 	Naive   naiveCmd   `cmd:"" hidden:"" help:"Serve what run compares PostgreSQL with."`

@@ -13,7 +13,7 @@ import (
 
 type runCmd struct {
 	load
-	Consentd string        `help:"What to measure; by default the consentd beside consentd-bench." type:"existingfile"`
+	Consentd string        `help:"What to measure; by default the consentd next to consentd-bench." type:"existingfile"`
 	Phase    time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
 	Grow     int           `help:"With postgres: how many events to record to see growth; 0: none." default:"5000000"`
 }

@@ -23,7 +23,7 @@ type result struct {
 }
 
 // errNone is for a load that nothing was answered of.
-var errNone = errors.New("no request was answered: this machine is too busy; let each load run longer (--phase, --turn)")
+var errNone = errors.New("no request was answered: the machine is too busy; load longer (--phase, --turn)")
 
 // newResult makes the result of a load that was counted for so long. took becomes the result's.
 func newResult(took []time.Duration, counted time.Duration) (result, error) {
