@@ -61,8 +61,8 @@ func appendName(b []byte, name string) []byte {
 	return append(b, '"', ':')
 }
 
-// formatInstant writes an instant as it reads in a blob: RFC 3339, UTC, always six digits. Package time is slow for layouts
-// that are not its own.
+// formatInstant writes an instant as it reads in a blob: RFC 3339, UTC, always six digits. Package time is slow for
+// layouts that are not its own.
 func formatInstant(t time.Time) string {
 	b := t.UTC().AppendFormat(make([]byte, 0, len("2006-01-02T15:04:05.000000Z")), time.RFC3339)
 	b = append(b[:len(b)-len("Z")], ".000000Z"...)

@@ -22,7 +22,8 @@ func canonicalByLibrary(t interface{ Fatalf(string, ...any) }, text []byte) stri
 }
 
 func FuzzAppendString(f *testing.F) {
-	for _, s := range []string{"", "plain", `"\/`, "\x00\x01\x1f\x7f\u0080", "\b\t\n\f\r", "\u2028\u2029", "<>&'", "é𝄞\U0010ffff", "\ufffd"} {
+	for _, s := range []string{"", "plain", `"\/`, "\x00\x01\x1f\x7f\u0080", "\b\t\n\f\r", "\u2028\u2029", "<>&'",
+		"é𝄞\U0010ffff", "\ufffd"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -46,7 +47,8 @@ func FuzzClean(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, most int) {
 		most = min(max(most, 0), 1000)
 		got := clean(s, most)
-		if len(got) > most || !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		if len(got) > most || !utf8.ValidString(got) || strings.ContainsFunc(got,
+			func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 			t.Errorf("%q of %d bytes at most becomes %q", s, most, got)
 		}
 		if again := clean(got, most); again != got {
@@ -56,13 +58,15 @@ func FuzzClean(f *testing.F) {
 }
 
 func drawText(t *rapid.T, label string) string {
-	return rapid.OneOf(rapid.Just(""), rapid.String(), rapid.SampledFrom([]string{`a"b\c`, "é𝄞", "\u2028", "x\x01y\x7f"})).Draw(t, label)
+	return rapid.OneOf(rapid.Just(""), rapid.String(), rapid.SampledFrom([]string{`a"b\c`, "é𝄞", "\u2028",
+		"x\x01y\x7f"})).Draw(t, label)
 }
 
 func TestBodyIsCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := Body{Action: UserClick.String(), DisplayedText: drawText(t, "text"), ExpiresAt: drawText(t, "expires"),
-			Locale: drawText(t, "locale"), OccurredAt: formatInstant(noon), Project: ID{1}.String(), Purpose: drawText(t, "purpose"),
+			Locale: drawText(t, "locale"), OccurredAt: formatInstant(noon), Project: ID{1}.String(), Purpose: drawText(t,
+				"purpose"),
 			PurposeVersion: rapid.IntRange(1, 1<<31).Draw(t, "version"), Regime: OptIn, State: Accepted.String()}
 		got := b.canonical()
 		if want := canonicalByLibrary(t, got); string(got) != want {
@@ -76,9 +80,11 @@ func TestBodyIsCanonical(t *testing.T) {
 }
 
 func TestIdentIsCanonical(t *testing.T) {
-	kinds := []IdentifierKind{UserID, ProjectUserID, Username, Email, Phone, AnonymousID, TypedKind("device"), TypedKind("Z")}
+	kinds := []IdentifierKind{UserID, ProjectUserID, Username, Email, Phone, AnonymousID, TypedKind("device"),
+		TypedKind("Z")}
 	rapid.Check(t, func(t *rapid.T) {
-		p := &Prepared{Project: &Project{WholeAddress: rapid.Bool().Draw(t, "whole")}, Session: ID{7}, Actor: Actor{Key: ID{8}},
+		p := &Prepared{Project: &Project{WholeAddress: rapid.Bool().Draw(t, "whole")}, Session: ID{7},
+			Actor: Actor{Key: ID{8}},
 			Origin: Origin{Protocol: "test", UserAgent: drawText(t, "agent"), Domain: drawText(t, "domain"),
 				Address: netip.MustParseAddr("203.0.113.77"),
 				Country: rapid.SampledFrom([]string{"DE", UnknownCountry}).Draw(t, "country")}}
@@ -94,7 +100,8 @@ func TestIdentIsCanonical(t *testing.T) {
 			t.Fatalf("ident reads\n%s, canonical is\n%s", got, want)
 		}
 		var back Identity
-		if err := json.Unmarshal(got, &back); err != nil || back.AnonymousID != "anonymous" || len(back.Identifiers) != len(item.Identifiers) {
+		if err := json.Unmarshal(got, &back); err != nil || back.AnonymousID != "anonymous" ||
+			len(back.Identifiers) != len(item.Identifiers) {
 			t.Fatalf("reads back as %+v (%v)", back, err)
 		}
 	})
@@ -125,7 +132,8 @@ func TestKeptAddress(t *testing.T) {
 }
 
 func TestInstantsHaveSixDigits(t *testing.T) {
-	for _, at := range []time.Time{noon, noon.Add(1500 * time.Microsecond), noon.Add(999999 * time.Microsecond), noon.Add(time.Microsecond),
+	for _, at := range []time.Time{noon, noon.Add(1500 * time.Microsecond), noon.Add(999999 * time.Microsecond),
+		noon.Add(time.Microsecond),
 		time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)} {
 		if got, want := formatInstant(at), at.Format("2006-01-02T15:04:05.000000Z"); got != want {
 			t.Errorf("%s is written %s", want, got)

@@ -25,8 +25,10 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("%s after noon is %s, want %s", s, got, want)
 		}
 	}
-	for _, s := range []string{"", "P", "PT", "P1", "1Y", "p1y", "P1YT", "P1D1M", "P1M1Y", "P1Y1Y", "PT1H1H", "P1H", "PT1D",
-		"PT1M1H", "P-1D", "P+1D", "P1.5D", "P1,5D", "P 1D", "P1D ", " P1D", "P0D", "PT0S", "P0Y0M", "P101Y", "P100Y1D", "P1201M",
+	for _, s := range []string{"", "P", "PT", "P1", "1Y", "p1y", "P1YT", "P1D1M", "P1M1Y", "P1Y1Y", "PT1H1H", "P1H",
+		"PT1D",
+		"PT1M1H", "P-1D", "P+1D", "P1.5D", "P1,5D", "P 1D", "P1D ", " P1D", "P0D", "PT0S", "P0Y0M",
+		"P101Y", "P100Y1D", "P1201M",
 		"P99999Y", "P999999D", "P99999999999999999999D", "P1DTT1H", "PTT1H", "P１D", "P1\x00D", "P1DT"} {
 		if d, err := ParseDuration(s); err == nil {
 			t.Errorf("%q is taken as %s", s, d)

@@ -77,5 +77,7 @@ func Listed[T any](all []T) string {
 	return strings.Join(names, ", ")
 }
 
-// ErrUnknown is the error of a write of which nobody can say whether it was done: the commit was sent, and no answer came.
-var ErrUnknown = errors.New("it is unknown whether the write was done; a retry with the same Idempotency-Key settles it")
+// ErrUnknown is the error of a write of which nobody can say whether it was done: the commit was sent, and no answer
+// came.
+var ErrUnknown = errors.New("it is unknown whether the write was done; " +
+	"a retry with the same Idempotency-Key settles it")

@@ -54,8 +54,9 @@ type Step struct {
 	ExpiresAt  time.Time // zero: never
 	Subject    ID        // of the event, as it was recorded
 	Sequence   int64     // of the event: what merges had happened when it was recorded
-	// Of a timeline as it is on record: whether the event was recorded last, and whether none was recorded before it. A timeline has as many
-	// of either, one of each for every person that was merged; fewer first ones where retention has dropped some.
+	// Of a timeline as it is on record: whether the event was recorded last, and whether none was recorded before it. A
+	// timeline has as many of either, one of each for every person that was merged; fewer first ones where retention has
+	// dropped some.
 	Last, First bool
 }
 

@@ -374,8 +374,8 @@ func TestMostIsSure(t *testing.T) {
 	})
 }
 
-// TestAbridged records events late, whose dates are known before, on a timeline of which only what they can meet is kept: after each the
-// consent is what it is on the whole timeline.
+// TestAbridged records events late, whose dates are known before, on a timeline of which only what they can meet is
+// kept: after each the consent is what it is on the whole timeline.
 func TestAbridged(t *testing.T) {
 	shorter := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -498,7 +498,8 @@ func TestDroppedEventsStillCount(t *testing.T) {
 		// with which the run may have begun
 		undated := slices.ContainsFunc(events, func(e Event) bool { return e.Weight == WeightUndated })
 		if got.Grants && got.Event == want.Event && got.Since.Before(want.Since) && (!undated || len(left) == len(events)) {
-			t.Fatalf("with %d of %d events left it stands since %v, longer than with all: %v", len(left), len(events), got.Since, want.Since)
+			t.Fatalf("with %d of %d events left it stands since %v, longer than with all: %v", len(left), len(events), got.Since,
+				want.Since)
 		}
 	})
 }

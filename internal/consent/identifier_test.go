@@ -3,7 +3,8 @@ package consent
 import "testing"
 
 func TestPrepareRanks(t *testing.T) {
-	given := []Identifier{{Kind: AnonymousID, Value: "0192f0c1-2b3a-7c4d-8e5f-0123456789ab"}, {Kind: Phone, Value: "+16502530000"},
+	given := []Identifier{{Kind: AnonymousID, Value: "0192f0c1-2b3a-7c4d-8e5f-0123456789ab"},
+		{Kind: Phone, Value: "+16502530000"},
 		{Kind: Email, Value: "A@b.com"}, {Kind: ProjectUserID, Value: "p"}, {Kind: UserID, Value: "u"}}
 	for _, tc := range []struct {
 		emailFirst bool

@@ -53,7 +53,8 @@ func (p *People) Identify(organization ID, given []Identifier, create func() ID)
 				result.Claim = append(result.Claim, id)
 			}
 		case p.anonymous(organization, owner):
-			result.Merge = append(result.Merge, MergedSubject{Subject: owner, Identifiers: p.merge(organization, owner, result.Subject)})
+			result.Merge = append(result.Merge, MergedSubject{Subject: owner, Identifiers: p.merge(organization, owner,
+				result.Subject)})
 		case !id.Kind.Naming(): // by which an organization names one person and no other
 			result.Claim = append(result.Claim, id)
 		}

@@ -238,16 +238,25 @@ func TestIdentityExamples(t *testing.T) {
 		emailFirst bool
 		want       []int // whose each write is, by number of the write that made the person
 	}{
-		{"user b with the phone of user a", [][]Identifier{{user("a"), phone}, {user("b"), phone}, {phone}, {user("b")}}, false, []int{0, 1, 0, 1}},
-		{"known by e-mail, now signs in", [][]Identifier{{mail("a")}, {user("a"), mail("a")}, {user("a")}}, false, []int{0, 0, 0}},
-		{"a family's inbox", [][]Identifier{{user("a"), mail("x")}, {user("b"), mail("x")}, {mail("x")}}, false, []int{0, 1, 0}},
+		{"user b with the phone of user a", [][]Identifier{{user("a"), phone}, {user("b"), phone}, {phone}, {user("b")}},
+			false, []int{0, 1, 0, 1}},
+		{"known by e-mail, now signs in", [][]Identifier{{mail("a")}, {user("a"), mail("a")}, {user("a")}}, false,
+			[]int{0, 0, 0}},
+		{"a family's inbox", [][]Identifier{{user("a"), mail("x")}, {user("b"), mail("x")}, {mail("x")}}, false,
+			[]int{0, 1, 0}},
 		{"a browser signs in", [][]Identifier{{browser}, {user("a"), browser}, {browser}}, false, []int{0, 0, 0}},
-		{"a browser meets somebody known", [][]Identifier{{browser}, {user("a")}, {user("a"), browser}, {browser}}, false, []int{0, 1, 1, 1}},
-		{"a browser of another stays", [][]Identifier{{user("a"), browser}, {user("b"), browser}, {browser}}, false, []int{0, 1, 0}},
-		{"people named by e-mail", [][]Identifier{{mail("a"), provider}, {mail("b"), provider}, {mail("b")}, {mail("a")}}, true, []int{0, 1, 1, 0}},
-		{"the provider's id is attached", [][]Identifier{{mail("a")}, {mail("a"), provider}, {provider}}, true, []int{0, 0, 0}},
-		{"two e-mails, one phone", [][]Identifier{{mail("a"), phone}, {mail("b"), phone}, {mail("b")}}, false, []int{0, 1, 1}},
-		{"a second e-mail in one write", [][]Identifier{{mail("a")}, {mail("b"), mail("a")}, {mail("b")}}, false, []int{0, 0, 0}},
+		{"a browser meets somebody known", [][]Identifier{{browser}, {user("a")}, {user("a"), browser}, {browser}}, false,
+			[]int{0, 1, 1, 1}},
+		{"a browser of another stays", [][]Identifier{{user("a"), browser}, {user("b"), browser}, {browser}}, false,
+			[]int{0, 1, 0}},
+		{"people named by e-mail", [][]Identifier{{mail("a"), provider}, {mail("b"), provider}, {mail("b")}, {mail("a")}},
+			true, []int{0, 1, 1, 0}},
+		{"the provider's id is attached", [][]Identifier{{mail("a")}, {mail("a"), provider}, {provider}}, true,
+			[]int{0, 0, 0}},
+		{"two e-mails, one phone", [][]Identifier{{mail("a"), phone}, {mail("b"), phone}, {mail("b")}}, false,
+			[]int{0, 1, 1}},
+		{"a second e-mail in one write", [][]Identifier{{mail("a")}, {mail("b"), mail("a")}, {mail("b")}}, false,
+			[]int{0, 0, 0}},
 	} {
 		p, made := NewPeople(), 0
 		for i, given := range tc.writes {

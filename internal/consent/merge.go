@@ -85,8 +85,8 @@ func (l *partialTimeline) current() Consent {
 // SaysNo tells whether a person says no at an instant: declined or withdrawn, which has not expired.
 func (c *Consent) SaysNo(at time.Time) bool { return c.State.No() && !c.Expired(at) }
 
-// noAtMerge gives the step by which a no stands that one of two says and the other does not, who turn out to be one at that
-// time: the no, moved behind what the other said, and to that time. What is decided from then on is decided again.
+// noAtMerge gives the step by which a no stands that one of two says and the other does not, who turn out to be one at
+// that time: the no, moved behind what the other said, and to that time. What is decided from then on is decided again.
 func noAtMerge(a, b Consent, at time.Time) (no Step, ok bool) {
 	says := func(c, other *Consent) bool { // also where the merge is of long ago
 		if other.OccurredAt.After(at) {

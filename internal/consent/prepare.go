@@ -264,8 +264,8 @@ func (p *Prepared) identify(in *Item, out *PreparedItem) {
 	out.identity, out.rest = id, append(b, '}')
 }
 
-// IdentityOf gives the Identity of an item's events, decoded and as canonical JSON, for the person who is known to a browser
-// by an anonymous id.
+// IdentityOf gives the Identity of an item's events, decoded and as canonical JSON, for the person who is known to a
+// browser by an anonymous id.
 func (item *PreparedItem) IdentityOf(anonymousID string) (*Identity, []byte) {
 	identity := item.identity
 	identity.AnonymousID = anonymousID

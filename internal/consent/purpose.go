@@ -103,14 +103,16 @@ const (
 // BuiltInPurposes are those that every new project starts with (contracts, "Purposes").
 func BuiltInPurposes() []NewPurpose {
 	return []NewPurpose{
-		{Key: StrictlyNecessary, Taxonomy: Taxonomy{"privacy_setting", "strictly_necessary", AnyLabel}, Name: "Strictly necessary"},
+		{Key: StrictlyNecessary, Taxonomy: Taxonomy{"privacy_setting", "strictly_necessary", AnyLabel},
+			Name: "Strictly necessary"},
 		{Key: Functional, Taxonomy: Taxonomy{"privacy_setting", "functional", AnyLabel}, Name: "Functional"},
 		{Key: Analytics, Taxonomy: Taxonomy{"privacy_setting", "analytics", AnyLabel}, Name: "Analytics"},
 		{Key: Marketing, Taxonomy: Taxonomy{"privacy_setting", "marketing", AnyLabel}, Name: "Marketing"},
 		{Key: Retargeting, Taxonomy: Taxonomy{"custom", "unclassified", "retargeting"}, Name: "Retargeting"},
 		{Key: Tracking, Taxonomy: Taxonomy{"custom", "unclassified", "tracking"}, Name: "Tracking"},
 		{Key: NonePurpose, Taxonomy: Taxonomy{"custom", "unclassified", "none"}, Name: "Refusal of all"},
-		{Key: GeneralMarketingOptIn, Taxonomy: Taxonomy{"communication", "email", "general_marketing"}, Name: "General marketing by e-mail"},
+		{Key: GeneralMarketingOptIn, Taxonomy: Taxonomy{"communication", "email", "general_marketing"},
+			Name: "General marketing by e-mail"},
 		{Key: DoNotSell, Taxonomy: Taxonomy{"privacy_setting", "do_not_sell", AnyLabel}, Name: "Do not sell my data"},
 		{Key: PrivacyPolicy, Taxonomy: Taxonomy{"disclosure", "privacy_policy", AnyLabel}, Name: "Privacy policy"},
 		{Key: TermsOfService, Taxonomy: Taxonomy{"disclosure", "terms_of_service", AnyLabel}, Name: "Terms of service"},

@@ -20,12 +20,15 @@ func CheckConsent(c *Consent, events []Event, merges []SubjectMerge) error {
 	}
 	want, got := fold(events, merges), *c
 	// How it is stored stays out of it, and so does whose an event was before a merge.
-	want.Organization, want.Subject, want.Project, want.Purpose, want.Last = c.Organization, c.Subject, c.Project, c.Purpose, c.Last
-	for _, t := range []*time.Time{&want.OccurredAt, &want.ExpiresAt, &want.Since, &got.OccurredAt, &got.ExpiresAt, &got.Since} {
+	want.Organization, want.Subject, want.Last = c.Organization, c.Subject, c.Last
+	want.Project, want.Purpose = c.Project, c.Purpose
+	for _, t := range []*time.Time{&want.OccurredAt, &want.ExpiresAt, &want.Since, &got.OccurredAt, &got.ExpiresAt,
+		&got.Since} {
 		*t = t.UTC()
 	}
 	if got != want {
-		return fmt.Errorf("it says %s by event %s, its %d events say %s by event %s", got.State, got.Event, len(events), want.State, want.Event)
+		return fmt.Errorf("it says %s by event %s, its %d events say %s by event %s", got.State, got.Event, len(events),
+			want.State, want.Event)
 	}
 	return nil
 }

@@ -70,7 +70,8 @@ func BenchmarkLate(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for late := time.Second; b.Loop(); late += time.Millisecond {
-		if _, err := h.svc.Record(context.Background(), actor, write(at(late, consent.Declined))); err != nil { // each breaks the run of yes
+		// each breaks the run of yes
+		if _, err := h.svc.Record(context.Background(), actor, write(at(late, consent.Declined))); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -107,7 +108,8 @@ func BenchmarkManyMerges(b *testing.B) {
 	n := 0
 	signIn := func() (browser, merging consent.Item) {
 		n++
-		id := consent.Identifier{Kind: consent.AnonymousID, Value: consent.ID{12: byte(n >> 16), 13: byte(n >> 8), 14: byte(n), 15: 1}.String()}
+		id := consent.Identifier{Kind: consent.AnonymousID, Value: consent.ID{12: byte(n >> 16), 13: byte(n >> 8),
+			14: byte(n), 15: 1}.String()}
 		seen := decided(consent.Analytics, consent.Viewed)
 		return item([]consent.Identifier{id}), item(append(user("ada"), id), seen)
 	}

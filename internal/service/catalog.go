@@ -102,7 +102,8 @@ func (s *Service) freshCatalog(ctx context.Context, organization consent.ID) (*c
 }
 
 // catalogWith gives an organization that has a project; NotFound where it has not.
-func (s *Service) catalogWith(ctx context.Context, organization, project consent.ID) (*consent.Catalog, *consent.Project, error) {
+func (s *Service) catalogWith(ctx context.Context, organization, project consent.ID) (*consent.Catalog,
+	*consent.Project, error) {
 	d, err := s.catalog(ctx, organization)
 	if err != nil {
 		return nil, nil, err

@@ -29,7 +29,8 @@ func TestArrivalDoesNotMatter(t *testing.T) {
 		for sent := 0; sent < n; {
 			var items []consent.Item
 			for range rapid.IntRange(1, n-sent).Draw(t, "batch") {
-				d := decided(consent.Analytics, rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined, consent.Withdrawn}).Draw(t, "state"))
+				d := decided(consent.Analytics, rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined,
+					consent.Withdrawn}).Draw(t, "state"))
 				d.OccurredAt = noon.Add(time.Duration(rapid.IntRange(-6, 3).Draw(t, "minute")) * time.Minute)
 				if rapid.Bool().Draw(t, "short") {
 					d.ExpiresAt = d.OccurredAt.Add(2 * time.Minute)
@@ -137,17 +138,20 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 	a := h.organization(t)
 	h.record(t, a, item(user("there")))
 	before := h.census(t, a)
-	fresh := item(user("new"), consent.Decision{Purpose: consent.PurposeRef{Key: "new purpose", Create: true}, State: consent.Accepted, Action: consent.UserClick})
+	fresh := item(user("new"), consent.Decision{Purpose: consent.PurposeRef{Key: "new purpose", Create: true},
+		State: consent.Accepted, Action: consent.UserClick})
 	for name, bad := range map[string]consent.Item{
 		"unknown person":  {Identifiers: user("absent"), Known: true},
 		"unknown purpose": item(user("b"), decided("absent", consent.Accepted)),
 		"no identifier":   item(nil),
 		"bad e-mail":      item(named(consent.Email, "no")),
-		"future": item(user("b"), consent.Decision{Purpose: consent.PurposeRef{Key: consent.Analytics}, State: consent.Accepted,
+		"future": item(user("b"), consent.Decision{Purpose: consent.PurposeRef{Key: consent.Analytics},
+			State:  consent.Accepted,
 			Action: consent.UserClick, OccurredAt: noon.Add(6 * time.Minute)}),
 	} {
 		for _, w := range [][]consent.Item{{fresh, bad}, {bad, fresh}, {fresh, item(user("there")), bad}} {
-			if _, err := h.svc.Record(context.Background(), a, write(w...)); err == nil || consent.IsKind(err, consent.Internal) {
+			if _, err := h.svc.Record(context.Background(), a, write(w...)); err == nil ||
+				consent.IsKind(err, consent.Internal) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if after := h.census(t, a); after != before {
@@ -179,7 +183,8 @@ func (h *house) census(t tester, a consent.Actor) string {
 		out = append(out, fmt.Sprintf("%d events", total))
 		return err
 	})
-	for _, table := range []string{"subjects", "identifiers", "events", "consents", "texts", "counts", "kept_answers", "subject_merges"} {
+	for _, table := range []string{"subjects", "identifiers", "events", "consents", "texts", "counts", "kept_answers",
+		"subject_merges"} {
 		out = append(out, fmt.Sprintf("%s %d", table, h.rows(t, table, a.Organization)))
 	}
 	return strings.Join(out, ", ")
@@ -213,12 +218,14 @@ func TestCountsAreTrue(t *testing.T) {
 	if err := h.svc.DeleteSubject(ctx, a, consent.DeleteSubject{Type: "user", Name: "u2"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, projects := range [][]consent.ID{nil, {project.ID}, {mainProject(t, h, a)}, {project.ID, mainProject(t, h, a)}} {
+	for _, projects := range [][]consent.ID{nil, {project.ID}, {mainProject(t, h, a)},
+		{project.ID, mainProject(t, h, a)}} {
 		kept, err := h.svc.Events(ctx, a, consent.EventFilter{Projects: projects, Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		counted, err := h.svc.Events(ctx, a, consent.EventFilter{Projects: projects, From: noon.AddDate(-50, 0, 0), Limit: 10_000})
+		counted, err := h.svc.Events(ctx, a, consent.EventFilter{Projects: projects, From: noon.AddDate(-50, 0, 0),
+			Limit: 10_000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,9 +263,11 @@ func TestMergeOfAnAnonymousPerson(t *testing.T) {
 		d.OccurredAt = noon.Add(time.Duration(minute) * time.Minute)
 		return d
 	}
-	anonymous := h.record(t, a, item(browser, at(-9, consent.Analytics, consent.Accepted), at(-2, consent.Marketing, consent.Declined),
+	anonymous := h.record(t, a, item(browser, at(-9, consent.Analytics, consent.Accepted),
+		at(-2, consent.Marketing, consent.Declined),
 		at(-7, consent.Functional, consent.Accepted))).Items[0].Subject
-	known := h.record(t, a, item(ada, at(-5, consent.Analytics, consent.Accepted), at(-4, consent.Marketing, consent.Accepted))).Items[0].Subject
+	known := h.record(t, a, item(ada, at(-5, consent.Analytics, consent.Accepted),
+		at(-4, consent.Marketing, consent.Accepted))).Items[0].Subject
 	before := h.events(t, a)
 	h.record(t, a, item(append(ada, browser...), at(-1, consent.Tracking, consent.Accepted)))
 
@@ -266,7 +275,8 @@ func TestMergeOfAnAnonymousPerson(t *testing.T) {
 	for purpose, want := range map[string]struct {
 		state consent.State
 		since int
-	}{consent.Analytics: {consent.Accepted, -9}, consent.Marketing: {consent.Declined, 0}, consent.Functional: {consent.Accepted, -7},
+	}{consent.Analytics: {consent.Accepted, -9}, consent.Marketing: {consent.Declined,
+		0}, consent.Functional: {consent.Accepted, -7},
 		consent.Tracking: {consent.Accepted, -1}} {
 		c := person.Consents[purpose]
 		since := time.Time{}
@@ -295,7 +305,8 @@ func TestMergeOfAnAnonymousPerson(t *testing.T) {
 		}
 	}
 	// A later decision by the browser's id is the person's, and late ones fold over both.
-	h.record(t, a, item(browser, at(-3, consent.Functional, consent.Withdrawn), at(-8, consent.Analytics, consent.Withdrawn)))
+	h.record(t, a, item(browser, at(-3, consent.Functional, consent.Withdrawn),
+		at(-8, consent.Analytics, consent.Withdrawn)))
 	person = h.person(t, a, ada[0])
 	if c := person.Consents[consent.Functional]; c.State != consent.Withdrawn {
 		t.Errorf("functional stands %+v", c)
@@ -306,7 +317,8 @@ func TestMergeOfAnAnonymousPerson(t *testing.T) {
 }
 
 func sameEvent(x, y consent.EventView) bool {
-	return x.ID == y.ID && x.Subject == y.Subject && x.Previous == y.Previous && string(x.BodyJSON) == string(y.BodyJSON) &&
+	return x.ID == y.ID && x.Subject == y.Subject && x.Previous == y.Previous &&
+		string(x.BodyJSON) == string(y.BodyJSON) &&
 		string(x.IdentityJSON) == string(y.IdentityJSON) && x.Sequence == y.Sequence && x.OccurredAt.Equal(y.OccurredAt)
 }
 
@@ -314,9 +326,11 @@ func sameEvent(x, y consent.EventView) bool {
 func TestBlobs(t *testing.T) {
 	h := newHouse(t)
 	a, made := h.key(t, h.organization(t))
-	it := item([]consent.Identifier{{Kind: consent.UserID, Value: "ada-1815"}, {Kind: consent.Email, Value: "Ada@Example.com"},
+	it := item([]consent.Identifier{{Kind: consent.UserID, Value: "ada-1815"},
+		{Kind: consent.Email, Value: "Ada@Example.com"},
 		{Kind: consent.Phone, Value: "+1 650 253 0000"}, {Kind: consent.ProjectUserID, Value: "p\"1\\"}},
-		consent.Decision{Purpose: consent.PurposeRef{Key: consent.Marketing}, State: consent.Accepted, Action: consent.UserClick, DisplayedText: "We may write to you."})
+		consent.Decision{Purpose: consent.PurposeRef{Key: consent.Marketing}, State: consent.Accepted,
+			Action: consent.UserClick, DisplayedText: "We may write to you."})
 	it.Evidence = consent.Evidence{FormURL: "https://shop.example/form?x=1&y=<2>", Locale: "de-DE"}
 	w := write(it)
 	w.Origin.UserAgent, w.Origin.Domain = "Agent/1.0 \x01é", "shop.example"
@@ -330,7 +344,8 @@ func TestBlobs(t *testing.T) {
 			t.Errorf("%s is kept, canonical is %s (%v)", blob, canonical, err)
 		}
 	}
-	for _, secret := range []string{"ada", "Ada", "650", "p\\\"1", "Agent", "shop.example", "We may", made.Key.ID.String()} {
+	for _, secret := range []string{"ada", "Ada", "650", "p\\\"1", "Agent", "shop.example", "We may",
+		made.Key.ID.String()} {
 		if strings.Contains(string(e.BodyJSON), secret) {
 			t.Errorf("the body has %q: %s", secret, e.BodyJSON)
 		}
@@ -339,7 +354,8 @@ func TestBlobs(t *testing.T) {
 	if err := json.Unmarshal(e.IdentityJSON, &ident); err != nil {
 		t.Fatal(err)
 	}
-	if ident.Identifiers["email"] != "ada@example.com" || ident.Identifiers["phone"] != "+16502530000" || ident.Key != made.Key.ID.String() ||
+	if ident.Identifiers["email"] != "ada@example.com" || ident.Identifiers["phone"] != "+16502530000" ||
+		ident.Key != made.Key.ID.String() ||
 		ident.AnonymousID != e.Subject.String() || ident.FormURL != it.Evidence.FormURL {
 		t.Errorf("ident says %+v", ident)
 	}
@@ -354,7 +370,8 @@ func TestTenantsNeverMeet(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.organization(t), h.organization(t)
 	first := h.record(t, a, item(user("ada"))).Items[0].Subject
-	if _, err := h.svc.Person(context.Background(), b, consent.PersonQuery{Identifier: user("ada")[0]}); !consent.IsKind(err, consent.NotFound) {
+	if _, err := h.svc.Person(context.Background(), b,
+		consent.PersonQuery{Identifier: user("ada")[0]}); !consent.IsKind(err, consent.NotFound) {
 		t.Errorf("another organization's person: %v", err)
 	}
 	second := h.record(t, b, item(user("ada"), decided(consent.Analytics, consent.Declined)),
@@ -370,8 +387,8 @@ func TestTenantsNeverMeet(t *testing.T) {
 	}
 }
 
-// TestLateBehindAnOverwrite takes a decision that was taken earlier behind an overwrite in one batch: what the overwrite does is not known
-// before, so the late one must count as if each came alone.
+// TestLateBehindAnOverwrite takes a decision that was taken earlier behind an overwrite in one batch: what the
+// overwrite does is not known before, so the late one must count as if each came alone.
 func TestLateBehindAnOverwrite(t *testing.T) {
 	h := newHouse(t)
 	a := h.organization(t)

@@ -95,7 +95,8 @@ func (h *house) key(t tester, a consent.Actor, scopes ...consent.Scope) (consent
 	if len(scopes) == 0 {
 		scopes = slices.Clone(consent.AllScopes)
 	}
-	made, err := h.svc.CreateKey(context.Background(), a, consent.NewKey{Name: "key", Scopes: scopes}, consent.Idempotency{})
+	made, err := h.svc.CreateKey(context.Background(), a, consent.NewKey{Name: "key", Scopes: scopes},
+		consent.Idempotency{})
 	if err != nil {
 		t.Fatalf("create key: %v", err)
 	}
@@ -137,11 +138,13 @@ func decided(purpose string, state consent.State) consent.Decision {
 }
 
 func replace(given []consent.Identifier, granted ...string) consent.Item {
-	return consent.Item{Identifiers: given, Replace: &consent.Replacement{Among: among, Granted: granted, Action: consent.UserClick}}
+	return consent.Item{Identifiers: given, Replace: &consent.Replacement{Among: among, Granted: granted,
+		Action: consent.UserClick}}
 }
 
 // among are the purposes that overwrites in these tests speak of.
-var among = []string{consent.StrictlyNecessary, consent.Analytics, consent.Marketing, consent.Retargeting, consent.Tracking}
+var among = []string{consent.StrictlyNecessary, consent.Analytics, consent.Marketing, consent.Retargeting,
+	consent.Tracking}
 
 func named(kind consent.IdentifierKind, value string) []consent.Identifier {
 	return []consent.Identifier{{Kind: kind, Value: value}}
@@ -160,7 +163,8 @@ func (h *house) person(t tester, a consent.Actor, id consent.Identifier) *consen
 
 func (h *house) events(t tester, a consent.Actor, people ...consent.Identifier) []consent.EventView {
 	t.Helper()
-	page, err := h.svc.Events(context.Background(), a, consent.EventFilter{People: people, Ascending: true, Limit: 100_000})
+	page, err := h.svc.Events(context.Background(), a, consent.EventFilter{People: people, Ascending: true,
+		Limit: 100_000})
 	if err != nil {
 		t.Fatalf("events: %v", err)
 	}

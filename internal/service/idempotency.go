@@ -9,8 +9,8 @@ import (
 	"github.com/consentd/consentd/internal/service/idempotency"
 )
 
-// replayed looks for a idempotency record before checks that the clock can turn against a retry, such as of an expiry that
-// has passed since. The transaction looks again.
+// replayed looks for a idempotency record before checks that the clock can turn against a retry, such as of an expiry
+// that has passed since. The transaction looks again.
 func (s *Service) replayed(ctx context.Context, a consent.Actor, idem consent.Idempotency) error {
 	if idem.Key == "" {
 		return nil
@@ -24,8 +24,8 @@ func (s *Service) replayed(ctx context.Context, a consent.Actor, idem consent.Id
 	}))
 }
 
-// settled lets a idempotency record be given only when the write that kept it is durable. It may be there to be read before,
-// where its commit waited for a synchronous standby in vain. A commit behind it waits for the same.
+// settled lets a idempotency record be given only when the write that kept it is durable. It may be there to be read
+// before, where its commit waited for a synchronous standby in vain. A commit behind it waits for the same.
 func (s *Service) settled(ctx context.Context, a consent.Actor, err error) error {
 	var replayed *consent.Replayed
 	if !errors.As(err, &replayed) {
@@ -74,7 +74,8 @@ func (s *Service) DropExpiredRecords(ctx context.Context) error {
 		}
 		for _, o := range organizations {
 			err := s.store.Update(ctx, o, func(tx Tx) error {
-				return tx.Append(ctx, &consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: o, Before: now, Limit: sweepAtATime}}})
+				return tx.Append(ctx, &consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: o, Before: now,
+					Limit: sweepAtATime}}})
 			})
 			if err != nil {
 				return err

@@ -21,9 +21,10 @@ import (
 
 // once is a protected write whose answer holds what was made and an e-mail address.
 func once(key, body string) consent.Idempotency {
-	return consent.Idempotency{Key: key, Fingerprint: sha256.Sum256([]byte(body)), Render: func(result any) ([]byte, error) {
-		return fmt.Appendf(nil, "answer for %s to %s: %+v", secretMail, body, result), nil
-	}}
+	return consent.Idempotency{Key: key, Fingerprint: sha256.Sum256([]byte(body)),
+		Render: func(result any) ([]byte, error) {
+			return fmt.Appendf(nil, "answer for %s to %s: %+v", secretMail, body, result), nil
+		}}
 }
 
 const secretMail = "ada.in.the.answer@example.com"
@@ -105,7 +106,8 @@ func TestRetryOfEveryWrite(t *testing.T) {
 			return err
 		},
 		"purpose": func(o consent.Idempotency) error {
-			_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, consent.NewPurpose{Name: "again", Taxonomy: consent.Taxonomy{Category: "c", Subcategory: "s", Label: "l"}}, o)
+			_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, consent.NewPurpose{Name: "again",
+				Taxonomy: consent.Taxonomy{Category: "c", Subcategory: "s", Label: "l"}}, o)
 			return err
 		},
 		"subject": func(o consent.Idempotency) error {
@@ -113,7 +115,8 @@ func TestRetryOfEveryWrite(t *testing.T) {
 			return err
 		},
 		"person": func(o consent.Idempotency) error {
-			_, err := h.svc.SavePerson(ctx, a, consent.SavePerson{Handles: named(consent.Email, "again@example.com"), Idempotency: o})
+			_, err := h.svc.SavePerson(ctx, a, consent.SavePerson{Handles: named(consent.Email, "again@example.com"),
+				Idempotency: o})
 			return err
 		},
 		"nothing": func(o consent.Idempotency) error {
@@ -153,7 +156,8 @@ func TestRefusedWriteKeepsNothing(t *testing.T) {
 	before := h.census(t, a)
 	_, err := h.svc.Record(ctx, a, protected("k", "one", known))
 	isKind(t, "an unknown person", err, consent.NotFound, "")
-	_, err = h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "ada", MustExist: true, Idempotency: once("s", "one")})
+	_, err = h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "ada", MustExist: true,
+		Idempotency: once("s", "one")})
 	isKind(t, "an unknown subject", err, consent.NotFound, "")
 	failing := once("f", "one")
 	failing.Render = func(any) ([]byte, error) { return nil, errors.New("cannot render") }
@@ -205,7 +209,8 @@ func TestSameKeyAtOnce(t *testing.T) {
 				return err
 			},
 			"record": func() error {
-				_, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "bob", Idempotency: once(fmt.Sprint("s", round), "body")})
+				_, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "bob",
+					Idempotency: once(fmt.Sprint("s", round), "body")})
 				return err
 			},
 		} {
@@ -306,7 +311,8 @@ func TestPersonKeepsAnswersApart(t *testing.T) {
 	}
 	_, err := h.svc.Record(ctx, actorOf("ada"), write(item(user("bob"))))
 	isKind(t, "another person", err, consent.Forbidden, "")
-	if _, err := h.svc.Person(ctx, actorOf("ada"), consent.PersonQuery{Identifier: user("bob")[0]}); !consent.IsKind(err, consent.Forbidden) {
+	if _, err := h.svc.Person(ctx, actorOf("ada"), consent.PersonQuery{Identifier: user("bob")[0]}); !consent.IsKind(err,
+		consent.Forbidden) {
 		t.Errorf("another person's consents: %v", err)
 	}
 	if _, err := h.svc.Person(ctx, actorOf("\ufeffada "),

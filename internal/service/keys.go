@@ -42,7 +42,8 @@ func (s *Service) Authenticate(ctx context.Context, text string) (consent.Actor,
 	if !key.Live(s.clock()) || key.Organization == consent.NoID && given { // the configured root key stands in its place
 		return consent.Actor{}, errCredentials
 	}
-	return consent.Actor{Organization: key.Organization, Key: key.ID, Root: key.Organization == consent.NoID, Scopes: key.Scopes, Seal: shown.seal}, nil
+	return consent.Actor{Organization: key.Organization, Key: key.ID, Root: key.Organization == consent.NoID,
+		Scopes: key.Scopes, Seal: shown.seal}, nil
 }
 
 // verifiedKey is a key whose text was shown and found right.
@@ -76,7 +77,8 @@ func sealOf(text string) [32]byte {
 // AuthenticatePerson makes the actor of a person who shows a token that the
 // caller has verified and that a key signed for: confined to that person's consents. It ends with the key.
 // credential is anything secret that stays the same for the person.
-func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID consent.ID, person string, credential []byte) (consent.Actor, error) {
+func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID consent.ID, person string,
+	credential []byte) (consent.Actor, error) {
 	if err := s.vouched(ctx, organization, keyID); err != nil {
 		return consent.Actor{}, err
 	}
@@ -91,7 +93,8 @@ func (s *Service) AuthenticatePerson(ctx context.Context, organization, keyID co
 		return consent.Actor{}, errCredentials
 	}
 	return consent.Actor{Organization: organization, Key: keyID, Person: person,
-		Scopes: []consent.Scope{consent.ConsentsRead, consent.ConsentsWrite}, Seal: sealOf(string(credential) + "\x00" + person)}, nil
+		Scopes: []consent.Scope{consent.ConsentsRead, consent.ConsentsWrite}, Seal: sealOf(string(credential) + "\x00" +
+			person)}, nil
 }
 
 // vouched refuses a key that is not live any more, be it the organization's or the root key.
@@ -202,7 +205,8 @@ func (s *Service) makeKey(organization consent.ID, in consent.NewKey, test bool)
 }
 
 // CreateKey makes a key of the actor's organization. The answer to keep is rendered from a CreatedKey.
-func (s *Service) CreateKey(ctx context.Context, a consent.Actor, in consent.NewKey, idem consent.Idempotency) (consent.CreatedKey, error) {
+func (s *Service) CreateKey(ctx context.Context, a consent.Actor, in consent.NewKey,
+	idem consent.Idempotency) (consent.CreatedKey, error) {
 	if err := a.Require(consent.OrganizationsWrite); err != nil {
 		return consent.CreatedKey{}, err
 	}
@@ -236,10 +240,12 @@ func (s *Service) checkNewKey(a consent.Actor, in *consent.NewKey) error {
 	}
 	for i, scope := range in.Scopes {
 		if !slices.Contains(consent.AllScopes, scope) {
-			return consent.Errorf(consent.Invalid, fmt.Sprintf("scopes[%d]", i), "is not a scope; known are %s", consent.Listed(consent.AllScopes))
+			return consent.Errorf(consent.Invalid, fmt.Sprintf("scopes[%d]", i), "is not a scope; known are %s",
+				consent.Listed(consent.AllScopes))
 		}
 		if !a.Has(scope) {
-			return consent.Errorf(consent.Forbidden, "scopes", "a key may only make keys whose scopes it has itself; it lacks %s", scope)
+			return consent.Errorf(consent.Forbidden, "scopes",
+				"a key may only make keys whose scopes it has itself; it lacks %s", scope)
 		}
 	}
 	in.Scopes = slices.Compact(slices.Sorted(slices.Values(in.Scopes)))
@@ -317,7 +323,8 @@ func (s *Service) Secret(ctx context.Context, name string, size int) ([]byte, er
 }
 
 // RunOnce keeps the answer of a call that changes nothing else, so that a retry gets it again.
-func (s *Service) RunOnce(ctx context.Context, a consent.Actor, idem consent.Idempotency, run func() (any, error)) error {
+func (s *Service) RunOnce(ctx context.Context, a consent.Actor, idem consent.Idempotency,
+	run func() (any, error)) error {
 	if idem.Key == "" {
 		_, err := run()
 		return err

@@ -18,16 +18,19 @@ func TestAuthenticate(t *testing.T) {
 	ctx := context.Background()
 	a := h.organization(t)
 	actor, made := h.key(t, a, consent.ConsentsRead)
-	if actor.Organization != a.Organization || actor.Key != made.Key.ID || actor.Root || len(actor.Scopes) != 1 || !strings.HasPrefix(made.Text, "cd_live_") {
+	if actor.Organization != a.Organization || actor.Key != made.Key.ID || actor.Root || len(actor.Scopes) != 1 ||
+		!strings.HasPrefix(made.Text, "cd_live_") {
 		t.Errorf("%s authenticates as %+v", made.Text, actor)
 	}
 	mistyped := []byte(made.Text)
 	mistyped[60] = base62[(strings.IndexByte(base62, mistyped[60])+1)%62]
-	for _, text := range []string{"", " ", made.Text + " ", strings.ToUpper(made.Text), string(mistyped), rootKey + "x", "Bearer " + made.Text} {
+	for _, text := range []string{"", " ", made.Text + " ", strings.ToUpper(made.Text), string(mistyped), rootKey + "x",
+		"Bearer " + made.Text} {
 		_, err := h.svc.Authenticate(ctx, text)
 		isKind(t, text, err, consent.Unauthenticated, "")
 	}
-	expiring, err := h.svc.CreateKey(ctx, a, consent.NewKey{Name: "short", Scopes: []consent.Scope{consent.ConsentsRead}, ExpiresAt: noon.Add(time.Hour)}, consent.Idempotency{})
+	expiring, err := h.svc.CreateKey(ctx, a, consent.NewKey{Name: "short", Scopes: []consent.Scope{consent.ConsentsRead},
+		ExpiresAt: noon.Add(time.Hour)}, consent.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +56,8 @@ func TestAuthenticate(t *testing.T) {
 func TestStrangerCannotLockAKeyOut(t *testing.T) {
 	h := newHouse(t)
 	ctx := context.Background()
-	made, err := h.svc.CreateKey(ctx, h.organization(t), consent.NewKey{Name: "key", Scopes: []consent.Scope{consent.ConsentsRead}}, consent.Idempotency{})
+	made, err := h.svc.CreateKey(ctx, h.organization(t), consent.NewKey{Name: "key",
+		Scopes: []consent.Scope{consent.ConsentsRead}}, consent.Idempotency{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,15 +131,18 @@ func TestNewKeyErrors(t *testing.T) {
 		{"no name", all, consent.NewKey{Scopes: read}, consent.Invalid, "name"},
 		{"long name", all, consent.NewKey{Name: strings.Repeat("é", 257), Scopes: read}, consent.Invalid, "name"},
 		{"no scope", all, consent.NewKey{Name: "x"}, consent.Invalid, "scopes"},
-		{"unknown scope", all, consent.NewKey{Name: "x", Scopes: []consent.Scope{consent.ConsentsRead, "all"}}, consent.Invalid, "scopes[1]"},
-		{"more than its maker", some, consent.NewKey{Name: "x", Scopes: []consent.Scope{consent.ConsentsWrite}}, consent.Forbidden, "scopes"},
+		{"unknown scope", all, consent.NewKey{Name: "x", Scopes: []consent.Scope{consent.ConsentsRead, "all"}},
+			consent.Invalid, "scopes[1]"},
+		{"more than its maker", some, consent.NewKey{Name: "x", Scopes: []consent.Scope{consent.ConsentsWrite}},
+			consent.Forbidden, "scopes"},
 		{"expires now", all, consent.NewKey{Name: "x", Scopes: read, ExpiresAt: noon}, consent.Invalid, "expiresAt"},
 		{"by a reader", reader, consent.NewKey{Name: "x", Scopes: read}, consent.Forbidden, ""},
 	} {
 		_, err := h.svc.CreateKey(ctx, tc.actor, tc.in, consent.Idempotency{})
 		isKind(t, tc.name, err, tc.kind, tc.field)
 	}
-	made, err := h.svc.CreateKey(ctx, some, consent.NewKey{Name: strings.Repeat("é", 256), Scopes: []consent.Scope{consent.ConsentsRead, consent.ConsentsRead}}, consent.Idempotency{})
+	made, err := h.svc.CreateKey(ctx, some, consent.NewKey{Name: strings.Repeat("é", 256),
+		Scopes: []consent.Scope{consent.ConsentsRead, consent.ConsentsRead}}, consent.Idempotency{})
 	if err != nil || len(made.Scopes) != 1 || made.SecretHash == (sha256.Sum256(nil)) {
 		t.Errorf("%+v, %v", made.Key, err)
 	}
@@ -155,7 +162,11 @@ func TestScopes(t *testing.T) {
 		needs []consent.Scope
 		call  func(consent.Actor) error
 	}{
-		"record": {[]consent.Scope{consent.ConsentsWrite}, func(a consent.Actor) error { _, err := h.svc.Record(ctx, a, write(item(user("ada")))); return err }},
+		"record": {[]consent.Scope{consent.ConsentsWrite}, func(a consent.Actor) error {
+			_,
+				err := h.svc.Record(ctx, a, write(item(user("ada"))))
+			return err
+		}},
 		"person": {[]consent.Scope{consent.ConsentsRead}, func(a consent.Actor) error {
 			_, err := h.svc.Person(ctx, a, consent.PersonQuery{Identifier: user("ada")[0]})
 			return err
@@ -170,10 +181,19 @@ func TestScopes(t *testing.T) {
 			_, err := h.svc.Person(ctx, a, consent.PersonQuery{Identifier: user("ada")[0], Scope: consent.ManageHub})
 			return err
 		}},
-		"events":   {[]consent.Scope{consent.ConsentsRead}, func(a consent.Actor) error { _, err := h.svc.Events(ctx, a, consent.EventFilter{}); return err }},
-		"purposes": {[]consent.Scope{consent.ConsentsRead}, func(a consent.Actor) error { _, _, err := h.svc.Purposes(ctx, a, consent.NoID); return err }},
+		"events": {[]consent.Scope{consent.ConsentsRead}, func(a consent.Actor) error {
+			_,
+				err := h.svc.Events(ctx, a, consent.EventFilter{})
+			return err
+		}},
+		"purposes": {[]consent.Scope{consent.ConsentsRead}, func(a consent.Actor) error {
+			_, _,
+				err := h.svc.Purposes(ctx, a, consent.NoID)
+			return err
+		}},
 		"create purpose": {[]consent.Scope{consent.ConsentsWrite}, func(a consent.Actor) error {
-			_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, consent.NewPurpose{Name: "a purpose", Key: string(a.Scopes[0]), Taxonomy: consent.Taxonomy{Label: string(a.Scopes[0])}}, consent.Idempotency{})
+			_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, consent.NewPurpose{Name: "a purpose", Key: string(a.Scopes[0]),
+				Taxonomy: consent.Taxonomy{Label: string(a.Scopes[0])}}, consent.Idempotency{})
 			return err
 		}},
 		"save subject": {[]consent.Scope{consent.SubjectsWrite}, func(a consent.Actor) error {
@@ -191,9 +211,21 @@ func TestScopes(t *testing.T) {
 			}
 			return err
 		}},
-		"subject":      {[]consent.Scope{consent.SubjectsRead}, func(a consent.Actor) error { _, err := h.svc.Subject(ctx, a, "user", "ada", 0); return err }},
-		"subjects":     {[]consent.Scope{consent.SubjectsRead}, func(a consent.Actor) error { _, err := h.svc.Subjects(ctx, a, consent.SubjectFilter{}); return err }},
-		"organization": {[]consent.Scope{consent.OrganizationsRead}, func(a consent.Actor) error { _, err := h.svc.Organization(ctx, a); return err }},
+		"subject": {[]consent.Scope{consent.SubjectsRead}, func(a consent.Actor) error {
+			_,
+				err := h.svc.Subject(ctx, a, "user", "ada", 0)
+			return err
+		}},
+		"subjects": {[]consent.Scope{consent.SubjectsRead}, func(a consent.Actor) error {
+			_,
+				err := h.svc.Subjects(ctx, a, consent.SubjectFilter{})
+			return err
+		}},
+		"organization": {[]consent.Scope{consent.OrganizationsRead}, func(a consent.Actor) error {
+			_,
+				err := h.svc.Organization(ctx, a)
+			return err
+		}},
 		"organizations": {[]consent.Scope{consent.OrganizationsRead}, func(a consent.Actor) error {
 			_, err := h.svc.Organizations(ctx, a, consent.OrganizationFilter{})
 			return err
@@ -206,7 +238,11 @@ func TestScopes(t *testing.T) {
 			_, err := h.svc.CreateKey(ctx, a, consent.NewKey{Name: "k", Scopes: a.Scopes}, consent.Idempotency{})
 			return err
 		}},
-		"keys": {[]consent.Scope{consent.OrganizationsRead}, func(a consent.Actor) error { _, err := h.svc.Keys(ctx, a, consent.NoID, 1); return err }},
+		"keys": {[]consent.Scope{consent.OrganizationsRead}, func(a consent.Actor) error {
+			_,
+				err := h.svc.Keys(ctx, a, consent.NoID, 1)
+			return err
+		}},
 		"revoke key": {[]consent.Scope{consent.OrganizationsWrite}, func(a consent.Actor) error {
 			err := h.svc.RevokeKey(ctx, a, consent.ID{1}, consent.Idempotency{})
 			if consent.IsKind(err, consent.NotFound) {

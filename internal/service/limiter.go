@@ -9,8 +9,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// KeyedLimiter limits how much of each organization goes on at a time. The others wait, in the order in which they came,
-// so that a busy organization keeps nobody else waiting. It may be used at once from many goroutines.
+// KeyedLimiter limits how much of each organization goes on at a time. The others wait, in the order in which they
+// came, so that a busy organization keeps nobody else waiting. It may be used at once from many goroutines.
 type KeyedLimiter struct {
 	most  int64
 	mu    sync.Mutex

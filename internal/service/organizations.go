@@ -13,7 +13,8 @@ import (
 // CreateOrganization makes an organization and its default project with the
 // purposes that every project starts with. Only the root key may. The answer to keep
 // is rendered from an *OrganizationView. Errors: Invalid, Forbidden, Conflict (slug taken).
-func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in consent.NewOrganization, idem consent.Idempotency) (*consent.OrganizationView, error) {
+func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in consent.NewOrganization,
+	idem consent.Idempotency) (*consent.OrganizationView, error) {
 	if !a.Root {
 		return nil, consent.Errorf(consent.Forbidden, "", "only the root key may create organizations")
 	}
@@ -83,7 +84,8 @@ func slugOf(name, otherwise string) string {
 }
 
 // makeProject makes the next project of an organization, with the purposes that it starts with.
-func (s *Service) makeProject(d *consent.Catalog, in consent.NewProject, now time.Time) (consent.Project, []consent.Purpose) {
+func (s *Service) makeProject(d *consent.Catalog, in consent.NewProject, now time.Time) (consent.Project,
+	[]consent.Purpose) {
 	number := len(d.Projects) + 1
 	slug := slugOf(in.Name, "project")
 	for i := range d.Projects {
@@ -104,7 +106,8 @@ func (s *Service) makeProject(d *consent.Catalog, in consent.NewProject, now tim
 }
 
 // Organizations lists organizations: all for the root key, else the actor's own where the filter admits it.
-func (s *Service) Organizations(ctx context.Context, a consent.Actor, filter consent.OrganizationFilter) (consent.OrganizationPage, error) {
+func (s *Service) Organizations(ctx context.Context, a consent.Actor,
+	filter consent.OrganizationFilter) (consent.OrganizationPage, error) {
 	if err := a.Require(consent.OrganizationsRead); err != nil {
 		return consent.OrganizationPage{}, err
 	}
@@ -148,7 +151,8 @@ func (s *Service) CatalogWith(ctx context.Context, a consent.Actor, project cons
 const maxProjects = 1000
 
 // CreateProject makes a project with the purposes that it starts with. The answer to keep is rendered from a *Project.
-func (s *Service) CreateProject(ctx context.Context, a consent.Actor, in consent.NewProject, idem consent.Idempotency) (*consent.Project, error) {
+func (s *Service) CreateProject(ctx context.Context, a consent.Actor, in consent.NewProject,
+	idem consent.Idempotency) (*consent.Project, error) {
 	if err := a.Require(consent.OrganizationsWrite); err != nil {
 		return nil, err
 	}

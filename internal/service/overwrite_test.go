@@ -79,8 +79,10 @@ func TestOverwritesAtOnce(t *testing.T) {
 	h := newHouse(t)
 	a := h.organization(t)
 	ada := user("ada")
-	sets := [][]string{{}, {consent.Analytics}, {consent.Marketing, consent.Tracking}, {consent.Analytics, consent.Retargeting},
-		{consent.StrictlyNecessary}, among, {consent.Tracking}, {consent.Retargeting, consent.StrictlyNecessary, consent.Marketing}}
+	sets := [][]string{{}, {consent.Analytics}, {consent.Marketing, consent.Tracking},
+		{consent.Analytics, consent.Retargeting},
+		{consent.StrictlyNecessary}, among, {consent.Tracking}, {consent.Retargeting, consent.StrictlyNecessary,
+			consent.Marketing}}
 	for round := range 12 {
 		h.clock.set(noon.Add(time.Duration((round*7919)%1200-600) * time.Second))
 		ahead := decided(consent.Analytics, consent.Accepted)

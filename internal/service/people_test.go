@@ -19,7 +19,8 @@ import (
 	"github.com/consentd/consentd/internal/store"
 )
 
-var allKinds = []consent.IdentifierKind{consent.UserID, consent.ProjectUserID, consent.Username, consent.Email, consent.Phone, consent.AnonymousID}
+var allKinds = []consent.IdentifierKind{consent.UserID, consent.ProjectUserID, consent.Username, consent.Email,
+	consent.Phone, consent.AnonymousID}
 
 func valueOf(kind consent.IdentifierKind, n int) string {
 	switch kind {
@@ -51,7 +52,8 @@ func drawDeed(t *rapid.T, earlier int) deed {
 	d := deed{own: -1, emailFirst: rapid.Bool().Draw(t, "email first")}
 	for _, kind := range allKinds {
 		if rapid.IntRange(0, 2).Draw(t, "has") == 0 {
-			d.given = append(d.given, consent.Identifier{Kind: kind, Value: valueOf(kind, rapid.IntRange(1, 3).Draw(t, "value"))})
+			d.given = append(d.given, consent.Identifier{Kind: kind, Value: valueOf(kind,
+				rapid.IntRange(1, 3).Draw(t, "value"))})
 		}
 	}
 	anonymous := len(d.given) > 0 && d.given[len(d.given)-1].Kind == consent.AnonymousID
@@ -224,7 +226,8 @@ func (w *town) describe(t tester) []string {
 	sequences := map[consent.ID]int64{}
 	for _, e := range w.events(t, w.actor) {
 		sequences[e.ID] = e.Sequence
-		say("event %d: %s %s %s at %v until %v after %d", e.Sequence, w.label(e.Subject), e.PurposeOf.Key, e.State, e.OccurredAt,
+		say("event %d: %s %s %s at %v until %v after %d", e.Sequence, w.label(e.Subject), e.PurposeOf.Key, e.State,
+			e.OccurredAt,
 			e.ExpiresAt, sequences[e.Previous])
 	}
 	seen := map[consent.ID]bool{}
@@ -247,7 +250,8 @@ func (w *town) describePerson(t tester, id consent.ID, sequences map[consent.ID]
 		key := consent.SubjectKey{Organization: w.actor.Organization, Subject: id}
 		all, err := r.ConsentsOf(context.Background(), []consent.SubjectKey{key})
 		for _, c := range all[key] {
-			out = append(out, fmt.Sprintf("%s stands on %d: %s by %d, last %d, grants %t since %v, %v to %v", w.label(id), c.Purpose,
+			out = append(out, fmt.Sprintf("%s stands on %d: %s by %d, last %d, grants %t since %v, %v to %v", w.label(id),
+				c.Purpose,
 				c.State, sequences[c.Event], sequences[c.Last], c.Grants, c.Since, c.OccurredAt, c.ExpiresAt))
 		}
 		return err
@@ -274,7 +278,8 @@ func (w *town) merges(t tester) (out []string) {
 		if err := rows.Scan(&into, &from, &after); err != nil {
 			t.Fatalf("%v", err)
 		}
-		out = append(out, fmt.Sprintf("%s turned out to be %s after %d", w.label(consent.ID(from)), w.label(consent.ID(into)), after))
+		out = append(out, fmt.Sprintf("%s turned out to be %s after %d", w.label(consent.ID(from)), w.label(consent.ID(into)),
+			after))
 	}
 	slices.Sort(out)
 	return out
@@ -324,7 +329,8 @@ func (h *house) rows(t tester, table string, organization consent.ID) (n int64) 
 		t.Fatalf("%v", err)
 	}
 	defer db.Close()
-	if err := db.QueryRow(`SELECT count(*) FROM `+table+` WHERE organization_id = $1`, organization[:]).Scan(&n); err != nil {
+	if err := db.QueryRow(`SELECT count(*) FROM `+table+` WHERE organization_id = $1`,
+		organization[:]).Scan(&n); err != nil {
 		t.Fatalf("%v", err)
 	}
 	return n

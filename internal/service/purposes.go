@@ -7,7 +7,8 @@ import (
 )
 
 // Purposes lists the purposes of a project of the actor's organization.
-func (s *Service) Purposes(ctx context.Context, a consent.Actor, project consent.ID) (*consent.Project, []consent.Purpose, error) {
+func (s *Service) Purposes(ctx context.Context, a consent.Actor, project consent.ID) (*consent.Project,
+	[]consent.Purpose, error) {
 	if err := a.Require(consent.ConsentsRead); err != nil {
 		return nil, nil, err
 	}
@@ -36,7 +37,8 @@ func (s *Service) Document(ctx context.Context, a consent.Actor, p *consent.Purp
 
 // CreatePurpose makes a purpose. The answer to keep is rendered from a *Purpose.
 // Errors: Invalid, Forbidden, NotFound (project), Conflict (taxonomy or key taken).
-func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project consent.ID, in consent.NewPurpose, idem consent.Idempotency) (*consent.Purpose, error) {
+func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project consent.ID, in consent.NewPurpose,
+	idem consent.Idempotency) (*consent.Purpose, error) {
 	if err := a.Require(consent.ConsentsWrite); err != nil {
 		return nil, err
 	}
@@ -60,7 +62,8 @@ func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project co
 		changes := consent.Changes{}
 		if in.Document != "" {
 			made.DocumentHash = hashText(in.Document)
-			changes.Texts = append(changes.Texts, consent.Text{Organization: a.Organization, Hash: made.DocumentHash, Text: in.Document})
+			changes.Texts = append(changes.Texts, consent.Text{Organization: a.Organization, Hash: made.DocumentHash,
+				Text: in.Document})
 		}
 		changes.Purposes = []consent.Purpose{made}
 		return &made, tx.Append(ctx, &changes)

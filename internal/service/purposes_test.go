@@ -19,7 +19,8 @@ func TestEveryProjectStartsWithThePurposes(t *testing.T) {
 	want := []string{ // contracts, "Purposes"
 		"strictly_necessary privacy_setting strictly_necessary *", "functional privacy_setting functional *",
 		"analytics privacy_setting analytics *", "marketing privacy_setting marketing *",
-		"retargeting custom unclassified retargeting", "tracking custom unclassified tracking", "none custom unclassified none",
+		"retargeting custom unclassified retargeting", "tracking custom unclassified tracking",
+		"none custom unclassified none",
 		"general_marketing_opt_in communication email general_marketing", "do_not_sell privacy_setting do_not_sell *",
 		"privacy_policy disclosure privacy_policy *", "terms_of_service disclosure terms_of_service *",
 	}
@@ -29,7 +30,8 @@ func TestEveryProjectStartsWithThePurposes(t *testing.T) {
 			t.Fatal(len(purposes), err)
 		}
 		for i, p := range purposes {
-			if got := strings.Join([]string{p.Key, p.Taxonomy.Category, p.Taxonomy.Subcategory, p.Taxonomy.Label}, " "); got != want[i] ||
+			if got := strings.Join([]string{p.Key, p.Taxonomy.Category, p.Taxonomy.Subcategory, p.Taxonomy.Label},
+				" "); got != want[i] ||
 				!p.ReadOnly || p.Version != 1 || p.Duration != "P12M" || p.Status != "active" {
 				t.Errorf("purpose %d is %s: %+v", i, got, p)
 			}
@@ -40,7 +42,8 @@ func TestEveryProjectStartsWithThePurposes(t *testing.T) {
 func TestCreatePurpose(t *testing.T) {
 	h := newHouse(t)
 	a, ctx := h.organization(t), context.Background()
-	in := consent.NewPurpose{Name: "A letter", Taxonomy: consent.Taxonomy{Category: "communication", Subcategory: "email", Label: "letter"},
+	in := consent.NewPurpose{Name: "A letter", Taxonomy: consent.Taxonomy{Category: "communication", Subcategory: "email",
+		Label: "letter"},
 		Document: "We write monthly.", ValidStates: []consent.State{consent.Accepted}, Duration: "P30D"}
 	made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, in, consent.Idempotency{})
 	if err != nil || made.Key != "letter" || made.Number != 12 || made.ReadOnly {
@@ -67,11 +70,14 @@ func TestCreatePurpose(t *testing.T) {
 		in    consent.NewPurpose
 	}{
 		{"taxonomy taken", consent.Conflict, "", in},
-		{"key taken", consent.Conflict, "", consent.NewPurpose{Name: "Other", Key: "letter", Taxonomy: consent.Taxonomy{Category: "x"}}},
+		{"key taken", consent.Conflict, "", consent.NewPurpose{Name: "Other", Key: "letter",
+			Taxonomy: consent.Taxonomy{Category: "x"}}},
 		{"short name", consent.Invalid, "name", consent.NewPurpose{Name: "abcd"}},
 		{"long name", consent.Invalid, "name", consent.NewPurpose{Name: strings.Repeat("x", 101)}},
-		{"long description", consent.Invalid, "description", consent.NewPurpose{Name: "abcde", Description: strings.Repeat("x", 2001)}},
-		{"long document", consent.Invalid, "document", consent.NewPurpose{Name: "abcde", Document: strings.Repeat("x", consent.MaxDocument+1)}},
+		{"long description", consent.Invalid, "description", consent.NewPurpose{Name: "abcde",
+			Description: strings.Repeat("x", 2001)}},
+		{"long document", consent.Invalid, "document", consent.NewPurpose{Name: "abcde",
+			Document: strings.Repeat("x", consent.MaxDocument+1)}},
 		{"bad duration", consent.Invalid, "duration", consent.NewPurpose{Name: "abcde", Duration: "1 year"}},
 	} {
 		_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, tc.in, consent.Idempotency{})
@@ -80,7 +86,8 @@ func TestCreatePurpose(t *testing.T) {
 	// A second purpose of that label gets a key of its own.
 	second := in
 	second.Taxonomy.Subcategory = "post"
-	if made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, second, consent.Idempotency{}); err != nil || made.Key != "post.letter" {
+	if made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, second, consent.Idempotency{}); err != nil ||
+		made.Key != "post.letter" {
 		t.Errorf("%+v, %v", made, err)
 	}
 }
@@ -90,9 +97,11 @@ func TestPurposeOnFirstUse(t *testing.T) {
 	h := newHouse(t)
 	a, ctx := h.organization(t), context.Background()
 	first := func(key string) consent.Item {
-		return item(user("ada"), consent.Decision{Purpose: consent.PurposeRef{Key: key, Create: true}, State: consent.Accepted, Action: consent.UserClick})
+		return item(user("ada"), consent.Decision{Purpose: consent.PurposeRef{Key: key, Create: true},
+			State: consent.Accepted, Action: consent.UserClick})
 	}
-	keys := []string{"NewsLetter", "newsletter", "news-letter", "news_letter", "ünï", "ünö", strings.Repeat("k", 128), "analytics"}
+	keys := []string{"NewsLetter", "newsletter", "news-letter", "news_letter", "ünï", "ünö", strings.Repeat("k", 128),
+		"analytics"}
 	for range 2 {
 		var items []consent.Item
 		for _, key := range keys {
@@ -119,7 +128,8 @@ func TestPurposesHaveABound(t *testing.T) {
 	fill := func(from, n int) error {
 		var items []consent.Item
 		for i := range n {
-			items = append(items, item(user("ada"), consent.Decision{Purpose: consent.PurposeRef{Key: fmt.Sprint("key", from+i), Create: true},
+			items = append(items, item(user("ada"), consent.Decision{Purpose: consent.PurposeRef{Key: fmt.Sprint("key", from+i),
+				Create: true},
 				State: consent.Accepted, Action: consent.UserClick}))
 		}
 		_, err := h.svc.Record(ctx, a, write(items...))

@@ -1,5 +1,6 @@
 // Package service knows the use cases that every protocol calls, who may call them, and what it asks of a store. It
-// decides nothing itself: the rules are package consent's. It knows nothing of HTTP, of SQL, or of any protocol's words.
+// decides nothing itself: the rules are package consent's. It knows nothing of HTTP, of SQL, or of any protocol's
+// words.
 package service
 
 import (
@@ -51,7 +52,8 @@ type Options struct {
 
 // New makes a service and starts its writer; Close ends it.
 func New(o Options) *Service {
-	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log, ended: make(chan struct{}),
+	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
+		ended: make(chan struct{}),
 		lists: NewKeyedLimiter(1), searches: NewKeyedLimiter(maxSearches)}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -63,7 +65,8 @@ func New(o Options) *Service {
 		s.log = slog.Default()
 	}
 	s.cache = newCache()
-	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read, Observe: o.Observe,
+	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
+		Observe:        o.Observe,
 		CatalogChanged: s.cache.drop,
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {
 			return classify(ctx, s.commit(ctx, organization, func(tx Tx) error { return write(tx) }))
@@ -90,7 +93,9 @@ func (s *Service) Ready() error {
 		return err
 	}
 	if lasts := s.watchdog.stalledFor(time.Now()); lasts > 0 {
-		return consent.Errorf(consent.Unavailable, "", "no write was committed for %s: the database takes none, its standby is missing, or one write takes very long (the log tells); reads go on", lasts.Round(time.Second))
+		return consent.Errorf(consent.Unavailable, "",
+			"no write was committed for %s: the database takes none, its standby is missing, "+
+				"or one write takes very long (the log tells); reads go on", lasts.Round(time.Second))
 	}
 	return nil
 }
@@ -167,14 +172,16 @@ func (s *Service) commit(ctx context.Context, organization consent.ID, write fun
 	switch {
 	case err == nil:
 		how = committed
-	case errors.Is(err, writer.ErrNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second: // who leaves at once tells nothing
+	case errors.Is(err, writer.ErrNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second:
+		// who leaves at once tells nothing
 		how = refused
 	}
 	return err
 }
 
 // update does a write that is no decision, once (see consent.Idempotency).
-func (s *Service) update(ctx context.Context, a consent.Actor, idem consent.Idempotency, write func(Tx) (any, error)) error {
+func (s *Service) update(ctx context.Context, a consent.Actor, idem consent.Idempotency,
+	write func(Tx) (any, error)) error {
 	return s.settled(ctx, a, classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
 		if idem.Key == "" {
 			_, err := write(tx)

@@ -19,13 +19,14 @@ type Store interface {
 	// has every write that was acknowledged before, and may come from memory: the lists must not be changed.
 	Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error)
 	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
-	// organization (NoID: to the instance, or to an organization that it makes), unless the store batches across tenants; the
-	// organization's other transactions, in whatever process, come before it or after it. write may run
-	// again after a failure, so it has no effect but through Tx. An error leaves nothing behind, unless it is
-	// ErrUnknown; one of kind Unavailable may be gone at the next try. Where write wrote nothing, what it read
-	// of the organization is as durable when Update returns nil as if it had written it.
+	// organization (NoID: to the instance, or to an organization that it makes), unless the store batches across tenants;
+	// the organization's other transactions, in whatever process, come before it or after it. write may run again after a
+	// failure, so it has no effect but through Tx. An error leaves nothing behind, unless it is ErrUnknown; one of kind
+	// Unavailable may be gone at the next try. Where write wrote nothing, what it read of the organization is as durable
+	// when Update returns nil as if it had written it.
 	Update(ctx context.Context, organization consent.ID, write func(Tx) error) error
-	// BatchesAcrossTenants tells whether one transaction may write for several organizations, so that they share its commit.
+	// BatchesAcrossTenants tells whether one transaction may write for several organizations, so that they share its
+	// commit.
 	BatchesAcrossTenants() bool
 	// Ready tells whether writes can be expected to succeed, else why not.
 	Ready() error
@@ -40,7 +41,8 @@ type Reader interface {
 	Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error)
 	// Organizations lists organizations with their projects, in order of id, and the size of the whole;
 	// only, where set, narrows it to that one.
-	Organizations(ctx context.Context, only consent.ID, filter consent.OrganizationFilter) ([]consent.OrganizationView, int64, error)
+	Organizations(ctx context.Context, only consent.ID, filter consent.OrganizationFilter) ([]consent.OrganizationView,
+		int64, error)
 	// SlugTaken tells whether an organization has the slug.
 	SlugTaken(ctx context.Context, slug string) (bool, error)
 	// Key gives a key; organization zero asks for the root key of whatever id.
@@ -85,7 +87,8 @@ type Reader interface {
 	HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error)
 	// NamedSubjects lists subjects that have a name (see SaveSubject), in order of type
 	// and name, and the size of the whole.
-	NamedSubjects(ctx context.Context, organization consent.ID, filter consent.SubjectFilter) ([]consent.SubjectView, int64, error)
+	NamedSubjects(ctx context.Context, organization consent.ID, filter consent.SubjectFilter) ([]consent.SubjectView,
+		int64, error)
 }
 
 // Tx reads and writes. It sees what it wrote itself.

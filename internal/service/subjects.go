@@ -11,7 +11,8 @@ import (
 
 // SaveSubject makes a subject's record or a new version of it. The answer to keep is
 // rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound, PreconditionFailed.
-func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, in consent.SaveSubject) (*consent.SubjectView, error) {
+func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, in consent.SaveSubject) (*consent.SubjectView,
+	error) {
 	if err := a.Require(consent.SubjectsWrite); err != nil {
 		return nil, err
 	}
@@ -42,7 +43,8 @@ func (s *Service) SaveSubject(ctx context.Context, a consent.Actor, in consent.S
 	return view, err
 }
 
-func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name consent.Identifier, in consent.SaveSubject, changes *consent.Changes) (*consent.SubjectView, error) {
+func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name consent.Identifier,
+	in consent.SaveSubject, changes *consent.Changes) (*consent.SubjectView, error) {
 	known, err := s.findSubject(ctx, r, a.Organization, name)
 	if err != nil {
 		return nil, err
@@ -58,7 +60,8 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name
 		subject.Record.Data = orEmpty(in.Data)
 		changes.Subjects = append(changes.Subjects, subject)
 		changes.AddName(name, &subject)
-		return &consent.SubjectView{Subject: subject, Name: name.Value, Identifiers: []consent.Identifier{name}, Created: true}, nil
+		return &consent.SubjectView{Subject: subject, Name: name.Value, Identifiers: []consent.Identifier{name},
+			Created: true}, nil
 	}
 	data, err := in.Mode.Apply(known.Record.Data, orEmpty(in.Data))
 	if err != nil {
@@ -72,13 +75,17 @@ func (s *Service) saveNamed(ctx context.Context, r Reader, a consent.Actor, name
 }
 
 // newVersion archives a subject's record and puts the next version in its place.
-func (s *Service) newVersion(a consent.Actor, subject *consent.Subject, data, profile []byte, changes *consent.Changes) {
-	changes.Archive = append(changes.Archive, consent.ArchivedRecord{Organization: subject.Organization, Subject: subject.ID, Record: subject.Record})
-	subject.Record = consent.Record{Version: subject.Record.Version + 1, ChangedAt: s.now(), ChangedBy: a.Key, Data: data, Profile: profile}
+func (s *Service) newVersion(a consent.Actor, subject *consent.Subject, data, profile []byte,
+	changes *consent.Changes) {
+	changes.Archive = append(changes.Archive, consent.ArchivedRecord{Organization: subject.Organization,
+		Subject: subject.ID, Record: subject.Record})
+	subject.Record = consent.Record{Version: subject.Record.Version + 1, ChangedAt: s.now(), ChangedBy: a.Key, Data: data,
+		Profile: profile}
 	changes.Subjects = append(changes.Subjects, *subject)
 }
 
-func (s *Service) findSubject(ctx context.Context, r Reader, organization consent.ID, name consent.Identifier) (*consent.Subject, error) {
+func (s *Service) findSubject(ctx context.Context, r Reader, organization consent.ID,
+	name consent.Identifier) (*consent.Subject, error) {
 	owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: organization, Identifier: name}})
 	if err != nil || owners[0] == consent.NoID {
 		return nil, err
@@ -87,7 +94,8 @@ func (s *Service) findSubject(ctx context.Context, r Reader, organization consen
 }
 
 // Subject gives the record of a subject by type and name; version 0 is the current one.
-func (s *Service) Subject(ctx context.Context, a consent.Actor, typ, name string, version int) (*consent.SubjectView, error) {
+func (s *Service) Subject(ctx context.Context, a consent.Actor, typ, name string, version int) (*consent.SubjectView,
+	error) {
 	if err := a.Require(consent.SubjectsRead); err != nil {
 		return nil, err
 	}
@@ -127,7 +135,8 @@ func (s *Service) Subject(ctx context.Context, a consent.Actor, typ, name string
 }
 
 // Subjects lists the subjects that have a name, in order of type and name.
-func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.SubjectFilter) (consent.SubjectPage, error) {
+func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.SubjectFilter) (consent.SubjectPage,
+	error) {
 	if err := a.Require(consent.SubjectsRead); err != nil {
 		return consent.SubjectPage{}, err
 	}
@@ -172,7 +181,8 @@ func (s *Service) DeleteSubject(ctx context.Context, a consent.Actor, in consent
 	})
 }
 
-func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id consent.Identifier, in consent.DeleteSubject) error {
+func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id consent.Identifier,
+	in consent.DeleteSubject) error {
 	subject, err := s.findSubject(ctx, tx, a.Organization, id)
 	if err != nil {
 		return err
@@ -203,9 +213,11 @@ func (s *Service) remove(ctx context.Context, tx Tx, subject *consent.Subject) e
 	}
 	changes := consent.Changes{RemovedSubjects: []consent.SubjectKey{key}}
 	for _, id := range all[key] {
-		changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, consent.OwnedName{Organization: subject.Organization, Identifier: id})
+		changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, consent.OwnedName{Organization: subject.Organization,
+			Identifier: id})
 		if id.Kind.Naming() {
-			changes.Counts = append(changes.Counts, consent.Count{Organization: subject.Organization, Name: consent.NamedCount(id.Kind), Add: -1})
+			changes.Counts = append(changes.Counts, consent.Count{Organization: subject.Organization,
+				Name: consent.NamedCount(id.Kind), Add: -1})
 		}
 	}
 	return tx.Append(ctx, &changes)
@@ -216,7 +228,8 @@ var errKnown = &consent.Error{Kind: consent.Conflict, Msg: "person exists"}
 
 // SavePerson makes a person's record or a new version of it. The answer to keep is
 // rendered from a *SubjectView. Errors: Invalid, Forbidden, NotFound (in.Name unknown), Conflict (known, no upsert).
-func (s *Service) SavePerson(ctx context.Context, a consent.Actor, in consent.SavePerson) (*consent.SubjectView, error) {
+func (s *Service) SavePerson(ctx context.Context, a consent.Actor, in consent.SavePerson) (*consent.SubjectView,
+	error) {
 	if err := a.Require(consent.SubjectsWrite); err != nil {
 		return nil, err
 	}
@@ -251,7 +264,8 @@ func (s *Service) SavePerson(ctx context.Context, a consent.Actor, in consent.Sa
 	return view, err
 }
 
-func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, in consent.SavePerson, given []consent.Identifier) (*consent.SubjectView, error) {
+func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, in consent.SavePerson,
+	given []consent.Identifier) (*consent.SubjectView, error) {
 	p, err := writer.LoadPeople(ctx, tx, a.Organization, given)
 	if err != nil {
 		return nil, err
@@ -292,7 +306,8 @@ func (s *Service) savePerson(ctx context.Context, tx Tx, a consent.Actor, in con
 }
 
 // keepPerson puts the data and the profile that were given on record, where it has any.
-func (s *Service) keepPerson(a consent.Actor, subject *consent.Subject, created bool, in consent.SavePerson, changes *consent.Changes) {
+func (s *Service) keepPerson(a consent.Actor, subject *consent.Subject, created bool, in consent.SavePerson,
+	changes *consent.Changes) {
 	data, profile := subject.Record.Data, subject.Record.Profile
 	if in.Data != nil {
 		data = in.Data

@@ -39,7 +39,8 @@ func TestMergeAndRewrite(t *testing.T) {
 		data string
 		want string
 	}{
-		{consent.Merge, `{"b":1.00,"a":{"x":1e2},"n":12345678901234567890.10}`, `{"b":1.00,"a":{"x":1e2},"n":12345678901234567890.10}`},
+		{consent.Merge, `{"b":1.00,"a":{"x":1e2},"n":12345678901234567890.10}`,
+			`{"b":1.00,"a":{"x":1e2},"n":12345678901234567890.10}`},
 		{consent.Merge, `{"a":{"y":-0},"c":null}`, `{"b":1.00,"a":{"y":-0},"n":12345678901234567890.10,"c":null}`},
 		{consent.Merge, ``, `{"b":1.00,"a":{"y":-0},"n":12345678901234567890.10,"c":null}`},
 		{consent.Merge, `{"b":"\u00e9","\u0061":[1.0]}`, `{"b":"\u00e9","a":[1.0],"n":12345678901234567890.10,"c":null}`},
@@ -56,7 +57,8 @@ func TestMergeAndRewrite(t *testing.T) {
 			t.Errorf("step %d reads back %s", i, got)
 		}
 	}
-	_, err := h.svc.SaveSubject(context.Background(), a, consent.SaveSubject{Type: "user", Name: "ada", Data: []byte(`[1]`)})
+	_, err := h.svc.SaveSubject(context.Background(), a, consent.SaveSubject{Type: "user", Name: "ada",
+		Data: []byte(`[1]`)})
 	isKind(t, "data that is a list", err, consent.Invalid, "data")
 }
 
@@ -73,7 +75,8 @@ func TestMergeOfMembers(t *testing.T) {
 			if mode == consent.Rewrite {
 				names, values = nil, map[string]string{}
 			}
-			for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "é", "a.b", " "}), 0, 5, rapid.ID).Draw(t, "names") {
+			for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "é", "a.b", " "}), 0, 5,
+				rapid.ID).Draw(t, "names") {
 				value := rapid.SampledFrom([]string{`1`, `1.0`, `1e400`, `-0.00`, `"x"`, `[]`, `{"a":{}}`, `null`}).Draw(t, "value")
 				parts = append(parts, fmt.Sprintf("%q:%s", name, value))
 				if _, ok := values[name]; !ok {
@@ -81,7 +84,8 @@ func TestMergeOfMembers(t *testing.T) {
 				}
 				values[name] = value
 			}
-			view := save(t, h, a, consent.SaveSubject{Type: "device", Name: "d", Mode: mode, Data: []byte("{" + strings.Join(parts, ",") + "}")})
+			view := save(t, h, a, consent.SaveSubject{Type: "device", Name: "d", Mode: mode,
+				Data: []byte("{" + strings.Join(parts, ",") + "}")})
 			var want []string
 			for _, name := range names {
 				want = append(want, fmt.Sprintf("%q:%s", name, values[name]))
@@ -102,7 +106,8 @@ func TestNoUpdateIsLost(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				_, err := h.svc.SaveSubject(context.Background(), a, consent.SaveSubject{Type: "user", Name: "ada", Data: fmt.Appendf(nil, `{"m%d_%d":1}`, w, i)})
+				_, err := h.svc.SaveSubject(context.Background(), a, consent.SaveSubject{Type: "user", Name: "ada",
+					Data: fmt.Appendf(nil, `{"m%d_%d":1}`, w, i)})
 				if err != nil {
 					t.Error(err)
 				}
@@ -224,7 +229,8 @@ func TestSubjectErrors(t *testing.T) {
 	_, err = h.svc.Subject(ctx, a, "user", "y", 0)
 	isKind(t, "unknown", err, consent.NotFound, "")
 	generated := save(t, h, a, consent.SaveSubject{Type: "user"})
-	if id, ok := consent.ParseID(generated.Name); !ok || id.Version() != 7 || subject(t, h, a, "user", generated.Name, 0).ID != generated.ID {
+	if id, ok := consent.ParseID(generated.Name); !ok || id.Version() != 7 ||
+		subject(t, h, a, "user", generated.Name, 0).ID != generated.ID {
 		t.Errorf("the name made is %q", generated.Name)
 	}
 }
@@ -304,8 +310,10 @@ func TestSavePerson(t *testing.T) {
 	_, err = h.svc.SavePerson(ctx, a, consent.SavePerson{})
 	isKind(t, "no handle", err, consent.Invalid, "handles")
 	// Another address beside the known one is the same person's.
-	second := personOf(consent.SavePerson{Handles: []consent.Identifier{mail("b"), mail("a")}, Upsert: true, Data: []byte(`{"x":2}`)})
-	if second.Created || second.ID != first.ID || second.Name != first.Name || second.Record.Version != 2 || len(second.Identifiers) != 3 {
+	second := personOf(consent.SavePerson{Handles: []consent.Identifier{mail("b"), mail("a")}, Upsert: true,
+		Data: []byte(`{"x":2}`)})
+	if second.Created || second.ID != first.ID || second.Name != first.Name || second.Record.Version != 2 ||
+		len(second.Identifiers) != 3 {
 		t.Errorf("upserted %+v", second)
 	}
 	same := personOf(consent.SavePerson{Handles: []consent.Identifier{mail("b")}, Upsert: true, Data: []byte(`{"x":2}`)})
@@ -315,7 +323,8 @@ func TestSavePerson(t *testing.T) {
 	// Known by a consent alone: made a person now, with what was decided before.
 	decidedBefore := h.record(t, a, item([]consent.Identifier{mail("c")})).Items[0].Subject
 	third := personOf(consent.SavePerson{Handles: []consent.Identifier{mail("c")}, Profile: []byte(`{"p":1}`)})
-	if !third.Created || third.ID != decidedBefore || string(third.Record.Profile) != `{"p":1}` || third.Record.Version != 2 {
+	if !third.Created || third.ID != decidedBefore || string(third.Record.Profile) != `{"p":1}` ||
+		third.Record.Version != 2 {
 		t.Errorf("named %+v", third)
 	}
 	if got := h.person(t, a, consent.Identifier{Kind: consent.UserID, Value: third.Name}); len(got.Consents) != 1 {

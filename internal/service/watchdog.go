@@ -14,8 +14,8 @@ const (
 	forgottenAfter = 5 * time.Second
 )
 
-// commitWatchdog notices that writes begin and none is committed: a standby that commits wait for is missing, a disk or a
-// database hangs or is full, somebody holds a lock. Where the writes of one organization hang and those of others do
+// commitWatchdog notices that writes begin and none is committed: a standby that commits wait for is missing, a disk or
+// a database hangs or is full, somebody holds a lock. Where the writes of one organization hang and those of others do
 // not, nothing is reported. The zero value is ready; for use at once from many goroutines.
 type commitWatchdog struct {
 	mu      sync.Mutex

@@ -8,8 +8,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// TestStall goes through what can happen to transactions: b begins one, w commits one, r ends one that had nothing to commit, f fails
-// one, each digit lets as many seconds pass.
+// TestStall goes through what can happen to transactions: b begins one, w commits one, r ends one that had nothing to
+// commit, f fails one, each digit lets as many seconds pass.
 func TestStall(t *testing.T) {
 	for _, tc := range []struct {
 		what, steps string
@@ -58,7 +58,8 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestCallerWhoLeaves: one who retries again and again and never waits for the answer must not make it look as if nothing could be committed.
+// TestCallerWhoLeaves: one who retries again and again and never waits for the answer must not make it look as if
+// nothing could be committed.
 func TestCallerWhoLeaves(t *testing.T) {
 	s := &Service{store: leaving{}}
 	left, leave := context.WithCancel(context.Background())

@@ -23,7 +23,8 @@ func TestWithdrawalAlwaysWins(t *testing.T) {
 		people++
 		who := user(fmt.Sprint("w", people))
 		for range rapid.IntRange(1, 4).Draw(t, "decisions") {
-			d := decided(consent.Marketing, rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined}).Draw(t, "state"))
+			d := decided(consent.Marketing, rapid.SampledFrom([]consent.State{consent.Accepted, consent.Declined}).Draw(t,
+				"state"))
 			if ahead := rapid.IntRange(-300, 299).Draw(t, "dated, seconds from now"); rapid.Bool().Draw(t, "dated") {
 				d.OccurredAt = noon.Add(time.Duration(ahead) * time.Second)
 			}
@@ -64,7 +65,8 @@ func TestRetryAfterExpiry(t *testing.T) {
 	w := write(item(user("u"), d))
 	w.Idempotency = once
 	record := func() error { _, err := h.svc.Record(context.Background(), a, w); return err }
-	in := consent.NewKey{Name: "short", Scopes: []consent.Scope{consent.ConsentsRead}, ExpiresAt: noon.Add(2 * time.Second)}
+	in := consent.NewKey{Name: "short", Scopes: []consent.Scope{consent.ConsentsRead},
+		ExpiresAt: noon.Add(2 * time.Second)}
 	create := func() error {
 		_, err := h.svc.CreateKey(context.Background(), a, in, consent.Idempotency{Key: "k2", Render: once.Render})
 		return err
@@ -87,12 +89,14 @@ func TestManyProjects(t *testing.T) {
 	h := newHouse(t)
 	a := h.organization(t)
 	for i := range 220 {
-		if _, err := h.svc.CreateProject(context.Background(), a, consent.NewProject{Name: fmt.Sprint("project ", i)}, consent.Idempotency{}); err != nil {
+		if _, err := h.svc.CreateProject(context.Background(), a, consent.NewProject{Name: fmt.Sprint("project ", i)},
+			consent.Idempotency{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h.record(t, a, item(user("u")))
-	page, err := h.svc.Events(context.Background(), a, consent.EventFilter{Categories: []string{"privacy_setting", "custom", "communication"}, Limit: 10})
+	page, err := h.svc.Events(context.Background(), a, consent.EventFilter{Categories: []string{"privacy_setting",
+		"custom", "communication"}, Limit: 10})
 	if err != nil || page.Total != 1 || len(page.Items) != 1 {
 		t.Errorf("%d events, %v", page.Total, err)
 	}

@@ -51,10 +51,12 @@ func newBatch(o *Options, requests []*request) *batch {
 		decisions += r.Decisions
 	}
 	return &batch{o: o, requests: requests, outcomes: make([]outcome, len(requests)), now: o.Now(),
-		changes:  consent.Changes{Events: make([]consent.Event, 0, decisions), Consents: make([]consent.Consent, 0, decisions)},
+		changes: consent.Changes{Events: make([]consent.Event, 0, decisions),
+			Consents: make([]consent.Consent, 0, decisions)},
 		catalogs: map[consent.ID]*consent.Catalog{}, people: consent.NewPeople(), created: map[consent.SubjectKey]bool{},
-		answers: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{}, consents: map[consent.ConsentKey]*consent.WorkingConsent{},
-		items: make([][]batchItem, len(requests))}
+		answers: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{},
+		consents: map[consent.ConsentKey]*consent.WorkingConsent{},
+		items:    make([][]batchItem, len(requests))}
 }
 
 // ErrNothing ends a transaction that has nothing to write.

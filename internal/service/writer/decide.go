@@ -54,7 +54,8 @@ func (b *batch) decideItem(r *request, item *batchItem) consent.RecordedItem {
 }
 
 // record makes the event of a decision and moves the consent.
-func (b *batch) record(r *request, item *batchItem, d *pending, identity *consent.Identity, ident []byte) consent.EventView {
+func (b *batch) record(r *request, item *batchItem, d *pending, identity *consent.Identity,
+	ident []byte) consent.EventView {
 	head := b.heads[r.Actor.Organization]
 	head.LastID = consent.NextID(head.LastID, b.now, b.random())
 	head.Sequence++
@@ -76,7 +77,8 @@ func (b *batch) mergeConsents(m *consent.SubjectMerge) {
 		if key.Organization != m.Organization || key.Subject != m.From {
 			continue
 		}
-		theirs := consent.ConsentKey{Organization: m.Organization, Subject: m.Into, Project: key.Project, Purpose: key.Purpose}
+		theirs := consent.ConsentKey{Organization: m.Organization, Subject: m.Into, Project: key.Project,
+			Purpose: key.Purpose}
 		into := b.consents[theirs]
 		if into == nil {
 			into = consent.NewWorkingConsent(theirs)
@@ -112,7 +114,8 @@ func (b *batch) close() {
 	}
 	moved := map[consent.ID]bool{}
 	for c, n := range counts {
-		b.changes.Counts = append(b.changes.Counts, consent.Count{Organization: c.organization, Name: consent.EventCount(c.project), Add: n})
+		b.changes.Counts = append(b.changes.Counts, consent.Count{Organization: c.organization,
+			Name: consent.EventCount(c.project), Add: n})
 		if !moved[c.organization] {
 			moved[c.organization] = true
 			b.changes.Heads = append(b.changes.Heads, *b.heads[c.organization])

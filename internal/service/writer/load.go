@@ -30,8 +30,8 @@ func (b *batch) load(ctx context.Context, tx Tx) error {
 	return b.loadConsents(ctx, tx)
 }
 
-// loadHeads reads the heads of the ledgers and the idempotency records, on an engine with round trips together with who is
-// who.
+// loadHeads reads the heads of the ledgers and the idempotency records, on an engine with round trips together with who
+// is who.
 func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var organizations []consent.ID
 	var keys []consent.IdempotencyKey
@@ -174,7 +174,8 @@ func (b *batch) identify(i int) {
 		b.changes.AddClaims(o, item.person)
 		for _, m := range item.person.Merge {
 			for _, id := range m.Identifiers {
-				b.changes.Identifiers = append(b.changes.Identifiers, consent.OwnedIdentifier{OwnedName: consent.OwnedName{Organization: o, Identifier: id}, Subject: subject.ID})
+				b.changes.Identifiers = append(b.changes.Identifiers,
+					consent.OwnedIdentifier{OwnedName: consent.OwnedName{Organization: o, Identifier: id}, Subject: subject.ID})
 			}
 			item.merges = append(item.merges, len(b.changes.Merges)) // After is known when the item is decided
 			b.changes.Merges = append(b.changes.Merges, consent.SubjectMerge{Organization: o, Into: subject.ID,
@@ -213,7 +214,8 @@ func (b *batch) plan() (asked []consent.ConsentKey, late bool) {
 	for i, r := range b.requests {
 		for n := range b.items[i] {
 			item := &b.items[i][n]
-			key := consent.ConsentKey{Organization: r.Actor.Organization, Subject: item.person.Subject, Project: r.Project.Number, Purpose: 0}
+			key := consent.ConsentKey{Organization: r.Actor.Organization, Subject: item.person.Subject,
+				Project: r.Project.Number, Purpose: 0}
 			item.decisions = make([]pending, len(item.Decisions))
 			for at := range item.Decisions {
 				d := &item.Decisions[at]
@@ -292,12 +294,14 @@ func (b *batch) meeting() map[consent.ConsentKey]bool {
 	for _, m := range b.changes.Merges { // who is merged now may have got consents from one before
 		for key := range b.consents {
 			if key.Organization == m.Organization && key.Subject == m.From {
-				met[key], met[consent.ConsentKey{Organization: m.Organization, Subject: m.Into, Project: key.Project, Purpose: key.Purpose}] = true, true
+				met[key], met[consent.ConsentKey{Organization: m.Organization, Subject: m.Into, Project: key.Project,
+					Purpose: key.Purpose}] = true, true
 			}
 		}
 		for key := range met {
 			if key.Organization == m.Organization && key.Subject == m.From {
-				met[consent.ConsentKey{Organization: m.Organization, Subject: m.Into, Project: key.Project, Purpose: key.Purpose}] = true
+				met[consent.ConsentKey{Organization: m.Organization, Subject: m.Into, Project: key.Project,
+					Purpose: key.Purpose}] = true
 			}
 		}
 	}
@@ -334,7 +338,8 @@ func (b *batch) loadTimelines(ctx context.Context, tx Tx) error {
 		}
 		n = timelinesAtOnce
 		for _, key := range some {
-			b.consents[key].LoadTimeline(histories[key], merges[consent.SubjectKey{Organization: key.Organization, Subject: key.Subject}])
+			b.consents[key].LoadTimeline(histories[key], merges[consent.SubjectKey{Organization: key.Organization,
+				Subject: key.Subject}])
 			if len(histories[key]) > longTimeline {
 				n = 1
 			}
@@ -345,7 +350,8 @@ func (b *batch) loadTimelines(ctx context.Context, tx Tx) error {
 }
 
 // loadMerges reads what merges led to the people of keys.
-func (b *batch) loadMerges(ctx context.Context, tx Tx, keys []consent.ConsentKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
+func (b *batch) loadMerges(ctx context.Context, tx Tx,
+	keys []consent.ConsentKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
 	var subjects []consent.SubjectKey
 	seen := map[consent.SubjectKey]bool{}
 	for _, k := range keys {

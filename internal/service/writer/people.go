@@ -13,7 +13,8 @@ type PeopleReader interface {
 }
 
 // LoadPeople reads who has these identifiers, and all identifiers of those who do.
-func LoadPeople(ctx context.Context, r PeopleReader, organization consent.ID, given []consent.Identifier) (*consent.People, error) {
+func LoadPeople(ctx context.Context, r PeopleReader, organization consent.ID,
+	given []consent.Identifier) (*consent.People, error) {
 	p := consent.NewPeople()
 	names := make([]consent.OwnedName, len(given))
 	for i, id := range given {
@@ -23,7 +24,8 @@ func LoadPeople(ctx context.Context, r PeopleReader, organization consent.ID, gi
 }
 
 // addPeople reads who has these names and, where whole says so of the index, all other identifiers of the owner.
-func addPeople(ctx context.Context, r PeopleReader, p *consent.People, names []consent.OwnedName, whole func(i int) bool) error {
+func addPeople(ctx context.Context, r PeopleReader, p *consent.People, names []consent.OwnedName,
+	whole func(i int) bool) error {
 	owners, err := r.Owners(ctx, names)
 	if err != nil {
 		return err

@@ -1,5 +1,6 @@
 // Package writer knows the one way in which decisions are written: it collects what waits, loads what that touches,
-// decides by the rules of package consent, appends, and answers everybody after the commit. It knows no store but by Tx.
+// decides by the rules of package consent, appends, and answers everybody after the commit. It knows no store but by
+// Tx.
 package writer
 
 import (
@@ -222,7 +223,8 @@ func (w *Writer) write(requests []*request) {
 	waiting := requests[:0]
 	for _, r := range requests {
 		if err := r.expired(); err != nil {
-			r.result <- outcome{err: &consent.Error{Kind: consent.Unavailable, Msg: "the time for this request is over", Err: err}}
+			r.result <- outcome{err: &consent.Error{Kind: consent.Unavailable, Msg: "the time for this request is over",
+				Err: err}}
 			continue
 		}
 		waiting = append(waiting, r)
