@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -68,7 +66,6 @@ func (c *serveCmd) Run() error {
 	log, flush := newLog(os.Stderr, cfg)
 	defer flush()
 	tuneCollector()
-	tuneThreads(cfg)
 	ending, stop := onSignals(log)
 	defer stop()
 	s, err := start(ending, cfg, log)
@@ -76,32 +73,6 @@ func (c *serveCmd) Run() error {
 		return err
 	}
 	return s.serve(ending)
-}
-
-// The live heap is some megabytes, so Go's default collects many times a second. It is let grow further, up to a
-// soft limit that keeps the whole process below 150 MiB. What the server lets in of large requests (56 MiB, see package
-// server) stays below it: a heap that lives beyond the limit is collected all the time.
-const (
-	collectAt = 400      // percent over the live heap
-	softLimit = 80 << 20 // bytes
-)
-
-// tuneCollector sets the garbage collector, unless the operator did by GOGC or GOMEMLIMIT.
-func tuneCollector() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softLimit)
-	}
-}
-
-// tuneThreads lets one thread more than there are cores run Go code over SQLite, unless the operator said how many by
-// GOMAXPROCS: the writer's thread waits for the disk several hundred times a second, and keeps its turn meanwhile.
-func tuneThreads(cfg *config.Config) {
-	if cfg.Database == "" && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	}
 }
 
 // sameSignal is how soon after the first a signal is the same one: a supervisor may send it to the process and to its group.
