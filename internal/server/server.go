@@ -179,9 +179,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	routing := routings.Get().(*chi.Context)
 	routing.Reset()
-	ctx := &callContext{Context: r.Context(), at: started.Add(requestTimeout), routing: routing}
-	defer ctx.end()
-	c.Request = r.WithContext(ctx)
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	c.Request = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, routing))
 	protocol.Handle(c, s.Log, func(c *protocol.Call) error { return p.handle(c, routing) }, p.Fail)
 	routings.Put(routing) // not after a panic: its answer may look at the route
 }
