@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -8,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +40,7 @@ func ReadJSON(c *Call, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := c.takeWork(len(body), objects); err != nil {
+	if err := c.acquireDecoded(len(body), objects); err != nil {
 		return err
 	}
 	return decode(body, v)
@@ -97,7 +97,7 @@ func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 		_, err := io.Copy(io.Discard, r) // up to the limit: a client whose body is cut off sooner may not see the answer
 		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
 	case length < 0 || length > firstPart:
-		return c.readParts(r, length)
+		return c.readGrowing(r, length)
 	}
 	body := make([]byte, length)
 	n, err := io.ReadFull(r, body)
@@ -107,36 +107,31 @@ func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	return body[:n], err
 }
 
-// readParts reads a body in parts, and makes memory for it as it arrives, and room where it is large: each part is as large as all
-// before it, a step at most.
-func (c *Call) readParts(r io.Reader, length int64) ([]byte, error) {
-	var parts [][]byte
-	part := make([]byte, 0, firstPart)
-	for total := 0; ; {
-		n, err := r.Read(part[len(part):cap(part)])
-		part, total = part[:len(part)+n], total+n
-		ended := errors.Is(err, io.EOF)
-		switch {
-		case int64(total) == length || ended && length < 0:
-			return slices.Concat(append(parts, part)...), nil
-		case ended:
-			return nil, io.ErrUnexpectedEOF
-		case err != nil:
-			return nil, err
-		case len(part) < cap(part):
-			continue
-		case total >= smallBody:
-			if err := c.takeRoom(); err != nil {
-				return nil, err
-			}
-		}
-		parts = append(parts, part)
-		next := min(total, roomStep)
-		if length > 0 {
-			next = min(next, int(length)-total)
-		}
-		part = make([]byte, 0, next)
+// readGrowing reads a body whose memory grows with what arrives of it. Where it turns out to be large it takes the memory
+// for the whole from the budget.
+func (c *Call) readGrowing(r io.Reader, length int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, smallBody))
+	if err == nil && len(body) == smallBody && length != smallBody {
+		body, err = c.readLarge(body, r, length)
 	}
+	if err == nil && length >= 0 && int64(len(body)) != length {
+		err = io.ErrUnexpectedEOF
+	}
+	return body, err
+}
+
+// readLarge reads the rest of a body.
+func (c *Call) readLarge(began []byte, r io.Reader, length int64) ([]byte, error) {
+	if length < 0 {
+		length = MaxBody
+	}
+	if err := c.acquireBytes(length); err != nil {
+		return nil, err
+	}
+	whole := bytes.NewBuffer(make([]byte, 0, length+bytes.MinRead)) // with space to find the end in
+	_, _ = whole.Write(began)                                       // into memory: it does not fail
+	_, err := whole.ReadFrom(&steps{of: c, body: r})
+	return whole.Bytes(), err
 }
 
 // scan refuses what the decoder admits: deep nesting and NUL in strings, and a body that is missing. It counts the
@@ -287,7 +282,7 @@ func JSON(status int, v any) (Answer, error) {
 	return Answer{Status: status, ContentType: "application/json", Body: body}, err
 }
 
-// largeAnswer is the size from which an answer to a read needs room: a client that reads slowly keeps it in memory.
+// largeAnswer is the size from which an answer to a read takes memory of its own: a client that reads slowly keeps it in memory.
 const largeAnswer = 256 << 10
 
 // WriteJSON answers a read. A large answer is Unavailable while too many are being sent.

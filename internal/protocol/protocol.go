@@ -43,10 +43,10 @@ type Call struct {
 	Route   string        // the pattern that matched, "-" where none did
 	Status  int           // what was answered; 0: nothing yet
 	Err     error         // what went wrong, for the log
-	// Reserve, where set, finds room for a large answer while it is sent; false: there is none now.
+	// Reserve, where set, takes memory for a large answer while it is sent; false: there is none now.
 	Reserve func(size int64) (release func(), ok bool)
-	Room    *Room // where set, what all calls' large bodies share; Handle gives back what this one has of it
-	has     share
+	Budget  *BodyBudget // where set, what all calls' large bodies share; Handle gives back what this one has of it
+	held    held
 	body    []byte
 }
 
@@ -87,7 +87,7 @@ func (c *Call) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // Handle runs a handler: it answers a replayed write again and everything else
 // that the handler returns by fail. What nobody classified is logged here, once.
 func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call, error)) {
-	defer c.leaveRoom()
+	defer c.releaseBody()
 	err := handle(c)
 	if err == nil {
 		return
@@ -178,7 +178,7 @@ type Answer struct {
 }
 
 func (a Answer) write(c *Call) error {
-	c.leaveWork()
+	c.releaseDecoded()
 	h := c.Header()
 	if a.ContentType != "" {
 		h["Content-Type"] = contentType(a.ContentType)

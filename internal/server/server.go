@@ -32,9 +32,9 @@ const system = "system"
 // Bounds of a request besides those of the body.
 const (
 	requestTimeout = 30 * time.Second
-	bodyRoom       = 24 << 20 // all large bodies together, see protocol.Room
-	workRoom       = 32 << 20 // what is made of them
-	answerRoom     = 64 << 20 // all large answers that are being sent
+	bodyBytes      = 24 << 20 // all large bodies together, see protocol.BodyBudget
+	decodedBytes   = 32 << 20 // what is made of them
+	answerBytes    = 64 << 20 // all large answers that are being sent
 )
 
 // Options are what the server is made of.
@@ -54,7 +54,7 @@ type Server struct {
 	protocols []protocol.Protocol
 	byRoot    map[string]*porch
 	fallback  *porch // for paths that nobody owns
-	room      *protocol.Room
+	bodies    *protocol.BodyBudget
 	answers   *semaphore.Weighted
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
@@ -79,9 +79,10 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{}, room: protocol.NewRoom(bodyRoom,
-		workRoom), answers: semaphore.NewWeighted(answerRoom),
-		ids: strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{},
+		bodies:  protocol.NewBodyBudget(bodyBytes, decodedBytes),
+		answers: semaphore.NewWeighted(answerBytes),
+		ids:     strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
 		for _, root := range p.Roots {
@@ -147,9 +148,9 @@ func (p *porch) allowed(c *protocol.Call, path string) (methods []string) {
 	return methods
 }
 
-// reserve finds room for a large answer; it does not wait, since the answer is in memory already.
+// reserve takes memory for a large answer; it does not wait, since the answer is in memory already.
 func (s *Server) reserve(size int64) (release func(), ok bool) {
-	size = min(size, answerRoom)
+	size = min(size, answerBytes)
 	if !s.answers.TryAcquire(size) {
 		return nil, false
 	}
@@ -159,8 +160,8 @@ func (s *Server) reserve(size int64) (release func(), ok bool) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve, Room: s.room,
-		ID: s.nextID()}
+	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve,
+		Budget: s.bodies, ID: s.nextID()}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p := s.find(r.URL.Path)
 	name := p.Name

@@ -39,21 +39,21 @@ func over(t *testing.T, s http.Handler) (address string, read *atomic.Int64) {
 	t.Helper()
 	read = new(atomic.Int64)
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = metered{r.Body, read}
+		r.Body = counted{r.Body, read}
 		s.ServeHTTP(w, r)
 	}))
 	t.Cleanup(h.Close)
 	return h.Listener.Addr().String(), read
 }
 
-type metered struct {
+type counted struct {
 	io.ReadCloser
 	read *atomic.Int64
 }
 
-func (m metered) Read(p []byte) (int, error) {
-	n, err := m.ReadCloser.Read(p)
-	m.read.Add(int64(n))
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.read.Add(int64(n))
 	return n, err
 }
 
@@ -87,8 +87,8 @@ func until(t *testing.T, what string, done func() bool) {
 	t.Fatalf("waited in vain for %s", what)
 }
 
-// TestSlowBodiesHoldNoRoom begins as many large bodies as have room, and sends next to nothing of them. Others go on.
-func TestSlowBodiesHoldNoRoom(t *testing.T) {
+// TestSlowBodiesHoldNoMemory begins more large bodies than the budget has memory for, and sends next to nothing of them. Others go on.
+func TestSlowBodiesHoldNoMemory(t *testing.T) {
 	t.Parallel()
 	for name, head := range map[string]string{"in chunks": inChunks, "of a length": ofLength(protocol.MaxBody), "too long": ofLength(1 << 40)} {
 		t.Run(name, func(t *testing.T) {
@@ -111,11 +111,11 @@ func TestSlowBodiesHoldNoRoom(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesDoNotWaitForEachOther has more bodies on their way than there is room for: each holds a part, and all need
-// more of it than is left.
+// TestLargeBodiesDoNotWaitForEachOther has more bodies on their way than there is memory for: a part of each was read, and
+// the next byte of each takes more of the budget than all can have.
 func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
-	const bodies, size, part = 120, protocol.MaxBody, 128 << 10
+	const bodies, size, part = 120, protocol.MaxBody, 64 << 10
 	address, read := over(t, reading(t, func() {}))
 	body := filled(size)
 	conns := make([]net.Conn, bodies)
@@ -141,9 +141,9 @@ func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRoom proves that what is made of large bodies shares 32 MiB, of each five times its bytes: one too many waits,
-// small ones pass, and room is given back.
-func TestRoom(t *testing.T) {
+// TestBodyBudget proves that what is made of large bodies shares 32 MiB, of each five times its bytes: one too many
+// waits, small ones pass, and memory is given back.
+func TestBodyBudget(t *testing.T) {
 	t.Parallel()
 	inside, leave := make(chan struct{}), make(chan struct{})
 	s := reading(t, func() {
@@ -164,7 +164,7 @@ func TestRoom(t *testing.T) {
 		select {
 		case <-inside:
 		case <-time.After(20 * time.Second):
-			t.Error("a request that fits is not let in")
+			t.Error("a request that fits does not begin")
 		}
 	}
 	for range 6 {
@@ -174,7 +174,7 @@ func TestRoom(t *testing.T) {
 		short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		if rec := send(short, largest, length); rec.Code != http.StatusServiceUnavailable || !strings.HasPrefix(rec.Body.String(), "one: too many large requests") {
-			t.Errorf("with the room full: %d %s", rec.Code, rec.Body)
+			t.Errorf("with the budget full: %d %s", rec.Code, rec.Body)
 		}
 	}
 	enter(small, len(small))

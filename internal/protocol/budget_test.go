@@ -12,32 +12,40 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sort"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/consentd/consentd/internal/consent"
 )
 
-const (
-	testRoom     = 4 * MaxBody
-	testPromises = 1
-)
+const testBudget = 4 * MaxBody
 
-// taken tells how much of a test's room somebody has.
-func (r *Room) taken() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return testRoom - r.free - int64(r.promises)*MaxBody
+func newTestBudget() *BodyBudget { return NewBodyBudget(testBudget, testBudget) }
+
+// taken tells how much of a part of a test's budget somebody has.
+func taken(from *semaphore.Weighted) int64 {
+	free := sort.Search(testBudget, func(n int) bool {
+		if !from.TryAcquire(int64(n) + 1) {
+			return true
+		}
+		from.Release(int64(n) + 1)
+		return false
+	})
+	return testBudget - int64(free)
 }
 
-// TestBodyHasNoMoreRoomThanCame sends large bodies slowly: whatever length they tell, they have no more than has come of them.
-func TestBodyHasNoMoreRoomThanCame(t *testing.T) {
+// TestBodyTakesMemoryWhenItComes sends large bodies slowly: whatever length they tell, they have nothing of the budget
+// before a small body has come of them, and then never more than MaxBody.
+func TestBodyTakesMemoryWhenItComes(t *testing.T) {
 	for _, length := range []int64{-1, MaxBody, 1 << 40} {
 		in, out := io.Pipe()
-		c := call(in)
-		c.Room, c.Request.ContentLength = NewRoom(testRoom, testRoom), length
+		c, budget := call(in), newTestBudget()
+		c.Budget, c.Request.ContentLength = budget, length
 		read := make(chan error)
 		go func() {
 			Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
@@ -54,20 +62,21 @@ func TestBodyHasNoMoreRoomThanCame(t *testing.T) {
 			if _, err := out.Write([]byte(body[sent : sent+n])); err != nil {
 				t.Fatal(err)
 			}
-			if sent += n; c.Room.taken() > int64(sent) {
-				t.Fatalf("of length %d: %d bytes came, and the body has room for %d", length, sent, c.Room.taken())
+			sent += n
+			if n := taken(budget.bytes); n > MaxBody || sent < smallBody && n > 0 {
+				t.Fatalf("of length %d: %d bytes came, and the body has %d of the budget", length, sent, n)
 			}
 		}
 		_ = out.Close()
 		if err := <-read; length <= MaxBody && err != nil {
 			t.Errorf("of length %d: %v", length, err)
 		}
-		if n := c.Room.taken(); length <= MaxBody && n < MaxBody-smallBody {
-			t.Errorf("of length %d: a body of %d bytes is in memory, and has room for %d", length, len(body), n)
+		if n := taken(budget.bytes); length <= MaxBody && n < MaxBody {
+			t.Errorf("of length %d: a body of %d bytes is in memory, and has %d of the budget", length, len(body), n)
 		}
 		read <- nil
 		<-read
-		if n := c.Room.taken(); n != 0 {
+		if n := taken(budget.bytes); n != 0 {
 			t.Errorf("of length %d: %d bytes are still taken at the end of the call", length, n)
 		}
 	}
@@ -91,9 +100,9 @@ func TestAnnouncedBodyTakesLittle(t *testing.T) {
 	}
 }
 
-// TestRoomIsGivenBack ends calls in every way that there is.
-func TestRoomIsGivenBack(t *testing.T) {
-	room := NewRoom(testRoom, testRoom)
+// TestBudgetIsGivenBack ends calls in every way that there is.
+func TestBudgetIsGivenBack(t *testing.T) {
+	budget := newTestBudget()
 	large := ofSize(MaxBody)
 	for name, tc := range map[string]struct {
 		body   io.Reader
@@ -112,13 +121,13 @@ func TestRoomIsGivenBack(t *testing.T) {
 		"ends early":            {strings.NewReader(large[:MaxBody/2]), MaxBody, nil},
 	} {
 		c := call(tc.body)
-		c.Room, c.Request.ContentLength = room, tc.length
+		c.Budget, c.Request.ContentLength = budget, tc.length
 		func() {
 			defer func() { _ = recover() }()
 			Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
 				err := ReadJSON(c, &letter{})
-				if (err == nil) != (tc.handle != nil) || room.taken() < MaxBody/4 {
-					t.Errorf("%s: read with %v, and %d bytes are taken", name, err, room.taken())
+				if (err == nil) != (tc.handle != nil) || taken(budget.bytes) < MaxBody/4 {
+					t.Errorf("%s: read with %v, and %d bytes are taken", name, err, taken(budget.bytes))
 				}
 				if err != nil {
 					return err
@@ -126,76 +135,76 @@ func TestRoomIsGivenBack(t *testing.T) {
 				return tc.handle()
 			}, func(*Call, error) {})
 		}()
-		if room.taken() != 0 {
-			t.Fatalf("%s: %d bytes are still taken", name, room.taken())
+		if taken(budget.bytes) != 0 {
+			t.Fatalf("%s: %d bytes are still taken", name, taken(budget.bytes))
 		}
 	}
 }
 
-// TestRoomNeverStalls has far more bodies than fit grow side by side, some of which give up while they wait.
-func TestRoomNeverStalls(t *testing.T) {
-	room := NewRoom(testRoom, testRoom)
+// TestBodiesDoNotDeadlock has far more bodies than fit side by side, some of which give up while they wait.
+func TestBodiesDoNotDeadlock(t *testing.T) {
+	budget := newTestBudget()
 	var bodies sync.WaitGroup
 	for i := range 100 {
 		bodies.Go(func() {
-			var s share
-			defer room.leave(&s)
+			c := call(strings.NewReader(""))
+			c.Budget = budget
+			defer c.releaseBody()
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			if i%4 == 0 {
 				ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(int(5*time.Millisecond))))
 			}
 			defer cancel()
-			for range MaxBody / roomStep {
-				if err := room.take(ctx, &s); err != nil {
-					if i%4 != 0 {
-						t.Errorf("a body that waits got no room: %v", err)
-					}
-					return
-				}
-				runtime.Gosched()
+			c.Request = c.Request.WithContext(ctx)
+			size := smallBody + rand.IntN(MaxBody-smallBody)
+			err := c.acquireBytes(int64(size))
+			if err == nil {
+				time.Sleep(time.Duration(rand.IntN(int(time.Millisecond))))
+				err = c.acquireDecoded(size, size/1000)
+			}
+			if err != nil && i%4 != 0 {
+				t.Errorf("a body that waits got no memory: %v", err)
 			}
 		})
 	}
 	bodies.Wait()
-	if room.taken() != 0 || room.promises != testPromises || room.waiting.Len() != 0 {
-		t.Errorf("at the end %d bytes are taken, %d promises left, %d waiting", room.taken(), room.promises, room.waiting.Len())
+	if bytes, decoded := taken(budget.bytes), taken(budget.decoded); bytes != 0 || decoded != 0 {
+		t.Errorf("at the end %d bytes are taken for bodies and %d for what is made of them", bytes, decoded)
 	}
 }
 
-// TestNoRoom proves what a body is told for which there is no room until its call's time is over, and that small ones need none.
-func TestNoRoom(t *testing.T) {
-	room := NewRoom(testRoom, testRoom)
-	var all share
-	for range (testRoom-testPromises*MaxBody)/roomStep + 1 {
-		if err := room.take(context.Background(), &all); err != nil {
-			t.Fatal(err)
-		}
+// TestFullBudget proves what a body is told for which there is no memory until its call's time is over, and that small
+// ones need none.
+func TestFullBudget(t *testing.T) {
+	budget := newTestBudget()
+	if err := budget.bytes.Acquire(context.Background(), testBudget); err != nil {
+		t.Fatal(err)
 	}
 	for _, tc := range []struct{ size, status int }{{smallBody, 0}, {MaxBody, 503}} {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()
 		c := call(strings.NewReader(ofSize(tc.size)))
-		c.Room, c.Request = room, c.Request.WithContext(ctx)
+		c.Budget, c.Request = budget, c.Request.WithContext(ctx)
 		if err := ReadJSON(c, &letter{}); statusOf(err) != tc.status {
-			t.Errorf("a body of %d bytes in a full room: %v", tc.size, err)
+			t.Errorf("a body of %d bytes in a full budget: %v", tc.size, err)
 		}
 	}
 }
 
-// TestWork proves that bodies of many objects wait for each other before they are decoded, in the order in which they
-// came to their end; that one who waits gives up with its call; that the room is given back before the answer is sent;
-// and that a body of few objects needs none.
-func TestWork(t *testing.T) {
+// TestDecodedBudget proves that bodies of many objects wait for each other before they are decoded; that one that waits
+// gives up with its call; that the memory is given back before the answer is sent; and that a body of few objects needs
+// none.
+func TestDecodedBudget(t *testing.T) {
 	const objects = 100
 	many := `{"items":[{}` + strings.Repeat(",{}", objects-2) + `]}` // with the outer one so many
-	one := int64(len(many)*workOfByte + objects*workOfObject)
-	room := NewRoom(testRoom, 2*one+one/2)
+	one := int64(len(many)*decodedPerByte + objects*decodedPerObject)
+	budget := NewBodyBudget(testBudget, 2*one+one/2)
 	send := func(body string, most time.Duration, then func(*Call)) error {
 		ctx, cancel := context.WithTimeout(context.Background(), most)
 		defer cancel()
 		c := call(strings.NewReader(body))
-		c.Room, c.Request = room, c.Request.WithContext(ctx)
-		defer c.leaveRoom()
+		c.Budget, c.Request = budget, c.Request.WithContext(ctx)
+		defer c.releaseBody()
 		err := ReadJSON(c, &struct{}{})
 		if err == nil {
 			then(c)
@@ -207,8 +216,8 @@ func TestWork(t *testing.T) {
 		inside <- struct{}{}
 		<-leave
 		_ = WriteJSON(c, http.StatusOK, struct{}{})
-		if c.has.work != 0 || c.body != nil {
-			t.Errorf("an answer is sent, and %d bytes are taken", c.has.work)
+		if c.held.decoded != 0 || c.body != nil {
+			t.Errorf("an answer is sent, and %d bytes are taken", c.held.decoded)
 		}
 	}
 	var calls sync.WaitGroup
@@ -234,8 +243,8 @@ func TestWork(t *testing.T) {
 	if err := send(`[`+strings.Repeat(many+",", 9)+many+`]`, 20*time.Second, nil); statusOf(err) != 400 {
 		t.Errorf("a body that costs more than there is: %v", err)
 	}
-	if !room.work.TryAcquire(room.workSize) {
-		t.Error("room is still taken at the end")
+	if !budget.decoded.TryAcquire(budget.decodedSize) {
+		t.Error("memory is still taken at the end")
 	}
 }
 
@@ -243,7 +252,7 @@ func TestWork(t *testing.T) {
 func TestSmallBodyCosts(t *testing.T) {
 	body := strings.NewReader("")
 	c := call(io.NopCloser(body))
-	c.Room, c.Request.ContentLength = NewRoom(testRoom, testRoom), 2
+	c.Budget, c.Request.ContentLength = newTestBudget(), 2
 	if n := testing.AllocsPerRun(100, func() {
 		body.Reset("{}")
 		if _, err := c.readBody(); err != nil {
@@ -254,21 +263,21 @@ func TestSmallBodyCosts(t *testing.T) {
 	}
 }
 
-// TestStalledBodyLeavesTheRoom: a body that has room and does not go on gives it back soon; one that comes slowly and
-// steadily is read to its end, and its sender may wait for the answer.
-func TestStalledBodyLeavesTheRoom(t *testing.T) {
-	room := NewRoom(testRoom, testRoom)
-	room.stepTime = 300 * time.Millisecond
+// TestStalledBodyGivesItsMemoryBack: a body that has memory and does not go on loses it after a step's time; one that
+// comes slowly and steadily is read to its end, and its sender may wait for the answer.
+func TestStalledBodyGivesItsMemoryBack(t *testing.T) {
+	budget := newTestBudget()
+	budget.stepTime = 300 * time.Millisecond
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
 		defer cancel()
-		c := &Call{ResponseWriter: w, Request: r.WithContext(ctx), Room: room}
+		c := &Call{ResponseWriter: w, Request: r.WithContext(ctx), Budget: budget}
 		Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error {
 			if err := ReadJSON(c, &letter{}); err != nil {
 				return err
 			}
 			select { // longer than a step may take
-			case <-time.After(3 * room.stepTime):
+			case <-time.After(3 * budget.stepTime):
 			case <-c.Request.Context().Done():
 				return errors.New("the sender is thought to have left")
 			}
@@ -299,7 +308,7 @@ func TestStalledBodyLeavesTheRoom(t *testing.T) {
 		return strings.TrimSpace(line)
 	}
 	var done sync.WaitGroup
-	for range 6 { // they have all of the room but the promise, and one of them has that
+	for range 6 { // four of them have all of the budget
 		done.Go(func() {
 			if got := send(14, 0); !strings.HasPrefix(got, "HTTP/1.1 408") && !strings.HasPrefix(got, "HTTP/1.1 503") {
 				t.Errorf("a body that stalled: %q", got)
@@ -316,7 +325,7 @@ func TestStalledBodyLeavesTheRoom(t *testing.T) {
 	if got := send(16, 100*time.Millisecond); got != "HTTP/1.1 200 OK" {
 		t.Errorf("a body that came slowly: %q", got)
 	}
-	if n := room.taken(); n != 0 {
+	if n := taken(budget.bytes); n != 0 {
 		t.Errorf("%d bytes are still taken", n)
 	}
 }
