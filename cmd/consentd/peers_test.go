@@ -18,7 +18,7 @@ import (
 // counted and told in one line without the address; another address is served; what it gives back it gets again.
 func TestPeerTakesNoMoreThanItsShare(t *testing.T) {
 	var told lockedBuffer
-	l := serveFew(t, newPeers(nil, slog.New(slog.NewTextHandler(&told, nil))))
+	l, stop := serveFew(t, newPeers(nil, slog.New(slog.NewTextHandler(&told, nil))))
 	greedy := [2]net.Conn{dialFrom(t, l, "127.0.0.1"), dialFrom(t, l, "127.0.0.1")}
 	for _, c := range greedy {
 		ask(t, c, bufio.NewReader(c), "/", 200)
@@ -41,9 +41,7 @@ func TestPeerTakesNoMoreThanItsShare(t *testing.T) {
 	waitFor(t, "the share to be given back", func() bool { return l.peers.count("127.0.0.1") == 1 })
 	again := dialFrom(t, l, "127.0.0.1")
 	ask(t, again, bufio.NewReader(again), "/", 200)
-	if err := l.drain(context.Background()); err != nil {
-		t.Errorf("drain: %v", err)
-	}
+	stop()
 	if n := len(l.peers.open); n != 0 {
 		t.Errorf("%d addresses are kept after their connections have gone", n)
 	}
@@ -51,33 +49,34 @@ func TestPeerTakesNoMoreThanItsShare(t *testing.T) {
 
 // TestTrustedProxyTakesAll proves that a trusted proxy, which brings everybody's connections, is bounded by the total only.
 func TestTrustedProxyTakesAll(t *testing.T) {
-	l := serveFew(t, newPeers([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, slog.New(slog.DiscardHandler)))
-	for range cap(l.room) {
+	l, _ := serveFew(t, newPeers([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, slog.New(slog.DiscardHandler)))
+	for range cap(l.slots) {
 		c := dialFrom(t, l, "127.0.0.1")
 		ask(t, c, bufio.NewReader(c), "/", 200)
 	}
 }
 
-// serveFew serves on a listener that has room for four connections, two of one address.
-func serveFew(t *testing.T, p *peers) *listener {
+// serveFew serves on a listener that has slots for four connections, two of one address; stop ends it.
+func serveFew(t *testing.T, p *peers) (l *listener, stop func()) {
 	t.Helper()
 	p.share = 2
 	l, err := listen(context.Background(), "127.0.0.1:0", p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.room = make(chan struct{}, 4)
+	l.slots = make(chan struct{}, 4)
 	server := &http.Server{ConnState: l.state, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = server.Serve(l)
 	}()
-	t.Cleanup(func() {
+	stop = func() {
 		_ = server.Close()
 		<-served
-	})
-	return l
+	}
+	t.Cleanup(stop)
+	return l, stop
 }
 
 // dialFrom connects from an address of this machine.

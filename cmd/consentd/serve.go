@@ -33,8 +33,9 @@ type serveCmd struct{ Settings }
 
 // Help implements kong.HelpProvider.
 func (serveCmd) Help() string {
-	return `Serves all protocols on one address until SIGTERM or SIGINT. Then it takes no new connections, answers every
-request that has arrived, and ends; a second signal ends it at once.
+	return `Serves all protocols on one address until SIGTERM or SIGINT. Then /readyz is red, and requests are answered for
+--shutdown-delay more, each with "Connection: close". After that it takes no new connections, answers every request that
+it has begun to read, and ends. A second signal ends it at once.
 
 Data is kept in SQLite in the data folder, or with --database in PostgreSQL, which any number of servers may share;
 the schema is made and brought up to date by whichever starts first. See docs/operating.md.
@@ -88,7 +89,7 @@ func onSignals(log *slog.Logger) (ending context.Context, stop func()) {
 		if !ok {
 			return
 		}
-		log.Info("shutting down: every request that has arrived is answered", "signal", first.String())
+		log.Info("shutting down: every request that has begun is answered", "signal", first.String())
 		cancel()
 		for began := time.Now(); ; {
 			second, ok := <-signals
@@ -185,7 +186,7 @@ func (r *running) serve(ending context.Context) error {
 	case err = <-served:
 		err = fmt.Errorf("serve: %w", err)
 	case <-ending.Done():
-		err = r.drain()
+		err = r.shutdown()
 	}
 	if closeErr := r.close(); err == nil {
 		err = closeErr
@@ -196,18 +197,22 @@ func (r *running) serve(ending context.Context) error {
 	return err
 }
 
-// drain lets every request that has arrived be answered, within the shutdown timeout.
-func (r *running) drain() error {
+// shutdown answers requests for the shutdown delay more, so that clients and balancers learn of the end. Then it takes
+// no new connections, and lets every request that has begun be answered within the shutdown timeout.
+func (r *running) shutdown() error {
+	r.handler.Drain()
+	time.Sleep(r.cfg.ShutdownDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.ShutdownTimeout)
 	defer cancel()
-	r.handler.Drain()
-	err := r.listener.drain(ctx)
+	_ = r.listener.Close()
+	err := r.listener.waitBegun(ctx)
 	if err == nil {
 		err = r.http.Shutdown(ctx)
 	}
 	if err != nil {
 		_ = r.http.Close()
-		return fmt.Errorf("requests were cut off, since they took longer than --shutdown-timeout %s: %w", r.cfg.ShutdownTimeout, err)
+		return fmt.Errorf("requests were cut off, since they took longer than --shutdown-timeout %s: %w",
+			r.cfg.ShutdownTimeout, err)
 	}
 	return nil
 }

@@ -284,7 +284,7 @@ func TestAccessLog(t *testing.T) {
 // answer, and who asks meanwhile learns that the server ends.
 func TestRequestInFlight(t *testing.T) {
 	t.Parallel()
-	p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey})
+	p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey}, "--shutdown-delay", "1s")
 	o := newTenant(t, p)
 	body := items("late")
 	slow := dial(t, p.url)
@@ -294,11 +294,11 @@ func TestRequestInFlight(t *testing.T) {
 	answers := bufio.NewReader(other)
 	ask(t, other, answers, "/readyz", 200)
 	p.signal(t, syscall.SIGTERM)
-	waitFor(t, "the log line of the end", func() bool { return strings.Contains(p.errOut.String(), "shutting down") })
+	waitForEnd(t, p)
 	if res := ask(t, other, answers, "/readyz", 503); !res.Close {
 		t.Error("an answer while the server ends does not say Connection: close")
 	}
-	time.Sleep(2 * drainGrace)
+	time.Sleep(1500 * time.Millisecond) // longer than the shutdown delay
 	fmt.Fprint(slow, body[20:])
 	res, err := http.ReadResponse(bufio.NewReader(slow), nil)
 	if err != nil {
@@ -367,7 +367,7 @@ func TestEndWithoutTheRequest(t *testing.T) {
 			fmt.Fprintf(c, "POST /privacy-v1/organizations HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: 100\r\n\r\n{", rootKey)
 			time.Sleep(100 * time.Millisecond)
 			p.signal(t, syscall.SIGTERM)
-			waitFor(t, "the log line of the end", func() bool { return strings.Contains(p.errOut.String(), "shutting down") })
+			waitForEnd(t, p)
 			if tc.second {
 				p.signal(t, syscall.SIGTERM) // the same again, at once: it does not count
 				time.Sleep(sameSignal + 100*time.Millisecond)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,49 +20,84 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestArrivedRequestsAreAnswered stands a server still, sends requests on connections that are idle and on
-// connections that the server has not accepted yet, and ends the server. What has arrived before
-// the server looks at its connections for the last time must be answered.
-func TestArrivedRequestsAreAnswered(t *testing.T) {
-	for name, tc := range map[string]struct {
-		first time.Duration // from SIGTERM to the standstill
-		still time.Duration
-		fresh int // connections made during the standstill
-	}{
-		"before the signal":    {0, 0, 40},
-		"at the very last":     {drainGrace - 50*time.Millisecond, 100 * time.Millisecond, 0},
-		"at the very last too": {drainGrace - 20*time.Millisecond, 50 * time.Millisecond, 0},
-	} {
+// TestShutdownDelay stands a server still, sends requests on connections that are idle and on connections that the server
+// has not accepted yet, and ends the server. What arrives before the shutdown delay is over is answered, and told that
+// its connection ends.
+func TestShutdownDelay(t *testing.T) {
+	for name, signalFirst := range map[string]bool{"requests before the signal": false, "requests in the delay": true} {
 		t.Run(name, func(t *testing.T) {
-			p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey})
+			t.Parallel()
+			p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey}, "--shutdown-delay", "3s")
 			o := newTenant(t, p)
 			conns := idle(t, p, 40)
-			if tc.first > 0 {
+			if signalFirst {
 				p.signal(t, syscall.SIGTERM)
-				time.Sleep(tc.first)
+				waitForEnd(t, p)
 			}
 			p.signal(t, syscall.SIGSTOP)
-			for range tc.fresh {
+			for range 40 {
 				conns = append(conns, dial(t, p.url))
 			}
 			for _, c := range conns {
 				send(c, o)
 			}
-			time.Sleep(tc.still)
-			if tc.first == 0 {
+			if !signalFirst {
 				p.signal(t, syscall.SIGTERM)
 			}
 			p.signal(t, syscall.SIGCONT)
 			for i, c := range conns {
-				if _, err := receive(bufio.NewReader(c)); err != nil {
-					t.Errorf("connection %d of %d: a request that had arrived: %v", i, len(conns), err)
+				last, err := receive(bufio.NewReader(c))
+				if err != nil || signalFirst && !last {
+					t.Errorf("connection %d of %d: a request in time: the last %v, %v", i, len(conns), last, err)
 				}
 			}
-			if code := p.wait(t, 10*time.Second); code != 0 {
+			if code := p.wait(t, 20*time.Second); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 		})
 	}
+}
+
+// TestBegunRequestsAreAnswered ends a server that has read a part of requests. Their rest comes when it takes nothing new any
+// more, and they are answered.
+func TestBegunRequestsAreAnswered(t *testing.T) {
+	t.Parallel()
+	p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey}, "--shutdown-delay", "0s")
+	o := newTenant(t, p)
+	request := requestOf(o)
+	head := strings.Index(request, "\r\n\r\n")
+	conns, rests := []net.Conn{}, []string{}
+	for _, part := range []int{1, head / 2, head + 2, head + 10} { // within the head, and within the body
+		for _, c := range append(idle(t, p, 1), dial(t, p.url)) {
+			fmt.Fprint(c, request[:part])
+			conns, rests = append(conns, c), append(rests, request[part:])
+		}
+	}
+	time.Sleep(200 * time.Millisecond) // the server has read them
+	p.signal(t, syscall.SIGTERM)
+	waitFor(t, "the end of new connections", func() bool {
+		c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	time.Sleep(500 * time.Millisecond) // longer than the server waits between two looks
+	for i, c := range conns {
+		fmt.Fprint(c, rests[i])
+		if _, err := receive(bufio.NewReader(c)); err != nil {
+			t.Errorf("request %d, which had begun: %v", i, err)
+		}
+	}
+	if code := p.wait(t, 10*time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// waitForEnd waits until a server has taken note of its end.
+func waitForEnd(t *testing.T, p *process) {
+	t.Helper()
+	waitFor(t, "the log line of the end", func() bool { return strings.Contains(p.errOut.String(), "shutting down") })
 }
 
 // idle makes connections that have had an answer.
@@ -76,10 +112,12 @@ func idle(t *testing.T, p *process, n int) []net.Conn {
 }
 
 // send writes a whole request for one new event.
-func send(c net.Conn, o tenant) {
+func send(c net.Conn, o tenant) { fmt.Fprint(c, requestOf(o)) }
+
+func requestOf(o tenant) string {
 	body := items(uuid.NewString())
-	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		o.eventsPath(), rootKey, len(body), body)
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n%s", o.eventsPath(), rootKey, len(body), body)
 }
 
 // receive reads a whole answer, which must be a 201; last says that the connection is over.
@@ -95,8 +133,8 @@ func receive(r *bufio.Reader) (last bool, err error) {
 	return res.Close, err
 }
 
-// TestSigtermUnderLoad ends servers under clients that keep connections and clients that make a
-// new one each time. A request is answered whole, or its connection was refused before it was sent.
+// TestSigtermUnderLoad ends servers under clients that keep connections and clients that make a new one each time. Every
+// request that the server has begun to handle is answered whole and on record, and in the shutdown delay it takes all.
 func TestSigtermUnderLoad(t *testing.T) {
 	rounds := 5
 	if testing.Short() {
@@ -104,7 +142,8 @@ func TestSigtermUnderLoad(t *testing.T) {
 	}
 	for round := range rounds {
 		dir := t.TempDir()
-		p := serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=info"})
+		p := serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=info"}, "--shutdown-delay",
+			loadDelay.String())
 		l := &load{url: p.url, tenant: newTenant(t, p)}
 		var clients sync.WaitGroup
 		for i := range 32 {
@@ -112,26 +151,33 @@ func TestSigtermUnderLoad(t *testing.T) {
 		}
 		waitFor(t, "load", func() bool { return l.answered.Load() > 300 })
 		time.Sleep(time.Duration(round) * 7 * time.Millisecond)
+		l.takenUntil.Store(time.Now().Add(loadDelay).UnixNano())
 		p.stop(t)
-		l.over.Store(true)
 		clients.Wait()
-		if cut := l.sent.Load() - l.answered.Load(); cut != 0 {
-			t.Errorf("round %d: %d of %d requests sent got no whole answer", round, cut, l.sent.Load())
+		answered := int(l.answered.Load())
+		if handled := len(eventsHandled.FindAllString(p.errOut.String(), -1)); handled != answered {
+			t.Errorf("round %d: %d requests were handled, and %d got a whole answer", round, handled, answered)
 		}
+		t.Logf("round %d: %d answered, %d came too late", round, answered, l.late.Load())
 		again := serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey})
-		if events := allEvents(t, again, l.tenant); int64(len(events)) != l.answered.Load() {
-			t.Errorf("round %d: %d events on record, %d acknowledged", round, len(events), l.answered.Load())
+		if events := allEvents(t, again, l.tenant); len(events) != answered {
+			t.Errorf("round %d: %d events on record, %d acknowledged", round, len(events), answered)
 		}
 		again.stop(t)
 	}
 }
 
-// load counts requests as sent when a byte of them went out, and as answered when the whole answer came.
+const loadDelay = 400 * time.Millisecond
+
+// eventsHandled finds the access lines of writes of events.
+var eventsHandled = regexp.MustCompile(`msg=request .*method=POST route=\S+/consent-events `)
+
+// load counts requests that got a whole answer, and those that came when the server took none any more.
 type load struct {
 	url            string
 	tenant         tenant
-	sent, answered atomic.Int64
-	over           atomic.Bool
+	answered, late atomic.Int64
+	takenUntil     atomic.Int64 // Unix nanoseconds; 0: the end has not begun
 }
 
 // run sends requests until the server refuses connections.
@@ -139,36 +185,45 @@ func (l *load) run(t *testing.T, keep bool) {
 	for {
 		c, err := net.DialTimeout("tcp", strings.TrimPrefix(l.url, "http://"), 20*time.Second)
 		if err != nil {
-			if !errors.Is(err, syscall.ECONNREFUSED) {
+			if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("dial: %v", err)
 			}
+			l.checkLate(t, err)
 			return
 		}
 		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		answers := bufio.NewReader(c)
 		for last := false; !last; last = last || !keep {
-			l.sent.Add(1)
 			send(c, l.tenant)
+			if _, err := answers.Peek(1); err != nil {
+				l.late.Add(1)
+				l.checkLate(t, err)
+				break
+			}
 			if last, err = receive(answers); err != nil {
-				t.Errorf("a request that was sent: %v", err)
+				t.Errorf("the answer to a request broke off: %v", err)
 				break
 			}
 			l.answered.Add(1)
 		}
 		_ = c.Close()
-		if l.over.Load() {
-			return
-		}
 	}
 }
 
-// TestListenerIsBounded takes as many connections as there is room for, and the next when one has gone.
+// checkLate fails where a request was not taken while all are.
+func (l *load) checkLate(t *testing.T, err error) {
+	if until := l.takenUntil.Load(); until == 0 || time.Now().UnixNano() < until {
+		t.Errorf("a request was not taken before the end: %v", err)
+	}
+}
+
+// TestListenerIsBounded takes as many connections as there are slots, and the next when one has gone.
 func TestListenerIsBounded(t *testing.T) {
 	l, err := listen(context.Background(), "127.0.0.1:0", newPeers(nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.room = make(chan struct{}, 2)
+	l.slots = make(chan struct{}, 2)
 	server := &http.Server{ConnState: l.state, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -186,10 +241,10 @@ func TestListenerIsBounded(t *testing.T) {
 	if _, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil {
 		t.Errorf("the third connection was not served when the first had gone: %v", err)
 	}
-	if err := l.drain(context.Background()); err != nil {
-		t.Errorf("drain: %v", err)
+	if err := server.Shutdown(context.Background()); err != nil {
+		t.Errorf("shutdown: %v", err)
 	}
-	if err := <-served; !errors.Is(err, net.ErrClosed) {
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("serve ended with %v", err)
 	}
 }

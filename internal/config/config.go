@@ -40,6 +40,7 @@ type Config struct {
 	PublicURL           string // without a slash at the end
 	LogLevel            slog.Level
 	LogFormat           string // text or json
+	ShutdownDelay       time.Duration
 	ShutdownTimeout     time.Duration
 
 	given []given

@@ -39,7 +39,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Listen: "127.0.0.1:8080", Data: "./data", DatabaseConnections: 16, Regimes: map[string]consent.Regime{},
-		PublicURL: "http://127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", ShutdownTimeout: 25 * time.Second,
+		PublicURL: "http://127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text",
+		ShutdownDelay: 300 * time.Millisecond, ShutdownTimeout: 25 * time.Second,
 	}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(samePrefix)); d != "" {
 		t.Errorf("Load (-want +got):\n%s", d)
@@ -67,6 +68,7 @@ regimes: {NO: opt-out, us: opt-in, UNKNOWN: opt-out, UK: opt-out, el: opt-out}
 public-url: https://consent.example.com/base/
 log-level: debug
 log-format: json
+shutdown-delay: 0s
 shutdown-timeout: 1m30s
 `
 
@@ -205,6 +207,9 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"public-url", "https://[::1", "not a URL"},
 	{"log-level", "INFO+2", "not a level"},
 	{"log-format", "xml", "not a form"},
+	{"shutdown-delay", "5", "not a duration"},
+	{"shutdown-delay", "-1ms", "out of range"},
+	{"shutdown-delay", "301s", "out of range"},
 	{"shutdown-timeout", "25", "not a duration"},
 	{"shutdown-timeout", "0s", "out of range"},
 	{"shutdown-timeout", "-1s", "out of range"},
@@ -469,6 +474,7 @@ regimes               -                      default
 public-url            http://127.0.0.1:8080  default, made from listen
 log-level             warn                   environment CONSENTD_LOG_LEVEL
 log-format            text                   default
+shutdown-delay        300ms                  default
 shutdown-timeout      25s                    default
 `
 	if d := cmp.Diff(want, c.String()); d != "" {

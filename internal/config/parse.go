@@ -18,6 +18,7 @@ import (
 
 const (
 	minRootKey         = 32
+	maxShutdownDelay   = 5 * time.Minute
 	maxShutdownTimeout = time.Hour
 )
 
@@ -286,14 +287,14 @@ func setLogFormat(c *Config, v string) error {
 	return nil
 }
 
-func setShutdownTimeout(c *Config, v string) error {
+func setDuration(field *time.Duration, v string, least, most time.Duration) error {
 	d, err := time.ParseDuration(v)
 	if err != nil {
 		return errors.New("it is not a duration")
 	}
-	if d <= 0 || d > maxShutdownTimeout {
+	if d < least || d > most {
 		return errors.New("it is out of range")
 	}
-	c.ShutdownTimeout = d
+	*field = d
 	return nil
 }

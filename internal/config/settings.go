@@ -149,9 +149,16 @@ var table = []Setting{
 		set:     setLogFormat,
 	},
 	{
+		Name: "shutdown-delay", Env: "CONSENTD_SHUTDOWN_DELAY", Type: TypeDuration, Default: "300ms",
+		Help: "How long requests are still taken after SIGTERM, with /readyz red and \"Connection: close\" in every " +
+			"answer. Give it longer than a balancer takes to notice.",
+		Allowed: "a duration such as 0s, 300ms or 10s, at most 5m",
+		set:     func(c *Config, v string) error { return setDuration(&c.ShutdownDelay, v, 0, maxShutdownDelay) },
+	},
+	{
 		Name: "shutdown-timeout", Env: "CONSENTD_SHUTDOWN_TIMEOUT", Type: TypeDuration, Default: "25s",
-		Help:    "How long requests in flight may take after SIGTERM.",
+		Help:    "How long requests in flight may take after that.",
 		Allowed: "a duration such as 25s or 1m30s, more than 0 and at most 1h",
-		set:     setShutdownTimeout,
+		set:     func(c *Config, v string) error { return setDuration(&c.ShutdownTimeout, v, 1, maxShutdownTimeout) },
 	},
 }
