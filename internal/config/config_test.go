@@ -250,8 +250,8 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	}
 	lines := strings.Split(err.Error(), "\n")
 	want := []string{
-		"flag --lisen: no such setting; the nearest is --listen",
-		"environment CONSENTD_DATE: no such setting; the nearest is CONSENTD_DATA",
+		"flag --lisen: no such setting; consentd config shows all",
+		"environment CONSENTD_DATE: no such setting; consentd config shows all",
 		"geo-mmdb (environment): both CONSENTD_GEO_MMDB and CONSENTD_GEO_MMDB_FILE are set",
 		`"logs" (` + path + " line 3): no such setting",
 		"listen (flag --listen): \"x\"",
@@ -269,33 +269,17 @@ func TestAllErrorsAtOnce(t *testing.T) {
 }
 
 func TestUnknownVariables(t *testing.T) {
-	for name, nearest := range map[string]string{
-		"CONSENTD_LISTN=x":              "CONSENTD_LISTEN",
-		"CONSENTD_ROOTKEY=x":            "CONSENTD_ROOT_KEY",
-		"CONSENTD_ROOTKEY_FILE=x":       "CONSENTD_ROOT_KEY_FILE",
-		"CONSENTD_CONFIG_FILE=x":        "CONSENTD_CONFIG",
-		"CONSENTD_DATABASE=postgres://": "CONSENTD_DATABASE_URL",
-		"CONSENTD_DATABASE_FILE=x":      "CONSENTD_DATABASE_URL_FILE",
-		"CONSENTD_TRUSTED_PROXY=":       "CONSENTD_TRUSTED_PROXIES",
-		"CONSENTD_CORS_ORIGIN=https://": "CONSENTD_CORS_ORIGINS",
+	for _, variable := range []string{
+		"CONSENTD_LISTN=x", "CONSENTD_ROOTKEY=x", "CONSENTD_ROOTKEY_FILE=x", "CONSENTD_CONFIG_FILE=x",
+		"CONSENTD_DATABASE=postgres://", "CONSENTD_DATABASE_FILE=x", "CONSENTD_TRUSTED_PROXY=",
+		"CONSENTD_CORS_ORIGIN=https://", "CONSENTD_PORT=8080", "CONSENTD_FOO=8080", "CONSENTD_X_FILE=8080",
 	} {
-		_, err := Load(nil, []string{name})
+		_, err := Load(nil, []string{variable})
 		if err == nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: taken", variable)
 			continue
 		}
-		variable, _, _ := strings.Cut(name, "=")
-		mustHold(t, err.Error(), "environment "+variable+": no such setting; the nearest is "+nearest)
-	}
-}
-
-// TestSettingLikeNone: where no name is near, none is guessed.
-func TestSettingLikeNone(t *testing.T) {
-	for _, name := range []string{"CONSENTD_PORT", "CONSENTD_FOO", "CONSENTD_X_FILE"} {
-		_, err := Load(nil, []string{name + "=8080"})
-		if err == nil {
-			t.Fatalf("%s: taken", name)
-		}
+		name, _, _ := strings.Cut(variable, "=")
 		mustHold(t, err.Error(), "environment "+name+": no such setting; consentd config shows all")
 	}
 }
@@ -331,13 +315,13 @@ func TestRefusedFiles(t *testing.T) {
 		{"alias", "data: *x", "file FILE: a value begins with !, & or *"},
 		{"alias in a list", "cors-origins: [*x]", "file FILE: a value begins with !, & or *"},
 		{"tag in a list", "cors-origins: [!x y]", "a value begins with !, & or *"},
-		{"unknown setting", "log_level: info", `"log_level" (FILE line 1): no such setting; the nearest is log-level`},
+		{"unknown setting", "log_level: info", `"log_level" (FILE line 1): no such setting; consentd config shows all`},
 		{"twice", "data: a\nlisten: :80\ndata: b", "data (FILE line 3): given before on FILE line 1"},
 		{"another file", "config: other.yaml", "config (FILE line 1): the file cannot name another file"},
 		{"sequence for one value", "listen: [a]", "listen (FILE line 1): it is not one plain value"},
 		{"mapping for a list", "cors-origins: {a: b}", "cors-origins (FILE line 1): it is not one plain value"},
 		{"sequence for a mapping", "regimes: [DE=opt-in]", "regimes (FILE line 1): it is not one plain value"},
-		{"nested", "cors-origins:\n- [a]", "line 2 is not one plain value"},
+		{"nested", "cors-origins:\n- [a]", "cors-origins (FILE line 1): line 2: cannot unmarshal !!seq into string; allowed: exact origins"},
 		{"no value", "data:", "data (FILE line 1): it has no value"},
 		{"text", "just words", "it does not begin with a setting"},
 		{"sequence", "- a", "line 1: it does not begin with a setting"},

@@ -13,13 +13,15 @@ import (
 
 const envPrefix = "CONSENTD_"
 
+var errUnknown = errors.New("no such setting; consentd config shows all")
+
 func readFlags(flags map[string]string) (map[string]given, error) {
 	found := map[string]given{}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
 		s, ok := settingNamed(name)
 		if !ok {
-			errs = append(errs, fmt.Errorf("flag --%s: no such setting; %s", name, told("--", nearestName(name))))
+			errs = append(errs, fmt.Errorf("flag --%s: %w", name, errUnknown))
 			continue
 		}
 		found[name] = given{s, flags[name], "flag --" + name}
@@ -36,7 +38,8 @@ func readEnv(environ []string) (map[string]given, error) {
 		path, byFile := vars[s.FileEnv()]
 		switch {
 		case direct && byFile:
-			errs = append(errs, fmt.Errorf("%s (environment): both %s and %s are set; allowed: one of the two", s.Name, s.Env, s.FileEnv()))
+			errs = append(errs, fmt.Errorf("%s (environment): both %s and %s are set; allowed: one of the two", s.Name,
+				s.Env, s.FileEnv()))
 		case direct:
 			found[s.Name] = given{s, value, "environment " + s.Env}
 		case byFile:
@@ -68,7 +71,7 @@ func consentdVars(environ []string) (map[string]string, error) {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		if !known[name] {
-			errs = append(errs, fmt.Errorf("environment %s: no such setting; %s", name, told("", nearestEnv(name))))
+			errs = append(errs, fmt.Errorf("environment %s: %w", name, errUnknown))
 		}
 		if vars[name] == "" {
 			delete(vars, name)
@@ -112,7 +115,8 @@ func readBounded(path string) ([]byte, error) {
 func readValueFile(s Setting, path string) (given, error) {
 	content, err := readBounded(path)
 	if err != nil {
-		return given{}, fmt.Errorf("%s (environment %s): %w; allowed: the path of a readable file with the value", s.Name, s.FileEnv(), withoutPath(s, err))
+		return given{}, fmt.Errorf("%s (environment %s): %w; allowed: the path of a readable file with the value", s.Name,
+			s.FileEnv(), withoutPath(s, err))
 	}
 	g := given{s, strings.TrimSpace(string(content)), fmt.Sprintf("environment %s, file %s", s.FileEnv(), path)}
 	if g.value == "" {
@@ -137,72 +141,4 @@ func settingNamed(name string) (Setting, bool) {
 		return Setting{}, false
 	}
 	return table[i], true
-}
-
-// nearestEnv names the variable that was probably meant.
-func nearestEnv(name string) string {
-	stem, isFile := strings.CutSuffix(name, "_FILE")
-	names := make(map[string]Setting, len(table))
-	for _, s := range table {
-		names[s.Env] = s
-		names[envPrefix+strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))] = s // by the flag, which is not always the same
-	}
-	found := nearest(stem, slices.Sorted(maps.Keys(names)), len(envPrefix))
-	if found == "" {
-		return ""
-	}
-	s := names[found]
-	if isFile && s.FileEnv() != "" {
-		return s.FileEnv()
-	}
-	return s.Env
-}
-
-func nearestName(name string) string {
-	names := make([]string, 0, len(table))
-	for _, s := range table {
-		names = append(names, s.Name)
-	}
-	return nearest(strings.ReplaceAll(strings.ToLower(name), "_", "-"), names, 0)
-}
-
-// nearest gives the candidate with the fewest edits from name, the first of equals; empty where more than half of it would have to be
-// another. All begin with the same prefix, of a length.
-func nearest(name string, candidates []string, prefix int) string {
-	found := slices.MinFunc(candidates, func(a, b string) int {
-		return edits(name, a) - edits(name, b)
-	})
-	if 2*edits(name, found) > len(found)-prefix {
-		return ""
-	}
-	return found
-}
-
-// told says which setting was meant, or where they all stand.
-func told(before, nearest string) string {
-	if nearest == "" {
-		return "consentd config shows all"
-	}
-	return "the nearest is " + before + nearest
-}
-
-// edits is the Levenshtein distance, byte by byte.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -56,14 +57,20 @@ func parseYAML(content []byte) (*yaml.Node, error) {
 // key that happens to begin so, and would otherwise be dropped in silence.
 var errUnquoted = errors.New("a value begins with !, & or * and is not quoted")
 
+// plain says whether a value is free of them, with all that is in it.
 func plain(node *yaml.Node) bool {
-	return node.Style&yaml.TaggedStyle == 0 && node.Anchor == "" && node.Kind != yaml.AliasNode
+	return node.Style&yaml.TaggedStyle == 0 && node.Anchor == "" && node.Kind != yaml.AliasNode &&
+		!slices.ContainsFunc(node.Content, func(n *yaml.Node) bool { return !plain(n) })
 }
 
 // quiet drops the one message of the parser that repeats the file's text, which
-// may be a secret that begins with an asterisk.
+// may be a secret that begins with an asterisk, and puts several into one line.
 func quiet(err error) error {
-	if strings.Contains(err.Error(), "unknown anchor") {
+	var several *yaml.TypeError
+	switch {
+	case errors.As(err, &several):
+		return errors.New(strings.Join(several.Errors, "; "))
+	case err != nil && strings.Contains(err.Error(), "unknown anchor"):
 		return errUnquoted
 	}
 	return err
@@ -80,9 +87,10 @@ func settingsOf(root *yaml.Node, path string) (map[string]given, error) {
 		_, twice := found[key.Value]
 		switch {
 		case !ok:
-			errs = append(errs, fmt.Errorf("%q (%s): no such setting; %s", key.Value, source, told("", nearestName(key.Value))))
+			errs = append(errs, fmt.Errorf("%q (%s): %w", key.Value, source, errUnknown))
 		case s.bootstrap:
-			errs = append(errs, fmt.Errorf("%s (%s): the file cannot name another file; allowed: flag --%s and environment %s", s.Name, source, s.Name, s.Env))
+			errs = append(errs, fmt.Errorf("%s (%s): the file cannot name another file; allowed: flag --%s and environment %s",
+				s.Name, source, s.Name, s.Env))
 		case twice:
 			errs = append(errs, fmt.Errorf("%s (%s): given before on %s; allowed: once", s.Name, source, found[s.Name].source))
 		default:
@@ -107,30 +115,18 @@ func textOf(s Setting, node *yaml.Node) (string, error) {
 	case node.Kind == yaml.ScalarNode:
 		return node.Value, nil
 	case node.Kind == yaml.SequenceNode && s.Type == TypeList:
-		return joinScalars(node.Content, "")
+		var list []string
+		err := node.Decode(&list)
+		return strings.Join(list, ","), quiet(err)
 	case node.Kind == yaml.MappingNode && s.Type == TypeMap:
-		return joinScalars(node.Content, "=")
+		var members map[string]string
+		err := node.Decode(&members)
+		pairs := make([]string, 0, len(members))
+		for name, value := range members {
+			pairs = append(pairs, name+"="+value)
+		}
+		slices.Sort(pairs)
+		return strings.Join(pairs, ","), quiet(err)
 	}
 	return "", errors.New("it is not one plain value")
-}
-
-// joinScalars joins nodes by commas, or first by pairs where pair is given.
-func joinScalars(nodes []*yaml.Node, pair string) (string, error) {
-	var b strings.Builder
-	for i, n := range nodes {
-		if !plain(n) {
-			return "", errUnquoted
-		}
-		if n.Kind != yaml.ScalarNode {
-			return "", fmt.Errorf("line %d is not one plain value", n.Line)
-		}
-		switch {
-		case i > 0 && pair != "" && i%2 == 1:
-			b.WriteString(pair)
-		case i > 0:
-			b.WriteByte(',')
-		}
-		b.WriteString(n.Value)
-	}
-	return b.String(), nil
 }
