@@ -47,7 +47,7 @@ func TestBackupDrill(t *testing.T) {
 func drill(t *testing.T, from, to []string, backup, restore func()) {
 	env := []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=info"}
 	p := serveWith(t, append(env, from...), "serve", "--listen", "127.0.0.1:0")
-	c := &crowd{t: t, tenant: newTenant(t, p)}
+	c := &writers{t: t, tenant: newTenant(t, p)}
 	c.move(p)
 	stop := c.start(4)
 	waitFor(t, "writes", func() bool { return c.acknowledged.Load() > 200 || t.Failed() })

@@ -44,8 +44,8 @@ func (c *doctorCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder, meter: newDoctorMeter(os.Stderr, terminalWidth(os.Stderr))}
-	defer d.meter.end()
+	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder, progress: newDoctorProgress(os.Stderr, terminalWidth(os.Stderr))}
+	defer d.progress.end()
 	cfg, err := c.load()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -69,22 +69,22 @@ func (c *doctorCmd) Run() error {
 
 // doctor checks one store on one machine and writes a line a check.
 type doctor struct {
-	out     io.Writer
-	meter   *doctorMeter // nil: nobody looks
-	restore string       // what to do where data is damaged
-	cfg     *config.Config
-	full    bool
-	stopped bool // by a signal
-	fails   int
-	warns   int
-	last    time.Time // of the last event on record, where all ledgers were looked at; zero: none
+	out      io.Writer
+	progress *doctorProgress // nil: nobody looks
+	restore  string          // what to do where data is damaged
+	cfg      *config.Config
+	full     bool
+	stopped  bool // by a signal
+	fails    int
+	warns    int
+	last     time.Time // of the last event on record, where all ledgers were looked at; zero: none
 }
 
 func (d *doctor) line(word, check, found, advice string) {
 	if advice != "" {
 		advice = ". To do: " + advice
 	}
-	d.meter.aside(func() { fmt.Fprintf(d.out, "%-5s %-14s %s%s\n", word, check, found, advice) })
+	d.progress.pause(func() { fmt.Fprintf(d.out, "%-5s %-14s %s%s\n", word, check, found, advice) })
 }
 
 func (d *doctor) ok(check, found string) { d.line("ok", check, found, "") }
@@ -99,7 +99,7 @@ func (d *doctor) fail(check, found, advice string) {
 	d.line("fail", check, found, advice)
 }
 
-// ends tells whether a signal ends the check that was under way, and says of it that it is not done.
+// ends reports whether a signal ends the check that was under way, and says of it that it is not done.
 func (d *doctor) ends(ctx context.Context, check, found string) bool {
 	if ctx.Err() == nil {
 		return false
@@ -115,7 +115,7 @@ func (d *doctor) verdict() error {
 	if d.stopped {
 		so = " so far; stopped by a signal"
 	}
-	d.meter.aside(func() { fmt.Fprintf(d.out, "\n%d failed, %s%s\n", d.fails, plural(d.warns, "warning"), so) })
+	d.progress.pause(func() { fmt.Fprintf(d.out, "\n%d failed, %s%s\n", d.fails, plural(d.warns, "warning"), so) })
 	if d.fails > 0 || d.stopped {
 		return errSaid
 	}

@@ -27,13 +27,13 @@ func (d *doctor) database(ctx context.Context) {
 		return
 	}
 	defer i.Close()
-	d.meter.step("looking whether SQLite finds its file sound")
+	d.progress.step("looking whether SQLite finds its file sound")
 	found, err := i.Integrity(ctx, d.full)
 	if d.ends(ctx, "integrity", notDone) {
 		return
 	}
 	sound := d.faults("integrity", "SQLite finds its file sound", found, err)
-	d.meter.step("looking for rows that refer to nothing")
+	d.progress.step("looking for rows that refer to nothing")
 	found, err = i.ForeignKeys(ctx)
 	if d.ends(ctx, "references", notDone) {
 		return
@@ -115,13 +115,13 @@ const page = 500
 // ledgers checks the ledger of every organization.
 func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 	var t tally
-	d.meter.step("ledgers")
+	d.progress.step("ledgers")
 	err := d.organizations(ctx, i, &t)
 	if ctx.Err() == nil && err != nil {
 		d.fail("ledgers", "they cannot be read: "+err.Error(), d.restore)
 		return
 	}
-	d.meter.tell(func(p *doctorProgress) { *p = doctorProgress{} })
+	d.progress.update(func(s *doctorStatus) { *s = doctorStatus{} })
 	if d.ends(ctx, "ledgers", fmt.Sprintf("stopped by a signal after %d of %s; looked at %s and %s",
 		t.organizations, plural(t.of, "organization"), plural(t.blobs, "event"), plural(t.consents, "consent"))) {
 		for _, so := range []struct {
@@ -151,20 +151,20 @@ func (d *doctor) organizations(ctx context.Context, i *store.Inspection, t *tall
 		})
 		for n := 0; n < len(list) && err == nil; n++ {
 			t.at = list[n].Slug
-			d.tell(t)
+			d.showProgress(t)
 			if err = d.ledger(ctx, i, &list[n].Organization, t); err == nil {
 				t.organizations++
 			}
 		}
-		if d.tell(t); err != nil || len(list) < page {
+		if d.showProgress(t); err != nil || len(list) < page {
 			return err
 		}
 	}
 }
 
-// tell has the progress shown.
-func (d *doctor) tell(t *tally) {
-	d.meter.tell(func(p *doctorProgress) {
+// showProgress has shown how much was checked.
+func (d *doctor) showProgress(t *tally) {
+	d.progress.update(func(p *doctorStatus) {
 		p.organization, p.organizations, p.of, p.events, p.consents = t.at, t.organizations, t.of, t.blobs, t.consents
 	})
 }
@@ -216,7 +216,7 @@ func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organ
 			t.blob.add("organization %s, event %s: %v", o.Slug, e.ID, fault)
 		}
 		t.blobs++
-		d.tell(t)
+		d.showProgress(t)
 		return nil
 	})
 	if err != nil {
@@ -228,7 +228,7 @@ func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organ
 			t.fold.add("organization %s, subject %s, purpose %d/%d: %v", o.Slug, c.Subject, c.Project, c.Purpose, fault)
 		}
 		t.consents++
-		d.tell(t)
+		d.showProgress(t)
 		return nil
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/consentd/consentd/internal/store"
 )
 
-// Room that the data folder should have: the write-ahead log alone may take 128 MiB.
+// Free space that the data folder should have: the write-ahead log alone may take 128 MiB.
 const (
 	roomNeeded = 256 << 20
 	roomWanted = 2 << 30
@@ -24,7 +24,7 @@ const (
 	filesWanted = maxConns + 256
 )
 
-// folder checks the data folder, and tells whether there is a database to look at.
+// folder checks the data folder, and reports whether there is a database to look at.
 func (d *doctor) folder() bool {
 	dir := d.cfg.Data
 	info, err := os.Stat(dir)
@@ -48,7 +48,7 @@ func (d *doctor) folder() bool {
 		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it", "name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
 	}
 	mayRead := d.access(dir, info)
-	d.room(dir)
+	d.diskSpace(dir)
 	if kind, advice := fileSystem(dir); advice != "" {
 		d.warn("file system", kind, advice)
 	} else {
@@ -80,7 +80,7 @@ func nearestFolder(dir string) string {
 	}
 }
 
-// access checks that the server may write the folder and that others may not read it, and tells whether this user may read it.
+// access checks that the server may write the folder and that others may not read it, and reports whether this user may read it.
 func (d *doctor) access(dir string, info fs.FileInfo) bool {
 	const check = "permissions"
 	mode := info.Mode().Perm()
@@ -107,7 +107,7 @@ func (d *doctor) access(dir string, info fs.FileInfo) bool {
 	return mayRead
 }
 
-func (d *doctor) room(dir string) {
+func (d *doctor) diskSpace(dir string) {
 	const check = "disk space"
 	free, err := freeSpace(dir)
 	found := fmt.Sprintf("%d MiB free", free>>20)

@@ -12,7 +12,7 @@ const restoreDatabase = "stop the servers, and restore the last backup into anot
 // postgres checks the database and what is in it.
 func (d *doctor) postgres(ctx context.Context) {
 	d.ok("data", "in "+d.cfg.Place())
-	d.meter.step("opening the database")
+	d.progress.step("opening the database")
 	i, err := store.InspectPostgres(ctx, postgresOptions(d.cfg, slog.New(slog.DiscardHandler), false))
 	if err != nil && d.ends(ctx, "database", notDone) {
 		return

@@ -53,7 +53,7 @@ type keyCreateCmd struct {
 	Expires      expiry   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
 }
 
-// opens tells of each scope what a key with it may use.
+// opens says of each scope what a key with it may use.
 var opens = map[consent.Scope]string{
 	consent.OrganizationsWrite: "make projects; make and revoke keys",
 	consent.OrganizationsRead:  "read organizations, projects and the list of keys",
@@ -93,8 +93,8 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	wish := consent.NewKey{Name: c.Name, Scopes: scopes}
-	if wish.ExpiresAt, err = c.Expires.time(time.Now()); err != nil {
+	request := consent.NewKey{Name: c.Name, Scopes: scopes}
+	if request.ExpiresAt, err = c.Expires.time(time.Now()); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	return k.onFolder(func(ctx context.Context, f *folder) error {
@@ -106,7 +106,7 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 		if err != nil {
 			return err
 		}
-		made, err := f.service.CreateKey(ctx, actor, wish, consent.Idempotency{})
+		made, err := f.service.CreateKey(ctx, actor, request, consent.Idempotency{})
 		if consent.IsKind(err, consent.Invalid) {
 			return &exitError{exitUsage, fmt.Errorf("%w; consentd key create --help lists what is allowed", err)}
 		}
@@ -337,7 +337,7 @@ func (f *folder) eachKey(ctx context.Context, organization consent.ID, visit fun
 	}
 }
 
-// hasAll tells whether no scope is missing.
+// hasAll reports whether no scope is missing.
 func hasAll(scopes []consent.Scope) bool {
 	return !slices.ContainsFunc(consent.AllScopes, func(s consent.Scope) bool { return !slices.Contains(scopes, s) })
 }

@@ -106,7 +106,7 @@ func parseInstant(s string) (at time.Time, err error) {
 	return at, nil
 }
 
-// instantMistake tells what is wrong with what is almost a time.
+// instantMistake says what is wrong with what is almost a time.
 func instantMistake(s string) error {
 	if day, err := time.Parse(time.DateOnly, s); err == nil {
 		return fmt.Errorf("is a date without a time of day: give %s", day.Format(time.RFC3339))

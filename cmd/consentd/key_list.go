@@ -95,7 +95,7 @@ func (t *keyTable) line(s string) {
 	}
 }
 
-// ends tells when a key ends, or why it has ended.
+// ends says when a key ends, or why it has ended.
 func ends(key *consent.Key, now time.Time) string {
 	switch {
 	case !key.RevokedAt.IsZero():
@@ -144,7 +144,7 @@ func columns(r rune) int {
 
 // fit cuts a text to a number of columns; one that was cut ends with …
 func fit(s string, most int) string {
-	used, short := 0, 0 // short: how many bytes there is room for beside the …
+	used, short := 0, 0 // short: how many bytes fit before the …
 	for i, r := range s {
 		if used <= most-1 {
 			short = i

@@ -87,47 +87,47 @@ func killLoop(t *testing.T, target killTarget) {
 	for i := range fleet {
 		fleet[i] = target.start(t)
 	}
-	crowd := &crowd{t: t, tenant: newTenant(t, fleet[0])}
-	crowd.move(fleet...)
-	stop := crowd.start(killWriters)
+	load := &writers{t: t, tenant: newTenant(t, fleet[0])}
+	load.move(fleet...)
+	stop := load.start(killWriters)
 	began, done := time.Now(), 0
 	for ; (done < least || done < most && time.Since(began) < killTime) && !t.Failed(); done++ {
-		from := crowd.acknowledged.Load()
+		from := load.acknowledged.Load()
 		waitFor(t, fmt.Sprintf("%d acknowledged writes before kill %d: the run is invalid", leastBetween, done+1),
-			func() bool { return crowd.acknowledged.Load() >= from+leastBetween || t.Failed() })
+			func() bool { return load.acknowledged.Load() >= from+leastBetween || t.Failed() })
 		time.Sleep(time.Duration(rand.IntN(200_000)) * time.Microsecond)
 		victim := rand.IntN(len(fleet))
 		fleet[victim].signal(t, syscall.SIGKILL)
 		fleet[victim].wait(t, 10*time.Second)
 		fleet[victim] = target.start(t)
-		crowd.move(fleet...)
+		load.move(fleet...)
 	}
 	stop()
 	logFailed(t, "%d kills in %s, %d writes acknowledged, %d requests had to be sent again, %d answers were replayed",
-		done, time.Since(began).Round(time.Second), crowd.acknowledged.Load(), crowd.again.Load(), crowd.replayed.Load())
+		done, time.Since(began).Round(time.Second), load.acknowledged.Load(), load.again.Load(), load.replayed.Load())
 	for _, p := range fleet {
-		crowd.compare(p)
+		load.compare(p)
 	}
-	target.check(t, crowd.tenant, len(crowd.expected))
+	target.check(t, load.tenant, len(load.expected))
 	for _, p := range fleet {
 		p.stop(t)
 	}
 }
 
-// crowd is some writers and what they were told.
-type crowd struct {
+// writers write side by side, and keep what was acknowledged.
+type writers struct {
 	t                             *testing.T
 	tenant                        tenant
 	urls                          atomic.Pointer[[]string]
-	turns                         atomic.Int64
+	tries                         atomic.Int64
 	acknowledged, again, replayed atomic.Int64
 	mu                            sync.Mutex
 	ids                           map[string]bool   // of events that an answer named
 	expected                      map[[2]string]int // events by person and subcategory
 }
 
-// move tells the writers where the servers are now.
-func (c *crowd) move(servers ...*process) {
+// move lets the writers know where the servers are now.
+func (c *writers) move(servers ...*process) {
 	urls := make([]string, len(servers))
 	for i, p := range servers {
 		urls[i] = p.url
@@ -135,18 +135,18 @@ func (c *crowd) move(servers ...*process) {
 	c.urls.Store(&urls)
 }
 
-// next is the server for a try: each of them in turn, so that a retry seldom meets the same.
-func (c *crowd) next() string {
+// next is the server for a try: one after another, so that a retry seldom meets the same.
+func (c *writers) next() string {
 	urls := *c.urls.Load()
-	return urls[int(c.turns.Add(1))%len(urls)]
+	return urls[int(c.tries.Add(1))%len(urls)]
 }
 
 // start lets writers write until stop, which waits until each has the answer to its last write.
-func (c *crowd) start(writers int) (stop func()) {
+func (c *writers) start(count int) (stop func()) {
 	c.ids, c.expected = map[string]bool{}, map[[2]string]int{}
 	var ending atomic.Bool
 	var done sync.WaitGroup
-	for range writers {
+	for range count {
 		done.Go(func() {
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
 			defer client.CloseIdleConnections()
@@ -162,7 +162,7 @@ func (c *crowd) start(writers int) (stop func()) {
 }
 
 // write does one thing: mostly a single event, now and then a batch, or an overwrite of a known person's levels.
-func (c *crowd) write(client *http.Client, n int) {
+func (c *writers) write(client *http.Client, n int) {
 	users := []string{uuid.NewString()}
 	if n%10 == 0 {
 		users = append(users, uuid.NewString(), uuid.NewString(), uuid.NewString())
@@ -181,7 +181,7 @@ func (c *crowd) write(client *http.Client, n int) {
 	c.note(event{Person: made.Items[0].Person, Subcategory: "analytics"}, event{Person: made.Items[0].Person, Subcategory: "marketing"})
 }
 
-func (c *crowd) note(events ...event) {
+func (c *writers) note(events ...event) {
 	c.acknowledged.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,7 +194,7 @@ func (c *crowd) note(events ...event) {
 }
 
 // until2xx sends a request with one Idempotency-Key until it is acknowledged.
-func (c *crowd) until2xx(client *http.Client, method, path, body string) []byte {
+func (c *writers) until2xx(client *http.Client, method, path, body string) []byte {
 	key := uuid.NewString()
 	for began := time.Now(); time.Since(began) < time.Minute; {
 		status, answer, replayed := c.try(client, method, path, key, body)
@@ -216,7 +216,7 @@ func (c *crowd) until2xx(client *http.Client, method, path, body string) []byte 
 }
 
 // try sends a request once; status 0 says that no whole answer came.
-func (c *crowd) try(client *http.Client, method, path, key, body string) (status int, answer []byte, replayed bool) {
+func (c *writers) try(client *http.Client, method, path, key, body string) (status int, answer []byte, replayed bool) {
 	req, err := http.NewRequestWithContext(context.Background(), method, c.next()+path, strings.NewReader(body))
 	if err != nil {
 		c.t.Error(err)
@@ -239,8 +239,8 @@ func (c *crowd) try(client *http.Client, method, path, key, body string) (status
 	return res.StatusCode, answer, res.Header.Get("Idempotency-Replayed") == "true"
 }
 
-// compare holds what the writers were told against what the server lists.
-func (c *crowd) compare(p *process) {
+// compare holds what was acknowledged against what the server lists.
+func (c *writers) compare(p *process) {
 	seen, got := map[string]bool{}, map[[2]string]int{}
 	for _, e := range allEvents(c.t, p, c.tenant) {
 		if seen[e.ID] {

@@ -13,8 +13,8 @@ import (
 
 // How long a log line may wait, and how many bytes may.
 const (
-	logDelay = 100 * time.Millisecond
-	logRoom  = 64 << 10
+	logDelay      = 100 * time.Millisecond
+	maxLogWaiting = 64 << 10
 )
 
 // newLog makes the log of the server. Lines wait up to logDelay, so that an access
@@ -70,7 +70,7 @@ func (d *delayed) Write(line []byte) (int, error) {
 		time.AfterFunc(logDelay, d.flush)
 	}
 	d.waiting.Write(line)
-	if d.waiting.Len() >= logRoom {
+	if d.waiting.Len() >= maxLogWaiting {
 		d.empty()
 	}
 	return len(line), nil
@@ -84,7 +84,7 @@ func (d *delayed) flush() {
 
 func (d *delayed) empty() {
 	if d.waiting.Len() > 0 {
-		_, _ = d.w.Write(d.waiting.Bytes()) // where the log cannot be written, there is nobody to tell
+		_, _ = d.w.Write(d.waiting.Bytes()) // where the log cannot be written, nobody can be informed
 		d.waiting.Reset()
 	}
 }

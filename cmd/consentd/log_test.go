@@ -57,7 +57,7 @@ func TestLogWaitsButNotWithErrors(t *testing.T) {
 			time.Sleep(10 * logDelay)
 			synctest.Wait()
 			out.have(t, 3, 13)
-			log.Info(strings.Repeat("x", logRoom))
+			log.Info(strings.Repeat("x", maxLogWaiting))
 			out.have(t, 4, 14)
 			time.Sleep(logDelay)
 		})

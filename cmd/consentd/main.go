@@ -90,7 +90,7 @@ func run(args []string) int {
 	return 0
 }
 
-// commandOf tells how far the command line was understood: consentd key create.
+// commandOf says how far the command line was understood: consentd key create.
 func commandOf(err error) string {
 	words := []string{"consentd"}
 	var wrong *kong.ParseError
@@ -131,5 +131,5 @@ func complain(err error) int {
 	return exitFailed
 }
 
-// errSaid ends a command whose output has told already what is wrong.
+// errSaid ends a command whose output has said already what is wrong.
 var errSaid = errors.New("said already")

@@ -71,17 +71,17 @@ func (c *moveCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once; that does no harm either
-	meter := newMoveMeter(os.Stderr, terminalWidth(os.Stderr))
+	progress := newMoveProgress(os.Stderr, terminalWidth(os.Stderr))
 	began := time.Now()
 	report, err := store.Move(ctx, store.MoveOptions{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase, Rows: c.Batch,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: meter.tell})
-	meter.end()
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: progress.update})
+	progress.end()
 	if errors.Is(err, store.ErrMoved) {
 		fmt.Printf("%v.\n", err)
 		return nil
 	}
 	if err != nil {
-		return explain(err, ctx.Err() != nil, meter.copied(), dir, cfg.Place())
+		return explain(err, ctx.Err() != nil, progress.copied(), dir, cfg.Place())
 	}
 	return printMove(os.Stdout, report, time.Since(began), dir, cfg.Place())
 }

@@ -30,8 +30,8 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger, servin
 	return s, nil
 }
 
-// otherServer tells of a server that runs on the data folder: who starts the same command twice finds the address taken, but a
-// server on another address would be of no use.
+// otherServer gives an error where a server runs on the data folder: who starts the same command twice finds the address
+// taken, but a server on another address would be of no use.
 func otherServer(cfg *config.Config) error {
 	if cfg.Database != "" {
 		return nil

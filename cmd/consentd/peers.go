@@ -33,7 +33,7 @@ func newPeers(trusted []netip.Prefix, log *slog.Logger) *peers {
 	return &peers{share: peerShare, trusted: trusted, log: log, open: map[netip.Addr]int{}}
 }
 
-// enter counts a connection, unless its peer has its share. leave must be told of the peer that it gives.
+// enter counts a connection, unless its peer has its share. leave takes the peer that it gives.
 func (p *peers) enter(from net.Addr) (peer netip.Addr, ok bool) {
 	addr := addrOf(from)
 	if p.trusts(addr) {
@@ -64,21 +64,21 @@ func (p *peers) leave(peer netip.Addr) {
 func (p *peers) refuse(c *net.TCPConn) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
-	if total, tell := p.countRefused(); tell { // without the address: a person's is personal data
+	if total, due := p.countRefused(); due { // without the address: a person's is personal data
 		p.log.Warn("connections are refused: one address has its share of them open; if it is a proxy, name it in --trusted-proxies",
 			"share", p.share, "refused", total)
 	}
 }
 
-// countRefused counts a refused connection, and says whether it is to be told of.
-func (p *peers) countRefused() (total uint64, tell bool) {
+// countRefused counts a refused connection, and reports whether a log line is due.
+func (p *peers) countRefused() (total uint64, due bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refused++
-	if tell = p.said.IsZero() || time.Since(p.said) >= refusalQuiet; tell {
+	if due = p.said.IsZero() || time.Since(p.said) >= refusalQuiet; due {
 		p.said = time.Now()
 	}
-	return p.refused, tell
+	return p.refused, due
 }
 
 // figure is what /metrics shows.

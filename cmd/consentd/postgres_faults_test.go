@@ -18,9 +18,9 @@ const (
 	faultReaders = 3
 )
 
-// trial is a consentd over PostgreSQL, under a crowd of writers and some readers, while the database breaks.
+// trial is a consentd over PostgreSQL, under many writers and some readers, while the database breaks.
 type trial struct {
-	*crowd
+	*writers
 	t       *testing.T
 	p       *process
 	client  *http.Client
@@ -74,7 +74,7 @@ func startTrial(t *testing.T, url string, args ...string) *trial {
 	t.Helper()
 	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url},
 		append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
-	r := &trial{t: t, p: p, crowd: &crowd{t: t, tenant: newTenant(t, p)}, answers: &stopwatch{}}
+	r := &trial{t: t, p: p, writers: &writers{t: t, tenant: newTenant(t, p)}, answers: &stopwatch{}}
 	transport := &http.Transport{MaxIdleConnsPerHost: 2 * faultWriters}
 	r.answers.transport, r.client = transport, &http.Client{Timeout: time.Minute, Transport: r.answers}
 	r.move(p)
@@ -83,7 +83,7 @@ func startTrial(t *testing.T, url string, args ...string) *trial {
 		r.running.Wait()
 		transport.CloseIdleConnections()
 	})
-	r.crowd.start(0)
+	r.writers.start(0)
 	for range faultWriters {
 		r.keep(func(n int) { r.write(r.client, n) })
 	}
@@ -157,7 +157,7 @@ func (r *trial) rest() {
 	r.running.Wait()
 }
 
-// finish ends the load, and holds the database against what the crowd was told.
+// finish ends the load, and holds the database against what was acknowledged.
 func (r *trial) finish(s *scratchpg.Server) {
 	r.t.Helper()
 	r.rest()

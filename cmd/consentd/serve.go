@@ -156,7 +156,7 @@ func (r *running) open(ctx context.Context) (err error) {
 		return append(figures, r.listener.peers.figure())
 	})
 	r.service = service.New(service.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
-	if err := r.letIn(ctx); err != nil {
+	if err := r.ensureRootKey(ctx); err != nil {
 		return err
 	}
 	r.handler = server.New(server.Options{Service: r.service, Places: places, Log: r.log, Metrics: metrics,

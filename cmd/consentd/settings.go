@@ -13,7 +13,7 @@ import (
 )
 
 // Settings are flags made from the table of settings. They have no defaults of
-// their own, so that config can tell where a value came from.
+// their own, so that config knows where a value came from.
 type Settings struct {
 	kong.Plugins
 	names []string
@@ -36,7 +36,7 @@ func newSettings(names ...string) Settings {
 	return s
 }
 
-// flagTag tells kong about the flag of a setting.
+// flagTag describes to kong the flag of a setting.
 func flagTag(s config.Setting) reflect.StructTag {
 	help := s.Help
 	if s.Type == config.TypeWord {

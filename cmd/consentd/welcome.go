@@ -12,9 +12,9 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// letIn sees to it that somebody has a key: the configured root key, or one that is made and printed at the first start on an
+// ensureRootKey sees to it that somebody has a key: the configured root key, or one that is made and printed at the first start on an
 // empty store. On a store that is not empty none is made: a log would show it, long after anybody looks.
-func (r *running) letIn(ctx context.Context) error {
+func (r *running) ensureRootKey(ctx context.Context) error {
 	if r.cfg.RootKey != "" {
 		r.service.UseRootKey(r.cfg.RootKey)
 		return nil
@@ -28,7 +28,7 @@ func (r *running) letIn(ctx context.Context) error {
 		w.Flags = ", with the same CONSENTD_DATABASE_URL," // the URL itself may hold a password
 	}
 	if page.Total > 0 {
-		return r.missRootKey(ctx, &w)
+		return r.warnWithoutRootKey(ctx, &w)
 	}
 	root, err := r.service.CreateRootKey(ctx, false)
 	if err != nil {
@@ -48,8 +48,8 @@ func (r *running) letIn(ctx context.Context) error {
 	return w.print(firstText)
 }
 
-// missRootKey warns where a store that is in use has no root key of its own: it had one by CONSENTD_ROOT_KEY.
-func (r *running) missRootKey(ctx context.Context, w *welcome) error {
+// warnWithoutRootKey warns where a store that is in use has no root key of its own: it had one by CONSENTD_ROOT_KEY.
+func (r *running) warnWithoutRootKey(ctx context.Context, w *welcome) error {
 	has, err := r.service.HasRootKey(ctx)
 	if err != nil {
 		return fmt.Errorf("look for the root key: %w", err)

@@ -27,7 +27,7 @@ const testBudget = 4 * MaxBody
 
 func newTestBudget() *BodyBudget { return NewBodyBudget(testBudget, testBudget) }
 
-// taken tells how much of a part of a test's budget somebody has.
+// taken gives how much of a part of a test's budget somebody has.
 func taken(from *semaphore.Weighted) int64 {
 	free := sort.Search(testBudget, func(n int) bool {
 		if !from.TryAcquire(int64(n) + 1) {
@@ -39,7 +39,7 @@ func taken(from *semaphore.Weighted) int64 {
 	return testBudget - int64(free)
 }
 
-// TestBodyTakesMemoryWhenItComes sends large bodies slowly: whatever length they tell, they have nothing of the budget
+// TestBodyTakesMemoryWhenItComes sends large bodies slowly: whatever length they announce, they have nothing of the budget
 // before a small body has come of them, and then never more than MaxBody.
 func TestBodyTakesMemoryWhenItComes(t *testing.T) {
 	for _, length := range []int64{-1, MaxBody, 1 << 40} {
@@ -82,7 +82,7 @@ func TestBodyTakesMemoryWhenItComes(t *testing.T) {
 	}
 }
 
-// TestAnnouncedBodyTakesLittle announces bodies that need no room, of which nothing comes.
+// TestAnnouncedBodyTakesLittle announces bodies that need nothing of the budget, of which nothing comes.
 func TestAnnouncedBodyTakesLittle(t *testing.T) {
 	const bodies = 100
 	var before, after runtime.MemStats
@@ -173,7 +173,7 @@ func TestBodiesDoNotDeadlock(t *testing.T) {
 	}
 }
 
-// TestFullBudget proves what a body is told for which there is no memory until its call's time is over, and that small
+// TestFullBudget proves the answer to a body for which there is no memory until its call's time is over, and that small
 // ones need none.
 func TestFullBudget(t *testing.T) {
 	budget := newTestBudget()
@@ -248,7 +248,7 @@ func TestDecodedBudget(t *testing.T) {
 	}
 }
 
-// TestSmallBodyCosts: a small body whose length is told costs its bytes, its limiter and where the limiter's error would be put.
+// TestSmallBodyCosts: a small body whose length is known costs its bytes, its limiter and where the limiter's error would be put.
 func TestSmallBodyCosts(t *testing.T) {
 	body := strings.NewReader("")
 	c := call(io.NopCloser(body))
@@ -330,8 +330,8 @@ func TestStalledBodyGivesItsMemoryBack(t *testing.T) {
 	}
 }
 
-// TestTooLargeIsToldBeforeItIsSent: who asks whether to send a body that is too large is told no, not to go on.
-func TestTooLargeIsToldBeforeItIsSent(t *testing.T) {
+// TestTooLargeIsRefusedBeforeItIsSent: who asks whether to send a body that is too large hears no, not to go on.
+func TestTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &Call{ResponseWriter: w, Request: r}
 		Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error { return ReadJSON(c, &letter{}) }, func(c *Call, err error) {

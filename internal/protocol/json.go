@@ -25,7 +25,7 @@ const (
 	maxDepth = 32
 )
 
-// firstPart is the memory that a body begins with where its length is not told, or larger: what is announced may never come.
+// firstPart is the memory that a body begins with where its length is not known, or larger: what is announced may never come.
 const firstPart = 4 << 10
 
 // ReadJSON reads the call's body into v: one JSON value, without duplicate names, invalid
@@ -88,7 +88,7 @@ func (c *Call) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// readAll reads a body; its length is negative where it was not told. A small one takes one allocation.
+// readAll reads a body; its length is negative where it is not known. A small one takes one allocation.
 func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	switch {
 	case length > MaxBody && c.Request.Header.Get("Expect") != "": // who asks first is spared sending it
@@ -168,7 +168,7 @@ func scan(body []byte) (objects int, err error) {
 	return objects, nil
 }
 
-// jsonError tells the place and what is wrong there, and never repeats a value.
+// jsonError says where the mistake is and what is wrong, and never repeats a value.
 func jsonError(err error) error {
 	var semantic *json.SemanticError
 	var syntactic *jsontext.SyntacticError

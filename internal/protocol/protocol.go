@@ -1,4 +1,4 @@
-// Package protocol is the porch that all protocols share: how a call is read,
+// Package protocol is what all protocols share of HTTP and JSON: how a call is read,
 // answered and kept for a retry. It knows HTTP and JSON; it knows no
 // protocol's words, and decides nothing.
 package protocol
@@ -23,7 +23,7 @@ type Protocol struct {
 	Roots  []string // the first segments of its paths; no other protocol has them
 	Routes []Route
 	// Fail answers a call that went wrong, in the protocol's shape. err is not
-	// nil; Status tells what may be shown of it.
+	// nil; Status says what may be shown of it.
 	Fail func(c *Call, err error)
 }
 
@@ -66,7 +66,7 @@ func (c *Call) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// The values of headers that nobody changes. Whatever a 503 is told for, such as a database that is replaced, a restart
+// The values of headers that nobody changes. Whatever a 503 is for, such as a database that is replaced, a restart
 // or too many large requests, mostly lasts some seconds.
 var (
 	noStore    = []string{"no-store"}
@@ -125,7 +125,7 @@ var statuses = [...]int{
 	consent.PreconditionFailed: 412,
 }
 
-// Status tells how an error is answered: the status, the field it is about (may be empty)
+// Status says how an error is answered: the status, the field it is about (may be empty)
 // and a message that may be shown. For 500 the message is "Internal Server Error".
 func Status(err error) (status int, field, msg string) {
 	var s *StatusError
@@ -194,7 +194,7 @@ func (a Answer) write(c *Call) error {
 	}
 	c.WriteHeader(a.Status)
 	if len(a.Body) > 0 {
-		_, _ = c.Write(a.Body) // the client is gone: nothing is left to tell
+		_, _ = c.Write(a.Body) // the client is gone: nobody reads an error
 	}
 	return nil
 }

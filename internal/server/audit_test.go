@@ -29,16 +29,16 @@ GROUP BY organization_id HAVING max(project_no) <> count(*)) a`},
 
 // audit looks at the database itself: whatever was written together fits together, as the doctor sees it and beyond,
 // and no transaction was in another's way.
-func (w *world) audit() {
+func (w *harness) audit() {
 	w.Helper()
 	for _, a := range audits {
-		n, err := w.ground.count(a.count)
+		n, err := w.database.count(a.count)
 		w.must(err)
 		if n != 0 {
 			w.Errorf("%d %s", n, a.what)
 		}
 	}
-	i, err := w.ground.inspect()
+	i, err := w.database.inspect()
 	w.must(err)
 	defer i.Close()
 	var organizations []consent.OrganizationView
@@ -62,7 +62,7 @@ func (w *world) audit() {
 }
 
 // auditLedger looks at every event and every consent of an organization.
-func (w *world) auditLedger(i *store.Inspection, organization consent.ID) {
+func (w *harness) auditLedger(i *store.Inspection, organization consent.ID) {
 	w.Helper()
 	ctx := context.Background()
 	ledger, err := i.Ledger(ctx, organization)

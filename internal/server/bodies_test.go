@@ -102,7 +102,7 @@ func testBodies(t *testing.T, e *engine) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, e)
+			w := newHarness(t, e)
 			for _, m := range mutations {
 				c.mutated(w, m)
 			}
@@ -110,7 +110,7 @@ func testBodies(t *testing.T, e *engine) {
 	}
 }
 
-func (c *call) mutated(w *world, m mutation) {
+func (c *call) mutated(w *harness, m mutation) {
 	w.Helper()
 	body := m.of(w.mine.expand(c.body))
 	if c.spare && (body == "" || body == "null") {
@@ -134,7 +134,7 @@ func (c *call) mutated(w *world, m mutation) {
 func TestPaths(t *testing.T) { onEngines(t, testPaths) }
 
 func testPaths(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	before := w.contents()
 	for _, p := range w.protocols {
 		for _, root := range p.Roots {
@@ -159,7 +159,7 @@ func testPaths(t *testing.T, e *engine) {
 func TestMethods(t *testing.T) { onEngines(t, testMethods) }
 
 func testMethods(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	before := w.contents()
 	allowed := map[string][]string{}
 	all := calls(t, w.protocols)

@@ -57,7 +57,7 @@ func (c counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin sends the head of a call, with what tells the length of its body.
+// begin sends the head of a call, with what says the length of its body.
 func begin(t *testing.T, address, length string) net.Conn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", address, 10*time.Second)

@@ -128,7 +128,7 @@ func addressOf(node string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// isPort tells whether it is a port of a node (RFC 7239, section 6): 1 to 5 digits, or a name that begins with "_".
+// isPort reports whether it is a port of a node (RFC 7239, section 6): 1 to 5 digits, or a name that begins with "_".
 func isPort(s string) bool {
 	if name, ok := strings.CutPrefix(s, "_"); ok {
 		return name != ""

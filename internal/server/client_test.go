@@ -191,11 +191,11 @@ func FuzzForwarded(f *testing.F) {
 	})
 }
 
-// TestNoAddressIsKept proves that a decision whose sender's address no proxy tells is kept without one.
+// TestNoAddressIsKept proves that a decision whose sender's address no proxy names is kept without one.
 func TestNoAddressIsKept(t *testing.T) { onEngines(t, testNoAddressIsKept) }
 
 func testNoAddressIsKept(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for _, forwarded := range []string{"", "unknown", "127.0.0.9"} {
 		headers := maps.Clone(slashKey)
 		if forwarded != "" {

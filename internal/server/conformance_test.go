@@ -23,7 +23,7 @@ func TestTranscripts(t *testing.T) {
 func TestSamples(t *testing.T) { onEngines(t, testSamples) }
 
 func testSamples(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for _, c := range calls(t, w.protocols) {
 		if res := c.send(w, w.mine, nil, c.body); res.Status != c.status {
 			t.Errorf("%s: want %d, got %v", c.name, c.status, res)
@@ -35,8 +35,8 @@ func testSamples(t *testing.T, e *engine) {
 func TestCredentials(t *testing.T) { onEngines(t, testCredentials) }
 
 func testCredentials(t *testing.T, e *engine) {
-	w := newWorld(t, e)
-	foreign := openWorld(t, emptySQLite(t)) // no copy: its tokens are signed by another key
+	w := newHarness(t, e)
+	foreign := openHarness(t, emptySQLite(t)) // no copy: its tokens are signed by another key
 	foreign.mine = foreign.tenant("okapi")
 	before := w.contents()
 	for _, c := range calls(t, w.protocols) {
@@ -63,7 +63,7 @@ func testCredentials(t *testing.T, e *engine) {
 				first = res
 			}
 			if a, b := w.comparable(first, nil), w.comparable(res, nil); a != b {
-				t.Errorf("%s: %s is told from another bad credential:\n%s\nand:\n%s", c.name, what, a, b)
+				t.Errorf("%s: %s differs from another bad credential:\n%s\nand:\n%s", c.name, what, a, b)
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func testCredentials(t *testing.T, e *engine) {
 }
 
 // badCredentials gives variables in which the credential is bad; nil: it is left out.
-func badCredentials(w, foreign *world, credential string) map[string]vars {
+func badCredentials(w, foreign *harness, credential string) map[string]vars {
 	v := w.mine
 	typo := v["key"][:len(v["key"])-1] + "~"
 	bad := map[string]vars{"no credentials": nil}
@@ -98,7 +98,7 @@ func badCredentials(w, foreign *world, credential string) map[string]vars {
 func TestScopes(t *testing.T) { onEngines(t, testScopes) }
 
 func testScopes(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	actor := w.actorOf(w.mine)
 	keys := map[string]string{}
 	key := func(scopes []consent.Scope) vars {
@@ -149,7 +149,7 @@ func testTenants(t *testing.T, e *engine) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, e)
+			w := newHarness(t, e)
 			for _, set := range subsets(used) {
 				crossTenant(w, &c, set, w.mine, w.theirs)
 				crossTenant(w, &c, set, w.theirs, w.mine)
@@ -181,7 +181,7 @@ func subsets(names []string) (sets [][]string) {
 }
 
 // crossTenant calls with our credentials and their ids, and with ids that nobody has.
-func crossTenant(w *world, c *call, names []string, ours, theirs vars) {
+func crossTenant(w *harness, c *call, names []string, ours, theirs vars) {
 	w.Helper()
 	foreign, absent := vars{}, vars{}
 	for _, name := range names {
@@ -208,12 +208,12 @@ func crossTenant(w *world, c *call, names []string, ours, theirs vars) {
 	noLeak(w, c, got, what, theirs, foreign)
 	want := c.send(w, ours.with(absent), nil, c.body)
 	if a, b := w.comparable(got, foreign), w.comparable(want, absent); a != b {
-		w.Errorf("%s %s is told from ids that nobody has:\n%s\nand:\n%s", c.name, what, a, b)
+		w.Errorf("%s %s differs from ids that nobody has:\n%s\nand:\n%s", c.name, what, a, b)
 	}
 }
 
 // noLeak fails where an answer has anything of the other tenant's but what was sent.
-func noLeak(w *world, c *call, res *webtest.Response, what string, theirs, sent vars) {
+func noLeak(w *harness, c *call, res *webtest.Response, what string, theirs, sent vars) {
 	w.Helper()
 	text := strings.ToLower(res.String())
 	for _, value := range sent {
@@ -235,7 +235,7 @@ var (
 
 // comparable gives an answer as text without what differs by nature: its request id, the ids that were
 // sent and, where it succeeded, ids, times and numbers that were made.
-func (w *world) comparable(res *webtest.Response, sent vars) string {
+func (w *harness) comparable(res *webtest.Response, sent vars) string {
 	out := *res
 	out.Header = res.Header.Clone()
 	id := out.Header.Get("X-Request-Id")
@@ -260,7 +260,7 @@ func (w *world) comparable(res *webtest.Response, sent vars) string {
 func TestForgedKeys(t *testing.T) { onEngines(t, testForgedKeys) }
 
 func testForgedKeys(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for what, forged := range map[string]string{"another organization": forgedKey(w.theirs["org"], w.mine["keyid"]),
 		"no organization": forgedKey(uuid.NewString(), w.mine["keyid"]), "another secret": forgedKey(w.mine["org"], w.mine["keyid"])} {
 		w.forget()

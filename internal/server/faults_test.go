@@ -27,7 +27,7 @@ func testFailingStore(t *testing.T, e *engine) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, e)
+			w := newHarness(t, e)
 			met := 0
 			for _, c := range calls(t, w.protocols) {
 				if tc.cold {
@@ -48,18 +48,18 @@ func testFailingStore(t *testing.T, e *engine) {
 }
 
 // forget empties what the service keeps in memory: it does so at every revocation, of a key that was revoked before too.
-func (w *world) forget() {
+func (w *harness) forget() {
 	w.Helper()
 	actor := w.actorOf(w.mine)
 	id, ok := consent.ParseID(w.mine["revokedkeyid"])
 	if !ok {
-		w.Fatal("the world has no revoked key")
+		w.Fatal("the harness has no revoked key")
 	}
 	w.must(w.svc.RevokeKey(context.Background(), actor, id, consent.Idempotency{}))
 }
 
-// underFault makes a call while the store fails, and tells whether (0 or 1) the fault met it.
-func (c *call) underFault(w *world, f fault) int {
+// underFault makes a call while the store fails, and reports whether (0 or 1) the fault met it.
+func (c *call) underFault(w *harness, f fault) int {
 	w.Helper()
 	before := w.contents()
 	w.store.set(f)
@@ -85,7 +85,7 @@ func (c *call) underFault(w *world, f fault) int {
 func TestStoreAway(t *testing.T) { onEngines(t, testStoreAway) }
 
 func testStoreAway(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for _, c := range calls(t, w.protocols) {
 		w.forget()
 		w.store.set(away)
@@ -101,12 +101,12 @@ func testStoreAway(t *testing.T, e *engine) {
 	}
 }
 
-// TestUncertainStore proves that a write of which nobody can tell whether it was done is a 5xx that says nothing of
+// TestUncertainStore proves that a write of which it is not known whether it was done is a 5xx that says nothing of
 // the cause, and that a retry with the same Idempotency-Key settles it: it was done, and is not done again.
 func TestUncertainStore(t *testing.T) { onEngines(t, testUncertainStore) }
 
 func testUncertainStore(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	met := 0
 	for _, c := range calls(t, w.protocols) {
 		if !c.writes() {
@@ -135,7 +135,7 @@ func testUncertainStore(t *testing.T, e *engine) {
 }
 
 // failed fails unless the answer is a 500 that hides its cause, which the log has.
-func (c *call) failed(w *world, res *webtest.Response, what string) {
+func (c *call) failed(w *harness, res *webtest.Response, what string) {
 	w.Helper()
 	c.refused(w, res, http.StatusInternalServerError, what)
 	if strings.Contains(res.String(), "crocodile") || strings.Contains(res.String(), "secret") {
@@ -144,8 +144,8 @@ func (c *call) failed(w *world, res *webtest.Response, what string) {
 	c.logged(w, res)
 }
 
-// logged fails unless the log tells the cause of an answer, by its request id.
-func (c *call) logged(w *world, res *webtest.Response) {
+// logged fails unless the log has the cause of an answer, by its request id.
+func (c *call) logged(w *harness, res *webtest.Response) {
 	w.Helper()
 	for line := range strings.Lines(w.log.String()) {
 		if strings.Contains(line, `"request":"`+res.Header.Get("X-Request-Id")+`"`) && strings.Contains(line, cause) {
@@ -159,7 +159,7 @@ func (c *call) logged(w *world, res *webtest.Response) {
 func TestHangingStore(t *testing.T) { onEngines(t, testHangingStore) }
 
 func testHangingStore(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for _, c := range calls(t, w.protocols) {
 		if c.route.Method == http.MethodOptions || strings.HasPrefix(c.target, "/.well-known") {
 			continue // answered from memory

@@ -18,7 +18,7 @@ const (
 	viewing         // View fails
 	updating        // Update fails before anything was done
 	losing          // Update does its work, fails, and leaves nothing behind
-	uncertain       // Update does its work, and then nobody can tell whether it did
+	uncertain       // Update does its work, and then it is not known whether it did
 	all             // View and Update fail
 	panicking       // whoever reads or writes panics within the transaction
 	hanging         // nothing is answered until the context is over
@@ -65,7 +65,7 @@ func (s *faultyStore) hang(ctx context.Context) error {
 	}
 }
 
-// View implements consent.Store.
+// View implements service.Store.
 func (s *faultyStore) View(ctx context.Context, read func(service.Reader) error) error {
 	switch {
 	case s.is(viewing, all):
@@ -80,7 +80,7 @@ func (s *faultyStore) View(ctx context.Context, read func(service.Reader) error)
 	return s.Store.View(ctx, read)
 }
 
-// Person implements consent.Store.
+// Person implements service.Store.
 func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
 	switch {
 	case s.is(viewing, all):
@@ -95,12 +95,12 @@ func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, projec
 	return s.Store.Person(ctx, name, project)
 }
 
-// Ask implements consent.Store.
+// Ask implements service.Store.
 func (s *faultyStore) Ask(ctx context.Context, read func(service.Reader) error) error {
 	return s.View(ctx, read)
 }
 
-// Update implements consent.Store.
+// Update implements service.Store.
 func (s *faultyStore) Update(ctx context.Context, organization consent.ID, write func(service.Tx) error) error {
 	switch {
 	case s.is(updating, all):

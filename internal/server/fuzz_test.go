@@ -12,7 +12,7 @@ import (
 // FuzzServer throws requests at the whole server, with good credentials in place of KEY, TOKEN, ORG and the like:
 // whatever comes, the answer is no 5xx, and nothing panics.
 func FuzzServer(f *testing.F) {
-	w := newWorld(f, engines[0])
+	w := newHarness(f, engines[0])
 	for _, c := range calls(f, w.protocols) {
 		var headers strings.Builder
 		for name, value := range c.headers {
@@ -23,7 +23,7 @@ func FuzzServer(f *testing.F) {
 	f.Add("BREW", "/", "", "")
 	f.Add("GET", "/persons/%00/consent/gdpr?consent_levels=%zz", "SlashID-OrgID: {{org}}\nSlashID-API-Key: {{key}}", "")
 	f.Add("POST", "//v1//subjects", "Transfer-Encoding: chunked\nX-Forwarded-For: ,", "5\nhello\n0\n\n")
-	var once sync.Mutex // a request's failure is told by its own log lines
+	var once sync.Mutex // a request's failure is found by its own log lines
 	f.Fuzz(func(t *testing.T, method, target, headers, body string) {
 		r := parsed(w, method, target, headers, body)
 		if r == nil {
@@ -41,7 +41,7 @@ func FuzzServer(f *testing.F) {
 }
 
 // parsed makes the request that net/http would hand over; nil where it would refuse it itself.
-func parsed(w *world, method, target, headers, body string) *http.Request {
+func parsed(w *harness, method, target, headers, body string) *http.Request {
 	var raw strings.Builder
 	raw.WriteString(method + " " + w.mine.expand(target) + " HTTP/1.1\r\nHost: consentd.test\r\n")
 	for line := range strings.SplitSeq(w.mine.expand(headers), "\n") {

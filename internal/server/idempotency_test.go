@@ -20,7 +20,7 @@ func testIdempotency(t *testing.T, e *engine) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, e)
+			w := newHarness(t, e)
 			c.replays(w)
 			w.doomAgain()
 			c.badIdempotencyKeys(w)
@@ -30,7 +30,7 @@ func testIdempotency(t *testing.T, e *engine) {
 	}
 }
 
-func (c *call) replays(w *world) {
+func (c *call) replays(w *harness) {
 	w.Helper()
 	once := map[string]string{"Idempotency-Key": "first ~ " + c.name}
 	body := w.mine.expand(c.body)
@@ -66,7 +66,7 @@ func (c *call) replays(w *world) {
 
 // otherRequests sends others than the first under its key: with another body, or of a call without one to another
 // target.
-func (c *call) otherRequests(w *world, once map[string]string, body string) {
+func (c *call) otherRequests(w *harness, once map[string]string, body string) {
 	w.Helper()
 	if !c.takesBody() {
 		other := *c
@@ -85,13 +85,13 @@ func (c *call) otherRequests(w *world, once map[string]string, body string) {
 	}
 }
 
-func (w *world) secondKey() string {
+func (w *harness) secondKey() string {
 	w.Helper()
 	text, _ := w.key(w.actorOf(w.mine), "second", consent.AllScopes...)
 	return text
 }
 
-func (c *call) badIdempotencyKeys(w *world) {
+func (c *call) badIdempotencyKeys(w *harness) {
 	w.Helper()
 	before := w.contents()
 	for what, change := range map[string]map[string]string{
@@ -116,7 +116,7 @@ func (c *call) badIdempotencyKeys(w *world) {
 }
 
 // atOnce sends one write many times at once: it is done once, and everybody gets the same answer.
-func (c *call) atOnce(w *world) {
+func (c *call) atOnce(w *harness) {
 	w.Helper()
 	const clients = 6
 	body, once := w.mine.expand(c.body), map[string]string{"Idempotency-Key": "at once, " + c.name}

@@ -30,7 +30,7 @@ func (s *Server) Malformed(began []byte, status int, msg string) []byte {
 		Request: &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{}}}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p.Fail(c, &protocol.StatusError{Status: status, Msg: msg})
-	s.tell(c, p.Name, time.Since(started))
+	s.logAccess(c, p.Name, time.Since(started))
 	return out.wire(c.Status, started)
 }
 

@@ -15,7 +15,7 @@ import (
 func TestMalformed(t *testing.T) { onEngines(t, testMalformed) }
 
 func testMalformed(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for _, p := range w.protocols {
 		for _, root := range p.Roots {
 			for status, msg := range map[int]string{400: "", 431: "", 501: "", 505: "unsupported protocol version"} {

@@ -23,7 +23,7 @@ type Metrics struct {
 	batchTime prometheus.Histogram
 }
 
-// NewMetrics makes the metrics of one process. ready tells whether writes are taken.
+// NewMetrics makes the metrics of one process. ready reports whether writes are taken.
 func NewMetrics(version string, ready func() error) *Metrics {
 	buckets := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
 	m := &Metrics{
@@ -117,7 +117,7 @@ func (m *Metrics) request(protocol, method, route string, status int, took time.
 	series.duration.Observe(took.Seconds())
 }
 
-// Batch is told of every batch that was written; see consent.Options.Observe.
+// Batch counts a batch that was written; see service.Options.Observe.
 func (m *Metrics) Batch(requests int, took time.Duration, err error) {
 	outcome := "committed"
 	if err != nil {

@@ -21,7 +21,7 @@ var from = map[string]string{"X-Forwarded-For": "203.0.113.77", "User-Agent": "A
 func TestLogs(t *testing.T) { onEngines(t, testLogs) }
 
 func testLogs(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	all := calls(t, w.protocols)
 	for _, c := range all {
 		for _, tc := range []struct {
@@ -52,7 +52,7 @@ func testLogs(t *testing.T, e *engine) {
 }
 
 // clean fails where a text has anything personal or secret.
-func (w *world) clean(where, text string) {
+func (w *harness) clean(where, text string) {
 	w.Helper()
 	lower := strings.ToLower(text)
 	secrets := []string{"giraffe", "zebra", "antelope", "okapi", "203.0.113", "cd_live_", "cd_test_", "@", webtest.RootKey}
@@ -73,7 +73,7 @@ func (w *world) clean(where, text string) {
 }
 
 // accessLine finds the one line of a request and looks at what it says.
-func (w *world) accessLine(c *call, v vars, res *webtest.Response, goodKey bool) {
+func (w *harness) accessLine(c *call, v vars, res *webtest.Response, goodKey bool) {
 	w.Helper()
 	if strings.Contains(res.Header.Get("Location"), "@") {
 		w.Errorf("%s: a Location has an e-mail address: %v", c.name, res)
@@ -115,7 +115,7 @@ func (w *world) accessLine(c *call, v vars, res *webtest.Response, goodKey bool)
 	}
 }
 
-func rootKeyID(w *world) string {
+func rootKeyID(w *harness) string {
 	w.Helper()
 	root, err := w.svc.Authenticate(w.Context(), webtest.RootKey)
 	w.must(err)
@@ -131,7 +131,7 @@ var (
 func TestMetrics(t *testing.T) { onEngines(t, testMetrics) }
 
 func testMetrics(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	words := map[string][]string{"method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"},
 		"route": {"-", "/healthz", "/readyz", "/metrics"}, "protocol": {"none", "system"}, "outcome": {"committed", "failed"}}
 	for _, p := range w.protocols {

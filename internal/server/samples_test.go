@@ -16,7 +16,7 @@ import (
 )
 
 // sample is a call that succeeds. Everything else of the suite follows from it.
-// target, headers and body are templates; see world for the variables.
+// target, headers and body are templates; see harness for the variables.
 type sample struct {
 	target  string
 	headers map[string]string // credentials: {{key}}, {{basic}}, {{token}}, {{root}}
@@ -220,7 +220,7 @@ func (c *call) takesBody() bool {
 	return slices.Contains([]string{"POST", "PUT", "PATCH"}, c.route.Method)
 }
 
-// writes tells whether the call may change something, so that an Idempotency-Key must protect it.
+// writes reports whether the call may change something, so that an Idempotency-Key must protect it.
 func (c *call) writes() bool {
 	switch c.route.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -242,7 +242,7 @@ func (c *call) credential() string {
 }
 
 // send makes the call; what changes a header sets it, an empty value takes it out.
-func (c *call) send(w *world, v vars, change map[string]string, body string) *webtest.Response {
+func (c *call) send(w *harness, v vars, change map[string]string, body string) *webtest.Response {
 	w.Helper()
 	headers := map[string]string{}
 	for name, value := range c.headers {
@@ -258,7 +258,7 @@ func (c *call) send(w *world, v vars, change map[string]string, body string) *we
 }
 
 // refused fails unless the answer is that mistake in the shape of the call's protocol.
-func (c *call) refused(w *world, res *webtest.Response, status int, what string) {
+func (c *call) refused(w *harness, res *webtest.Response, status int, what string) {
 	w.Helper()
 	if res.Status != status {
 		w.Errorf("%s: %s: want %d, got %v", c.name, what, status, res)

@@ -52,8 +52,8 @@ type Options struct {
 type Server struct {
 	Options
 	protocols []protocol.Protocol
-	byRoot    map[string]*porch
-	fallback  *porch // for paths that nobody owns
+	byRoot    map[string]*mounted
+	fallback  *mounted // for paths that nobody owns
 	bodies    *protocol.BodyBudget
 	answers   *semaphore.Weighted
 	ids       string // what makes request ids differ from those of another start
@@ -62,8 +62,8 @@ type Server struct {
 	draining  atomic.Bool
 }
 
-// porch is a protocol with its router, which finds patterns, and what handles them.
-type porch struct {
+// mounted is a protocol with its router, which finds patterns, and what handles them.
+type mounted struct {
 	*protocol.Protocol
 	router   chi.Router
 	handlers map[matched]func(*protocol.Call) error
@@ -79,7 +79,7 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*porch{},
+	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*mounted{},
 		bodies:  protocol.NewBodyBudget(bodyBytes, decodedBytes),
 		answers: semaphore.NewWeighted(answerBytes),
 		ids:     strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
@@ -107,8 +107,8 @@ func failPlain(c *protocol.Call, err error) {
 }
 
 // mount makes a protocol's router.
-func (s *Server) mount(p *protocol.Protocol) *porch {
-	out := &porch{Protocol: p, router: chi.NewRouter(), handlers: map[matched]func(*protocol.Call) error{}}
+func (s *Server) mount(p *protocol.Protocol) *mounted {
+	out := &mounted{Protocol: p, router: chi.NewRouter(), handlers: map[matched]func(*protocol.Call) error{}}
 	for _, route := range p.Routes {
 		out.router.Method(route.Method, route.Pattern, http.NotFoundHandler()) // it is not called, see handle
 		out.handlers[matched{route.Method, route.Pattern}] = route.Handle
@@ -120,7 +120,7 @@ var errNoPath = &protocol.StatusError{Status: http.StatusNotFound, Msg: "no such
 
 // handle runs the handler of a call's route. An unknown path and a wrong method are answered in the protocol's shape. The
 // router is only asked for the pattern: serving by it would note the parameters in the request once more.
-func (p *porch) handle(c *protocol.Call, routing *chi.Context) error {
+func (p *mounted) handle(c *protocol.Call, routing *chi.Context) error {
 	path := cmp.Or(c.Request.URL.RawPath, c.Request.URL.Path, "/")
 	if pattern := p.router.Find(routing, c.Request.Method, path); pattern != "" {
 		c.Route = pattern
@@ -135,7 +135,7 @@ func (p *porch) handle(c *protocol.Call, routing *chi.Context) error {
 }
 
 // allowed lists the methods of a path, and notes its route.
-func (p *porch) allowed(c *protocol.Call, path string) (methods []string) {
+func (p *mounted) allowed(c *protocol.Call, path string) (methods []string) {
 	for _, route := range p.Routes {
 		if slices.Contains(methods, route.Method) {
 			continue
@@ -169,7 +169,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if cause := recover(); cause != nil {
 			s.recovered(c, p, cause)
 		}
-		s.tell(c, name, time.Since(started))
+		s.logAccess(c, name, time.Since(started))
 	}()
 	if s.draining.Load() {
 		c.Header().Set("Connection", "close")
@@ -192,8 +192,8 @@ func (s *Server) nextID() string { return s.ids + strconv.FormatUint(s.last.Add(
 
 var routings = sync.Pool{New: func() any { return chi.NewRouteContext() }}
 
-// find tells whose path it is, by its first segment.
-func (s *Server) find(path string) *porch {
+// find says whose path it is, by its first segment.
+func (s *Server) find(path string) *mounted {
 	root, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if p := s.byRoot[root]; p != nil {
 		return p
@@ -202,7 +202,7 @@ func (s *Server) find(path string) *porch {
 }
 
 // recovered answers a call whose handler panicked.
-func (s *Server) recovered(c *protocol.Call, p *porch, cause any) {
+func (s *Server) recovered(c *protocol.Call, p *mounted, cause any) {
 	if cause == http.ErrAbortHandler {
 		panic(cause)
 	}
@@ -213,8 +213,8 @@ func (s *Server) recovered(c *protocol.Call, p *porch, cause any) {
 	}
 }
 
-// tell writes the access line: no body, no key, no address, and the route instead of the path.
-func (s *Server) tell(c *protocol.Call, name string, took time.Duration) {
+// logAccess writes the access line, and counts the request in the metrics: no body, no key, no address, and the route instead of the path.
+func (s *Server) logAccess(c *protocol.Call, name string, took time.Duration) {
 	if c.Status == 0 {
 		c.Status = http.StatusOK
 	}
@@ -234,7 +234,7 @@ func (s *Server) tell(c *protocol.Call, name string, took time.Duration) {
 	}
 	record := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // a Logger would look for the line of code
 	record.AddAttrs(slog.String("id", c.ID), slog.String("key", key), slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
-	_ = line.Handle(context.Background(), record) // where the log cannot be written, there is nobody to tell
+	_ = line.Handle(context.Background(), record) // where the log cannot be written, nobody can be informed
 }
 
 // line gives the log of a route. What every line of a route says is written out once.

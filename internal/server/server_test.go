@@ -60,7 +60,7 @@ func TestRequestIDs(t *testing.T) {
 func TestSystem(t *testing.T) { onEngines(t, testSystem) }
 
 func testSystem(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	expect := func(method, path string, status int, body string) {
 		t.Helper()
 		res := w.do(w.mine, method, path, nil, "")
@@ -114,7 +114,7 @@ func testSystem(t *testing.T, e *engine) {
 func TestNotReady(t *testing.T) { onEngines(t, testNotReady) }
 
 func testNotReady(t *testing.T, e *engine) {
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	if res := w.do(w.mine, "GET", "/metrics", nil, ""); !strings.Contains(string(res.Body), "\nconsentd_ready 1\n") {
 		t.Errorf("consentd_ready is not 1: %v", res)
 	}

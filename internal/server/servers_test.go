@@ -14,18 +14,18 @@ import (
 )
 
 // onThree runs a test on three servers over one database.
-func onThree(t *testing.T, test func(t *testing.T, w *world)) {
+func onThree(t *testing.T, test func(t *testing.T, w *harness)) {
 	t.Helper()
 	sideBySide(t, engines[1:], func(t *testing.T, e *engine) { test(t, threeServers(t, e)) })
 }
 
-// threeServers gives a world with two further servers on its database. Each request goes to the next of
+// threeServers gives a harness with two further servers on its database. Each request goes to the next of
 // the three, so that whoever writes and then asks twice asks the two others. Their clocks differ, as clocks do.
-func threeServers(t testing.TB, e *engine) *world {
+func threeServers(t testing.TB, e *engine) *harness {
 	t.Helper()
-	w := newWorld(t, e)
+	w := newHarness(t, e)
 	for _, ago := range []time.Duration{90 * time.Second, -2 * time.Second} {
-		other := openWorld(t, w.ground)
+		other := openHarness(t, w.database)
 		other.ago.Store(int64(ago))
 		w.urls, w.stores = append(w.urls, other.url), append(w.stores, other.stores...)
 	}
@@ -33,7 +33,7 @@ func threeServers(t testing.TB, e *engine) *world {
 }
 
 // onTheOthers asks the two servers that did not get the last request.
-func (w *world) onTheOthers(ask func()) {
+func (w *harness) onTheOthers(ask func()) {
 	w.Helper()
 	for range len(w.urls) - 1 {
 		ask()
@@ -46,7 +46,7 @@ func TestThreeServersOneTruth(t *testing.T) { onThree(t, onePersonOneTruth) }
 // TestThreeServersOnce proves that a write with one Idempotency-Key is done once and answered the same, whichever
 // servers it is sent to, one after the other or at once.
 func TestThreeServersOnce(t *testing.T) {
-	onThree(t, func(t *testing.T, w *world) {
+	onThree(t, func(t *testing.T, w *harness) {
 		for _, c := range calls(t, listed) {
 			if c.writes() {
 				w.doomAgain()
@@ -62,7 +62,7 @@ func TestThreeServersOnce(t *testing.T) {
 // TestThreeServersAllAtOnce has clients of two tenants make all calls, in orders of their own, on three servers: each
 // is answered as if it were alone.
 func TestThreeServersAllAtOnce(t *testing.T) {
-	onThree(t, func(t *testing.T, w *world) {
+	onThree(t, func(t *testing.T, w *harness) {
 		var clients sync.WaitGroup
 		for i := range 8 {
 			all := calls(t, listed)
@@ -85,7 +85,7 @@ func TestThreeServersAllAtOnce(t *testing.T) {
 
 // TestThreeServersSeeAtOnce proves that what one server has acknowledged the others answer with.
 func TestThreeServersSeeAtOnce(t *testing.T) {
-	onThree(t, func(t *testing.T, w *world) {
+	onThree(t, func(t *testing.T, w *harness) {
 		v := w.mine
 		for round := range 6 { // each server writes, and its neighbours have read before
 			levels := [][]string{{"marketing"}, {"analytics", "tracking"}}[round%2]
@@ -120,7 +120,7 @@ func TestThreeServersSeeAtOnce(t *testing.T) {
 }
 
 // savedAtOnce makes, changes and removes a record, and looks on the other servers after each.
-func (w *world) savedAtOnce(round int) {
+func (w *harness) savedAtOnce(round int) {
 	w.Helper()
 	path := fmt.Sprint("/v1/subjects/user/seen-", round)
 	w.do(w.mine, "POST", path, bearerKey, `{"data":{"a":1}}`)
@@ -140,7 +140,7 @@ func (w *world) savedAtOnce(round int) {
 }
 
 // keyAtOnce makes an organization and a key in it, and uses them on the other servers.
-func (w *world) keyAtOnce(round int) {
+func (w *harness) keyAtOnce(round int) {
 	w.Helper()
 	made := w.do(w.mine, "POST", "/privacy-v1/organizations", concordRoot,
 		fmt.Sprintf(`{"name":"Shop %d","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, round))
@@ -152,7 +152,7 @@ func (w *world) keyAtOnce(round int) {
 	w.onTheOthers(func() { w.value(w.do(v, "GET", concordOrg, concordKey, ""), 200, "id") })
 }
 
-func levelsIn(w *world, res *webtest.Response) []string {
+func levelsIn(w *harness, res *webtest.Response) []string {
 	w.Helper()
 	var names []string
 	for _, name := range []string{"none", "necessary", "analytics", "marketing", "retargeting", "tracking"} {
@@ -163,8 +163,8 @@ func levelsIn(w *world, res *webtest.Response) []string {
 	return names
 }
 
-// crowd sends one request from each of many clients at once, and counts the answers by status.
-func (w *world) crowd(method, target string, headers map[string]string, body string, allowed ...int) map[int]int {
+// atOnce sends one request from each of many clients at once, and counts the answers by status.
+func (w *harness) atOnce(method, target string, headers map[string]string, body string, allowed ...int) map[int]int {
 	w.Helper()
 	const clients = 24
 	var all sync.WaitGroup
@@ -176,7 +176,7 @@ func (w *world) crowd(method, target string, headers map[string]string, body str
 	count := map[int]int{}
 	for _, res := range answers {
 		if count[res.Status]++; !slices.Contains(allowed, res.Status) {
-			w.Errorf("%s %s: of a crowd one got %v", method, target, res)
+			w.Errorf("%s %s: of many at once one got %v", method, target, res)
 		}
 	}
 	return count
@@ -185,26 +185,26 @@ func (w *world) crowd(method, target string, headers map[string]string, body str
 // TestThreeServersMakeOnce has many clients make the same thing on three servers at once: it is made once, and what
 // each of them adds counts.
 func TestThreeServersMakeOnce(t *testing.T) {
-	onThree(t, func(t *testing.T, w *world) {
-		saved := w.crowd("POST", "/v1/subjects/user/crowd", bearerKey, `{"data":{"m{{i}}":1}}`, 200, 201)
+	onThree(t, func(t *testing.T, w *harness) {
+		saved := w.atOnce("POST", "/v1/subjects/user/several", bearerKey, `{"data":{"m{{i}}":1}}`, 200, 201)
 		if saved[201] != 1 {
 			t.Errorf("one record was made %d times", saved[201])
 		}
 		for version := 1; version <= saved[200]+saved[201]; version++ {
-			res := w.do(w.mine, "GET", fmt.Sprint("/v1/subjects/user/crowd?version=", version), bearerKey, "")
+			res := w.do(w.mine, "GET", fmt.Sprint("/v1/subjects/user/several?version=", version), bearerKey, "")
 			if n := strings.Count(string(res.Body), `"m`); res.Status != 200 || n != version {
 				t.Errorf("version %d has %d members: %v", version, n, res)
 			}
 		}
-		people := w.crowd("POST", "/persons", slashKey, `{"handles":[{"type":"email_address","value":"crowd.{{email}}"}]}`, 201, 409)
+		people := w.atOnce("POST", "/persons", slashKey, `{"handles":[{"type":"email_address","value":"several.{{email}}"}]}`, 201, 409)
 		if people[201] != 1 {
 			t.Errorf("one person was made %d times", people[201])
 		}
 		// A purpose that is made on first use, by as many people; a visitor who signs in; and names that get slugs.
-		w.crowd("POST", "/consent-hub/consent", basicKey, `{"consents":[{"key":"crowd news","granted":true}],"email":"hub{{i}}.{{email}}","locale":"NL"}`, 202)
-		w.crowd("POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"crowd user","concordId":"3ad0a2f6-5d0c-4ab3-9c7d-b0d1a9c1a111",`+
+		w.atOnce("POST", "/consent-hub/consent", basicKey, `{"consents":[{"key":"several news","granted":true}],"email":"hub{{i}}.{{email}}","locale":"NL"}`, 202)
+		w.atOnce("POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"several user","concordId":"3ad0a2f6-5d0c-4ab3-9c7d-b0d1a9c1a111",`+
 			`"category":"privacy_setting","subcategory":"marketing","consentState":"accepted","consentAction":"user_click"}]}`, 201)
-		w.crowd("POST", "/privacy-v1/organizations", concordRoot, `{"name":"Crowd","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, 201)
+		w.atOnce("POST", "/privacy-v1/organizations", concordRoot, `{"name":"Several","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, 201)
 		w.audit()
 	})
 }
@@ -212,7 +212,7 @@ func TestThreeServersMakeOnce(t *testing.T) {
 // TestThreeServersVocabulary proves that a project and a purpose that one server made are known to the others at
 // once, though they had the organization in memory.
 func TestThreeServersVocabulary(t *testing.T) {
-	onThree(t, func(t *testing.T, w *world) {
+	onThree(t, func(t *testing.T, w *harness) {
 		remind := func() {
 			for range w.urls {
 				w.value(w.do(w.mine, "POST", "/v1/subjects/user/{{subject}}", bearerKey, `{"data":{}}`), 200, "version")

@@ -31,10 +31,10 @@ type wireEvent struct {
 // each by the name that its protocol has for them; at the end all protocols say the same, nothing is lost or double,
 // and the ledger's ids are in order.
 func TestOnePersonOneTruth(t *testing.T) {
-	onEngines(t, func(t *testing.T, e *engine) { onePersonOneTruth(t, newWorld(t, e)) })
+	onEngines(t, func(t *testing.T, e *engine) { onePersonOneTruth(t, newHarness(t, e)) })
 }
 
-func onePersonOneTruth(t *testing.T, w *world) {
+func onePersonOneTruth(t *testing.T, w *harness) {
 	const rounds = 12
 	v := w.mine
 	events := atomic.Int64{} // acknowledged, of those calls that record exactly one each
@@ -136,7 +136,7 @@ func onePersonOneTruth(t *testing.T, w *world) {
 }
 
 // history lists the events that a filter finds, the oldest first.
-func history(w *world, filter string) []wireEvent {
+func history(w *harness, filter string) []wireEvent {
 	w.Helper()
 	res := w.do(w.mine, "GET", concordProject+"/consent-events?order=asc&limit=1000&"+filter, concordKey, "")
 	var list struct {
@@ -149,14 +149,14 @@ func history(w *world, filter string) []wireEvent {
 	return list.Items
 }
 
-// active tells whether the event decides over all before it: somebody said it, and if it was imported, when.
+// active reports whether the event decides over all before it: somebody said it, and if it was imported, when.
 func (e *wireEvent) active() bool {
 	return e.Action != "implied" && (e.State == "declined" || e.State == "accepted" && !(e.Action == "import" &&
 		e.Date.Equal(e.RecordedTime)))
 }
 
 // agree folds the events here and holds the result against what the protocols say.
-func agree(t *testing.T, w *world, all []wireEvent) {
+func agree(t *testing.T, w *harness, all []wireEvent) {
 	t.Helper()
 	latest := map[string]wireEvent{}
 	for _, e := range all {

@@ -9,36 +9,36 @@ import (
 	"github.com/consentd/consentd/internal/store"
 )
 
-// moveMeter shows how far a move is.
-type moveMeter struct {
-	meter
+// moveProgress shows how far a move is.
+type moveProgress struct {
+	progress
 	at    store.MoveProgress
 	began time.Time // the step
 }
 
-func newMoveMeter(out io.Writer, width int) *moveMeter {
-	m := &moveMeter{}
-	m.start(out, width, func() string { return progressLine(m.at, time.Since(m.began)) })
-	return m
+func newMoveProgress(out io.Writer, width int) *moveProgress {
+	p := &moveProgress{}
+	p.start(out, width, func() string { return progressLine(p.at, time.Since(p.began)) })
+	return p
 }
 
-// tell takes how far the move is; the beginning of a step is shown at once.
-func (m *moveMeter) tell(p store.MoveProgress) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	begins := p.Step != m.at.Step
-	m.at = p
+// update takes how far the move is; the beginning of a step is shown at once.
+func (p *moveProgress) update(at store.MoveProgress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	begins := at.Step != p.at.Step
+	p.at = at
 	if begins {
-		m.began = time.Now()
-		m.show()
+		p.began = time.Now()
+		p.show()
 	}
 }
 
-// copied tells whether the move has come as far as to copy.
-func (m *moveMeter) copied() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.at.Step != "" && m.at.Step != store.MoveCounts
+// copied reports whether the move has come as far as to copy.
+func (p *moveProgress) copied() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at.Step != "" && p.at.Step != store.MoveCounts
 }
 
 // progressLine says how far a step is that began a while ago.

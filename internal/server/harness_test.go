@@ -31,27 +31,27 @@ import (
 	"github.com/consentd/consentd/internal/webtest"
 )
 
-// issuer signs tokens of every world, so that one world's look right to another.
+// issuer signs tokens of every harness, so that one harness's look right to another.
 const issuer = "http://consentd.test"
 
-// world is the whole server over a store in a file, with two tenants in it. Every
+// harness is the whole server over a store in a file, with two tenants in it. Every
 // value of the first has "giraffe" in it, every one of the second "zebra", so that
 // whatever shows where it must not is found by a word.
-type world struct {
+type harness struct {
 	testing.TB
 	svc       *service.Service
 	server    *server.Server
 	protocols []protocol.Protocol
 	store     *faultyStore
-	stores    []*store.Store // of all servers on the ground
+	stores    []*store.Store // of all servers on the database
 	metrics   *server.Metrics
 	log       *logBuffer
-	ground    ground
-	rows      map[string]string // as last read by contents, when the ground had this state
+	database  database
+	rows      map[string]string // as last read by contents, when the database had this state
 	state     string
 	url       string
-	urls      []string // of all servers on the ground
-	turn      atomic.Int64
+	urls      []string // of all servers on the database
+	calls     atomic.Int64
 	mine      vars
 	theirs    vars
 	ago       atomic.Int64 // how far the service's clock is behind, in ns
@@ -84,26 +84,26 @@ func (v vars) with(others vars) vars {
 	return out
 }
 
-// newWorld gives a world of its own to a test: a copy of one that was furnished once, which is quicker.
-func newWorld(t testing.TB, e *engine) *world {
+// newHarness gives a harness of its own to a test: a copy of one that was seeded once, which is quicker.
+func newHarness(t testing.TB, e *engine) *harness {
 	t.Helper()
-	g := e.copied(t, func(g ground) error {
-		w := openWorld(t, g)
+	g := e.copied(t, func(g database) error {
+		w := openHarness(t, g)
 		e.mine, e.theirs = w.tenant("giraffe"), w.tenant("zebra")
 		return w.end()
 	})
 	if e.theirs == nil {
-		t.Fatal("the world that all tests copy could not be furnished; see the first failure")
+		t.Fatal("the database that all tests copy could not be seeded; see the first failure")
 	}
-	w := openWorld(t, g)
+	w := openHarness(t, g)
 	w.mine, w.theirs = maps.Clone(e.mine), maps.Clone(e.theirs)
 	return w
 }
 
-// openWorld starts the server on a ground.
-func openWorld(t testing.TB, g ground) *world {
+// openHarness starts the server on a database.
+func openHarness(t testing.TB, g database) *harness {
 	t.Helper()
-	w := &world{TB: t, log: &logBuffer{}, ground: g}
+	w := &harness{TB: t, log: &logBuffer{}, database: g}
 	real, err := g.open()
 	w.must(err)
 	w.stores = []*store.Store{real}
@@ -130,7 +130,7 @@ func openWorld(t testing.TB, g ground) *world {
 	return w
 }
 
-func (w *world) must(err error) {
+func (w *harness) must(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
@@ -138,7 +138,7 @@ func (w *world) must(err error) {
 }
 
 // tenant makes an organization with keys of every sort and somebody whom all protocols know.
-func (w *world) tenant(word string) vars {
+func (w *harness) tenant(word string) vars {
 	w.Helper()
 	ctx := context.Background()
 	root, err := w.svc.Authenticate(ctx, webtest.RootKey)
@@ -152,7 +152,7 @@ func (w *world) tenant(word string) vars {
 		"email": "one." + word + "@shop.example", "phone": phoneOf(word), "device": uuid.NewString()}
 	v["key"], v["keyid"] = w.key(actor, "everything", consent.AllScopes...)
 	_, v["doomedkey"] = w.key(actor, "doomed", consent.LedgerRead)
-	w.furnish(v)
+	w.seed(v)
 	w.deadCredentials(actor, v)
 	return v
 }
@@ -162,16 +162,16 @@ func phoneOf(word string) string {
 }
 
 // key makes a key of the actor's organization; a key has its scopes in an order of its own.
-func (w *world) key(actor consent.Actor, name string, scopes ...consent.Scope) (text, id string) {
+func (w *harness) key(actor consent.Actor, name string, scopes ...consent.Scope) (text, id string) {
 	w.Helper()
-	wish := consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}
-	made, err := w.svc.CreateKey(context.Background(), actor, wish, consent.Idempotency{})
+	request := consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}
+	made, err := w.svc.CreateKey(context.Background(), actor, request, consent.Idempotency{})
 	w.must(err)
 	return made.Text, made.ID.String()
 }
 
 // actorOf gives the root key's actor within a tenant's organization.
-func (w *world) actorOf(v vars) consent.Actor {
+func (w *harness) actorOf(v vars) consent.Actor {
 	w.Helper()
 	root, err := w.svc.Authenticate(context.Background(), webtest.RootKey)
 	w.must(err)
@@ -184,8 +184,8 @@ func (w *world) actorOf(v vars) consent.Actor {
 	return actor
 }
 
-// furnish makes people and things through the protocols themselves.
-func (w *world) furnish(v vars) {
+// seed makes people and things through the protocols themselves.
+func (w *harness) seed(v vars) {
 	w.Helper()
 	slash := map[string]string{"SlashID-OrgID": "{{org}}", "SlashID-API-Key": "{{key}}"}
 	person := func(email string) string {
@@ -205,14 +205,14 @@ func (w *world) furnish(v vars) {
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
 }
 
-func (w *world) makeSubject(v vars, variable string) {
+func (w *harness) makeSubject(v vars, variable string) {
 	w.Helper()
 	w.value(w.do(v, "POST", "/v1/subjects/user/{{"+variable+"}}", bearerKey, `{"data":{"note":"{{word}}"}}`), 201,
 		"version")
 }
 
 // doomAgain makes anew what the samples of DELETE remove, under names that nobody had.
-func (w *world) doomAgain() {
+func (w *harness) doomAgain() {
 	w.Helper()
 	w.mine["doomedsubject"] = w.mine.expand("{{word}}-{{n}}")
 	w.makeSubject(w.mine, "doomedsubject")
@@ -221,14 +221,14 @@ func (w *world) doomAgain() {
 }
 
 // mint makes a token of the tenant's person.
-func (w *world) mint(v vars) string {
+func (w *harness) mint(v vars) string {
 	w.Helper()
 	headers := map[string]string{"SlashID-OrgID": "{{org}}", "SlashID-API-Key": "{{key}}"}
 	return w.value(w.do(v, "POST", "/persons/{{person}}/mint-token", headers, ""), 201, "result")
 }
 
 // deadCredentials makes keys that were revoked and that expired, and a token of each.
-func (w *world) deadCredentials(actor consent.Actor, v vars) {
+func (w *harness) deadCredentials(actor consent.Actor, v vars) {
 	w.Helper()
 	ctx := context.Background()
 	text, id := w.key(actor, "revoked", consent.AllScopes...)
@@ -244,14 +244,14 @@ func (w *world) deadCredentials(actor consent.Actor, v vars) {
 	w.ago.Store(0)
 }
 
-// do sends one request over loopback TCP, to each server in turn; target, headers and body are templates.
-func (w *world) do(v vars, method, target string, headers map[string]string, body string) *webtest.Response {
+// do sends one request over loopback TCP, to each server one after another; target, headers and body are templates.
+func (w *harness) do(v vars, method, target string, headers map[string]string, body string) *webtest.Response {
 	w.Helper()
 	filled := map[string]string{}
 	for name, value := range headers {
 		filled[name] = v.expand(value)
 	}
-	url := w.urls[int(w.turn.Add(1))%len(w.urls)]
+	url := w.urls[int(w.calls.Add(1))%len(w.urls)]
 	res := webtest.DoURL(w, url, method, v.expand(target), filled, v.expand(body))
 	w.mayKeep(method+" "+target, res)
 	return res
@@ -259,7 +259,7 @@ func (w *world) do(v vars, method, target string, headers map[string]string, bod
 
 // mayKeep fails where an answer says too little of what its reader may do with it (common.md, Places): no cache keeps
 // one, but of the public keys, and 503 and 429 say when to come again.
-func (w *world) mayKeep(what string, res *webtest.Response) {
+func (w *harness) mayKeep(what string, res *webtest.Response) {
 	w.Helper()
 	want := "no-store"
 	if what == "GET /.well-known/jwks.json" && res.Status == http.StatusOK {
@@ -278,7 +278,7 @@ func (w *world) mayKeep(what string, res *webtest.Response) {
 var wholeSeconds = regexp.MustCompile(`^[1-9][0-9]*$`)
 
 // value finds a member of a JSON answer that must have that status.
-func (w *world) value(res *webtest.Response, status int, path ...string) string {
+func (w *harness) value(res *webtest.Response, status int, path ...string) string {
 	w.Helper()
 	if res.Status != status {
 		w.Fatalf("want %d, got %v", status, res)
@@ -299,12 +299,12 @@ func (w *world) value(res *webtest.Response, status int, path ...string) string 
 
 // contents gives every row of every table as text, read beside the store. It reads again only where
 // somebody has committed since; the result is not to be changed.
-func (w *world) contents() map[string]string {
+func (w *harness) contents() map[string]string {
 	w.Helper()
-	state, err := w.ground.state()
+	state, err := w.database.state()
 	w.must(err)
 	if w.rows == nil || state == "" || state != w.state {
-		w.rows, err = w.ground.read()
+		w.rows, err = w.database.read()
 		w.must(err)
 		w.state = state
 	}
@@ -329,7 +329,7 @@ func rowsOf(organization, rows string) string {
 }
 
 // unchanged fails where a table has other rows than before; an organization narrows it to its own.
-func (w *world) unchanged(organization string, before map[string]string, what string) {
+func (w *harness) unchanged(organization string, before map[string]string, what string) {
 	w.Helper()
 	for table, rows := range w.contents() {
 		if was, is := rowsOf(organization, before[table]), rowsOf(organization, rows); was != is {
@@ -384,7 +384,7 @@ func (b *logBuffer) String() string {
 }
 
 // lines gives the log's lines so far as JSON objects.
-func (w *world) lines() (lines []map[string]any) {
+func (w *harness) lines() (lines []map[string]any) {
 	w.Helper()
 	for line := range strings.Lines(w.log.String()) {
 		var fields map[string]any

@@ -17,11 +17,11 @@ import (
 	"github.com/consentd/consentd/internal/webtest"
 )
 
-// ground is the database that a world stands on, seen past the store: by a connection of its own.
-type ground interface {
+// database is what a harness keeps its data in, seen past the store: by a connection of its own.
+type database interface {
 	// open opens the store.
 	open() (*store.Store, error)
-	// state is another text after each commit of somebody else's; "": nobody can tell.
+	// state is another text after each commit of somebody else's; "": it is not known.
 	state() (string, error)
 	// read gives the rows of every table as text, a line each.
 	read() (map[string]string, error)
@@ -33,7 +33,8 @@ type ground interface {
 	leave() error
 }
 
-// TestMain runs more tests side by side than there are processors, unless it is told how many: mostly they wait for disks.
+// TestMain runs more tests side by side than there are processors, unless a flag says how many: mostly they
+// wait for disks.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
@@ -42,24 +43,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// engine makes grounds, and keeps the furnished one that all others are copies of.
+// engine makes databases, and keeps the seeded one that all others are copies of.
 type engine struct {
 	name string
-	// copied gives a copy of what furnish filled, which it does once.
-	copied       func(t testing.TB, furnish func(ground) error) ground
-	mine, theirs vars // of the furnished world
+	// copied gives a copy of what seed filled, which it does once.
+	copied       func(t testing.TB, seed func(database) error) database
+	mine, theirs vars // of the seeded harness
 }
 
-// engines are those on which every test of a world runs; all but the first let several servers share a database.
+// engines are those on which every test of a harness runs; all but the first let several servers share a database.
 var engines = func() []*engine {
 	all := []*engine{{name: "sqlite", copied: copiedSQLite()}, {name: "postgres", copied: copiedPostgres}}
 	if webtest.CitusURL() != "" {
-		all = append(all, &engine{name: "citus", copied: furnishedCitus})
+		all = append(all, &engine{name: "citus", copied: seededCitus})
 	}
 	return all
 }()
 
-// TestCitus tells whether the tests of worlds ran there.
+// TestCitus reports whether the tests of harnesses ran there.
 func TestCitus(t *testing.T) { webtest.TellOfCitus(t) }
 
 // onEngines runs a test on each engine.
@@ -79,30 +80,30 @@ func sideBySide(t *testing.T, engines []*engine, test func(t *testing.T, e *engi
 	}
 }
 
-// sqliteGround is a data folder.
-type sqliteGround struct {
+// sqliteDatabase is a data folder.
+type sqliteDatabase struct {
 	dir  string
 	conn *sqlite.Conn
 }
 
-func emptySQLite(t testing.TB) ground { return &sqliteGround{dir: t.TempDir()} }
+func emptySQLite(t testing.TB) database { return &sqliteDatabase{dir: t.TempDir()} }
 
-// copiedSQLite keeps the furnished file in memory.
-func copiedSQLite() func(testing.TB, func(ground) error) ground {
+// copiedSQLite keeps the seeded file in memory.
+func copiedSQLite() func(testing.TB, func(database) error) database {
 	var once sync.Once
 	var file []byte
 	var failed error
-	return func(t testing.TB, furnish func(ground) error) ground {
+	return func(t testing.TB, seed func(database) error) database {
 		once.Do(func() {
-			g := &sqliteGround{dir: t.TempDir()}
-			if failed = furnish(g); failed == nil {
+			g := &sqliteDatabase{dir: t.TempDir()}
+			if failed = seed(g); failed == nil {
 				file, failed = g.pack()
 			}
 		})
 		if failed != nil {
-			t.Fatalf("the world that all tests copy: %v", failed)
+			t.Fatalf("the database that all tests copy: %v", failed)
 		}
-		g := &sqliteGround{dir: t.TempDir()}
+		g := &sqliteDatabase{dir: t.TempDir()}
 		if err := os.WriteFile(g.path(), file, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -110,14 +111,14 @@ func copiedSQLite() func(testing.TB, func(ground) error) ground {
 	}
 }
 
-func (g *sqliteGround) path() string { return filepath.Join(g.dir, store.SQLiteFile) }
+func (g *sqliteDatabase) path() string { return filepath.Join(g.dir, store.SQLiteFile) }
 
-func (g *sqliteGround) open() (*store.Store, error) {
+func (g *sqliteDatabase) open() (*store.Store, error) {
 	return store.OpenSQLite(context.Background(), g.dir, store.SQLiteOptions{})
 }
 
 // pack gives the whole database as one file.
-func (g *sqliteGround) pack() ([]byte, error) {
+func (g *sqliteDatabase) pack() ([]byte, error) {
 	packed := filepath.Join(g.dir, "packed.db")
 	if err := g.query("VACUUM INTO '"+packed+"'", nil); err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (g *sqliteGround) pack() ([]byte, error) {
 	return os.ReadFile(packed)
 }
 
-func (g *sqliteGround) query(statement string, row func(*sqlite.Stmt)) (err error) {
+func (g *sqliteDatabase) query(statement string, row func(*sqlite.Stmt)) (err error) {
 	if g.conn == nil {
 		if g.conn, err = sqlite.OpenConn(g.path(), sqlite.OpenReadOnly|sqlite.OpenWAL); err != nil {
 			return err
@@ -140,19 +141,19 @@ func (g *sqliteGround) query(statement string, row func(*sqlite.Stmt)) (err erro
 	}})
 }
 
-func (g *sqliteGround) count(statement string) (n int, err error) {
+func (g *sqliteDatabase) count(statement string) (n int, err error) {
 	err = g.query(statement, func(s *sqlite.Stmt) { n = s.ColumnInt(0) })
 	return n, err
 }
 
-func (g *sqliteGround) inspect() (*store.Inspection, error) { return store.InspectSQLite(g.dir) }
+func (g *sqliteDatabase) inspect() (*store.Inspection, error) { return store.InspectSQLite(g.dir) }
 
-func (g *sqliteGround) state() (version string, err error) {
+func (g *sqliteDatabase) state() (version string, err error) {
 	err = g.query("PRAGMA data_version", func(s *sqlite.Stmt) { version = s.ColumnText(0) })
 	return version, err
 }
 
-func (g *sqliteGround) read() (map[string]string, error) {
+func (g *sqliteDatabase) read() (map[string]string, error) {
 	var tables []string
 	err := g.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", func(s *sqlite.Stmt) {
 		tables = append(tables, s.ColumnText(0))
@@ -180,7 +181,7 @@ func sqliteRow(s *sqlite.Stmt) string {
 	return row.String() + "\n"
 }
 
-func (g *sqliteGround) leave() error {
+func (g *sqliteDatabase) leave() error {
 	if g.conn == nil {
 		return nil
 	}

@@ -16,43 +16,43 @@ import (
 	"github.com/consentd/consentd/internal/pgtest"
 )
 
-// metered runs a test with a meter, and gives what it has written since the last time it was asked.
-func metered(t *testing.T, width int, test func(m *doctorMeter, written func() string)) (rest string) {
+// withProgress runs a test with a progress line, and gives what it has written since the last time it was asked.
+func withProgress(t *testing.T, width int, test func(p *doctorProgress, written func() string)) (rest string) {
 	var out bytes.Buffer
 	synctest.Test(t, func(*testing.T) {
-		m := newDoctorMeter(&out, width)
-		test(m, func() string {
+		p := newDoctorProgress(&out, width)
+		test(p, func() string {
 			synctest.Wait()
-			m.mu.Lock()
-			defer m.mu.Unlock()
+			p.mu.Lock()
+			defer p.mu.Unlock()
 			defer out.Reset()
 			return out.String()
 		})
-		m.end()
+		p.end()
 	})
 	return out.String()
 }
 
-func TestDoctorMeterInLines(t *testing.T) {
-	rest := metered(t, 0, func(m *doctorMeter, written func() string) {
-		m.step("opening")
-		time.Sleep(meterFirst - time.Millisecond)
+func TestDoctorProgressInLines(t *testing.T) {
+	rest := withProgress(t, 0, func(p *doctorProgress, written func() string) {
+		p.step("opening")
+		time.Sleep(progressFirst - time.Millisecond)
 		if got := written(); got != "" {
 			t.Errorf("before a second: %q", got)
 		}
-		m.tell(func(p *doctorProgress) {
-			*p = doctorProgress{step: "ledgers", organization: "shop", organizations: 3, of: 7, events: 12, consents: 5}
+		p.update(func(s *doctorStatus) {
+			*s = doctorStatus{step: "ledgers", organization: "shop", organizations: 3, of: 7, events: 12, consents: 5}
 		})
 		time.Sleep(time.Millisecond)
 		if got := written(); got != "ledgers: 3 of 7 organizations, 12 events and 5 consents checked\n" {
 			t.Errorf("after a second: %q", got)
 		}
-		time.Sleep(meterLines)
+		time.Sleep(progressLines)
 		want := "ledgers: 3 of 7 organizations, 12 events and 5 consents checked; still running, 5s at shop\n"
 		if got := written(); got != want {
 			t.Errorf("where nothing moves: %q", got)
 		}
-		m.aside(func() {})
+		p.pause(func() {})
 		if got := written(); got != "" {
 			t.Errorf("lines that stay are taken away: %q", got)
 		}
@@ -62,29 +62,29 @@ func TestDoctorMeterInLines(t *testing.T) {
 	}
 }
 
-func TestDoctorMeterOnATerminal(t *testing.T) {
-	rest := metered(t, 30, func(m *doctorMeter, written func() string) {
-		m.tell(func(p *doctorProgress) { *p = doctorProgress{step: "ledgers", of: 7} })
-		time.Sleep(meterFirst)
+func TestDoctorProgressOnATerminal(t *testing.T) {
+	rest := withProgress(t, 30, func(p *doctorProgress, written func() string) {
+		p.update(func(s *doctorStatus) { *s = doctorStatus{step: "ledgers", of: 7} })
+		time.Sleep(progressFirst)
 		if got := written(); got != "\rledgers: 0 of 7 organizations" {
 			t.Errorf("a line longer than the terminal is wide: %q", got)
 		}
-		m.tell(func(p *doctorProgress) { *p = doctorProgress{step: "opening"} })
-		time.Sleep(meterTerminal)
+		p.update(func(s *doctorStatus) { *s = doctorStatus{step: "opening"} })
+		time.Sleep(progressOnTerminal)
 		if got := written(); got != "\ropening"+strings.Repeat(" ", 22) {
 			t.Errorf("a shorter line: %q", got)
 		}
-		m.aside(func() { m.out.Write([]byte("a result\n")) })
+		p.pause(func() { p.out.Write([]byte("a result\n")) })
 		if got := written(); got != "\r       \ra result\n" {
 			t.Errorf("a result on the same terminal: %q", got)
 		}
-		m.step("")
-		time.Sleep(5 * meterTerminal)
+		p.step("")
+		time.Sleep(5 * progressOnTerminal)
 		if got := written(); got != "" {
 			t.Errorf("where nothing takes long: %q", got)
 		}
-		m.step("opening")
-		time.Sleep(meterTerminal)
+		p.step("opening")
+		time.Sleep(progressOnTerminal)
 		if got := written(); got != "\ropening" {
 			t.Errorf("another step: %q", got)
 		}

@@ -15,34 +15,34 @@ import (
 	"github.com/consentd/consentd/internal/webtest"
 )
 
-// postgresGround is a database on a server.
-type postgresGround struct {
+// postgresDatabase is a database on a server.
+type postgresDatabase struct {
 	url    string
 	citus  bool
 	tables []string
 	conn   *pgx.Conn
 }
 
-func copiedPostgres(t testing.TB, furnish func(ground) error) ground {
-	return &postgresGround{url: pgtest.Database(t, "world", func(url string) error { return furnish(&postgresGround{url: url}) })}
+func copiedPostgres(t testing.TB, seed func(database) error) database {
+	return &postgresDatabase{url: pgtest.Database(t, "seeded", func(url string) error { return seed(&postgresDatabase{url: url}) })}
 }
 
-// furnishedCitus furnishes each time: a distributed database has no copies.
-func furnishedCitus(t testing.TB, furnish func(ground) error) ground {
-	g := &postgresGround{url: webtest.CitusDatabase(t), citus: true}
-	if err := furnish(g); err != nil {
-		t.Fatalf("furnish a world: %v", err)
+// seededCitus furnishes each time: a distributed database has no copies.
+func seededCitus(t testing.TB, seed func(database) error) database {
+	g := &postgresDatabase{url: webtest.CitusDatabase(t), citus: true}
+	if err := seed(g); err != nil {
+		t.Fatalf("seed a database: %v", err)
 	}
 	return g
 }
 
-// open leaves room for the servers of other tests: the database server lets 200 connections in.
-func (g *postgresGround) open() (*store.Store, error) {
+// open leaves connections to the servers of other tests: the database server takes 200.
+func (g *postgresDatabase) open() (*store.Store, error) {
 	return store.OpenPostgres(context.Background(), store.PostgresOptions{URL: g.url, MaxConns: 8, Log: quiet()})
 }
 
 // query runs statements, whose rows come as PostgreSQL writes them.
-func (g *postgresGround) query(statements ...string) ([]*pgconn.Result, error) {
+func (g *postgresDatabase) query(statements ...string) ([]*pgconn.Result, error) {
 	ctx := context.Background()
 	if g.conn == nil {
 		conn, err := pgx.Connect(ctx, g.url)
@@ -54,7 +54,7 @@ func (g *postgresGround) query(statements ...string) ([]*pgconn.Result, error) {
 	return g.conn.PgConn().Exec(ctx, strings.Join(statements, "; ")).ReadAll()
 }
 
-func (g *postgresGround) count(statement string) (int, error) {
+func (g *postgresDatabase) count(statement string) (int, error) {
 	found, err := g.query(statement)
 	if err != nil {
 		return 0, err
@@ -62,12 +62,12 @@ func (g *postgresGround) count(statement string) (int, error) {
 	return strconv.Atoi(string(found[0].Rows[0][0]))
 }
 
-func (g *postgresGround) inspect() (*store.Inspection, error) {
+func (g *postgresDatabase) inspect() (*store.Inspection, error) {
 	return store.InspectPostgres(context.Background(), store.PostgresOptions{URL: g.url, Log: quiet()})
 }
 
 // state is the snapshot: which transactions of the whole server count as done. On Citus it would be the coordinator's only.
-func (g *postgresGround) state() (string, error) {
+func (g *postgresDatabase) state() (string, error) {
 	if g.citus {
 		return "", nil
 	}
@@ -81,7 +81,7 @@ func (g *postgresGround) state() (string, error) {
 // allTables leaves partitions out: whoever reads what they are of reads them.
 const allTables = `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1`
 
-func (g *postgresGround) read() (map[string]string, error) {
+func (g *postgresDatabase) read() (map[string]string, error) {
 	if g.tables == nil {
 		found, err := g.query(allTables)
 		if err != nil {
@@ -126,7 +126,7 @@ func postgresRow(columns []pgconn.FieldDescription, values [][]byte) string {
 	return row.String() + "\n"
 }
 
-func (g *postgresGround) leave() error {
+func (g *postgresDatabase) leave() error {
 	if g.conn == nil {
 		return nil
 	}
