@@ -21,12 +21,13 @@ type backupCmd struct {
 
 // Help implements kong.HelpProvider.
 func (backupCmd) Help() string {
-	return `Copies the database of the data folder, as it is at one moment, to a file. It works beside a running server, which
-goes on; the copy has everything that was acknowledged before it began. The file holds people's data: it is made
+	return `Copies the database of the data folder, as it is at one moment, to a file. It works beside a running server,
+which goes on; the copy has everything that was acknowledged before it began. The file holds people's data: it is made
 for its owner alone, and should be kept so.
 
 To restore, put the file into an empty folder of your own (mkdir -m 700) as consentd.db and start consentd serve --data
-on that folder; consentd doctor --full --data looks at it before. PostgreSQL has tools of its own: see docs/operating.md.
+on that folder; consentd doctor --full --data looks at it before. PostgreSQL has tools of its own: see
+docs/operating.md.
 
 Examples:
 
@@ -43,7 +44,8 @@ func (b *backupCmd) Run() error {
 		return err
 	}
 	if cfg.Database != "" {
-		return &exitError{exitUsage, errors.New("the data is in PostgreSQL: back it up with pg_dump or pg_basebackup, as docs/operating.md tells")}
+		return &exitError{exitUsage, errors.New("the data is in PostgreSQL: back it up with pg_dump or pg_basebackup, as " +
+			"docs/operating.md tells")}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -55,7 +57,8 @@ func (b *backupCmd) Run() error {
 	case errors.Is(err, fs.ErrNotExist) && hasDatabase(cfg) != nil:
 		return hasDatabase(cfg)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no folder %s for the copy: make it (mkdir -p -m 700), or name another by --to", filepath.Dir(b.To))
+		return fmt.Errorf("there is no folder %s for the copy: make it (mkdir -p -m 700), or name another by --to",
+			filepath.Dir(b.To))
 	case err != nil:
 		return fmt.Errorf("back up %s to %s: %w", cfg.Data, b.To, err)
 	}
@@ -63,6 +66,7 @@ func (b *backupCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %.1f MiB in %s, on disk and sound\n", b.To, float64(info.Size())/(1<<20), time.Since(began).Round(time.Millisecond))
+	fmt.Printf("%s: %.1f MiB in %s, on disk and sound\n", b.To, float64(info.Size())/(1<<20),
+		time.Since(began).Round(time.Millisecond))
 	return nil
 }

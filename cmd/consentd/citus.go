@@ -32,8 +32,8 @@ type citusInitCmd struct{}
 
 // Help implements kong.HelpProvider.
 func (citusInitCmd) Help() string {
-	return `Brings the schema up to date and distributes each table, one line a table. What is distributed already stays as it
-is, so it may run again, also after a failure in the middle and after an upgrade of consentd with new tables.
+	return `Brings the schema up to date and distributes each table, one line a table. What is distributed already stays
+as it is, so it may run again, also after a failure in the middle and after an upgrade of consentd with new tables.
 
 It works on the coordinator: --admin-database, or --database where that is not given. The database may be empty, or hold
 data of consentd's, which is copied to the nodes: then stop the servers first, and have a backup.
@@ -58,7 +58,8 @@ func (c *citusInitCmd) Run(of *citusCmd) error {
 		return err
 	}
 	if cfg.Database == "" {
-		return &exitError{exitUsage, errors.New("citus init needs a database: give --database or CONSENTD_DATABASE_URL, and --admin-database where that is not the coordinator of Citus")}
+		return &exitError{exitUsage, errors.New("citus init needs a database: give --database or " +
+			"CONSENTD_DATABASE_URL, and --admin-database where that is not the coordinator of Citus")}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

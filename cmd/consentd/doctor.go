@@ -21,12 +21,12 @@ type doctorCmd struct {
 
 // Help implements kong.HelpProvider.
 func (doctorCmd) Help() string {
-	return `Checks the configuration, the data folder or the database, the ledgers, the clock and this machine's limits. One line
-a check: ok, warn or fail, and what to do. It changes nothing and may run beside a server; run it as the user
+	return `Checks the configuration, the data folder or the database, the ledgers, the clock and this machine's limits.
+One line a check: ok, warn or fail, and what to do. It changes nothing and may run beside a server; run it as the user
 that the server runs as.
 
-What it found goes to stdout. Where it takes more than a second, progress goes to stderr: every second on a terminal, else
-every 5 s. Ctrl-C ends it, with what it has found so far.
+What it found goes to stdout. Where it takes more than a second, progress goes to stderr: every second on a terminal,
+else every 5 s. Ctrl-C ends it, with what it has found so far.
 
 Examples:
 
@@ -44,7 +44,8 @@ func (c *doctorCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder, progress: newDoctorProgress(os.Stderr, terminalWidth(os.Stderr))}
+	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder,
+		progress: newDoctorProgress(os.Stderr, terminalWidth(os.Stderr))}
 	defer d.progress.end()
 	cfg, err := c.load()
 	if err != nil {

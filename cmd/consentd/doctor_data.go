@@ -70,9 +70,11 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 	case err != nil:
 		d.fail("schema", "it cannot be read: "+err.Error(), d.restore)
 	case have > want:
-		d.fail("schema", fmt.Sprintf("version %d; this consentd knows up to %d", have, want), "use the newer consentd that made it")
+		d.fail("schema", fmt.Sprintf("version %d; this consentd knows up to %d", have, want),
+			"use the newer consentd that made it")
 	case have < want:
-		d.warn("schema", fmt.Sprintf("version %d; this consentd wants %d", have, want), "make a backup; the next consentd serve brings it up to date")
+		d.warn("schema", fmt.Sprintf("version %d; this consentd wants %d", have, want),
+			"make a backup; the next consentd serve brings it up to date")
 	default:
 		d.ok("schema", fmt.Sprintf("version %d", have))
 		return true
@@ -136,7 +138,8 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 	}
 	d.faults("ledgers", fmt.Sprintf("%s, %s, sequences without gaps, every event on one timeline",
 		plural(t.organizations, "organization"), plural(t.events, "event")), t.ledger.all(), nil)
-	d.faults("events", fmt.Sprintf("%d looked at, each with the canonical JSON of what its row says", t.blobs), t.blob.all(), nil)
+	d.faults("events", fmt.Sprintf("%d looked at, each with the canonical JSON of what its row says", t.blobs),
+		t.blob.all(), nil)
 	d.faults("consents", fmt.Sprintf("%d looked at, each the fold of its events", t.consents), t.fold.all(), nil)
 	d.last = t.last
 }
@@ -146,7 +149,8 @@ func (d *doctor) organizations(ctx context.Context, i *store.Inspection, t *tall
 	for {
 		var list []consent.OrganizationView
 		err := i.View(ctx, func(r service.Reader) (err error) {
-			list, t.of, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: int(t.organizations), Limit: page})
+			list, t.of, err = r.Organizations(ctx, consent.NoID,
+				consent.OrganizationFilter{Offset: int(t.organizations), Limit: page})
 			return err
 		})
 		for n := 0; n < len(list) && err == nil; n++ {
@@ -195,7 +199,8 @@ func (d *doctor) ledger(ctx context.Context, i *store.Inspection, o *consent.Org
 }
 
 // rows checks the events and the consents of one organization.
-func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organization, ledger *store.Ledger, t *tally) error {
+func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organization, ledger *store.Ledger,
+	t *tally) error {
 	if ledger.Events == 0 {
 		return nil // no consent has a history that is left
 	}

@@ -30,7 +30,8 @@ func (d *doctor) folder() bool {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if above := nearestFolder(dir); unix.Access(above, unix.W_OK|unix.X_OK) != nil {
-			d.fail("data folder", dir+" is not there, and this user may not make it in "+above, "make it, chown it to the user of the server, and run as that user; or name another with --data")
+			d.fail("data folder", dir+" is not there, and this user may not make it in "+above,
+				"make it, chown it to the user of the server, and run as that user; or name another with --data")
 			return false
 		}
 		d.warn("data folder", dir+" is not there", "start consentd serve, which makes it, or name another with --data")
@@ -45,7 +46,8 @@ func (d *doctor) folder() bool {
 	}
 	d.ok("data folder", dir)
 	if store.Moved(dir) {
-		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it", "name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
+		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it",
+			"name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
 	}
 	mayRead := d.access(dir, info)
 	d.diskSpace(dir)
@@ -59,8 +61,10 @@ func (d *doctor) folder() bool {
 		d.warn("database", "not looked at", "mend what failed above first")
 		return false
 	}
-	if file, err := os.Stat(filepath.Join(dir, store.SQLiteFile)); errors.Is(err, fs.ErrNotExist) || err == nil && file.Size() == 0 {
-		d.warn("database", "there is no "+store.SQLiteFile+" with anything in it yet", "start consentd serve, or name another folder with --data")
+	file, err := os.Stat(filepath.Join(dir, store.SQLiteFile))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && file.Size() == 0 {
+		d.warn("database", "there is no "+store.SQLiteFile+" with anything in it yet",
+			"start consentd serve, or name another folder with --data")
 		return false
 	}
 	return true
@@ -80,7 +84,8 @@ func nearestFolder(dir string) string {
 	}
 }
 
-// access checks that the server may write the folder and that others may not read it, and reports whether this user may read it.
+// access checks that the server may write the folder and that others may not read it, and reports whether this user may
+// read it.
 func (d *doctor) access(dir string, info fs.FileInfo) bool {
 	const check = "permissions"
 	mode := info.Mode().Perm()
@@ -88,7 +93,8 @@ func (d *doctor) access(dir string, info fs.FileInfo) bool {
 	case mode&0o007 != 0:
 		d.fail(check, fmt.Sprintf("everybody on this machine may enter the folder (mode %04o)", mode), "chmod 700 "+dir)
 	case mode&0o070 != 0:
-		d.warn(check, fmt.Sprintf("the group may enter the folder (mode %04o)", mode), "chmod 700 "+dir+", unless the group is meant")
+		d.warn(check, fmt.Sprintf("the group may enter the folder (mode %04o)", mode),
+			"chmod 700 "+dir+", unless the group is meant")
 	default:
 		d.ok(check, fmt.Sprintf("only its owner may enter the folder (mode %04o)", mode))
 	}
@@ -98,7 +104,8 @@ func (d *doctor) access(dir string, info fs.FileInfo) bool {
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			continue
 		}
-		d.fail("writable", fmt.Sprintf("%s: %v", path, err), "run as the user of the server, chown it to that user, or chmod u+rwX it where it is that user's already")
+		d.fail("writable", fmt.Sprintf("%s: %v", path, err), "run as the user of the server, chown it to that user, or "+
+			"chmod u+rwX it where it is that user's already")
 		mayWrite, mayRead = false, mayRead && unix.Access(path, unix.R_OK) == nil
 	}
 	if mayWrite {
@@ -154,6 +161,7 @@ func (d *doctor) limits() {
 	}
 	var size unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &size); err == nil && size.Cur < 1<<40 {
-		d.warn("file size", fmt.Sprintf("a file may have %d MiB at most", size.Cur>>20), "lift the limit where the server is started (ulimit -f unlimited)")
+		d.warn("file size", fmt.Sprintf("a file may have %d MiB at most", size.Cur>>20),
+			"lift the limit where the server is started (ulimit -f unlimited)")
 	}
 }

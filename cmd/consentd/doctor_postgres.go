@@ -7,7 +7,8 @@ import (
 	"github.com/consentd/consentd/internal/store"
 )
 
-const restoreDatabase = "stop the servers, and restore the last backup into another database; then compare (docs/operating.md)"
+const restoreDatabase = "stop the servers, and restore the last backup into another database; then compare " +
+	"(docs/operating.md)"
 
 // postgres checks the database and what is in it.
 func (d *doctor) postgres(ctx context.Context) {
@@ -18,7 +19,8 @@ func (d *doctor) postgres(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		d.fail("database", err.Error(), "mend it, or name another database with --database; docs/operating.md tells how it is set up")
+		d.fail("database", err.Error(), "mend it, or name another database with --database; docs/operating.md tells how it "+
+			"is set up")
 		return
 	}
 	defer i.Close()

@@ -49,8 +49,8 @@ Exit codes: 0 done, 1 failed, 2 wrong command line.`
 type keyCreateCmd struct {
 	Organization string   `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
 	Name         string   `required:"" help:"What the key is for, in your words."`
-	Scope        []string `sep:"none" help:"Scopes of the key, repeated or separated by commas; default: all of them." placeholder:"SCOPE"`
-	Expires      expiry   `help:"When it ends: 90d, 12h or a time such as 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
+	Scope        []string `sep:"none" help:"Scopes, repeated or separated by commas; default: all." placeholder:"SCOPE"`
+	Expires      expiry   `help:"When it ends: 90d, 12h, 2030-01-02T15:04:05Z; default: never." placeholder:"WHEN"`
 }
 
 // opens says of each scope what a key with it may use.
@@ -131,7 +131,8 @@ If that is more than it is for, end it with consentd key revoke, and make one wi
 as --scope consents:write,consents:read. consentd key create --help tells what each opens.
 `
 
-// parseScopes reads what was given by --scope, each one scope or several with commas between them; nothing given is all scopes.
+// parseScopes reads what was given by --scope, each one scope or several with commas between them; nothing given is all
+// scopes.
 func parseScopes(given []string) (scopes []consent.Scope, err error) {
 	if len(given) == 0 {
 		return slices.Clone(consent.AllScopes), nil
@@ -165,7 +166,8 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 		id, ok = service.KeyID(c.ID) // somebody has found a key where it should not be
 	}
 	if !ok { // it may be a mistyped key, so it is not repeated
-		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list shows the ids")}
+		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list " +
+			"shows the ids")}
 	}
 	return k.onFolder(func(ctx context.Context, f *folder) error {
 		organizations, err := f.named(ctx, "")
@@ -211,8 +213,10 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("The new root key. It is shown once:\n\n  %s\n\nThe one that was kept in this store has ended. ", made.Text)
-		fmt.Println("Where a server was started with CONSENTD_ROOT_KEY, that value is still its\nroot key: to end it, give the server another value, or none, and start it again.")
+		fmt.Printf("The new root key. It is shown once:\n\n  %s\n\nThe one that was kept in this store has ended. ",
+			made.Text)
+		fmt.Println("Where a server was started with CONSENTD_ROOT_KEY, that value is still its\nroot key: to end it, give " +
+			"the server another value, or none, and start it again.")
 		return nil
 	})
 }
@@ -257,10 +261,12 @@ func hasDatabase(cfg *config.Config) error {
 	}
 	info, err := os.Stat(filepath.Join(cfg.Data, store.SQLiteFile))
 	if err == nil && info.Size() == 0 {
-		return fmt.Errorf("the %s in %s is empty: start consentd serve there first, or name the data folder with --data", store.SQLiteFile, cfg.Data)
+		return fmt.Errorf("the %s in %s is empty: start consentd serve there first, or name the data folder with --data",
+			store.SQLiteFile, cfg.Data)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no %s in %s: start consentd serve there first, or name the data folder with --data", store.SQLiteFile, cfg.Data)
+		return fmt.Errorf("there is no %s in %s: start consentd serve there first, or name the data folder with --data",
+			store.SQLiteFile, cfg.Data)
 	}
 	return err
 }
@@ -301,7 +307,8 @@ func (f *folder) organization(ctx context.Context, name string) (*consent.Organi
 	case 1:
 		return &found[0], nil
 	}
-	return nil, &exitError{exitUsage, fmt.Errorf("there are several organizations; name one with --organization: %s", slugs(found))}
+	return nil, &exitError{exitUsage, fmt.Errorf("there are several organizations; name one with --organization: %s",
+		slugs(found))}
 }
 
 func slugs(organizations []consent.OrganizationView) string {

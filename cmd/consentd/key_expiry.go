@@ -44,7 +44,8 @@ var (
 	errPast   = errors.New("is not in the future: give a time to come, such as 90d, 12h or 2030-01-02T15:04:05Z")
 	errTooFar = fmt.Errorf("is too far in the future: give %dd at most, or leave --expires away for a key "+
 		"that does not end", mostDays)
-	errFarAway  = errors.New("has an offset from UTC of more than 18:00: end it with Z for UTC, or with one such as +02:00")
+	errFarAway = errors.New("has an offset from UTC of more than 18:00: end it with Z for UTC, or with one such as " +
+		"+02:00")
 	errNoOffset = errors.New("does not say its offset from UTC: end it with Z for UTC, or with one such as +02:00")
 )
 

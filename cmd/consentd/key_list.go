@@ -18,8 +18,8 @@ type keyListCmd struct {
 
 // Help implements kong.HelpProvider.
 func (keyListCmd) Help() string {
-	return `Lists the keys of each organization, two lines a key: its id, its name, the day it was made and when it ends or has
-ended, then its scopes. No line has more than 100 columns; a longer name ends with …
+	return `Lists the keys of each organization, two lines a key: its id, its name, the day it was made and when it ends
+or has ended, then its scopes. No line has more than 100 columns; a longer name ends with …
 
 Examples:
 

@@ -67,8 +67,8 @@ func (l *listener) Close() error {
 	return l.TCPListener.Close()
 }
 
-// waitBegun returns when no connection has a request that is not answered, or with ctx. It waits for a tick at least: what
-// a connection that was just taken has sent is read meanwhile.
+// waitBegun returns when no connection has a request that is not answered, or with ctx. It waits for a tick at least:
+// what a connection that was just taken has sent is read meanwhile.
 func (l *listener) waitBegun(ctx context.Context) error {
 	tick := time.NewTicker(begunTick)
 	defer tick.Stop()

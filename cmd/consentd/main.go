@@ -45,8 +45,9 @@ const (
 
 const description = `Keeps proof of consent: four vendors' consent protocols over one append-only ledger.
 
-Begin with the server. Its first start prints the root key, a first organization with a key of its own, and a call of each
-protocol to paste into another terminal. The other commands work beside it. Every command has --help, with examples.
+Begin with the server. Its first start prints the root key, a first organization with a key of its own, and a call of
+each protocol to paste into another terminal. The other commands work beside it. Every command has --help, with
+examples.
 
 Examples:
 
@@ -106,8 +107,8 @@ func commandOf(err error) string {
 
 var lacksValue = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got ".+" \((<EOL>|long flag|short flag)\)`)
 
-// plainly says in words what kong says of a flag without a value. Its own hint, --expires="--name", is of use only where
-// the next word was meant as the value.
+// plainly says in words what kong says of a flag without a value. Its own hint, --expires="--name", is of use only
+// where the next word was meant as the value.
 func plainly(err error) error {
 	m := lacksValue.FindStringSubmatch(err.Error())
 	switch {

@@ -20,16 +20,18 @@ import (
 type moveCmd struct {
 	Settings
 	From    string `required:"" help:"Data folder to move, as sqlite:DIR." placeholder:"sqlite:DIR"`
-	To      string `help:"Empty PostgreSQL database to move into. Default: the one that CONSENTD_DATABASE_URL names; give it so, or by CONSENTD_DATABASE_URL_FILE, where it holds a password." placeholder:"URL"`
-	AdminTo string `help:"The same database for the schema and its partitions; on Citus the coordinator. Default: --to, or without it CONSENTD_ADMIN_DATABASE_URL." placeholder:"URL"`
+	To      string `help:"Empty PostgreSQL database to move into. Default: CONSENTD_DATABASE_URL." placeholder:"URL"`
+	AdminTo string `help:"The same for the schema; on Citus the coordinator. Default: --to." placeholder:"URL"`
 	Batch   int    `help:"Rows in one transaction." hidden:""`
 }
 
 // Help implements kong.HelpProvider.
 func (moveCmd) Help() string {
-	return `Copies everything from a data folder into an empty PostgreSQL database: organizations, keys, people, the whole ledger,
-kept answers. Then it reads both sides again and compares them, organization by organization and table by table, by the
-number of rows and a checksum. The data folder stays as it is.
+	return `Copies everything from a data folder into an empty PostgreSQL database: organizations, keys, people, the whole
+ledger, kept answers. Then it reads both sides again and compares them, organization by organization and table by
+table, by the number of rows and a checksum. The data folder stays as it is. Without --to and --admin-to the database
+is the one of CONSENTD_DATABASE_URL and CONSENTD_ADMIN_DATABASE_URL; give it by CONSENTD_DATABASE_URL_FILE where the
+URL holds a password.
 
 What to do, in this order:
 
@@ -54,8 +56,8 @@ Examples:
 
 Progress goes to stderr: every second on a terminal, else every 5 s. What was moved goes to stdout, at the end.
 
-Exit codes: 0 moved, and the same on both sides; 1 refused, failed, stopped by a signal, or not the same; 2 wrong command
-line; 3 a server runs on the data folder.`
+Exit codes: 0 moved, and the same on both sides; 1 refused, failed, stopped by a signal, or not the same; 2 wrong
+command line; 3 a server runs on the data folder.`
 }
 
 // Run moves a data folder into a database.
@@ -73,8 +75,9 @@ func (c *moveCmd) Run() error {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once; that does no harm either
 	progress := newMoveProgress(os.Stderr, terminalWidth(os.Stderr))
 	began := time.Now()
-	report, err := store.Move(ctx, store.MoveOptions{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase, Rows: c.Batch,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: progress.update})
+	report, err := store.Move(ctx, store.MoveOptions{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase,
+		Rows: c.Batch, Progress: progress.update,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	progress.end()
 	if errors.Is(err, store.ErrMoved) {
 		fmt.Printf("%v.\n", err)
@@ -90,7 +93,8 @@ func (c *moveCmd) Run() error {
 func folderOf(from string) (string, error) {
 	dir, ok := strings.CutPrefix(from, "sqlite:")
 	if !ok || dir == "" || strings.HasPrefix(dir, "//") {
-		return "", errors.New("--from does not name a data folder; allowed: sqlite:DIR, such as sqlite:./data or sqlite:/var/lib/consentd")
+		return "", errors.New("--from does not name a data folder; allowed: sqlite:DIR, such as sqlite:./data or " +
+			"sqlite:/var/lib/consentd")
 	}
 	return dir, nil
 }
@@ -107,10 +111,12 @@ func (c *moveCmd) target() (*config.Config, error) {
 	}
 	cfg, err := config.Load(flags, os.Environ())
 	if err != nil {
-		return nil, errors.New(strings.NewReplacer("flag --database", "flag --to", "flag --admin-database", "flag --admin-to").Replace(err.Error()))
+		return nil, errors.New(strings.NewReplacer("flag --database", "flag --to", "flag --admin-database",
+			"flag --admin-to").Replace(err.Error()))
 	}
 	if cfg.Database == "" {
-		return nil, errors.New("no database to move into: name it with --to, CONSENTD_DATABASE_URL or CONSENTD_DATABASE_URL_FILE")
+		return nil, errors.New("no database to move into: name it with --to, CONSENTD_DATABASE_URL or " +
+			"CONSENTD_DATABASE_URL_FILE")
 	}
 	if c.To != "" && c.AdminTo == "" {
 		cfg.AdminDatabase = ""
@@ -123,7 +129,8 @@ func explain(err error, signalled, begun bool, dir, place string) error {
 	var differences *store.MoveDifferences
 	switch {
 	case errors.Is(err, store.ErrLocked):
-		return &exitError{exitLocked, fmt.Errorf("data folder %s: a server, or another migrate-store, is running on it: stop it first", dir)}
+		return &exitError{exitLocked, fmt.Errorf("data folder %s: a server, or another migrate-store, is running on it: "+
+			"stop it first", dir)}
 	case errors.As(err, &differences):
 		return fmt.Errorf("move %s to %s: %w", dir, place, err)
 	case signalled && !begun:
@@ -145,7 +152,8 @@ func printMove(out io.Writer, report store.MoveReport, took time.Duration, dir, 
 	if report.Before > 0 {
 		fmt.Fprintf(out, "; from an earlier run: %s", plural(report.Before, "row"))
 	}
-	fmt.Fprint(out, ".\nRead again and compared, organization by organization and table by table: both sides are the same.\n\n")
+	fmt.Fprint(out, ".\nRead again and compared, organization by organization and table by table: both sides are the "+
+		"same.\n\n")
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "TABLE\tROWS\tSECONDS TO COPY\tTO COMPARE\t\n")
 	for _, table := range report.Tables {

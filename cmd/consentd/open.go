@@ -30,8 +30,8 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger, servin
 	return s, nil
 }
 
-// otherServer gives an error where a server runs on the data folder: who starts the same command twice finds the address
-// taken, but a server on another address would be of no use.
+// otherServer gives an error where a server runs on the data folder: who starts the same command twice finds the
+// address taken, but a server on another address would be of no use.
 func otherServer(cfg *config.Config) error {
 	if cfg.Database != "" {
 		return nil
@@ -39,7 +39,8 @@ func otherServer(cfg *config.Config) error {
 	if on, err := store.ServerOn(cfg.Data); err != nil || !on {
 		return nil // the address is what is known to be wrong
 	}
-	return &exitError{exitLocked, fmt.Errorf("data folder %s: %w: stop it first, or give this one another folder with --data and another address with --listen",
+	return &exitError{exitLocked, fmt.Errorf("data folder %s: %w: stop it first, or give this one another folder with "+
+		"--data and another address with --listen",
 		cfg.Data, store.ErrLocked)}
 }
 

@@ -13,7 +13,8 @@ import (
 const (
 	peerShare   = maxConns / 2
 	peerNetwork = 64 // bits: who has one IPv6 address mostly has all that begin with these
-	// refusalQuiet is how long nothing is logged after a line about refused connections: whoever makes them would fill the log.
+	// refusalQuiet is how long nothing is logged after a line about refused connections: whoever makes them would fill the
+	// log.
 	refusalQuiet = time.Minute
 )
 
@@ -65,7 +66,8 @@ func (p *peers) refuse(c *net.TCPConn) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 	if total, due := p.countRefused(); due { // without the address: a person's is personal data
-		p.log.Warn("connections are refused: one address has its share of them open; if it is a proxy, name it in --trusted-proxies",
+		p.log.Warn("connections are refused: one address has its share of them open; if it is a proxy, name it in "+
+			"--trusted-proxies",
 			"share", p.share, "refused", total)
 	}
 }

@@ -76,7 +76,8 @@ func (c *serveCmd) Run() error {
 	return s.serve(ending)
 }
 
-// sameSignal is how soon after the first a signal is the same one: a supervisor may send it to the process and to its group.
+// sameSignal is how soon after the first a signal is the same one: a supervisor may send it to the process and to its
+// group.
 const sameSignal = 200 * time.Millisecond
 
 // onSignals gives a context that ends with the first SIGTERM or SIGINT; the second ends the process.

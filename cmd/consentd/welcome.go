@@ -12,8 +12,9 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// ensureRootKey sees to it that somebody has a key: the configured root key, or one that is made and printed at the first start on an
-// empty store. On a store that is not empty none is made: a log would show it, long after anybody looks.
+// ensureRootKey sees to it that somebody has a key: the configured root key, or one that is made and printed at the
+// first start on an empty store. On a store that is not empty none is made: a log would show it, long after anybody
+// looks.
 func (r *running) ensureRootKey(ctx context.Context) error {
 	if r.cfg.RootKey != "" {
 		r.service.UseRootKey(r.cfg.RootKey)
@@ -23,7 +24,8 @@ func (r *running) ensureRootKey(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for organizations: %w", err)
 	}
-	w := welcome{Program: program(), URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Place()), Flags: " --data " + shellWord(r.cfg.Data)}
+	w := welcome{Program: program(), URL: localURL(r.listener.Addr()), Data: shellWord(r.cfg.Place()),
+		Flags: " --data " + shellWord(r.cfg.Data)}
 	if r.cfg.Database != "" {
 		w.Flags = ", with the same CONSENTD_DATABASE_URL," // the URL itself may hold a password
 	}
@@ -35,7 +37,8 @@ func (r *running) ensureRootKey(ctx context.Context) error {
 		return fmt.Errorf("make the root key: %w", err)
 	}
 	if root.Text == "" {
-		r.log.Warn("there is a root key but no organization yet. If you do not have the root key, make a new one: consentd key rotate-root" + w.Flags)
+		r.log.Warn("there is a root key but no organization yet. If you do not have the root key, make a new one: consentd " +
+			"key rotate-root" + w.Flags)
 		return nil
 	}
 	w.Root = root.Text
@@ -55,7 +58,8 @@ func (r *running) warnWithoutRootKey(ctx context.Context, w *welcome) error {
 		return fmt.Errorf("look for the root key: %w", err)
 	}
 	if !has {
-		r.log.Warn("there is no root key: start with CONSENTD_ROOT_KEY as before, or make one that is kept: consentd key rotate-root" + w.Flags)
+		r.log.Warn("there is no root key: start with CONSENTD_ROOT_KEY as before, or make one that is kept: consentd key " +
+			"rotate-root" + w.Flags)
 	}
 	return nil
 }
@@ -80,7 +84,8 @@ func (r *running) firstOrganization(ctx context.Context, w *welcome) error {
 	if err != nil {
 		return err
 	}
-	key, err := r.service.CreateKey(ctx, actor, consent.NewKey{Name: "first key", Scopes: slices.Clone(consent.AllScopes)}, consent.Idempotency{})
+	key, err := r.service.CreateKey(ctx, actor, consent.NewKey{Name: "first key", Scopes: slices.Clone(consent.AllScopes)},
+		consent.Idempotency{})
 	if err != nil {
 		return err
 	}
@@ -100,7 +105,8 @@ func (w *welcome) print(t *template.Template) error {
 		return err
 	}
 	if _, err := os.Stdout.Write(text.Bytes()); err != nil {
-		return fmt.Errorf("print the keys: %w; they cannot be shown again: consentd key rotate-root makes a new root key", err)
+		return fmt.Errorf("print the keys: %w; they cannot be shown again: consentd key rotate-root makes a new root key",
+			err)
 	}
 	return nil
 }
@@ -129,8 +135,8 @@ Lost it? {{.Program}} key rotate-root{{.Flags}} makes a new one, and the old one
 
 // firstText holds a curl for each protocol, each of which works alone, in any order and again.
 var firstText = template.Must(template.New("first").Parse(`
-A first organization was made, "{{.Name}}", with a project and a key of its own. The key has all scopes; your applications
-use it, or keys with fewer scopes ({{.Program}} key create --help):
+A first organization was made, "{{.Name}}", with a project and a key of its own. The key has all scopes; your
+applications use it, or keys with fewer scopes ({{.Program}} key create --help):
 
   organization  {{.Organization}}
   project       {{.Project}}
@@ -142,7 +148,8 @@ Concord: record that Ada accepted e-mail marketing.
 
 curl -sS {{.URL}}/privacy-v1/organizations/{{.Organization}}/projects/{{.Project}}/consent-events \
   -H 'x-api-key: {{.Key}}' -H 'Content-Type: application/json' \
-  -d '{"items":[{"email":"ada@example.com","category":"communication","subcategory":"email","label":"general_marketing","consentState":"accepted","consentAction":"user_click"}]}'
+  -d '{"items":[{"email":"ada@example.com","category":"communication","subcategory":"email",{{/* the line goes on */ -}}
+"label":"general_marketing","consentState":"accepted","consentAction":"user_click"}]}'
 
 Consent Hub: what did Ada choose? Once the call above was made, usersChoice… is true: one person, one ledger.
 

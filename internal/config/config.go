@@ -77,7 +77,8 @@ func Load(flags map[string]string, environ []string) (*Config, error) {
 		return nil, errors.New("admin-database is given without database; allowed: both or database alone")
 	}
 	if c.Retention > 0 && c.Database == "" {
-		return nil, errors.New("retention is given without database: events are dropped on PostgreSQL alone, and SQLite would keep them all; allowed: 0, or a database")
+		return nil, errors.New("retention is given without database: events are dropped on PostgreSQL alone, and SQLite " +
+			"would keep them all; allowed: 0, or a database")
 	}
 	if c.PublicURL == "" {
 		c.PublicURL = urlOf(c.Listen)

@@ -77,7 +77,8 @@ func setDatabase(field *string, v string) error {
 			return errors.New("an @ in the user's name or password must be written as %40")
 		}
 		if _, err := pgconn.ParseConfig(v); err != nil { // its own words may hold parts of the password
-			return errors.New("it cannot be read: special characters in the user's name and password are written as %40, %3A, %2F and so on, ports are numbers, and the parameters are PostgreSQL's")
+			return errors.New("it cannot be read: special characters in the user's name and password are written as %40, %3A, " +
+				"%2F and so on, ports are numbers, and the parameters are PostgreSQL's")
 		}
 	}
 	*field = v
@@ -196,7 +197,8 @@ var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0
 // server compares the texts, so that anything else would never match.
 func checkOrigin(item string) error {
 	if strings.Contains(item, "*") {
-		return fmt.Errorf("%q: * is refused, because then any web page could act with the token of a person who visits it", item)
+		return fmt.Errorf("%q: * is refused, because then any web page could act with the token of a person who visits it",
+			item)
 	}
 	lower := strings.TrimSuffix(strings.ToLower(item), "/")
 	switch {

@@ -59,15 +59,17 @@ var fileSetting = Setting{
 	set:     func(c *Config, v string) error { return setPath(&c.File, v, true) },
 }
 
-const databaseAllowed = "a URL postgres://user:password@host:port/database, several hosts separated by commas, or nothing"
+const databaseAllowed = "a URL postgres://user:password@host:port/database, several hosts separated by commas, or " +
+	"nothing"
 
 var table = []Setting{
 	fileSetting,
 	{
 		Name: "listen", Env: "CONSENTD_LISTEN", Type: TypeAddress, Default: "127.0.0.1:8080",
-		Help:    "Address to listen on.",
-		Allowed: "host:port, where the host is a name, an IP address or empty (all addresses) and the port a number from 0 to 65535",
-		set:     setListen,
+		Help: "Address to listen on.",
+		Allowed: "host:port, where the host is a name, an IP address or empty (all addresses) and the port a number from 0 " +
+			"to 65535",
+		set: setListen,
 	},
 	{
 		Name: "data", Env: "CONSENTD_DATA", Type: TypePath, Default: "./data",
@@ -77,7 +79,9 @@ var table = []Setting{
 	},
 	{
 		Name: "database", Env: "CONSENTD_DATABASE_URL", Type: TypeURL, Secret: true, Shown: withoutPassword,
-		Help:    "PostgreSQL database to use in place of the data folder. With several hosts the connections are spread over them, or with target_session_attrs=read-write go to the one that takes writes. Give it by CONSENTD_DATABASE_URL_FILE rather than by a flag where it holds a password.",
+		Help: "PostgreSQL database to use in place of the data folder. With several hosts the connections are spread " +
+			"over them, or with target_session_attrs=read-write go to the one that takes writes. Give it by " +
+			"CONSENTD_DATABASE_URL_FILE rather than by a flag where it holds a password.",
 		Allowed: databaseAllowed,
 		set:     func(c *Config, v string) error { return setDatabase(&c.Database, v) },
 	},
@@ -95,13 +99,15 @@ var table = []Setting{
 	},
 	{
 		Name: "retention", Env: "CONSENTD_RETENTION", Type: TypeNumber, Default: "0",
-		Help:    "Months after which events are dropped, on PostgreSQL, a whole calendar month at a time; current consents stay. 0: never.",
+		Help: "Months after which events are dropped, on PostgreSQL, a whole calendar month at a time; current consents " +
+			"stay. 0: never.",
 		Allowed: "a number of months from 1 to 1200, or 0",
 		set:     func(c *Config, v string) error { return setNumber(&c.Retention, v, 0, 1200) },
 	},
 	{
 		Name: "root-key", Env: "CONSENTD_ROOT_KEY", Type: TypeKey, Secret: true,
-		Help:    "Root key, of 32 characters or more. Not set: one is made and printed at the first start. Give it by CONSENTD_ROOT_KEY_FILE rather than by a flag, which others on the machine can see.",
+		Help: "Root key, of 32 characters or more. Not set: one is made and printed at the first start. Give it by " +
+			"CONSENTD_ROOT_KEY_FILE rather than by a flag, which others on the machine can see.",
 		Allowed: "at least 32 characters of printable ASCII without spaces, or nothing",
 		set:     setRootKey,
 	},

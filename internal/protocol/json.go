@@ -25,7 +25,8 @@ const (
 	maxDepth = 32
 )
 
-// firstPart is the memory that a body begins with where its length is not known, or larger: what is announced may never come.
+// firstPart is the memory that a body begins with where its length is not known, or larger: what is announced may never
+// come.
 const firstPart = 4 << 10
 
 // ReadJSON reads the call's body into v: one JSON value, without duplicate names, invalid
@@ -65,7 +66,8 @@ func (c *Call) readBody() ([]byte, error) {
 	if given := c.Request.Header.Get("Content-Type"); given != "" && given != "application/json" { // as nearly all say it
 		kind, params, err := mime.ParseMediaType(given)
 		charset, has := params["charset"]
-		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") || has && !strings.EqualFold(charset, "utf-8") {
+		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") ||
+			has && !strings.EqualFold(charset, "utf-8") {
 			return nil, &StatusError{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
 		}
 	}
@@ -80,7 +82,8 @@ func (c *Call) readBody() ([]byte, error) {
 	case consent.IsKind(err, consent.Unavailable):
 		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &StatusError{http.StatusRequestTimeout, "the request body came too slowly, or its sender stopped; send smaller batches"}
+		return nil, &StatusError{http.StatusRequestTimeout, "the request body came too slowly, or its sender stopped; send " +
+			"smaller batches"}
 	case err != nil:
 		return nil, &consent.Error{Kind: consent.Invalid, Msg: "the request body could not be read to its end", Err: err}
 	}
@@ -107,8 +110,8 @@ func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	return body[:n], err
 }
 
-// readGrowing reads a body whose memory grows with what arrives of it. Where it turns out to be large it takes the memory
-// for the whole from the budget.
+// readGrowing reads a body whose memory grows with what arrives of it. Where it turns out to be large it takes the
+// memory for the whole from the budget.
 func (c *Call) readGrowing(r io.Reader, length int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, smallBody))
 	if err == nil && len(body) == smallBody && length != smallBody {
@@ -282,7 +285,8 @@ func JSON(status int, v any) (Answer, error) {
 	return Answer{Status: status, ContentType: "application/json", Body: body}, err
 }
 
-// largeAnswer is the size from which an answer to a read takes memory of its own: a client that reads slowly keeps it in memory.
+// largeAnswer is the size from which an answer to a read takes memory of its own: a client that reads slowly keeps it
+// in memory.
 const largeAnswer = 256 << 10
 
 // WriteJSON answers a read. A large answer is Unavailable while too many are being sent.
@@ -294,7 +298,8 @@ func WriteJSON(c *Call, status int, v any) error {
 	if len(answer.Body) > largeAnswer && c.Reserve != nil {
 		release, ok := c.Reserve(int64(len(answer.Body)))
 		if !ok {
-			return &consent.Error{Kind: consent.Unavailable, Msg: "too many large answers are being sent; ask for fewer items, or retry"}
+			return &consent.Error{Kind: consent.Unavailable,
+				Msg: "too many large answers are being sent; ask for fewer items, or retry"}
 		}
 		defer release()
 	}
@@ -305,5 +310,8 @@ func chiParam(r *http.Request, name string) string { return chi.URLParam(r, name
 
 // nounOf turns organizationId into "organization".
 func nounOf(param string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(param, "_id"), "Id"), "ID"), "_", " ")
+	for _, suffix := range [...]string{"_id", "Id", "ID"} {
+		param = strings.TrimSuffix(param, suffix)
+	}
+	return strings.ReplaceAll(param, "_", " ")
 }

@@ -118,8 +118,8 @@ func (s *Server) mount(p *protocol.Protocol) *mounted {
 
 var errNoPath = &protocol.StatusError{Status: http.StatusNotFound, Msg: "no such path"}
 
-// handle runs the handler of a call's route. An unknown path and a wrong method are answered in the protocol's shape. The
-// router is only asked for the pattern: serving by it would note the parameters in the request once more.
+// handle runs the handler of a call's route. An unknown path and a wrong method are answered in the protocol's shape.
+// The router is only asked for the pattern: serving by it would note the parameters in the request once more.
 func (p *mounted) handle(c *protocol.Call, routing *chi.Context) error {
 	path := cmp.Or(c.Request.URL.RawPath, c.Request.URL.Path, "/")
 	if pattern := p.router.Find(routing, c.Request.Method, path); pattern != "" {
@@ -213,7 +213,8 @@ func (s *Server) recovered(c *protocol.Call, p *mounted, cause any) {
 	}
 }
 
-// logAccess writes the access line, and counts the request in the metrics: no body, no key, no address, and the route instead of the path.
+// logAccess writes the access line, and counts the request in the metrics: no body, no key, no address, and the route
+// instead of the path.
 func (s *Server) logAccess(c *protocol.Call, name string, took time.Duration) {
 	if c.Status == 0 {
 		c.Status = http.StatusOK
@@ -233,7 +234,8 @@ func (s *Server) logAccess(c *protocol.Call, name string, took time.Duration) {
 		return
 	}
 	record := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0) // a Logger would look for the line of code
-	record.AddAttrs(slog.String("id", c.ID), slog.String("key", key), slog.Int("status", c.Status), slog.Int64("us", took.Microseconds()))
+	record.AddAttrs(slog.String("id", c.ID), slog.String("key", key), slog.Int("status", c.Status),
+		slog.Int64("us", took.Microseconds()))
 	_ = line.Handle(context.Background(), record) // where the log cannot be written, nobody can be informed
 }
 
