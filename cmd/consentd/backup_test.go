@@ -17,7 +17,8 @@ import (
 // everything, a restore elsewhere, the doctor's word on it. What was acknowledged before the backup began is there.
 func TestBackupDrill(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
-		dir, restored, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "restored"), filepath.Join(t.TempDir(), "backup.db")
+		dir, restored := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "restored")
+		file := filepath.Join(t.TempDir(), "backup.db")
 		drill(t, []string{"CONSENTD_DATA=" + dir}, []string{"CONSENTD_DATA=" + restored}, func() {
 			if p := command(t, nil, "backup", "--data", dir, "--to", file); p.code != 0 {
 				t.Fatalf("backup: %d\n%s", p.code, p.errOut.String())
@@ -72,7 +73,8 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 	if len(before) > 0 {
 		t.Errorf("%d events that were acknowledged before the backup are not in it", len(before))
 	}
-	status, answer := call(t, "POST", again.url+c.tenant.eventsPath(), map[string]string{"x-api-key": rootKey}, items("after-the-restore"))
+	status, answer := call(t, "POST", again.url+c.tenant.eventsPath(), map[string]string{"x-api-key": rootKey},
+		items("after-the-restore"))
 	if status != 201 {
 		t.Errorf("a write after the restore: %d %s", status, answer)
 	}
@@ -110,7 +112,8 @@ func TestBackupRefuses(t *testing.T) {
 		t.Errorf("code %d, the earlier copy is %q, %v", p.code, kept, err)
 	}
 	p = command(t, nil, "backup", "--data", dir, "--to", filepath.Join(dir, "absent", "x.db"))
-	hold(t, "a folder that is not there", p.errOut.String(), "there is no folder "+filepath.Join(dir, "absent"), "mkdir -p -m 700", "--to")
+	hold(t, "a folder that is not there", p.errOut.String(), "there is no folder "+filepath.Join(dir, "absent"),
+		"mkdir -p -m 700", "--to")
 	p = command(t, []string{"CONSENTD_DATABASE_URL=postgres://x/y"}, "backup", "--to", file+".new")
 	hold(t, "PostgreSQL", p.errOut.String(), "pg_dump")
 	if p.code != 2 {

@@ -19,7 +19,8 @@ func TestCitusInit(t *testing.T) {
 	if plain.code != exitFailed {
 		t.Errorf("on plain PostgreSQL it ends with %d", plain.code)
 	}
-	hold(t, "on plain PostgreSQL", plain.errOut.String(), "citus init: the server has no Citus", "shared_preload_libraries", "CREATE EXTENSION citus")
+	hold(t, "on plain PostgreSQL", plain.errOut.String(), "citus init: the server has no Citus",
+		"shared_preload_libraries", "CREATE EXTENSION citus")
 	if out := plain.out.String(); out != "" {
 		t.Errorf("it prints %q", out)
 	}

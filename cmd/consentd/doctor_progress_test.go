@@ -94,7 +94,8 @@ func TestDoctorProgressOnATerminal(t *testing.T) {
 	}
 }
 
-// TestDoctorStopped has a signal end a doctor that waits for a lock, in the midst of the second organization's consents.
+// TestDoctorStopped has a signal end a doctor that waits for a lock, in the midst of the second organization's
+// consents.
 func TestDoctorStopped(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t, "", nil)
@@ -102,7 +103,8 @@ func TestDoctorStopped(t *testing.T) {
 	server := serveWith(t, env, "serve", "--listen", "127.0.0.1:0")
 	newTenant(t, server)
 	o := newTenant(t, server)
-	if status, answer := call(t, "POST", server.url+o.eventsPath(), map[string]string{"x-api-key": rootKey}, items("a", "b", "c")); status/100 != 2 {
+	if status, answer := call(t, "POST", server.url+o.eventsPath(), map[string]string{"x-api-key": rootKey},
+		items("a", "b", "c")); status/100 != 2 {
 		t.Fatalf("write events: %d %s", status, answer)
 	}
 	server.stop(t)
@@ -112,7 +114,8 @@ func TestDoctorStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close(ctx)
-	for _, statement := range []string{"UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'", "BEGIN", "LOCK TABLE subject_merges"} {
+	for _, statement := range []string{"UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'", "BEGIN",
+		"LOCK TABLE subject_merges"} {
 		if _, err := c.Exec(ctx, statement); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +134,8 @@ func TestDoctorStopped(t *testing.T) {
 	if code := p.wait(t, 10*time.Second); code != exitFailed || time.Since(began) > 2*time.Second {
 		t.Errorf("it ends with %d after %s", code, time.Since(began))
 	}
-	hold(t, "what was found so far", p.out.String(), "warn  ledgers        stopped by a signal after 1 of 2 organizations; looked at 3 events and 0 consents. To do: ",
+	hold(t, "what was found so far", p.out.String(), "warn  ledgers        stopped by a signal after 1 of 2 "+
+		"organizations; looked at 3 events and 0 consents. To do: ",
 		"1 events by which the kept count is wrong", "1 failed, 1 warning so far; stopped by a signal")
 	if strings.Contains(p.out.String(), "ok    ledgers") || strings.Contains(p.out.String(), "cannot be read") {
 		t.Errorf("the signal is taken for something else:\n%s", p.out.String())
@@ -161,14 +165,16 @@ func TestDoctorFindsDamageFarIn(t *testing.T) {
 	hold(t, "the doctor", whole.out.String(), "ok    ledgers        1 organization, 2000 events",
 		"ok    events         2000 looked at", "ok    consents       2000 looked at")
 	for check, statement := range map[string]string{
-		"ledgers":  `UPDATE events SET sequence = sequence + 1 WHERE sequence = 1200`,
-		"events":   `UPDATE events SET body = CAST(replace(CAST(body AS TEXT), ',"', ', "') AS BLOB) WHERE sequence = 1200`,
-		"consents": `UPDATE consents SET occurred_at = occurred_at + 1 WHERE event_id = (SELECT event_id FROM events WHERE sequence = 1200)`,
+		"ledgers": `UPDATE events SET sequence = sequence + 1 WHERE sequence = 1200`,
+		"events":  `UPDATE events SET body = CAST(replace(CAST(body AS TEXT), ',"', ', "') AS BLOB) WHERE sequence = 1200`,
+		"consents": `UPDATE consents SET occurred_at = occurred_at + 1 WHERE event_id = ` +
+			`(SELECT event_id FROM events WHERE sequence = 1200)`,
 	} {
 		damaged := copyOf(t, dir)
 		plant(statement)(t, damaged)
 		p := command(t, nil, "doctor", "--full", "--data", damaged)
-		if hold(t, check, p.out.String(), "fail  "+check); p.code != exitFailed || strings.Count(p.out.String(), "fail ") != 1 {
+		if hold(t, check, p.out.String(), "fail  "+check); p.code != exitFailed ||
+			strings.Count(p.out.String(), "fail ") != 1 {
 			t.Errorf("%s: exit code %d\n%s", check, p.code, p.out.String())
 		}
 	}

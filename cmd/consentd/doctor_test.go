@@ -97,26 +97,31 @@ func TestDoctorFindsDamage(t *testing.T) {
 		plant func(t *testing.T, dir string)
 		check string
 	}{
-		"flipped bytes":         {flipBytes, "integrity"},
-		"no database at all":    {overwriteFile, "integrity"},
-		"world-readable":        {func(t *testing.T, dir string) { chmod(t, dir, 0o755) }, "permissions"},
-		"last event deleted":    {plant(`DELETE FROM events` + lastEvent), "ledgers"},
-		"middle event deleted":  {plant(`DELETE FROM events WHERE sequence = 5`), "ledgers"},
-		"sequence changed":      {plant(`UPDATE events SET sequence = 100` + lastEvent), "ledgers"},
-		"event added":           {plant(`INSERT INTO events SELECT organization_id, x'ffffffffffff7fffbfffffffffffffff', sequence + 1, subject_id, project_no, purpose_no, state, action, weight, grants, occurred_at, recorded_at, expires_at, NULL, key_id, domain, country, body, ident FROM events` + lastEvent), "ledgers"},
-		"timeline cut":          {plant(`UPDATE events SET previous_id = NULL WHERE previous_id IS NOT NULL`), "ledgers"},
-		"count changed":         {plant(`UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'`), "ledgers"},
-		"head changed":          {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
-		"state changed":         {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
-		"body changed":          {plant(`UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'accepted', 'declined') AS BLOB)`), "events"},
-		"body not JSON":         {plant(`UPDATE events SET body = x'7b'` + lastEvent), "events"},
-		"ident not canonical":   {plant(`UPDATE events SET ident = CAST(replace(CAST(ident AS TEXT), ',"', ', "') AS BLOB)` + lastEvent), "events"},
+		"flipped bytes":        {flipBytes, "integrity"},
+		"no database at all":   {overwriteFile, "integrity"},
+		"world-readable":       {func(t *testing.T, dir string) { chmod(t, dir, 0o755) }, "permissions"},
+		"last event deleted":   {plant(`DELETE FROM events` + lastEvent), "ledgers"},
+		"middle event deleted": {plant(`DELETE FROM events WHERE sequence = 5`), "ledgers"},
+		"sequence changed":     {plant(`UPDATE events SET sequence = 100` + lastEvent), "ledgers"},
+		"event added": {plant(`INSERT INTO events SELECT organization_id, x'ffffffffffff7fffbfffffffffffffff',` +
+			` sequence + 1, subject_id, project_no, purpose_no, state, action, weight, grants, occurred_at, recorded_at,` +
+			` expires_at, NULL, key_id, domain, country, body, ident FROM events` + lastEvent), "ledgers"},
+		"timeline cut":  {plant(`UPDATE events SET previous_id = NULL WHERE previous_id IS NOT NULL`), "ledgers"},
+		"count changed": {plant(`UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'`), "ledgers"},
+		"head changed":  {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
+		"state changed": {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
+		"body changed": {plant(`UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'accepted',` +
+			` 'declined') AS BLOB)`), "events"},
+		"body not JSON": {plant(`UPDATE events SET body = x'7b'` + lastEvent), "events"},
+		"ident not canonical": {plant(`UPDATE events SET ident = CAST(replace(CAST(ident AS TEXT), ',"', ', "') AS BLOB)` +
+			lastEvent), "events"},
 		"consent changed":       {plant(`UPDATE consents SET state = 1, grants = 1 WHERE state <> 1`), "consents"},
 		"consent since changed": {plant(`UPDATE consents SET since = since - 1 WHERE since IS NOT NULL`), "consents"},
 		"merge forgotten":       {plant(`DELETE FROM subject_merges`), "consents"},
-		"orphan":                {plant(`PRAGMA foreign_keys = OFF; INSERT INTO ledger_heads VALUES (x'01', 0, NULL)`), "references"},
-		"clock behind":          {plant(`UPDATE events SET recorded_at = recorded_at + 86400000000` + lastEvent), "clock"},
-		"schema of the future":  {plant(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`), "schema"},
+		"orphan": {plant(`PRAGMA foreign_keys = OFF; INSERT INTO ledger_heads VALUES (x'01', 0, NULL)`),
+			"references"},
+		"clock behind":         {plant(`UPDATE events SET recorded_at = recorded_at + 86400000000` + lastEvent), "clock"},
+		"schema of the future": {plant(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`), "schema"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			damaged := copyOf(t, dir)
@@ -174,7 +179,8 @@ func flipBytes(t *testing.T, dir string) {
 
 func overwriteFile(t *testing.T, dir string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, store.SQLiteFile), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, store.SQLiteFile), []byte(strings.Repeat("no database ", 1000)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -199,8 +205,10 @@ func TestDoctorElsewhere(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cutOff, store.SQLiteFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	hold(t, "a database without a byte", command(t, nil, "doctor", "--data", cutOff).out.String(), "warn  database", "consentd serve")
-	hold(t, "a database without a byte", command(t, nil, "key", "list", "--data", cutOff).errOut.String(), "is empty", "consentd serve")
+	hold(t, "a database without a byte", command(t, nil, "doctor", "--data", cutOff).out.String(), "warn  database",
+		"consentd serve")
+	hold(t, "a database without a byte", command(t, nil, "key", "list", "--data", cutOff).errOut.String(), "is empty",
+		"consentd serve")
 	wrong := command(t, []string{"CONSENTD_LOG_FORMAT=xml"}, "doctor")
 	if wrong.code != exitFailed {
 		t.Errorf("wrong configuration: exit code %d", wrong.code)

@@ -21,11 +21,14 @@ func TestKeyCommands(t *testing.T) {
 	root, first := keys[0], keys[1]
 	organization := organizationOf(t, p, root)
 
-	made := command(t, []string{"CONSENTD_DATA=" + dir}, "key", "create", "--name", "reports", "--scope", "consents:read,organizations:read", "--expires", "90d")
+	made := command(t, []string{"CONSENTD_DATA=" + dir}, "key", "create", "--name", "reports", "--scope",
+		"consents:read,organizations:read", "--expires", "90d")
 	reports := keyPattern.FindString(made.out.String())
-	hold(t, "key create", made.out.String(), "My organization", "consents:read,organizations:read", time.Now().UTC().AddDate(0, 0, 90).Format("2006-01-02"))
+	hold(t, "key create", made.out.String(), "My organization", "consents:read,organizations:read",
+		time.Now().UTC().AddDate(0, 0, 90).Format("2006-01-02"))
 	at := func(key string) int {
-		status, _ := call(t, "GET", p.url+"/api/v1/organizations/"+organization+"/keys", map[string]string{"Authorization": "Bearer " + key}, "")
+		status, _ := call(t, "GET", p.url+"/api/v1/organizations/"+organization+"/keys",
+			map[string]string{"Authorization": "Bearer " + key}, "")
 		return status
 	}
 	if status := at(reports); status != 200 {
@@ -57,7 +60,8 @@ func TestKeyCommands(t *testing.T) {
 	if mistyped.code != exitUsage || strings.Contains(mistyped.errOut.String(), leaked) {
 		t.Errorf("a mistyped key: exit code %d, %s", mistyped.code, mistyped.errOut.String())
 	}
-	if revoked := command(t, nil, "key", "revoke", "--data", dir, leaked); revoked.code != 0 || strings.Contains(revoked.out.String(), leaked) {
+	if revoked := command(t, nil, "key", "revoke", "--data", dir, leaked); revoked.code != 0 ||
+		strings.Contains(revoked.out.String(), leaked) {
 		t.Errorf("key revoke by the key: %s%s", revoked.out.String(), revoked.errOut.String())
 	}
 	within(t, 2*time.Second, "the leaked key is refused", func() bool { return at(leaked) == 401 })

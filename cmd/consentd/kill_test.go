@@ -75,7 +75,8 @@ func onPostgres(url string, servers int) killTarget {
 func (target *killTarget) start(t *testing.T) *process {
 	t.Helper()
 	env := append([]string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=warn"}, target.env...)
-	return serveWith(t, env, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "info"}, target.args...)...)
+	return serveWith(t, env, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "info"},
+		target.args...)...)
 }
 
 func killLoop(t *testing.T, target killTarget) {
@@ -178,7 +179,8 @@ func (c *writers) write(client *http.Client, n int) {
 		return
 	}
 	c.until2xx(client, "PUT", "/persons/"+users[0]+"/consent/gdpr", `{"consent_levels":["analytics","marketing"]}`)
-	c.note(event{Person: made.Items[0].Person, Subcategory: "analytics"}, event{Person: made.Items[0].Person, Subcategory: "marketing"})
+	c.note(event{Person: made.Items[0].Person, Subcategory: "analytics"},
+		event{Person: made.Items[0].Person, Subcategory: "marketing"})
 }
 
 func (c *writers) note(events ...event) {
@@ -222,7 +224,8 @@ func (c *writers) try(client *http.Client, method, path, key, body string) (stat
 		c.t.Error(err)
 		return 0, nil, false
 	}
-	for name, value := range map[string]string{"Content-Type": "application/json", "Idempotency-Key": key, "x-api-key": rootKey,
+	for name, value := range map[string]string{"Content-Type": "application/json", "Idempotency-Key": key,
+		"x-api-key":       rootKey,
 		"SlashID-API-Key": rootKey, "SlashID-OrgID": c.tenant.organization} {
 		if value != "" {
 			req.Header.Set(name, value)
@@ -266,11 +269,13 @@ func (c *writers) compare(p *process) {
 		}
 	}
 	if lost > 0 || wrong > 0 {
-		c.t.Errorf("%d acknowledged events are lost; %d decisions are there more or less than once, of %d", lost, wrong, len(c.expected))
+		c.t.Errorf("%d acknowledged events are lost; %d decisions are there more or less than once, of %d", lost, wrong,
+			len(c.expected))
 	}
 }
 
-const countSequence = "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events WHERE organization_id = "
+const countSequence = "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events WHERE " +
+	"organization_id = "
 
 // checkSQLite reads the sequence from the file itself and lets the doctor look at the rest.
 func checkSQLite(t *testing.T, dir string, o tenant, want int) {
@@ -278,12 +283,13 @@ func checkSQLite(t *testing.T, dir string, o tenant, want int) {
 	db := openFile(t, dir)
 	id := uuid.MustParse(o.organization)
 	var got [4]int
-	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]}, ResultFunc: func(s *sqlite.Stmt) error {
-		for i := range got {
-			got[i] = s.ColumnInt(i)
-		}
-		return nil
-	}})
+	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]},
+		ResultFunc: func(s *sqlite.Stmt) error {
+			for i := range got {
+				got[i] = s.ColumnInt(i)
+			}
+			return nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

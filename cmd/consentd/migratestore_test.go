@@ -43,11 +43,13 @@ func filledFolder(t *testing.T, thousands int) (dir string, o tenant, events []e
 // sameEvents starts a server on a database and compares what it lists with what another listed.
 func sameEvents(t *testing.T, url string, o tenant, want []event) {
 	t.Helper()
-	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url}, "serve", "--listen", "127.0.0.1:0")
+	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url}, "serve", "--listen",
+		"127.0.0.1:0")
 	if diff := cmp.Diff(want, allEvents(t, p, o)); diff != "" {
 		t.Errorf("events (-folder +database):\n%.2000s", diff)
 	}
-	status, answer := call(t, "POST", p.url+o.eventsPath(), map[string]string{"x-api-key": rootKey}, items(uuid.NewString()))
+	status, answer := call(t, "POST", p.url+o.eventsPath(), map[string]string{"x-api-key": rootKey},
+		items(uuid.NewString()))
 	if status/100 != 2 {
 		t.Errorf("the moved ledger takes no event: %d %s", status, answer)
 	}
@@ -79,15 +81,18 @@ func TestMigrateStore(t *testing.T) {
 
 	moved, again := move(), move()
 	if moved.code != 0 || again.code != 0 {
-		t.Errorf("it ends with %d, the second time with %d:\n%s%s", moved.code, again.code, moved.errOut.String(), again.errOut.String())
+		t.Errorf("it ends with %d, the second time with %d:\n%s%s", moved.code, again.code, moved.errOut.String(),
+			again.errOut.String())
 	}
 	hold(t, "what was moved", moved.out.String(), "Moved 1 organization, ", "both sides are the same", "events  1000",
 		"What to do next", "CONSENTD_DATABASE_URL_FILE", dir)
 	hold(t, "progress", moved.errOut.String(), "counting ", "copying: 0 of ", "comparing: 0 of ")
 	hold(t, "the second time", again.out.String(), "already", "nothing left to do")
 	served := command(t, nil, "serve", "--listen", "127.0.0.1:0", "--data", dir)
-	hold(t, "a server on a folder that was moved", served.errOut.String(), "moved into PostgreSQL", "--database", "moved-to-postgres")
-	for _, args := range [][]string{{"list"}, {"create", "--name", "x"}, {"revoke", "0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13"}, {"rotate-root"}} {
+	hold(t, "a server on a folder that was moved", served.errOut.String(), "moved into PostgreSQL", "--database",
+		"moved-to-postgres")
+	for _, args := range [][]string{{"list"}, {"create", "--name", "x"},
+		{"revoke", "0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13"}, {"rotate-root"}} {
 		// The servers are on the database: what is done to the folder's keys would be done to nobody's.
 		p := command(t, nil, append(append([]string{"key"}, args...), "--data", dir)...)
 		if p.code != exitFailed {
@@ -103,7 +108,8 @@ func TestMigrateStore(t *testing.T) {
 		}
 	}
 	sameEvents(t, url, o, events)
-	if got := command(t, []string{"CONSENTD_DATABASE_URL=" + url}, "key", "list").out.String(); got != keys || !strings.Contains(got, "for the shop") {
+	if got := command(t, []string{"CONSENTD_DATABASE_URL=" + url}, "key", "list").out.String(); got != keys ||
+		!strings.Contains(got, "for the shop") {
 		t.Errorf("keys:\n%s\nwere:\n%s\n%s", got, keys, made.out.String())
 	}
 }
@@ -114,7 +120,8 @@ func TestMigrateStoreKilled(t *testing.T) {
 	dir, o, events := filledFolder(t, 4)
 	url := pgtest.Database(t, "", nil)
 	args := []string{"migrate-store", "--from", "sqlite:" + dir, "--to", url, "--batch", "20"}
-	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL, os.Interrupt.(syscall.Signal), syscall.SIGKILL}
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL, os.Interrupt.(syscall.Signal),
+		syscall.SIGKILL}
 	moved := int64(0)
 	for i, signal := range signals {
 		p := launch(t, nil, args...)
@@ -122,7 +129,8 @@ func TestMigrateStoreKilled(t *testing.T) {
 		for rowsMoved(t, url) < until {
 			time.Sleep(time.Millisecond)
 			if ended(p) {
-				t.Fatalf("move %d ended by itself with %d after %d rows, before it could be killed:\n%s", i, p.code, rowsMoved(t, url), p.errOut.String())
+				t.Fatalf("move %d ended by itself with %d after %d rows, before it could be killed:\n%s", i, p.code,
+					rowsMoved(t, url), p.errOut.String())
 			}
 		}
 		p.signal(t, signal)
@@ -131,7 +139,8 @@ func TestMigrateStoreKilled(t *testing.T) {
 		if signal == syscall.SIGKILL {
 			continue
 		}
-		if hold(t, signal.String(), p.errOut.String(), "stopped by a signal", "the same command goes on"); code != exitFailed {
+		if hold(t, signal.String(), p.errOut.String(), "stopped by a signal",
+			"the same command goes on"); code != exitFailed {
 			t.Errorf("%s: it ends with %d", signal, code)
 		}
 	}
@@ -186,19 +195,23 @@ func TestMigrateStoreMistakes(t *testing.T) {
 		{nil, []string{"--from", "postgres://u:pass-word-1@h/d", "--to", from}, exitUsage, "allowed: sqlite:DIR"},
 		{nil, []string{"--from", from}, exitUsage, "--to, CONSENTD_DATABASE_URL or CONSENTD_DATABASE_URL_FILE"},
 		{nil, []string{"--from", from, "--to", "mysql://u:pass-word-1@h/d"}, exitUsage, "flag --to"},
-		{nil, []string{"--from", from, "--to", "postgres://h/d", "--admin-to", "u:pass-word-1@h/d"}, exitUsage, "flag --admin-to"},
+		{nil, []string{"--from", from, "--to", "postgres://h/d", "--admin-to", "u:pass-word-1@h/d"}, exitUsage,
+			"flag --admin-to"},
 		{nil, []string{"--from", from, "--admin-to", "postgres://u:pass-word-1@h/d"}, exitUsage, "without database"},
 		{nil, []string{"--from", from, "--to", "postgres://u:pass-word-1@127.0.0.1:1/d"}, exitFailed, "connect"},
 		{nil, []string{"--from", from, "--to", "postgres://u:pass-word-1@127.0.0.1:1x/d"}, exitUsage, "cannot be read"},
-		{[]string{"CONSENTD_DATABASE_URL=postgres://u:pass-word-1@127.0.0.1:1/d"}, []string{"--from", from}, exitFailed, "connect"},
-		{nil, []string{"--from", from + "/none", "--to", "postgres://u:pass-word-1@127.0.0.1:1/d"}, exitFailed, "there is no consentd.db in " + dir + "/none"},
+		{[]string{"CONSENTD_DATABASE_URL=postgres://u:pass-word-1@127.0.0.1:1/d"}, []string{"--from", from}, exitFailed,
+			"connect"},
+		{nil, []string{"--from", from + "/none", "--to", "postgres://u:pass-word-1@127.0.0.1:1/d"}, exitFailed,
+			"there is no consentd.db in " + dir + "/none"},
 	} {
 		p := command(t, tc.env, append([]string{"migrate-store"}, tc.args...)...)
 		if p.code != tc.code {
 			t.Errorf("%v: exit code %d, want %d", tc.args, p.code, tc.code)
 		}
 		hold(t, strings.Join(tc.args, " "), p.errOut.String(), tc.said)
-		if slices.ContainsFunc([]string{p.out.String(), p.errOut.String()}, func(s string) bool { return strings.Contains(s, "pass-word-1") }) {
+		if slices.ContainsFunc([]string{p.out.String(), p.errOut.String()},
+			func(s string) bool { return strings.Contains(s, "pass-word-1") }) {
 			t.Errorf("%v: the password is shown: %s", tc.args, p.errOut.String())
 		}
 	}
@@ -212,12 +225,18 @@ func TestProgressLine(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]store.MoveProgress{
 		"counting events": {Step: store.MoveCounts, Table: "events"},
-		"copying: 50 of 1000 rows in 3 organizations":                                    {Step: store.MoveCopies, Organizations: 3, Rows: 50, Total: 1000, Before: 50},
-		"analyzing events":                                                               {Step: store.MoveAnalyzes, Table: "events", Total: 1000},
-		"copying: organization 1 of 3, texts, 5 of 1000 rows, 0 rows/s":                  {Step: store.MoveCopies, Organization: 1, Organizations: 3, Table: "texts", Rows: 5, Total: 1000},
-		"copying: the instance itself, slugs, 0 of 1000 rows":                            {Step: store.MoveCopies, Organizations: 3, Table: "slugs", Total: 1000},
-		"copying: organization 2 of 3, events, 250 of 1000 rows, 20 rows/s, 38s left":    {Step: store.MoveCopies, Organization: 2, Organizations: 3, Table: "events", Rows: 250, Total: 1000, Before: 50},
-		"comparing: organization 3 of 3, counts, 1000 of 1000 rows, 100 rows/s, 0s left": {Step: store.MoveCompares, Organization: 3, Organizations: 3, Table: "counts", Rows: 1000, Total: 1000},
+		"copying: 50 of 1000 rows in 3 organizations": {Step: store.MoveCopies,
+			Organizations: 3, Rows: 50, Total: 1000, Before: 50},
+		"analyzing events": {Step: store.MoveAnalyzes,
+			Table: "events", Total: 1000},
+		"copying: organization 1 of 3, texts, 5 of 1000 rows, 0 rows/s": {Step: store.MoveCopies,
+			Organization: 1, Organizations: 3, Table: "texts", Rows: 5, Total: 1000},
+		"copying: the instance itself, slugs, 0 of 1000 rows": {Step: store.MoveCopies,
+			Organizations: 3, Table: "slugs", Total: 1000},
+		"copying: organization 2 of 3, events, 250 of 1000 rows, 20 rows/s, 38s left": {Step: store.MoveCopies,
+			Organization: 2, Organizations: 3, Table: "events", Rows: 250, Total: 1000, Before: 50},
+		"comparing: organization 3 of 3, counts, 1000 of 1000 rows, 100 rows/s, 0s left": {Step: store.MoveCompares,
+			Organization: 3, Organizations: 3, Table: "counts", Rows: 1000, Total: 1000},
 	} {
 		if got := progressLine(p, 10*time.Second); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -47,7 +47,8 @@ func TestPeerTakesNoMoreThanItsShare(t *testing.T) {
 	}
 }
 
-// TestTrustedProxyTakesAll proves that a trusted proxy, which brings everybody's connections, is bounded by the total only.
+// TestTrustedProxyTakesAll proves that a trusted proxy, which brings everybody's connections, is bounded by the total
+// only.
 func TestTrustedProxyTakesAll(t *testing.T) {
 	l, _ := serveFew(t, newPeers([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, slog.New(slog.DiscardHandler)))
 	for range cap(l.slots) {
@@ -126,7 +127,8 @@ func TestPeer(t *testing.T) {
 		ok   bool
 	}{
 		{"192.0.2.1", true}, {"192.0.2.1", false}, {"::ffff:192.0.2.1", false}, {"192.0.2.2", true},
-		{"2001:db8:0:1::1", true}, {"2001:db8:0:1::1", false}, {"2001:db8:0:1:ffff:ffff:ffff:ffff", false}, {"2001:db8:0:2::1", true},
+		{"2001:db8:0:1::1", true}, {"2001:db8:0:1::1", false},
+		{"2001:db8:0:1:ffff:ffff:ffff:ffff", false}, {"2001:db8:0:2::1", true},
 		{"fe80::1%eth0", true}, {"fe80::2%eth1", false},
 	} {
 		addr := netip.MustParseAddr(tc.from)

@@ -99,7 +99,8 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	}
 	r.rest()
 	k.compare(eventsByUser(t, psql(t, s, "consents", `SELECT i.value, count(e.event_id) FROM identifiers i
-JOIN events e USING (organization_id, subject_id) WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
+JOIN events e USING (organization_id, subject_id)
+WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
 	if n, met := r.metric("consentd_db_unknown_total"), proxy.met.Load(); n != float64(met) {
 		t.Errorf("%d commits were left without an answer, and %v are counted as unknown", met, n)
 	}

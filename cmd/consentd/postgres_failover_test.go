@@ -9,7 +9,8 @@ import (
 	"github.com/consentd/consentd/internal/scratchpg"
 )
 
-// synchronousPair is a primary whose commits wait for its standby, and the standby, which once promoted waits for nobody.
+// synchronousPair is a primary whose commits wait for its standby, and the standby, which once promoted waits for
+// nobody.
 func synchronousPair(t *testing.T) (primary, standby *scratchpg.Server) {
 	t.Helper()
 	primary = ownPostgres(t)
@@ -18,7 +19,8 @@ func synchronousPair(t *testing.T) (primary, standby *scratchpg.Server) {
 	t.Cleanup(func() { closePostgres(t, standby) })
 	psql(t, primary, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'second'; SELECT pg_reload_conf()")
 	waitFor(t, "the standby to be synchronous", func() bool {
-		return psql(t, primary, "postgres", "SELECT sync_state FROM pg_stat_replication WHERE application_name = 'second'") == "sync"
+		return psql(t, primary, "postgres", "SELECT sync_state FROM pg_stat_replication WHERE application_name = "+
+			"'second'") == "sync"
 	})
 	return primary, standby
 }
@@ -73,9 +75,9 @@ func TestFrozenPrimary(t *testing.T) {
 	r.finish(standby)
 }
 
-// TestUnreplicatedWrite freezes a synchronous standby. A write that waits for it is committed on the primary, where
-// it can be read as soon as the wait is cut off; but it is lost where the standby becomes the primary. So nobody is
-// told that it was done until the standby has it: not who retries with the same key, nor who asks for what is so already.
+// TestUnreplicatedWrite freezes a synchronous standby. A write that waits for it is committed on the primary, where it
+// can be read as soon as the wait is cut off; but it is lost where the standby becomes the primary. So nobody is told
+// that it was done until the standby has it: not who retries with the same key, nor who asks for what is so already.
 func TestUnreplicatedWrite(t *testing.T) {
 	primary, standby := synchronousPair(t)
 	r := startTrial(t, pairURL(primary, standby))
@@ -97,7 +99,8 @@ func TestUnreplicatedWrite(t *testing.T) {
 		for _, end := range []string{"pg_cancel_backend", "pg_terminate_backend", "pg_cancel_backend"} {
 			again()
 			waitFor(t, "the commit to wait for the standby", func() bool {
-				return len(answered) > 0 || psql(t, primary, "postgres", "SELECT count("+end+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+				return len(answered) > 0 || psql(t, primary, "postgres",
+					"SELECT count("+end+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
 			})
 			if answer := <-answered; !strings.HasPrefix(answer, "500 ") {
 				t.Errorf("%s, after %s: %s", tc.method, end, answer)
@@ -110,23 +113,26 @@ func TestUnreplicatedWrite(t *testing.T) {
 		}
 	}
 	for what, s := range map[string]*scratchpg.Server{"primary": primary, "standby": standby} {
-		const events = "SELECT count(*) FROM identifiers JOIN events USING (organization_id, subject_id) WHERE value LIKE 'somebody%'"
+		const events = "SELECT count(*) FROM identifiers JOIN events USING (organization_id, subject_id) WHERE value LIKE " +
+			"'somebody%'"
 		if n := psql(t, s, "consents", events); n != "6" { // a PUT without a key renews each time
 			t.Errorf("on the %s there are %s events, want 6", what, n)
 		}
 	}
 }
 
-// TestMissingStandby freezes the standby that commits wait for. Reads go on and the database answers, but nothing is committed: the
-// balancer is told so until the standby is back, whoever retries with a key, and whoever is refused meanwhile.
+// TestMissingStandby freezes the standby that commits wait for. Reads go on and the database answers, but nothing is
+// committed: the balancer is told so until the standby is back, whoever retries with a key, and whoever is refused
+// meanwhile.
 func TestMissingStandby(t *testing.T) {
 	primary, standby := synchronousPair(t)
 	r := startTrial(t, urlOf("", primary.Addr()))
 	r.goesOn(50)
 	other := newTenant(t, r.p)
 	r.keep(func(n int) { // nobody is known by that name, which takes a batch to tell
-		status, answer := call(t, "PUT", fmt.Sprintf("%s/persons/nobody-%d/consent/gdpr", r.p.url, n), map[string]string{"SlashID-API-Key": rootKey,
-			"SlashID-OrgID": other.organization, "Content-Type": "application/json"}, `{"consent_levels":["marketing"]}`)
+		status, answer := call(t, "PUT", fmt.Sprintf("%s/persons/nobody-%d/consent/gdpr", r.p.url, n),
+			map[string]string{"SlashID-API-Key": rootKey,
+				"SlashID-OrgID": other.organization, "Content-Type": "application/json"}, `{"consent_levels":["marketing"]}`)
 		if status == 200 {
 			t.Errorf("nobody's consent was recorded: %s", answer)
 		}
@@ -134,7 +140,8 @@ func TestMissingStandby(t *testing.T) {
 	})
 	must(t, standby.Freeze())
 	within(t, 40*time.Second, "/readyz to be red without a standby", func() bool { return r.ready() == 503 })
-	for stays := time.Now().Add(time.Duration(rounds(25)) * time.Second); time.Now().Before(stays); time.Sleep(100 * time.Millisecond) {
+	stays := time.Now().Add(time.Duration(rounds(25)) * time.Second)
+	for ; time.Now().Before(stays); time.Sleep(100 * time.Millisecond) {
 		if status := r.ready(); status != 503 {
 			t.Fatalf("/readyz is %d again, though nothing was committed", status)
 		}

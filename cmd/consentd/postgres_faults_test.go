@@ -164,9 +164,11 @@ func (r *trial) finish(s *scratchpg.Server) {
 	logFailed(r.t, "%d writes acknowledged, %d requests had to be sent again, %d answers were replayed, %d reads; "+
 		"the longest answer took %s; unknown %v, retries %v, pools replaced %v",
 		r.acknowledged.Load(), r.again.Load(), r.replayed.Load(), r.reads.Load(), r.answers.longest(),
-		r.metric("consentd_db_unknown_total"), r.metric("consentd_db_retries_total"), r.metric("consentd_db_pools_replaced_total"))
+		r.metric("consentd_db_unknown_total"), r.metric("consentd_db_retries_total"),
+		r.metric("consentd_db_pools_replaced_total"))
 	r.compare(r.p)
-	got := psql(r.t, s, "consents", "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events WHERE organization_id = '"+r.tenant.organization+"'")
+	got := psql(r.t, s, "consents", "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events "+
+		"WHERE organization_id = '"+r.tenant.organization+"'")
 	n := len(r.expected)
 	if want := fmt.Sprintf("%d|%d|1|%d", n, n, n); got != want {
 		r.t.Errorf("events, sequences, least and greatest sequence are %s; want %s", got, want)
@@ -218,7 +220,8 @@ func TestPostgresStopped(t *testing.T) {
 	r.finish(s)
 }
 
-// TestBackendsTerminated ends all of consentd's sessions again and again. There always is a database, so it is always ready.
+// TestBackendsTerminated ends all of consentd's sessions again and again. There always is a database, so it is always
+// ready.
 func TestBackendsTerminated(t *testing.T) {
 	s := ownPostgres(t)
 	r := startTrial(t, urlOf("", s.Addr()))
@@ -233,7 +236,8 @@ func TestBackendsTerminated(t *testing.T) {
 	for n := range rounds(40) {
 		r.goesOn(5)
 		time.Sleep(time.Duration(50+(n*37)%150) * time.Millisecond)
-		ended := psql(t, s, "postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'consentd'")
+		ended := psql(t, s, "postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "+
+			"application_name = 'consentd'")
 		n, err := strconv.Atoi(ended)
 		must(t, err)
 		terminated += n

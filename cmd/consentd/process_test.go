@@ -244,7 +244,8 @@ func (o tenant) eventsPath() string {
 func items(users ...string) string {
 	list := make([]string, len(users))
 	for i, user := range users {
-		list[i] = `{"userId":"` + user + `","category":"privacy_setting","subcategory":"functional","consentState":"accepted","consentAction":"user_click"}`
+		list[i] = `{"userId":"` + user + `","category":"privacy_setting","subcategory":"functional",` +
+			`"consentState":"accepted","consentAction":"user_click"}`
 	}
 	return `{"items":[` + strings.Join(list, ",") + `]}`
 }
@@ -267,8 +268,9 @@ func allEvents(t testing.TB, p *process, o tenant) []event {
 	t.Helper()
 	var all []event
 	for {
-		status, answer := call(t, "GET", fmt.Sprintf("%s/privacy-v1/organizations/%s/consent-events?order=asc&limit=1000&offset=%d",
-			p.url, o.organization, len(all)), map[string]string{"x-api-key": rootKey}, "")
+		url := fmt.Sprintf("%s/privacy-v1/organizations/%s/consent-events?order=asc&limit=1000&offset=%d", p.url,
+			o.organization, len(all))
+		status, answer := call(t, "GET", url, map[string]string{"x-api-key": rootKey}, "")
 		var page eventList
 		if err := json.Unmarshal(answer, &page); status != 200 || err != nil {
 			t.Fatalf("list events: %d %v %s", status, err, answer)

@@ -129,7 +129,8 @@ type proxied struct {
 }
 
 func newProxied(p *commitProxy, client, server net.Conn) *proxied {
-	return &proxied{proxy: p, client: client, server: server, statements: map[string]string{}, answered: make(chan struct{}),
+	return &proxied{proxy: p, client: client, server: server, statements: map[string]string{},
+		answered:   make(chan struct{}),
 		fromClient: pgproto3.NewBackend(client, nil), fromServer: pgproto3.NewFrontend(server, nil)}
 }
 

@@ -123,7 +123,8 @@ func TestRootKeyFromEnvironment(t *testing.T) {
 	if status != 200 || strings.Contains(string(answer), "My organization") {
 		t.Errorf("organizations: %d %s", status, answer)
 	}
-	status, _ = call(t, "POST", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": rootKey, "Content-Type": "application/json"},
+	status, _ = call(t, "POST", p.url+"/privacy-v1/organizations",
+		map[string]string{"x-api-key": rootKey, "Content-Type": "application/json"},
 		`{"name":"Shop","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`)
 	if status != 201 {
 		t.Errorf("make an organization: %d", status)
@@ -139,7 +140,8 @@ func TestRootKeyFromEnvironment(t *testing.T) {
 	}
 	hold(t, "the log", p.errOut.String(), "level=WARN", "CONSENTD_ROOT_KEY", "consentd key rotate-root --data "+dir)
 	made := keyPattern.FindString(command(t, nil, "key", "rotate-root", "--data", dir).out.String())
-	if status, _ := call(t, "GET", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": made}, ""); status != 200 {
+	if status, _ := call(t, "GET", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": made},
+		""); status != 200 {
 		t.Errorf("the root key that was made then gets %d", status)
 	}
 	p.stop(t)
@@ -172,7 +174,8 @@ func TestCrashInTheFirstStart(t *testing.T) {
 	hold(t, "the log", p.errOut.String(), "level=WARN", "consentd key rotate-root --data "+dir)
 	rotated := command(t, nil, "key", "rotate-root", "--data", dir)
 	key := keyPattern.FindString(rotated.out.String())
-	if status, _ := call(t, "GET", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": key}, ""); status != 200 {
+	if status, _ := call(t, "GET", p.url+"/privacy-v1/organizations", map[string]string{"x-api-key": key},
+		""); status != 200 {
 		t.Errorf("the new root key gets %d", status)
 	}
 }
@@ -185,7 +188,8 @@ func TestSecondServerIsRefused(t *testing.T) {
 	if second.code != exitLocked || second.out.String() != "" {
 		t.Errorf("exit code %d, printed %q", second.code, second.out.String())
 	}
-	hold(t, "the second server", second.errOut.String(), dir, "another server is running", fmt.Sprintf("process %d", first.cmd.Process.Pid), "--data")
+	hold(t, "the second server", second.errOut.String(), dir, "another server is running",
+		fmt.Sprintf("process %d", first.cmd.Process.Pid), "--data")
 	twice := command(t, nil, "serve", "--listen", strings.TrimPrefix(first.url, "http://"), "--data", dir)
 	if twice.code != exitLocked || twice.out.String() != "" {
 		t.Errorf("the same command twice: exit code %d, printed %q", twice.code, twice.out.String())
@@ -207,13 +211,16 @@ func TestConfigMasksSecrets(t *testing.T) {
 	if err := os.WriteFile(file, []byte("log-format: json\nshutdown-timeout: 3s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := command(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=debug"}, "config", "--config", file, "--shutdown-timeout", "4s")
+	p := command(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_LOG_LEVEL=debug"}, "config", "--config", file,
+		"--shutdown-timeout", "4s")
 	out := p.out.String()
 	if p.code != 0 || strings.Contains(out+p.errOut.String(), rootKey) {
 		t.Errorf("exit code %d:\n%s", p.code, out)
 	}
-	for _, line := range []string{`root-key +\*+ +environment CONSENTD_ROOT_KEY`, `log-level +debug +environment CONSENTD_LOG_LEVEL`,
-		`log-format +json +.*c\.yaml line 1`, `shutdown-timeout +4s +flag --shutdown-timeout`, `listen +127\.0\.0\.1:8080 +default`} {
+	for _, line := range []string{`root-key +\*+ +environment CONSENTD_ROOT_KEY`,
+		`log-level +debug +environment CONSENTD_LOG_LEVEL`,
+		`log-format +json +.*c\.yaml line 1`, `shutdown-timeout +4s +flag --shutdown-timeout`,
+		`listen +127\.0\.0\.1:8080 +default`} {
 		if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(out) {
 			t.Errorf("no line %s in:\n%s", line, out)
 		}
@@ -222,12 +229,14 @@ func TestConfigMasksSecrets(t *testing.T) {
 	if wrong.code != exitUsage || strings.Contains(wrong.errOut.String(), "short-secret") {
 		t.Errorf("exit code %d:\n%s", wrong.code, wrong.errOut.String())
 	}
-	hold(t, "a wrong configuration", wrong.errOut.String(), "listen (flag --listen)", "root-key (environment CONSENTD_ROOT_KEY)", "allowed:")
+	hold(t, "a wrong configuration", wrong.errOut.String(), "listen (flag --listen)",
+		"root-key (environment CONSENTD_ROOT_KEY)", "allowed:")
 }
 
 func TestHelpAndUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"serve"}, {"key"}, {"key", "create"}, {"key", "list"}, {"key", "revoke"}, {"key", "rotate-root"}, {"config"}, {"doctor"}, {"version"}} {
+	for _, args := range [][]string{{}, {"serve"}, {"key"}, {"key", "create"}, {"key", "list"}, {"key", "revoke"},
+		{"key", "rotate-root"}, {"config"}, {"doctor"}, {"version"}} {
 		p := command(t, nil, append(args, "--help")...)
 		if p.code != 0 {
 			t.Errorf("%v --help: exit code %d", args, p.code)
@@ -249,7 +258,8 @@ func TestHelpAndUsage(t *testing.T) {
 // TestAccessLog reads the log of a few requests as JSON.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
-	p := launch(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--log-format", "json")
+	p := launch(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, "serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(),
+		"--log-format", "json")
 	url := regexp.MustCompile(`"url":"([^"]+)"`)
 	for range 2000 {
 		if m := url.FindStringSubmatch(p.errOut.String()); m != nil {
@@ -288,7 +298,8 @@ func TestRequestInFlight(t *testing.T) {
 	o := newTenant(t, p)
 	body := items("late")
 	slow := dial(t, p.url)
-	fmt.Fprintf(slow, "POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+	fmt.Fprintf(slow, "POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Type: application/json\r\nContent-Length: "+
+		"%d\r\n\r\n%s",
 		o.eventsPath(), rootKey, len(body), body[:20])
 	other := dial(t, p.url)
 	answers := bufio.NewReader(other)
@@ -364,7 +375,8 @@ func TestEndWithoutTheRequest(t *testing.T) {
 			t.Parallel()
 			p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey}, tc.args...)
 			c := dial(t, p.url)
-			fmt.Fprintf(c, "POST /privacy-v1/organizations HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: 100\r\n\r\n{", rootKey)
+			fmt.Fprintf(c, "POST /privacy-v1/organizations HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: 100\r\n\r\n{",
+				rootKey)
 			time.Sleep(100 * time.Millisecond)
 			p.signal(t, syscall.SIGTERM)
 			waitForEnd(t, p)

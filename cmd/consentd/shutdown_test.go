@@ -20,9 +20,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestShutdownDelay stands a server still, sends requests on connections that are idle and on connections that the server
-// has not accepted yet, and ends the server. What arrives before the shutdown delay is over is answered, and told that
-// its connection ends.
+// TestShutdownDelay stands a server still, sends requests on connections that are idle and on connections that the
+// server has not accepted yet, and ends the server. What arrives before the shutdown delay is over is answered, and
+// told that its connection ends.
 func TestShutdownDelay(t *testing.T) {
 	for name, signalFirst := range map[string]bool{"requests before the signal": false, "requests in the delay": true} {
 		t.Run(name, func(t *testing.T) {
@@ -58,8 +58,8 @@ func TestShutdownDelay(t *testing.T) {
 	}
 }
 
-// TestBegunRequestsAreAnswered ends a server that has read a part of requests. Their rest comes when it takes nothing new any
-// more, and they are answered.
+// TestBegunRequestsAreAnswered ends a server that has read a part of requests. Their rest comes when it takes nothing
+// new any more, and they are answered.
 func TestBegunRequestsAreAnswered(t *testing.T) {
 	t.Parallel()
 	p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey}, "--shutdown-delay", "0s")
@@ -133,8 +133,9 @@ func receive(r *bufio.Reader) (last bool, err error) {
 	return res.Close, err
 }
 
-// TestSigtermUnderLoad ends servers under clients that keep connections and clients that make a new one each time. Every
-// request that the server has begun to handle is answered whole and on record, and in the shutdown delay it takes all.
+// TestSigtermUnderLoad ends servers under clients that keep connections and clients that make a new one each time.
+// Every request that the server has begun to handle is answered whole and on record, and in the shutdown delay it takes
+// all.
 func TestSigtermUnderLoad(t *testing.T) {
 	rounds := 5
 	if testing.Short() {

@@ -112,10 +112,14 @@ func TestPrecedence(t *testing.T) {
 	}{
 		{"default", nil, nil, "./data", "default"},
 		{"file", map[string]string{"config": file}, nil, "from-file", file + " line 2"},
-		{"environment", map[string]string{"config": file}, []string{"CONSENTD_DATA=from-env"}, "from-env", "environment CONSENTD_DATA"},
-		{"value file", nil, []string{"CONSENTD_CONFIG=" + file, "CONSENTD_DATA_FILE=" + value}, "from-value-file", "environment CONSENTD_DATA_FILE, file " + value},
-		{"flag", map[string]string{"data": "from-flag"}, []string{"CONSENTD_CONFIG=" + file, "CONSENTD_DATA=from-env"}, "from-flag", "flag --data"},
-		{"the last of two variables", nil, []string{"CONSENTD_DATA=one", "CONSENTD_DATA=two"}, "two", "environment CONSENTD_DATA"},
+		{"environment", map[string]string{"config": file}, []string{"CONSENTD_DATA=from-env"}, "from-env",
+			"environment CONSENTD_DATA"},
+		{"value file", nil, []string{"CONSENTD_CONFIG=" + file, "CONSENTD_DATA_FILE=" + value}, "from-value-file",
+			"environment CONSENTD_DATA_FILE, file " + value},
+		{"flag", map[string]string{"data": "from-flag"}, []string{"CONSENTD_CONFIG=" + file, "CONSENTD_DATA=from-env"},
+			"from-flag", "flag --data"},
+		{"the last of two variables", nil, []string{"CONSENTD_DATA=one", "CONSENTD_DATA=two"}, "two",
+			"environment CONSENTD_DATA"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := Load(tc.flags, tc.env)
@@ -226,7 +230,8 @@ func TestRefusedValues(t *testing.T) {
 				t.Fatalf("taken as %v", c)
 			}
 			s, _ := settingNamed(tc.name)
-			mustHold(t, err.Error(), tc.name+" (flag --"+tc.name+")", fmt.Sprintf("%q", tc.value), tc.reason, "allowed: "+s.Allowed)
+			mustHold(t, err.Error(), tc.name+" (flag --"+tc.name+")", fmt.Sprintf("%q", tc.value), tc.reason,
+				"allowed: "+s.Allowed)
 		})
 	}
 }
@@ -243,7 +248,8 @@ func mustHold(t *testing.T, text string, parts ...string) {
 func TestAllErrorsAtOnce(t *testing.T) {
 	path := write(t, "consentd.yaml", "data: x\nlog-format: xml\nlogs: y\n")
 	_, err := Load(map[string]string{"listen": "x", "lisen": ":80"}, []string{
-		"CONSENTD_CONFIG=" + path, "CONSENTD_LOG_LEVEL=loud", "CONSENTD_DATE=x", "CONSENTD_GEO_MMDB=a", "CONSENTD_GEO_MMDB_FILE=b",
+		"CONSENTD_CONFIG=" + path, "CONSENTD_LOG_LEVEL=loud", "CONSENTD_DATE=x", "CONSENTD_GEO_MMDB=a",
+		"CONSENTD_GEO_MMDB_FILE=b",
 	})
 	if err == nil {
 		t.Fatal("taken")
@@ -290,7 +296,8 @@ func TestFolderThatIsAURL(t *testing.T) {
 	if err == nil {
 		t.Fatal("taken")
 	}
-	mustHold(t, err.Error(), "data (environment CONSENTD_DATA)", "user:********@host", "--database (CONSENTD_DATABASE_URL)")
+	mustHold(t, err.Error(), "data (environment CONSENTD_DATA)", "user:********@host",
+		"--database (CONSENTD_DATABASE_URL)")
 	if strings.Contains(err.Error(), "giraffe") {
 		t.Errorf("it shows the password: %v", err)
 	}
@@ -321,7 +328,8 @@ func TestRefusedFiles(t *testing.T) {
 		{"sequence for one value", "listen: [a]", "listen (FILE line 1): it is not one plain value"},
 		{"mapping for a list", "cors-origins: {a: b}", "cors-origins (FILE line 1): it is not one plain value"},
 		{"sequence for a mapping", "regimes: [DE=opt-in]", "regimes (FILE line 1): it is not one plain value"},
-		{"nested", "cors-origins:\n- [a]", "cors-origins (FILE line 1): line 2: cannot unmarshal !!seq into string; allowed: exact origins"},
+		{"nested", "cors-origins:\n- [a]", "cors-origins (FILE line 1): line 2: cannot unmarshal !!seq into string; " +
+			"allowed: exact origins"},
 		{"no value", "data:", "data (FILE line 1): it has no value"},
 		{"text", "just words", "it does not begin with a setting"},
 		{"sequence", "- a", "line 1: it does not begin with a setting"},
@@ -350,7 +358,8 @@ func TestFilesWithoutSettings(t *testing.T) {
 func TestMissingFiles(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
 	empty := write(t, "empty", " \n")
-	_, err := Load(map[string]string{"config": nowhere}, []string{"CONSENTD_DATA_FILE=" + nowhere, "CONSENTD_ROOT_KEY_FILE=" + empty})
+	_, err := Load(map[string]string{"config": nowhere}, []string{"CONSENTD_DATA_FILE=" + nowhere,
+		"CONSENTD_ROOT_KEY_FILE=" + empty})
 	if err == nil {
 		t.Fatal("taken")
 	}
@@ -385,23 +394,24 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 			flags map[string]string
 			env   []string
 		}{
-			"flag":                 {flags: map[string]string{"root-key": key}},
-			"unknown flag":         {flags: map[string]string{"rootkey": key}},
-			"environment":          {env: []string{"CONSENTD_ROOT_KEY=" + key}},
-			"unknown variable":     {env: []string{"CONSENTD_ROOTKEY=" + key}},
-			"value file":           {env: []string{"CONSENTD_ROOT_KEY_FILE=" + write(t, "k", key)}},
-			"secret as path":       {env: []string{"CONSENTD_ROOT_KEY_FILE=" + key}},
-			"both":                 {env: []string{"CONSENTD_ROOT_KEY_FILE=" + key, "CONSENTD_ROOT_KEY=" + key}},
-			"file":                 {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: "+key)}},
-			"file, unknown":        {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root_key: "+key)}},
-			"file, alias":          {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: *"+key)}},
-			"file, tag":            {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: !"+key)}},
-			"file, anchor":         {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: &"+key)}},
-			"file, sequence":       {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: ["+key+"]")}},
-			"file, broken":         {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: {"+key)}},
-			"file, reserved":       {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: @"+key)}},
-			"file, no space":       {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key:"+key)}},
-			"file, no space, more": {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "data: x\nroot-key:"+key+"\nlisten: :80")}},
+			"flag":             {flags: map[string]string{"root-key": key}},
+			"unknown flag":     {flags: map[string]string{"rootkey": key}},
+			"environment":      {env: []string{"CONSENTD_ROOT_KEY=" + key}},
+			"unknown variable": {env: []string{"CONSENTD_ROOTKEY=" + key}},
+			"value file":       {env: []string{"CONSENTD_ROOT_KEY_FILE=" + write(t, "k", key)}},
+			"secret as path":   {env: []string{"CONSENTD_ROOT_KEY_FILE=" + key}},
+			"both":             {env: []string{"CONSENTD_ROOT_KEY_FILE=" + key, "CONSENTD_ROOT_KEY=" + key}},
+			"file":             {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: "+key)}},
+			"file, unknown":    {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root_key: "+key)}},
+			"file, alias":      {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: *"+key)}},
+			"file, tag":        {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: !"+key)}},
+			"file, anchor":     {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: &"+key)}},
+			"file, sequence":   {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: ["+key+"]")}},
+			"file, broken":     {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: {"+key)}},
+			"file, reserved":   {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key: @"+key)}},
+			"file, no space":   {env: []string{"CONSENTD_CONFIG=" + write(t, "y", "root-key:"+key)}},
+			"file, no space, more": {env: []string{"CONSENTD_CONFIG=" +
+				write(t, "y", "data: x\nroot-key:"+key+"\nlisten: :80")}},
 		} {
 			t.Run(name, func(t *testing.T) {
 				c, err := Load(tc.flags, tc.env)
@@ -509,7 +519,8 @@ func TestDatabasePasswordsAreNeverPrinted(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"mysql://ada:giraffe@db/x", "giraffe", "postgres://ada:gi raffe@db/x",
-		"postgres://ada:g@iraffe@db/x", "postgres://ada:g%raffe@db/x", "postgres://ada:giraffe@db:port/x", "postgres://ada:giraffe@db/x?sslmode=foo"} {
+		"postgres://ada:g@iraffe@db/x", "postgres://ada:g%raffe@db/x", "postgres://ada:giraffe@db:port/x",
+		"postgres://ada:giraffe@db/x?sslmode=foo"} {
 		_, err := Load(map[string]string{"database": bad}, nil)
 		if err == nil || strings.Contains(err.Error(), "raffe") || !strings.Contains(err.Error(), "postgres://") {
 			t.Errorf("%s: %v", bad, err)

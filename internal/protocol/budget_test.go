@@ -39,8 +39,8 @@ func taken(from *semaphore.Weighted) int64 {
 	return testBudget - int64(free)
 }
 
-// TestBodyTakesMemoryWhenItComes sends large bodies slowly: whatever length they announce, they have nothing of the budget
-// before a small body has come of them, and then never more than MaxBody.
+// TestBodyTakesMemoryWhenItComes sends large bodies slowly: whatever length they announce, they have nothing of the
+// budget before a small body has come of them, and then never more than MaxBody.
 func TestBodyTakesMemoryWhenItComes(t *testing.T) {
 	for _, length := range []int64{-1, MaxBody, 1 << 40} {
 		in, out := io.Pipe()
@@ -109,10 +109,11 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		length int64
 		handle func() error
 	}{
-		"answered":              {strings.NewReader(large), MaxBody, func() error { return nil }},
-		"answered, in chunks":   {strings.NewReader(large), -1, func() error { return nil }},
-		"refused":               {strings.NewReader(large), MaxBody, func() error { return errors.New("no") }},
-		"replayed":              {strings.NewReader(large), -1, func() error { return &consent.Replayed{Answer: Answer{Status: 200}.encode()} }},
+		"answered":            {strings.NewReader(large), MaxBody, func() error { return nil }},
+		"answered, in chunks": {strings.NewReader(large), -1, func() error { return nil }},
+		"refused":             {strings.NewReader(large), MaxBody, func() error { return errors.New("no") }},
+		"replayed": {strings.NewReader(large), -1,
+			func() error { return &consent.Replayed{Answer: Answer{Status: 200}.encode()} }},
 		"panics":                {strings.NewReader(large), MaxBody, func() error { panic("on purpose") }},
 		"no JSON":               {strings.NewReader(strings.Repeat("x", MaxBody)), MaxBody, nil},
 		"too large":             {strings.NewReader(large + large), -1, nil},
@@ -248,7 +249,8 @@ func TestDecodedBudget(t *testing.T) {
 	}
 }
 
-// TestSmallBodyCosts: a small body whose length is known costs its bytes, its limiter and where the limiter's error would be put.
+// TestSmallBodyCosts: a small body whose length is known costs its bytes, its limiter and where the limiter's error
+// would be put.
 func TestSmallBodyCosts(t *testing.T) {
 	body := strings.NewReader("")
 	c := call(io.NopCloser(body))
@@ -296,7 +298,8 @@ func TestStalledBodyGivesItsMemoryBack(t *testing.T) {
 		}
 		defer conn.Close()
 		body := ofSize(MaxBody)
-		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+			len(body))
 		for i := range steps {
 			if _, err := io.WriteString(conn, body[i*len(body)/16:(i+1)*len(body)/16]); err != nil {
 				break
@@ -334,10 +337,11 @@ func TestStalledBodyGivesItsMemoryBack(t *testing.T) {
 func TestTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &Call{ResponseWriter: w, Request: r}
-		Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error { return ReadJSON(c, &letter{}) }, func(c *Call, err error) {
-			status, _, msg := Status(err)
-			http.Error(c, msg, status)
-		})
+		Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error { return ReadJSON(c, &letter{}) },
+			func(c *Call, err error) {
+				status, _, msg := Status(err)
+				http.Error(c, msg, status)
+			})
 	}))
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -345,7 +349,8 @@ func TestTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", MaxBody+1)
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n", MaxBody+1)
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 413") {
 		t.Errorf("%q, %v", line, err)

@@ -13,7 +13,8 @@ import (
 var audits = []struct{ what, count string }{
 	{"counts of names are wrong", `SELECT count(*) FROM (SELECT organization_id, sum(n) AS n FROM (
 SELECT organization_id, amount AS n FROM counts WHERE name LIKE 'named/%'
-UNION ALL SELECT organization_id, -1 FROM identifiers WHERE kind = 'user_id' OR kind LIKE 'subject:%') a GROUP BY organization_id) b WHERE n <> 0`},
+UNION ALL SELECT organization_id, -1 FROM identifiers WHERE kind = 'user_id' OR kind LIKE 'subject:%') a
+GROUP BY organization_id) b WHERE n <> 0`},
 	{"records lack earlier versions", `SELECT count(*) FROM (SELECT 1 AS lack FROM subjects s LEFT JOIN subject_archive a
 ON (a.organization_id = s.organization_id AND a.subject_id = s.subject_id AND a.version < s.version)
 GROUP BY s.organization_id, s.subject_id, s.version HAVING count(a.version) <> s.version - 1) b`},

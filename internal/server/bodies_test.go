@@ -176,7 +176,8 @@ func testMethods(t *testing.T, e *engine) {
 			}
 			res := w.do(w.mine, method, c.target, c.headers, "")
 			got := strings.Split(res.Header.Get("Allow"), ", ")
-			if slices.Sort(got); res.Status != http.StatusMethodNotAllowed || !slices.Equal(got, slices.Sorted(slices.Values(methods))) {
+			if slices.Sort(got); res.Status != http.StatusMethodNotAllowed ||
+				!slices.Equal(got, slices.Sorted(slices.Values(methods))) {
 				w.Errorf("%s %s: want 405 with Allow %v, got %v", method, c.route.Pattern, methods, res)
 			} else if err := shapes[c.protocol](res); err != nil && method != "HEAD" {
 				w.Errorf("%s %s: %v in %v", method, c.route.Pattern, err, res)

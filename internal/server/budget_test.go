@@ -87,10 +87,12 @@ func until(t *testing.T, what string, done func() bool) {
 	t.Fatalf("waited in vain for %s", what)
 }
 
-// TestSlowBodiesHoldNoMemory begins more large bodies than the budget has memory for, and sends next to nothing of them. Others go on.
+// TestSlowBodiesHoldNoMemory begins more large bodies than the budget has memory for, and sends next to nothing of
+// them. Others go on.
 func TestSlowBodiesHoldNoMemory(t *testing.T) {
 	t.Parallel()
-	for name, head := range map[string]string{"in chunks": inChunks, "of a length": ofLength(protocol.MaxBody), "too long": ofLength(1 << 40)} {
+	for name, head := range map[string]string{"in chunks": inChunks, "of a length": ofLength(protocol.MaxBody),
+		"too long": ofLength(1 << 40)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address, read := over(t, reading(t, func() {}))
@@ -100,7 +102,8 @@ func TestSlowBodiesHoldNoMemory(t *testing.T) {
 			until(t, "the first bytes of 64 bodies", func() bool { return read.Load() >= 64 })
 			client := http.Client{Timeout: 5 * time.Second}
 			defer client.CloseIdleConnections()
-			res, err := client.Post("http://"+address+"/one/call", "application/json", strings.NewReader(filled(protocol.MaxBody)))
+			res, err := client.Post("http://"+address+"/one/call", "application/json",
+				strings.NewReader(filled(protocol.MaxBody)))
 			if err != nil {
 				t.Fatalf("a large body beside 64 slow ones: %v", err)
 			}
@@ -111,8 +114,8 @@ func TestSlowBodiesHoldNoMemory(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesDoNotWaitForEachOther has more bodies on their way than there is memory for: a part of each was read, and
-// the next byte of each takes more of the budget than all can have.
+// TestLargeBodiesDoNotWaitForEachOther has more bodies on their way than there is memory for: a part of each was read,
+// and the next byte of each takes more of the budget than all can have.
 func TestLargeBodiesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	const bodies, size, part = 120, protocol.MaxBody, 64 << 10
@@ -173,7 +176,8 @@ func TestBodyBudget(t *testing.T) {
 	for _, length := range []int{-1, len(largest)} {
 		short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
-		if rec := send(short, largest, length); rec.Code != http.StatusServiceUnavailable || !strings.HasPrefix(rec.Body.String(), "one: too many large requests") {
+		if rec := send(short, largest, length); rec.Code != http.StatusServiceUnavailable ||
+			!strings.HasPrefix(rec.Body.String(), "one: too many large requests") {
 			t.Errorf("with the budget full: %d %s", rec.Code, rec.Body)
 		}
 	}

@@ -94,7 +94,8 @@ func badCredentials(w, foreign *harness, credential string) map[string]vars {
 	return bad
 }
 
-// TestScopes proves that each call asks for its scopes: without one of them all others together are 403, and they alone do.
+// TestScopes proves that each call asks for its scopes: without one of them all others together are 403, and they alone
+// do.
 func TestScopes(t *testing.T) { onEngines(t, testScopes) }
 
 func testScopes(t *testing.T, e *engine) {
@@ -131,7 +132,8 @@ func testScopes(t *testing.T, e *engine) {
 			w.unchanged("", before, c.name+" without the root key")
 			continue
 		}
-		if res := c.send(w, key(c.scopes), nil, c.body); res.Status != c.status && !strings.HasPrefix(c.route.Method, "DELETE") {
+		if res := c.send(w, key(c.scopes), nil, c.body); res.Status != c.status &&
+			!strings.HasPrefix(c.route.Method, "DELETE") {
 			t.Errorf("%s: with %v alone: %v", c.name, c.scopes, res)
 		}
 	}
@@ -161,7 +163,8 @@ func testTenants(t *testing.T, e *engine) {
 // tenantVars lists the variables of a call that name something of the tenant's.
 func tenantVars(c *call) (used []string) {
 	whole := c.target + c.body + strings.Join(slices.Collect(maps.Values(c.headers)), " ")
-	for _, name := range []string{"org", "project", "person", "doomedperson", "subject", "doomedsubject", "doomedkey", "keyid", "type", "device", "email"} {
+	for _, name := range []string{"org", "project", "person", "doomedperson", "subject", "doomedsubject", "doomedkey",
+		"keyid", "type", "device", "email"} {
 		if strings.Contains(whole, "{{"+name+"}}") {
 			used = append(used, name)
 		}
@@ -262,7 +265,8 @@ func TestForgedKeys(t *testing.T) { onEngines(t, testForgedKeys) }
 func testForgedKeys(t *testing.T, e *engine) {
 	w := newHarness(t, e)
 	for what, forged := range map[string]string{"another organization": forgedKey(w.theirs["org"], w.mine["keyid"]),
-		"no organization": forgedKey(uuid.NewString(), w.mine["keyid"]), "another secret": forgedKey(w.mine["org"], w.mine["keyid"])} {
+		"no organization": forgedKey(uuid.NewString(), w.mine["keyid"]),
+		"another secret":  forgedKey(w.mine["org"], w.mine["keyid"])} {
 		w.forget()
 		for range 2 {
 			if res := w.do(w.mine.with(vars{"key": forged}), "GET", "/v1/subjects", bearerKey, ""); res.Status != 401 {

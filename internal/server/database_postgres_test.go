@@ -24,7 +24,8 @@ type postgresDatabase struct {
 }
 
 func copiedPostgres(t testing.TB, seed func(database) error) database {
-	return &postgresDatabase{url: pgtest.Database(t, "seeded", func(url string) error { return seed(&postgresDatabase{url: url}) })}
+	return &postgresDatabase{url: pgtest.Database(t, "seeded",
+		func(url string) error { return seed(&postgresDatabase{url: url}) })}
 }
 
 // seededCitus furnishes each time: a distributed database has no copies.
@@ -66,7 +67,8 @@ func (g *postgresDatabase) inspect() (*store.Inspection, error) {
 	return store.InspectPostgres(context.Background(), store.PostgresOptions{URL: g.url, Log: quiet()})
 }
 
-// state is the snapshot: which transactions of the whole server count as done. On Citus it would be the coordinator's only.
+// state is the snapshot: which transactions of the whole server count as done. On Citus it would be the coordinator's
+// only.
 func (g *postgresDatabase) state() (string, error) {
 	if g.citus {
 		return "", nil
@@ -79,7 +81,8 @@ func (g *postgresDatabase) state() (string, error) {
 }
 
 // allTables leaves partitions out: whoever reads what they are of reads them.
-const allTables = `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1`
+const allTables = `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+	AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1`
 
 func (g *postgresDatabase) read() (map[string]string, error) {
 	if g.tables == nil {

@@ -23,7 +23,8 @@ func testFailingStore(t *testing.T, e *engine) {
 		cold  bool // nothing is in memory
 	}{
 		{"reads fail", viewing, false}, {"reads fail, cold", viewing, true}, {"writes fail", updating, false},
-		{"writes are lost", losing, false}, {"all fails", all, false}, {"all fails, cold", all, true}, {"panic", panicking, false},
+		{"writes are lost", losing, false}, {"all fails", all, false}, {"all fails, cold", all, true},
+		{"panic", panicking, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +48,8 @@ func testFailingStore(t *testing.T, e *engine) {
 	}
 }
 
-// forget empties what the service keeps in memory: it does so at every revocation, of a key that was revoked before too.
+// forget empties what the service keeps in memory: it does so at every revocation, of a key that was revoked before
+// too.
 func (w *harness) forget() {
 	w.Helper()
 	actor := w.actorOf(w.mine)
@@ -166,7 +168,8 @@ func testHangingStore(t *testing.T, e *engine) {
 		}
 		w.store.set(hanging)
 		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Millisecond)
-		r := httptest.NewRequestWithContext(ctx, c.route.Method, w.mine.expand(c.target), strings.NewReader(w.mine.expand(c.body)))
+		r := httptest.NewRequestWithContext(ctx, c.route.Method, w.mine.expand(c.target),
+			strings.NewReader(w.mine.expand(c.body)))
 		for name, value := range c.headers {
 			r.Header.Set(name, w.mine.expand(value))
 		}

@@ -143,8 +143,9 @@ func (w *harness) tenant(word string) vars {
 	ctx := context.Background()
 	root, err := w.svc.Authenticate(ctx, webtest.RootKey)
 	w.must(err)
-	made, err := w.svc.CreateOrganization(ctx, root, consent.NewOrganization{Name: word + " Traders", PrimaryDomain: word + ".example",
-		Details: json.RawMessage(`{}`)}, consent.Idempotency{})
+	made, err := w.svc.CreateOrganization(ctx, root, consent.NewOrganization{Name: word + " Traders",
+		PrimaryDomain: word + ".example",
+		Details:       json.RawMessage(`{}`)}, consent.Idempotency{})
 	w.must(err)
 	actor, err := root.In(made.ID)
 	w.must(err)
@@ -200,8 +201,10 @@ func (w *harness) seed(v vars) {
 	types := w.do(v, "POST", concordProject+"/consent-types", concordKey,
 		`{"category":"custom","subcategory":"{{word}}","label":"{{word}}","name":"{{word}} letters"}`)
 	v["type"] = w.value(types, 201, "id")
-	w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"{{person}}","email":"{{email}}",`+
-		`"phoneNumber":"{{phone}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"accepted","consentAction":"user_click"}]}`), 201, "count")
+	w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey,
+		`{"items":[{"userId":"{{person}}","email":"{{email}}",`+
+			`"phoneNumber":"{{phone}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"accepted",`+
+			`"consentAction":"user_click"}]}`), 201, "count")
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
 }
 
@@ -237,7 +240,8 @@ func (w *harness) deadCredentials(actor consent.Actor, v vars) {
 	w.must(w.svc.RevokeKey(ctx, actor, revoked, consent.Idempotency{}))
 
 	w.ago.Store(int64(2 * time.Hour))
-	made, err := w.svc.CreateKey(ctx, actor, consent.NewKey{Name: "expired", Scopes: append([]consent.Scope(nil), consent.AllScopes...),
+	made, err := w.svc.CreateKey(ctx, actor, consent.NewKey{Name: "expired",
+		Scopes:    append([]consent.Scope(nil), consent.AllScopes...),
 		ExpiresAt: time.Now().Add(-time.Hour)}, consent.Idempotency{})
 	w.must(err)
 	v["expiredkey"], v["expiredtoken"] = made.Text, w.mint(v.with(vars{"key": made.Text}))

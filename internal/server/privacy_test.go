@@ -14,7 +14,8 @@ import (
 )
 
 // from is what a browser and a trusted proxy add to a request.
-var from = map[string]string{"X-Forwarded-For": "203.0.113.77", "User-Agent": "AntelopeBrowser/7.1", "Referer": "https://okapi.example/one@okapi.example"}
+var from = map[string]string{"X-Forwarded-For": "203.0.113.77", "User-Agent": "AntelopeBrowser/7.1",
+	"Referer": "https://okapi.example/one@okapi.example"}
 
 // TestLogs proves that no log line, at any level, no metric and no Location has anything of a person or a key,
 // over all calls and their mistakes; and that each request has one access line that says what it should.
@@ -30,15 +31,18 @@ func testLogs(t *testing.T, e *engine) {
 			key  bool // the credentials are good
 		}{
 			{w.mine, c.body, true}, {w.mine, `{"email":"one.giraffe@shop.example","email":"+31610505002"}`, true},
-			{w.mine.with(vars{"key": w.mine["key"] + "x", "root": "giraffe root", "token": w.mine["token"] + "x"}), c.body, false},
-			{w.mine.with(vars{"person": "one.giraffe@shop.example", "subject": "+31610505002", "device": "giraffe"}), c.body, true},
+			{w.mine.with(vars{"key": w.mine["key"] + "x", "root": "giraffe root", "token": w.mine["token"] + "x"}), c.body,
+				false},
+			{w.mine.with(vars{"person": "one.giraffe@shop.example", "subject": "+31610505002", "device": "giraffe"}), c.body,
+				true},
 		} {
 			change := maps.Clone(from)
 			change["Idempotency-Key"] = "giraffe {{n}}"
 			w.accessLine(&c, tc.v, c.send(w, tc.v, change, tc.body), tc.key)
 		}
 	}
-	for _, path := range []string{"/one.giraffe@shop.example", "/persons/one.giraffe@shop.example/x/y", "/v1/one.giraffe@shop.example", "/readyz"} {
+	for _, path := range []string{"/one.giraffe@shop.example", "/persons/one.giraffe@shop.example/x/y",
+		"/v1/one.giraffe@shop.example", "/readyz"} {
 		w.do(w.mine, "DELETE", path+"?email=one.giraffe@shop.example", from, "")
 	}
 	w.store.set(updating)
@@ -57,7 +61,8 @@ func (w *harness) clean(where, text string) {
 	lower := strings.ToLower(text)
 	secrets := []string{"giraffe", "zebra", "antelope", "okapi", "203.0.113", "cd_live_", "cd_test_", "@", webtest.RootKey}
 	for _, v := range []vars{w.mine, w.theirs} {
-		for _, name := range []string{"email", "phone", "person", "doomedperson", "subject", "device", "key", "token", "revokedkey", "expiredkey"} {
+		for _, name := range []string{"email", "phone", "person", "doomedperson", "subject", "device", "key", "token",
+			"revokedkey", "expiredkey"} {
 			secrets = append(secrets, v[name])
 			if len(v[name]) > 60 { // of keys and tokens not even a part
 				secrets = append(secrets, v[name][50:58])
@@ -98,7 +103,8 @@ func (w *harness) accessLine(c *call, v vars, res *webtest.Response, goodKey boo
 	case c.root:
 		key = rootKeyID(w)
 	}
-	want := map[string]any{"protocol": c.protocol, "method": c.route.Method, "route": c.route.Pattern, "status": float64(res.Status), "key": key}
+	want := map[string]any{"protocol": c.protocol, "method": c.route.Method, "route": c.route.Pattern,
+		"status": float64(res.Status), "key": key}
 	for name, value := range want {
 		if line[name] != value {
 			w.Errorf("%s: the access line says %s %v, not %v, of %v", c.name, name, line[name], value, res)
@@ -127,7 +133,8 @@ var (
 	label      = regexp.MustCompile(`([a-z]+)="((?:[^"\\]|\\.)*)"`)
 )
 
-// TestMetrics proves that all names begin with consentd_, and that labels have words of ours only, whatever clients send.
+// TestMetrics proves that all names begin with consentd_, and that labels have words of ours only, whatever clients
+// send.
 func TestMetrics(t *testing.T) { onEngines(t, testMetrics) }
 
 func testMetrics(t *testing.T, e *engine) {
@@ -140,9 +147,11 @@ func testMetrics(t *testing.T, e *engine) {
 			words["route"] = append(words["route"], route.Pattern)
 		}
 	}
-	w.do(w.mine, "POST", "/consent-hub/consent", basicKey, `{"email":"{{email}}","locale":"NL","consents":[{"key":"news","granted":true}]}`)
+	w.do(w.mine, "POST", "/consent-hub/consent", basicKey,
+		`{"email":"{{email}}","locale":"NL","consents":[{"key":"news","granted":true}]}`)
 	for i := range 20 {
-		for _, path := range []string{"/raw", "/persons/raw", "/persons/raw/consent/gdpr", "/v1/subjects/raw/raw", "/consent-hub/raw", "/healthz/raw", "/readyz?raw"} {
+		for _, path := range []string{"/raw", "/persons/raw", "/persons/raw/consent/gdpr", "/v1/subjects/raw/raw",
+			"/consent-hub/raw", "/healthz/raw", "/readyz?raw"} {
 			for _, method := range []string{"GET", "PUT", "HEAD", "RAW" + fmt.Sprint(i)} {
 				w.do(w.mine, method, path+fmt.Sprint(i), nil, "")
 			}
@@ -167,7 +176,8 @@ func testMetrics(t *testing.T, e *engine) {
 			}
 		}
 	}
-	for _, name := range []string{"consentd_requests_total", "consentd_request_duration_seconds_count", "consentd_batches_total", "consentd_ready"} {
+	for _, name := range []string{"consentd_requests_total", "consentd_request_duration_seconds_count",
+		"consentd_batches_total", "consentd_ready"} {
 		if !seen[name] {
 			t.Errorf("/metrics has no %s:\n%s", name, res.Body)
 		}

@@ -38,7 +38,8 @@ const (
 var (
 	concordKey  = map[string]string{"x-api-key": "{{key}}", "Content-Type": "application/json"}
 	concordRoot = map[string]string{"x-api-key": "{{root}}", "Content-Type": "application/json"}
-	slashKey    = map[string]string{"SlashID-OrgID": "{{org}}", "SlashID-API-Key": "{{key}}", "Content-Type": "application/json"}
+	slashKey    = map[string]string{"SlashID-OrgID": "{{org}}", "SlashID-API-Key": "{{key}}",
+		"Content-Type": "application/json"}
 	bearerToken = map[string]string{"Authorization": "Bearer {{token}}", "Content-Type": "application/json"}
 	bearerKey   = map[string]string{"Authorization": "Bearer {{key}}", "Content-Type": "application/json"}
 	basicKey    = map[string]string{"Authorization": "Basic {{basic}}", "Content-Type": "application/json"}
@@ -47,36 +48,52 @@ var (
 // samples has a row for every route: "METHOD pattern".
 var samples = map[string][]sample{
 	"POST /privacy-v1/organizations": {{target: "/privacy-v1/organizations", headers: concordRoot, status: 201, root: true,
-		body: `{"name":"Shop {{n}}","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy","contactEmails":["c{{n}}.{{email}}"]}`}},
-	"GET /privacy-v1/organizations": {{target: "/privacy-v1/organizations?name=x&limit=5", headers: concordKey, status: 200,
+		body: `{"name":"Shop {{n}}","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy",` +
+			`"contactEmails":["c{{n}}.{{email}}"]}`}},
+	"GET /privacy-v1/organizations": {{target: "/privacy-v1/organizations?name=x&limit=5", headers: concordKey,
+		status: 200,
 		scopes: []consent.Scope{consent.OrganizationsRead}}},
 	"GET /privacy-v1/organizations/{organizationId}": {{target: concordOrg, headers: concordKey, status: 200,
 		scopes: []consent.Scope{consent.OrganizationsRead}}},
-	"POST /privacy-v1/organizations/{organizationId}/projects": {{target: concordOrg + "/projects", headers: concordKey, status: 201,
-		scopes: []consent.Scope{consent.OrganizationsWrite}, body: `{"name":"Site {{n}}","contactEmails":["p{{n}}.{{email}}"]}`}},
-	"GET /privacy-v1/organizations/{organizationId}/projects": {{target: concordOrg + "/projects", headers: concordKey, status: 200,
+	"POST /privacy-v1/organizations/{organizationId}/projects": {{target: concordOrg + "/projects", headers: concordKey,
+		status: 201,
+		scopes: []consent.Scope{consent.OrganizationsWrite}, body: `{"name":"Site {{n}}",` +
+			`"contactEmails":["p{{n}}.{{email}}"]}`}},
+	"GET /privacy-v1/organizations/{organizationId}/projects": {{target: concordOrg + "/projects", headers: concordKey,
+		status: 200,
 		scopes: []consent.Scope{consent.OrganizationsRead}}},
-	"POST /privacy-v1/organizations/{organizationId}/projects/{projectId}/consent-types": {{target: concordProject + "/consent-types",
+	"POST /privacy-v1/organizations/{organizationId}/projects/{projectId}/consent-types": {{target: concordProject +
+		"/consent-types",
 		headers: concordKey, status: 201, scopes: []consent.Scope{consent.ConsentsWrite},
 		body: `{"category":"custom","subcategory":"mail","label":"m{{n}}","name":"Mail {{n}}","document":"long"}`}},
-	"GET /privacy-v1/organizations/{organizationId}/projects/{projectId}/consent-types": {{target: concordProject + "/consent-types",
+	"GET /privacy-v1/organizations/{organizationId}/projects/{projectId}/consent-types": {{target: concordProject +
+		"/consent-types",
 		headers: concordKey, status: 200, scopes: []consent.Scope{consent.ConsentsRead}}},
 	"POST /privacy-v1/organizations/{organizationId}/projects/{projectId}/consent-events": {
-		{target: concordProject + "/consent-events", headers: concordKey, status: 201, scopes: []consent.Scope{consent.ConsentsWrite},
-			body: `{"items":[{"email":"e{{n}}.{{email}}","phoneNumber":"{{phone}}","category":"privacy_setting","subcategory":"marketing",` +
+		{target: concordProject + "/consent-events", headers: concordKey, status: 201,
+			scopes: []consent.Scope{consent.ConsentsWrite},
+			body: `{"items":[{"email":"e{{n}}.{{email}}","phoneNumber":"{{phone}}","category":"privacy_setting",` +
+				`"subcategory":"marketing",` +
 				`"consentState":"accepted","consentAction":"user_click"}]}`},
-		{target: concordProject + "/consent-events", headers: concordKey, status: 201, scopes: []consent.Scope{consent.ConsentsWrite},
-			body: `{"items":[{"userId":"{{person}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"declined","consentAction":"import"}]}`},
+		{target: concordProject + "/consent-events", headers: concordKey, status: 201,
+			scopes: []consent.Scope{consent.ConsentsWrite},
+			body: `{"items":[{"userId":"{{person}}","concordId":"{{device}}","consentType":"{{type}}",` +
+				`"consentState":"declined","consentAction":"import"}]}`},
 	},
 	"GET /privacy-v1/organizations/{organizationId}/projects/{projectId}/consent-events": {
-		{target: concordProject + "/consent-events", headers: concordKey, status: 200, scopes: []consent.Scope{consent.ConsentsRead}},
-		{target: concordProject + "/consent-events?email={{email}}&userId={{person}}&concordId={{device}}", headers: concordKey, status: 200,
+		{target: concordProject + "/consent-events", headers: concordKey, status: 200,
+			scopes: []consent.Scope{consent.ConsentsRead}},
+		{target: concordProject + "/consent-events?email={{email}}&userId={{person}}&concordId={{device}}",
+			headers: concordKey, status: 200,
 			scopes: []consent.Scope{consent.ConsentsRead}},
 	},
 	"GET /privacy-v1/organizations/{organizationId}/consent-events": {
-		{target: concordOrg + "/consent-events?limit=10", headers: concordKey, status: 200, scopes: []consent.Scope{consent.ConsentsRead}},
-		{target: concordOrg + "/consent-events?projectIds={{project}}", headers: concordKey, status: 200, scopes: []consent.Scope{consent.ConsentsRead}},
-		{target: concordOrg + "/consent-events?submitter={{keyid}}&email={{email}}", headers: concordKey, status: 200, scopes: []consent.Scope{consent.ConsentsRead}},
+		{target: concordOrg + "/consent-events?limit=10", headers: concordKey, status: 200,
+			scopes: []consent.Scope{consent.ConsentsRead}},
+		{target: concordOrg + "/consent-events?projectIds={{project}}", headers: concordKey, status: 200,
+			scopes: []consent.Scope{consent.ConsentsRead}},
+		{target: concordOrg + "/consent-events?submitter={{keyid}}&email={{email}}", headers: concordKey, status: 200,
+			scopes: []consent.Scope{consent.ConsentsRead}},
 	},
 
 	"GET /persons/{person_id}/consent/gdpr": {{target: "/persons/{{person}}/consent/gdpr", headers: slashKey, status: 200,
@@ -85,25 +102,34 @@ var samples = map[string][]sample{
 		scopes: []consent.Scope{consent.ConsentsWrite}, body: `{"consent_levels":["tracking"]}`}},
 	"PUT /persons/{person_id}/consent/gdpr": {{target: "/persons/{{person}}/consent/gdpr", headers: slashKey, status: 200,
 		scopes: []consent.Scope{consent.ConsentsWrite}, body: `{"consent_levels":["retargeting"]}`}},
-	"DELETE /persons/{person_id}/consent/gdpr": {{target: "/persons/{{person}}/consent/gdpr?deleteAll=true", headers: slashKey, status: 204,
+	"DELETE /persons/{person_id}/consent/gdpr": {{target: "/persons/{{person}}/consent/gdpr?deleteAll=true",
+		headers: slashKey, status: 204,
 		scopes: []consent.Scope{consent.ConsentsWrite}}},
-	"GET /consent/gdpr":     {{target: "/consent/gdpr", headers: bearerToken, status: 200}},
-	"POST /consent/gdpr":    {{target: "/consent/gdpr", headers: bearerToken, status: 201, body: `{"consent_levels":["tracking"]}`}},
-	"PUT /consent/gdpr":     {{target: "/consent/gdpr", headers: bearerToken, status: 200, body: `{"consent_levels":["necessary"]}`}},
-	"DELETE /consent/gdpr":  {{target: "/consent/gdpr?consent_levels=marketing", headers: bearerToken, status: 204}},
-	"OPTIONS /consent/gdpr": {{target: "/consent/gdpr", headers: map[string]string{"Origin": "https://shop.example", "Access-Control-Request-Method": "PUT"}, status: 204, open: true}},
+	"GET /consent/gdpr": {{target: "/consent/gdpr", headers: bearerToken, status: 200}},
+	"POST /consent/gdpr": {{target: "/consent/gdpr", headers: bearerToken, status: 201,
+		body: `{"consent_levels":["tracking"]}`}},
+	"PUT /consent/gdpr": {{target: "/consent/gdpr", headers: bearerToken, status: 200,
+		body: `{"consent_levels":["necessary"]}`}},
+	"DELETE /consent/gdpr": {{target: "/consent/gdpr?consent_levels=marketing", headers: bearerToken, status: 204}},
+	"OPTIONS /consent/gdpr": {{target: "/consent/gdpr", headers: map[string]string{"Origin": "https://shop.example",
+		"Access-Control-Request-Method": "PUT"}, status: 204, open: true}},
 	"POST /persons": {{target: "/persons", headers: slashKey, status: 201, scopes: []consent.Scope{consent.SubjectsWrite},
 		body: `{"handles":[{"type":"email_address","value":"s{{n}}.{{email}}"}],"attributes":{"k":"{{word}}"}}`}},
 	"PUT /persons": {{target: "/persons", headers: slashKey, status: 201, scopes: []consent.Scope{consent.SubjectsWrite},
 		body: `{"handles":[{"type":"email_address","value":"u{{n}}.{{email}}"}]}`}},
-	"GET /persons/{person_id}":             {{target: "/persons/{{person}}", headers: slashKey, status: 200, scopes: []consent.Scope{consent.SubjectsRead}}},
-	"DELETE /persons/{person_id}":          {{target: "/persons/{{doomedperson}}", headers: slashKey, status: 204, scopes: []consent.Scope{consent.SubjectsWrite}}},
-	"POST /persons/{person_id}/mint-token": {{target: "/persons/{{person}}/mint-token", headers: slashKey, status: 201, spare: true, scopes: []consent.Scope{consent.ConsentsWrite, consent.ConsentsRead}, body: `{"custom_claims":{"k":"v"}}`}},
-	"GET /.well-known/jwks.json":           {{target: "/.well-known/jwks.json", status: 200, open: true}},
+	"GET /persons/{person_id}": {{target: "/persons/{{person}}", headers: slashKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsRead}}},
+	"DELETE /persons/{person_id}": {{target: "/persons/{{doomedperson}}", headers: slashKey, status: 204,
+		scopes: []consent.Scope{consent.SubjectsWrite}}},
+	"POST /persons/{person_id}/mint-token": {{target: "/persons/{{person}}/mint-token", headers: slashKey, status: 201,
+		spare: true, scopes: []consent.Scope{consent.ConsentsWrite,
+			consent.ConsentsRead}, body: `{"custom_claims":{"k":"v"}}`}},
+	"GET /.well-known/jwks.json": {{target: "/.well-known/jwks.json", status: 200, open: true}},
 
 	"POST /consent-hub/consent": {{target: "/consent-hub/consent", headers: basicKey, status: 202,
 		scopes: []consent.Scope{consent.ManageHub},
-		body: `{"consents":[{"key":"generalMarketingOptIn","granted":true,"displayedText":"Yes {{word}}"}],"email":"{{email}}",` +
+		body: `{"consents":[{"key":"generalMarketingOptIn","granted":true,"displayedText":"Yes {{word}}"}],` +
+			`"email":"{{email}}",` +
 			`"formUrl":"https://shop.example/form","locale":"NL","providerId":"{{person}}"}`}},
 	"POST /consent-hub/consent-config/get": {{target: "/consent-hub/consent-config/get", headers: basicKey, status: 200,
 		reads:  "the vendor asks about a person by POST, so that no URL has an address; nothing is recorded",
@@ -111,24 +137,29 @@ var samples = map[string][]sample{
 
 	"GET /v1/subjects": {
 		{target: "/v1/subjects?max=50", headers: bearerKey, status: 200, scopes: []consent.Scope{consent.SubjectsRead}},
-		{target: "/v1/subjects?type=user&id={{subject}}", headers: bearerKey, status: 200, scopes: []consent.Scope{consent.SubjectsRead}},
+		{target: "/v1/subjects?type=user&id={{subject}}", headers: bearerKey, status: 200,
+			scopes: []consent.Scope{consent.SubjectsRead}},
 	},
-	"POST /v1/subjects/{type}": {{target: "/v1/subjects/user", headers: bearerKey, status: 201, scopes: []consent.Scope{consent.SubjectsWrite},
-		body: `{"data":{"note":"{{word}}"}}`}},
+	"POST /v1/subjects/{type}": {{target: "/v1/subjects/user", headers: bearerKey, status: 201,
+		scopes: []consent.Scope{consent.SubjectsWrite},
+		body:   `{"data":{"note":"{{word}}"}}`}},
 	"POST /v1/subjects/{type}/{subjectId}": {{target: "/v1/subjects/user/{{subject}}", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"data":{"more":"m{{n}}"}}`}},
-	"PATCH /v1/subjects/{type}/{subjectId}": {{target: "/v1/subjects/user/{{subject}}?saveOption=rewrite", headers: bearerKey, status: 200,
+	"PATCH /v1/subjects/{type}/{subjectId}": {{target: "/v1/subjects/user/{{subject}}?saveOption=rewrite",
+		headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"data":{"anew":true}}`}},
 	"GET /v1/subjects/{type}/{subjectId}": {{target: "/v1/subjects/user/{{subject}}", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsRead}}},
-	"DELETE /v1/subjects/{type}/{subjectId}": {{target: "/v1/subjects/user/{{doomedsubject}}", headers: bearerKey, status: 200,
+	"DELETE /v1/subjects/{type}/{subjectId}": {{target: "/v1/subjects/user/{{doomedsubject}}", headers: bearerKey,
+		status: 200,
 		scopes: []consent.Scope{consent.SubjectsWrite}}},
 
 	"POST /api/v1/organizations/{organizationId}/keys": {{target: nativeKeys, headers: bearerKey, status: 201,
 		scopes: []consent.Scope{consent.OrganizationsWrite}, body: `{"name":"key {{n}}","scopes":["organizations:write"]}`}},
 	"GET /api/v1/organizations/{organizationId}/keys": {{target: nativeKeys + "?limit=3", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.OrganizationsRead}}},
-	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}", headers: bearerKey, status: 204,
+	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
+		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},
 }
 
@@ -156,7 +187,8 @@ func calls(t testing.TB, protocols []protocol.Protocol) (all []call) {
 			key := route.Method + " " + route.Pattern
 			seen[key] = true
 			if len(samples[key]) == 0 {
-				t.Errorf("route %q of %s has no sample: add a row with a call that succeeds to samples in samples_test.go", key, p.Name)
+				t.Errorf("route %q of %s has no sample: add a row with a call that succeeds to samples in samples_test.go", key,
+					p.Name)
 			}
 			for i, s := range samples[key] {
 				c := call{sample: s, protocol: p.Name, route: route, name: key}
@@ -192,7 +224,8 @@ func TestNewRoutesNeedSamples(t *testing.T) {
 	more := protocol.Protocol{Name: "native", Routes: []protocol.Route{{Method: "POST", Pattern: "/api/v1/more"}}}
 	heard := &complaints{TB: t}
 	calls(heard, append(slices.Clone(listed), more, speaking("fifth", nil)))
-	want := "route \"POST /api/v1/more\" of native has no sample: add a row with a call that succeeds to samples in samples_test.go\n" +
+	want := "route \"POST /api/v1/more\" of native has no sample: add a row with a call that succeeds to samples in " +
+		"samples_test.go\n" +
 		"protocol \"fifth\" has no checker of its errors' shape: add one to shapes in samples_test.go\n"
 	if heard.said != want {
 		t.Errorf("got %q", heard.said)
@@ -272,7 +305,8 @@ func (c *call) refused(w *harness, res *webtest.Response, status int, what strin
 // shapes check the errors of each protocol.
 var shapes = map[string]func(*webtest.Response) error{
 	"concord": func(res *webtest.Response) error {
-		return members(res, "application/json", map[string]any{"statusCode": float64(res.Status), "error": http.StatusText(res.Status), "message": words})
+		return members(res, "application/json", map[string]any{"statusCode": float64(res.Status),
+			"error": http.StatusText(res.Status), "message": words})
 	},
 	"slashid": func(res *webtest.Response) error {
 		switch text := string(res.Body); {
@@ -284,7 +318,8 @@ var shapes = map[string]func(*webtest.Response) error{
 		case res.Status == 404 && text == "404 page not found":
 			return contentType(res, "text/plain")
 		}
-		return members(res, "application/json", map[string]any{"errors": []any{map[string]any{"httpcode": float64(res.Status), "message": words}}})
+		return members(res, "application/json", map[string]any{"errors": []any{map[string]any{"httpcode": float64(res.Status),
+			"message": words}}})
 	},
 	"consent-hub": func(res *webtest.Response) error {
 		return members(res, "application/json", map[string]any{"code": float64(res.Status), "message": words})
@@ -293,7 +328,8 @@ var shapes = map[string]func(*webtest.Response) error{
 		return members(res, "application/json", map[string]any{"error": words, "message": words})
 	},
 	"native": func(res *webtest.Response) error {
-		want := map[string]any{"type": words, "title": http.StatusText(res.Status), "status": float64(res.Status), "detail": words,
+		want := map[string]any{"type": words, "title": http.StatusText(res.Status), "status": float64(res.Status),
+			"detail":   words,
 			"instance": "urn:request:" + res.Header.Get("X-Request-Id")}
 		if res.Status == 400 || res.Status == 422 {
 			want["errors"] = []any{words}

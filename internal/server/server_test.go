@@ -30,7 +30,8 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // TestRequestIDs proves that each answer has an id of its own, which no client chooses.
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
-	s := server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", func(*protocol.Call) error { return nil })})
+	s := server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one",
+		func(*protocol.Call) error { return nil })})
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	seen := map[string]bool{}
@@ -102,7 +103,8 @@ func testSystem(t *testing.T, e *engine) {
 		t.Errorf("Connection: %q while draining", got)
 	}
 	for _, line := range w.lines() {
-		if route, _ := line["route"].(string); line["msg"] == "request" && (route == "/healthz" || route == "/readyz" || route == "/metrics") {
+		if route, _ := line["route"].(string); line["msg"] == "request" &&
+			(route == "/healthz" || route == "/readyz" || route == "/metrics") {
 			if line["protocol"] != "system" || line["status"].(float64) < 400 {
 				t.Errorf("a probe that went well has an access line, or one that did not has another name: %v", line)
 			}
@@ -145,7 +147,8 @@ func TestTwoOfOneRoot(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}()
-	server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", nil), speaking("two", nil), speaking("one", nil)})
+	server.NewOf(server.Options{Log: quiet()}, []protocol.Protocol{speaking("one", nil), speaking("two", nil),
+		speaking("one", nil)})
 }
 
 // TestPanic proves that a panic is that call's 500, in its protocol's shape, and nobody else's trouble.
@@ -204,7 +207,8 @@ func TestUnclassified(t *testing.T) {
 			return &consent.Error{Kind: consent.Conflict, Field: "f", Msg: "no", Err: errCause}
 		}),
 	})
-	for path, want := range map[string]string{"/one/call": "500 one: Internal Server Error\n", "/two/call": "409 two: no\n"} {
+	for path, want := range map[string]string{"/one/call": "500 one: Internal Server Error\n",
+		"/two/call": "409 two: no\n"} {
 		rec := httptest.NewRecorder()
 		s.ServeHTTP(rec, httptest.NewRequest("POST", path, nil))
 		if got := fmt.Sprintf("%d %s", rec.Code, rec.Body); got != want {

@@ -89,7 +89,8 @@ func TestThreeServersSeeAtOnce(t *testing.T) {
 		v := w.mine
 		for round := range 6 { // each server writes, and its neighbours have read before
 			levels := [][]string{{"marketing"}, {"analytics", "tracking"}}[round%2]
-			w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slashKey, `{"consent_levels":["`+strings.Join(levels, `","`)+`"]}`)
+			w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slashKey,
+				`{"consent_levels":["`+strings.Join(levels, `","`)+`"]}`)
 			w.onTheOthers(func() {
 				res := w.do(v, "GET", "/persons/{{person}}/consent/gdpr", slashKey, "")
 				if got := levelsIn(w, res); !slices.Equal(got, levels) {
@@ -97,15 +98,17 @@ func TestThreeServersSeeAtOnce(t *testing.T) {
 				}
 			})
 			choice := fmt.Sprint(round%2 == 0)
-			w.do(v, "POST", "/consent-hub/consent", basicKey, `{"consents":[{"key":"generalMarketingOptIn","granted":`+choice+`}],"email":"{{email}}","locale":"NL"}`)
+			w.do(v, "POST", "/consent-hub/consent", basicKey, `{"consents":[{"key":"generalMarketingOptIn",`+
+				`"granted":`+choice+`}],"email":"{{email}}","locale":"NL"}`)
 			w.onTheOthers(func() {
 				res := w.do(v, "POST", "/consent-hub/consent-config/get", basicKey, `{"email":"{{email}}"}`)
 				if got := w.value(res, 200, "usersChoiceOnMarketingCommunicationOptIn"); got != choice {
 					t.Errorf("round %d: the choice is %s, made was %s", round, got, choice)
 				}
 			})
-			made := w.do(v, "POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"{{person}}","category":"privacy_setting",`+
-				`"subcategory":"functional","consentState":"accepted","consentAction":"user_click"}]}`)
+			made := w.do(v, "POST", concordProject+"/consent-events", concordKey,
+				`{"items":[{"userId":"{{person}}","category":"privacy_setting",`+
+					`"subcategory":"functional","consentState":"accepted","consentAction":"user_click"}]}`)
 			w.value(made, 201, "count")
 			w.onTheOthers(func() {
 				all := history(w, "userId="+v["person"])
@@ -143,10 +146,12 @@ func (w *harness) savedAtOnce(round int) {
 func (w *harness) keyAtOnce(round int) {
 	w.Helper()
 	made := w.do(w.mine, "POST", "/privacy-v1/organizations", concordRoot,
-		fmt.Sprintf(`{"name":"Shop %d","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, round))
+		fmt.Sprintf(`{"name":"Shop %d","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`,
+			round))
 	v := w.mine.with(vars{"org": w.value(made, 201, "id"), "project": w.value(made, 201, "defaultProjectId")})
 	w.onTheOthers(func() { w.value(w.do(v, "GET", concordOrg, concordRoot, ""), 200, "id") })
-	key := w.do(v, "POST", nativeKeys, map[string]string{"Authorization": "Bearer {{root}}", "Content-Type": "application/json"},
+	key := w.do(v, "POST", nativeKeys, map[string]string{"Authorization": "Bearer {{root}}",
+		"Content-Type": "application/json"},
 		`{"name":"first","scopes":["consents:read","organizations:read"]}`)
 	v["key"] = w.value(key, 201, "key")
 	w.onTheOthers(func() { w.value(w.do(v, "GET", concordOrg, concordKey, ""), 200, "id") })
@@ -196,15 +201,20 @@ func TestThreeServersMakeOnce(t *testing.T) {
 				t.Errorf("version %d has %d members: %v", version, n, res)
 			}
 		}
-		people := w.atOnce("POST", "/persons", slashKey, `{"handles":[{"type":"email_address","value":"several.{{email}}"}]}`, 201, 409)
+		people := w.atOnce("POST", "/persons", slashKey, `{"handles":[{"type":"email_address","value":"several.{{email}}"}]}`,
+			201, 409)
 		if people[201] != 1 {
 			t.Errorf("one person was made %d times", people[201])
 		}
 		// A purpose that is made on first use, by as many people; a visitor who signs in; and names that get slugs.
-		w.atOnce("POST", "/consent-hub/consent", basicKey, `{"consents":[{"key":"several news","granted":true}],"email":"hub{{i}}.{{email}}","locale":"NL"}`, 202)
-		w.atOnce("POST", concordProject+"/consent-events", concordKey, `{"items":[{"userId":"several user","concordId":"3ad0a2f6-5d0c-4ab3-9c7d-b0d1a9c1a111",`+
-			`"category":"privacy_setting","subcategory":"marketing","consentState":"accepted","consentAction":"user_click"}]}`, 201)
-		w.atOnce("POST", "/privacy-v1/organizations", concordRoot, `{"name":"Several","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, 201)
+		w.atOnce("POST", "/consent-hub/consent", basicKey, `{"consents":[{"key":"several news","granted":true}],`+
+			`"email":"hub{{i}}.{{email}}","locale":"NL"}`, 202)
+		w.atOnce("POST", concordProject+"/consent-events", concordKey,
+			`{"items":[{"userId":"several user","concordId":"3ad0a2f6-5d0c-4ab3-9c7d-b0d1a9c1a111",`+
+				`"category":"privacy_setting","subcategory":"marketing","consentState":"accepted",`+
+				`"consentAction":"user_click"}]}`, 201)
+		w.atOnce("POST", "/privacy-v1/organizations", concordRoot,
+			`{"name":"Several","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, 201)
 		w.audit()
 	})
 }
@@ -218,7 +228,8 @@ func TestThreeServersVocabulary(t *testing.T) {
 				w.value(w.do(w.mine, "POST", "/v1/subjects/user/{{subject}}", bearerKey, `{"data":{}}`), 200, "version")
 			}
 		}
-		decide := `{"items":[{"userId":"{{person}}","consentType":"{{fresh}}","consentState":"accepted","consentAction":"user_click"}]}`
+		decide := `{"items":[{"userId":"{{person}}","consentType":"{{fresh}}","consentState":"accepted",` +
+			`"consentAction":"user_click"}]}`
 		v := w.mine.with(nil)
 		for range w.urls {
 			remind()
@@ -226,11 +237,16 @@ func TestThreeServersVocabulary(t *testing.T) {
 			v["project"] = w.value(made, 201, "id")
 			w.onTheOthers(func() { w.value(w.do(v, "GET", concordProject+"/consent-types", concordKey, ""), 200, "count") })
 			remind()
-			made = w.do(v, "POST", concordProject+"/consent-types", concordKey, `{"category":"custom","subcategory":"fresh","label":"l{{n}}","name":"Fresh {{n}}"}`)
+			made = w.do(v, "POST", concordProject+"/consent-types", concordKey,
+				`{"category":"custom","subcategory":"fresh","label":"l{{n}}","name":"Fresh {{n}}"}`)
 			v["fresh"] = w.value(made, 201, "id")
-			w.onTheOthers(func() { w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey, decide), 201, "count") })
 			w.onTheOthers(func() {
-				if res := w.do(v, "GET", concordProject+"/consent-types", concordKey, ""); !strings.Contains(string(res.Body), v["fresh"]) {
+				w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey, decide), 201,
+					"count")
+			})
+			w.onTheOthers(func() {
+				if res := w.do(v, "GET", concordProject+"/consent-types", concordKey, ""); !strings.Contains(string(res.Body),
+					v["fresh"]) {
 					t.Errorf("a list lacks what was made before: %v", res)
 				}
 			})

@@ -40,12 +40,15 @@ func onePersonOneTruth(t *testing.T, w *harness) {
 	events := atomic.Int64{} // acknowledged, of those calls that record exactly one each
 	saves := atomic.Int64{}
 	states := []string{"accepted", "declined", "implied", "viewed"}
-	levels := []string{`["marketing"]`, `["analytics","tracking"]`, `[]`, `["none"]`, `["necessary","marketing","retargeting"]`}
+	levels := []string{`["marketing"]`, `["analytics","tracking"]`, `[]`, `["none"]`,
+		`["necessary","marketing","retargeting"]`}
 	writers := []func(i int) bool{
 		func(i int) bool { // concord, by a device that is anonymous first and then the user's
 			device := uuid.NewString()
-			before := `{"items":[{"concordId":"` + device + `","category":"privacy_setting","subcategory":"functional","consentState":"accepted","consentAction":"implied"}]}`
-			after := `{"items":[{"userId":"{{person}}","concordId":"` + device + `","category":"privacy_setting","subcategory":"marketing",` +
+			before := `{"items":[{"concordId":"` + device + `","category":"privacy_setting","subcategory":"functional",` +
+				`"consentState":"accepted","consentAction":"implied"}]}`
+			after := `{"items":[{"userId":"{{person}}","concordId":"` + device +
+				`","category":"privacy_setting","subcategory":"marketing",` +
 				`"consentState":"` + states[i%4] + `","consentAction":"user_click"}]}`
 			events.Add(2)
 			return w.do(v, "POST", concordProject+"/consent-events", concordKey, before).Status == 201 &&
@@ -53,29 +56,34 @@ func onePersonOneTruth(t *testing.T, w *harness) {
 		},
 		func(i int) bool { // concord, by e-mail, with a date of its own that is now and then the past
 			at := time.Now().Add(-time.Duration(i%3) * time.Minute).UTC().Format(time.RFC3339Nano)
-			body := `{"items":[{"email":"{{email}}","category":"privacy_setting","subcategory":"analytics","consentDate":"` + at +
+			body := `{"items":[{"email":"{{email}}","category":"privacy_setting","subcategory":"analytics","consentDate":"` +
+				at +
 				`","consentState":"` + states[i%2] + `","consentAction":"import"}]}`
 			events.Add(1)
 			return w.do(v, "POST", concordProject+"/consent-events", concordKey, body).Status == 201
 		},
 		func(i int) bool {
-			return w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slashKey, `{"consent_levels":`+levels[i%5]+`}`).Status == 200
+			return w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slashKey,
+				`{"consent_levels":`+levels[i%5]+`}`).Status == 200
 		},
 		func(i int) bool {
 			return w.do(v, "POST", "/consent/gdpr", bearerToken, `{"consent_levels":`+levels[(i+2)%5]+`}`).Status == 201
 		},
 		func(i int) bool {
-			body := fmt.Sprintf(`{"consents":[{"key":"generalMarketingOptIn","granted":%t}],"email":"{{email}}","locale":"NL","providerId":"prov-1"}`, i%2 == 0)
+			body := fmt.Sprintf(`{"consents":[{"key":"generalMarketingOptIn","granted":%t}],"email":"{{email}}","locale":"NL",`+
+				`"providerId":"prov-1"}`, i%2 == 0)
 			events.Add(1)
 			return w.do(v, "POST", "/consent-hub/consent", basicKey, body).Status == 202
 		},
 		func(i int) bool {
 			saves.Add(1)
-			return w.do(v, "PATCH", "/v1/subjects/user/{{person}}", bearerKey, fmt.Sprintf(`{"data":{"a%d":%d}}`, i, i)).Status == 200
+			return w.do(v, "PATCH", "/v1/subjects/user/{{person}}", bearerKey,
+				fmt.Sprintf(`{"data":{"a%d":%d}}`, i, i)).Status == 200
 		},
 		func(i int) bool {
 			saves.Add(1)
-			return w.do(v, "POST", "/v1/subjects/user/{{person}}", bearerKey, fmt.Sprintf(`{"data":{"b%d":%d}}`, i, i)).Status == 200
+			return w.do(v, "POST", "/v1/subjects/user/{{person}}", bearerKey,
+				fmt.Sprintf(`{"data":{"b%d":%d}}`, i, i)).Status == 200
 		},
 	}
 	before := len(history(w, "userId="+v["person"]))
@@ -90,14 +98,17 @@ func onePersonOneTruth(t *testing.T, w *harness) {
 		})
 	}
 	wg.Wait()
-	for _, late := range []string{`"accepted"`, `"declined","consentDate":"` + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `"`} {
+	for _, late := range []string{`"accepted"`, `"declined","consentDate":"` +
+		time.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `"`} {
 		events.Add(1) // the second arrives late and changes nothing
-		w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey, `{"items":[{"phoneNumber":"{{phone}}","category":"privacy_setting",`+
-			`"subcategory":"marketing","consentAction":"import","consentState":`+late+`}]}`), 201, "count")
+		w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey,
+			`{"items":[{"phoneNumber":"{{phone}}","category":"privacy_setting",`+
+				`"subcategory":"marketing","consentAction":"import","consentState":`+late+`}]}`), 201, "count")
 	}
 
 	all := history(w, "userId="+v["person"])
-	for _, filter := range []string{"email=" + url.QueryEscape(v["email"]), "projectUserId=prov-1", "concordId=" + v["device"], "concordId=" + all[0].Person} {
+	for _, filter := range []string{"email=" + url.QueryEscape(v["email"]), "projectUserId=prov-1", "concordId=" +
+		v["device"], "concordId=" + all[0].Person} {
 		if others := history(w, filter); !slices.Equal(others, all) {
 			t.Errorf("by %s there are %d events, by user id %d", filter, len(others), len(all))
 		}
@@ -129,7 +140,8 @@ func onePersonOneTruth(t *testing.T, w *harness) {
 			}
 		}
 	}
-	if person := w.do(v, "GET", "/persons/{{person}}", slashKey, ""); w.value(person, 200, "result", "attributes", "a1") != "1" {
+	if person := w.do(v, "GET", "/persons/{{person}}", slashKey, ""); w.value(person, 200, "result", "attributes",
+		"a1") != "1" {
 		t.Errorf("the other protocol shows another record: %v", person)
 	}
 	w.audit()
@@ -143,7 +155,8 @@ func history(w *harness, filter string) []wireEvent {
 		Count, Total int
 		Items        []wireEvent
 	}
-	if err := json.Unmarshal(res.Body, &list); err != nil || res.Status != 200 || list.Count != list.Total || list.Total == 0 {
+	if err := json.Unmarshal(res.Body, &list); err != nil || res.Status != 200 || list.Count != list.Total ||
+		list.Total == 0 {
 		w.Fatalf("%s: %v in %v", filter, err, res)
 	}
 	return list.Items
@@ -170,14 +183,17 @@ func agree(t *testing.T, w *harness, all []wireEvent) {
 	}
 	var want []string
 	for _, level := range []struct{ name, key string }{
-		{"none", "custom/unclassified/none"}, {"necessary", "privacy_setting/strictly_necessary/*"}, {"analytics", "privacy_setting/analytics/*"},
-		{"marketing", "privacy_setting/marketing/*"}, {"retargeting", "custom/unclassified/retargeting"}, {"tracking", "custom/unclassified/tracking"},
+		{"none", "custom/unclassified/none"}, {"necessary", "privacy_setting/strictly_necessary/*"}, {"analytics",
+			"privacy_setting/analytics/*"},
+		{"marketing", "privacy_setting/marketing/*"}, {"retargeting", "custom/unclassified/retargeting"}, {"tracking",
+			"custom/unclassified/tracking"},
 	} {
 		if granted(level.key) {
 			want = append(want, level.name)
 		}
 	}
-	for target, headers := range map[string]map[string]string{"/persons/{{person}}/consent/gdpr": slashKey, "/consent/gdpr": bearerToken} {
+	for target, headers := range map[string]map[string]string{"/persons/{{person}}/consent/gdpr": slashKey,
+		"/consent/gdpr": bearerToken} {
 		var answer struct {
 			Result struct {
 				Consents []struct {
@@ -196,7 +212,8 @@ func agree(t *testing.T, w *harness, all []wireEvent) {
 		}
 	}
 	hub := w.do(w.mine, "POST", "/consent-hub/consent-config/get", basicKey, `{"email":"{{email}}"}`)
-	if got := w.value(hub, 200, "usersChoiceOnMarketingCommunicationOptIn"); got != fmt.Sprint(granted("communication/email/general_marketing")) {
+	got := w.value(hub, 200, "usersChoiceOnMarketingCommunicationOptIn")
+	if got != fmt.Sprint(granted("communication/email/general_marketing")) {
 		t.Errorf("the choice is %s, but the last event says %v", got, latest["communication/email/general_marketing"])
 	}
 }
