@@ -53,13 +53,22 @@ func acquire(ctx context.Context, from *semaphore.Weighted, size int64) error {
 	return nil
 }
 
-// acquireBytes takes memory for a whole body of a size.
+// acquireBytes takes memory for a whole body of a size. It waits for as long as the time that is left then does for a
+// step: a body whose memory comes later would be refused as if it came too slowly.
 func (c *Call) acquireBytes(size int64) error {
 	if c.Budget == nil {
 		return nil
 	}
-	if err := acquire(c.Request.Context(), c.Budget.bytes, size); err != nil {
-		return err
+	if !c.Budget.bytes.TryAcquire(size) {
+		ctx := c.Request.Context()
+		if over, ok := ctx.Deadline(); ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, over.Add(-c.Budget.stepTime))
+			defer cancel()
+		}
+		if err := acquire(ctx, c.Budget.bytes, size); err != nil {
+			return err
+		}
 	}
 	c.held.bytes = size
 	return nil

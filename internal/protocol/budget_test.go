@@ -192,6 +192,22 @@ func TestFullBudget(t *testing.T) {
 	}
 }
 
+// TestWaitLeavesTimeToRead proves that a body waits for memory no longer than it could still be read.
+func TestWaitLeavesTimeToRead(t *testing.T) {
+	budget := newTestBudget()
+	budget.stepTime = 10 * time.Second
+	if err := budget.bytes.Acquire(context.Background(), testBudget); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), budget.stepTime+50*time.Millisecond)
+	defer cancel()
+	c := call(strings.NewReader(ofSize(MaxBody)))
+	c.Budget, c.Request = budget, c.Request.WithContext(ctx)
+	if err := ReadJSON(c, &letter{}); statusOf(err) != 503 || ctx.Err() != nil {
+		t.Errorf("a body that waits: %v; its call's time: %v", err, ctx.Err())
+	}
+}
+
 // TestDecodedBudget proves that bodies of many objects wait for each other before they are decoded; that one that waits
 // gives up with its call; that the memory is given back before the answer is sent; and that a body of few objects needs
 // none.
