@@ -39,10 +39,10 @@ func (a *api) listTypes(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	q := parseQuery(c.Request.URL.RawQuery)
-	offset, limit := q.offset(), q.limit()
-	if q.err != nil {
-		return q.err
+	q := queryRules.ParseQuery(c.Request.URL.RawQuery)
+	offset, limit := pageOf(q)
+	if q.Err != nil {
+		return q.Err
 	}
 	project, purposes, err := a.svc.Purposes(c.Request.Context(), c.Actor, id)
 	if err != nil {

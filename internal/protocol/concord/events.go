@@ -163,27 +163,33 @@ func (a *api) listEvents(c *protocol.Call, filter consent.EventFilter) error {
 
 // parseEventFilter reads the filters, the order and the page of a list of events.
 func parseEventFilter(raw string) (consent.EventFilter, error) {
-	q := parseQuery(raw)
+	q := queryRules.ParseQuery(raw)
 	f := consent.EventFilter{
-		Projects:      convert(q.projectIDs(), toID),
-		From:          q.instant("startDate").Time,
-		To:            q.instant("endDate").Time,
-		Categories:    convert(each(q, "category", parseCategory), func(c category) string { return string(c) }),
-		Subcategories: q.all("subcategory"),
-		Labels:        convert(each(q, "label", parseLabel), func(l label) string { return string(l) }),
-		States:        q.states(),
-		Actions:       q.actions(),
-		Keys:          convert(each(q, "submitter", parseID), toID),
-		Domains:       convert(q.all("domain"), strings.ToLower),
-		Countries:     convert(q.all("geography"), geography),
-		People:        q.people(),
-		ByOccurredAt:  q.choice("sort", "dateCreated", "consentDate"),
-		Ascending:     q.choice("order", "desc", "asc"),
-		Offset:        q.offset(),
-		Limit:         q.limit(),
+		Projects:      convert(projectIDs(q), toID),
+		From:          protocol.Parsed(q, instant{}, parseInstant, "startDate").Time,
+		To:            protocol.Parsed(q, instant{}, parseInstant, "endDate").Time,
+		Categories:    convert(protocol.Each(q, parseCategory, "category"), func(c category) string { return string(c) }),
+		Subcategories: q.All("subcategory"),
+		Labels:        convert(protocol.Each(q, parseLabel, "label"), func(l label) string { return string(l) }),
+		States:        statesIn(q),
+		Actions:       actionsIn(q),
+		Keys:          convert(protocol.Each(q, parseID, "submitter"), toID),
+		Domains:       convert(q.All("domain"), strings.ToLower),
+		Countries:     convert(q.All("geography"), geography),
+		People:        peopleIn(q),
+		ByOccurredAt:  protocol.Parsed(q, false, parseSort, "sort"),
+		Ascending:     protocol.Parsed(q, false, parseOrder, "order"),
 	}
-	return f, q.err
+	f.Offset, f.Limit = pageOf(q)
+	return f, q.Err
 }
+
+// parseSort tells whether a list is by when people decided; parseOrder, whether it ascends.
+var (
+	parseSort = protocol.Choice("must be one of dateCreated, consentDate",
+		map[string]bool{"dateCreated": false, "consentDate": true})
+	parseOrder = protocol.Choice("must be one of desc, asc", map[string]bool{"desc": false, "asc": true})
+)
 
 // geography is the country that a filter asks for. What has not the form of a code is kept, and finds nothing:
 // it must not find the people whose place is not known.
@@ -197,17 +203,15 @@ func geography(given string) string {
 func toID(i id) consent.ID { return consent.ID(i) }
 
 // projectIDs may be given several times or joined by commas [ours].
-func (q *query) projectIDs() []id {
+func projectIDs(q *protocol.Query) []id {
 	const name = "projectIds"
-	if given := q.all(name); len(given) > 0 {
-		q.values[name] = strings.Split(strings.Join(given, ","), ",")
-	}
-	return each(q, name, parseID)
+	q.Values[name] = strings.Split(strings.Join(q.All(name), ","), ",")
+	return protocol.Each(q, parseID, name)
 }
 
-// states counts withdrawn as declined, as which it shows.
-func (q *query) states() []consent.State {
-	given := convert(each(q, "consentState", parseState), func(s state) consent.State { return consent.State(s) })
+// statesIn counts withdrawn as declined, as which it shows.
+func statesIn(q *protocol.Query) []consent.State {
+	given := convert(protocol.Each(q, parseState, "consentState"), func(s state) consent.State { return consent.State(s) })
 	for _, s := range given {
 		if s == consent.Declined {
 			return append(given, consent.Withdrawn)
@@ -216,9 +220,9 @@ func (q *query) states() []consent.State {
 	return given
 }
 
-// actions counts what consentd did by itself as import, as which it shows.
-func (q *query) actions() []consent.Action {
-	given := convert(each(q, "consentAction", parseAction), func(a action) consent.Action { return consent.Action(a) })
+// actionsIn counts what consentd did by itself as import, as which it shows.
+func actionsIn(q *protocol.Query) []consent.Action {
+	given := convert(protocol.Each(q, parseAction, "consentAction"), func(a action) consent.Action { return consent.Action(a) })
 	for _, a := range given {
 		if a == consent.Import {
 			return append(given, consent.System)
@@ -227,9 +231,9 @@ func (q *query) actions() []consent.Action {
 	return given
 }
 
-// people gives whom the filters name.
-func (q *query) people() []consent.Identifier {
-	people := convert(each(q, "concordId", parseID), func(i id) consent.Identifier {
+// peopleIn gives whom the filters name.
+func peopleIn(q *protocol.Query) []consent.Identifier {
+	people := convert(protocol.Each(q, parseID, "concordId"), func(i id) consent.Identifier {
 		return consent.Identifier{Kind: consent.AnonymousID, Value: consent.ID(i).String()}
 	})
 	for _, filter := range [...]struct {
@@ -239,7 +243,7 @@ func (q *query) people() []consent.Identifier {
 		{"userId", consent.UserID}, {"projectUserId", consent.ProjectUserID},
 		{"email", consent.Email}, {"phoneNumber", consent.Phone},
 	} {
-		for _, value := range q.all(filter.name) {
+		for _, value := range q.All(filter.name) {
 			people = append(people, consent.Identifier{Kind: filter.kind, Value: value})
 		}
 	}

@@ -57,16 +57,17 @@ var organizationStatuses = []named[string]{
 	{"active", "active"}, {"suspended", "suspended"}, {"disabled", "disabled"}, {"deleted", "deleted"},
 }
 
+func parseStatus(s []byte) (string, error) { return find(organizationStatuses, s) }
+
 func parseOrganizationFilter(raw string) (consent.OrganizationFilter, error) {
-	q := parseQuery(raw)
+	q := queryRules.ParseQuery(raw)
 	f := consent.OrganizationFilter{
-		Names:          q.all("name"),
-		PrimaryDomains: convert(q.all("primaryDomain"), strings.ToLower),
-		Statuses:       each(q, "status", func(s []byte) (string, error) { return find(organizationStatuses, s) }),
-		Offset:         q.offset(),
-		Limit:          q.limit(),
+		Names:          q.All("name"),
+		PrimaryDomains: convert(q.All("primaryDomain"), strings.ToLower),
+		Statuses:       protocol.Each(q, parseStatus, "status"),
 	}
-	return f, q.err
+	f.Offset, f.Limit = pageOf(q)
+	return f, q.Err
 }
 
 // wish checks the body and makes the core's wish of it.

@@ -32,10 +32,10 @@ func (a *api) createProject(c *protocol.Call) error {
 
 // listProjects: GET …/organizations/{organizationId}/projects, the default project first.
 func (a *api) listProjects(c *protocol.Call) error {
-	q := parseQuery(c.Request.URL.RawQuery)
-	offset, limit := q.offset(), q.limit()
-	if q.err != nil {
-		return q.err
+	q := queryRules.ParseQuery(c.Request.URL.RawQuery)
+	offset, limit := pageOf(q)
+	if q.Err != nil {
+		return q.Err
 	}
 	found, err := a.svc.Organization(c.Request.Context(), c.Actor)
 	if err != nil {
@@ -80,7 +80,7 @@ func checkType(given text) error {
 func (d *siteDetails) check() error {
 	for i, email := range d.ContactEmails {
 		if _, err := consent.Normalize(consent.Email, email.value); err != nil {
-			return inField(fmt.Sprintf("contactEmails[%d]", i), err)
+			return protocol.At(fmt.Sprintf("contactEmails[%d]", i), err)
 		}
 	}
 	return firstOf(

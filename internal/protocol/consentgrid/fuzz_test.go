@@ -86,7 +86,7 @@ func FuzzQueries(f *testing.F) {
 			t.Fatalf("%q became %+v", raw, filter)
 		}
 		if filter.Name != "" && err == nil {
-			if id, err := normalID("id", filter.Name); err != nil || id != filter.Name {
+			if id, err := normalID(filter.Name); err != nil || id != filter.Name {
 				t.Fatalf("%q became id %q", raw, filter.Name)
 			}
 		}

@@ -1,14 +1,14 @@
 package consentgrid
 
 import (
+	"cmp"
 	"math"
-	"net/url"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
 )
 
 // Limits of a list; the page sizes are the vendor's (subjects_list).
@@ -18,124 +18,66 @@ const (
 	maxText    = 256 // bytes
 )
 
+var queryRules = protocol.QueryRules{
+	Malformed: "the query is not valid percent-encoding",
+	Repeated:  "was given twice, with different values",
+	Range:     "must be a whole number from %[1]d",
+	SameTwice: true,
+}
+
+var parseSaveMode = protocol.Choice("must be merge or rewrite",
+	map[string]consent.SaveMode{"merge": consent.Merge, "rewrite": consent.Rewrite})
+
 // saveModeOf reads ?saveOption=. Errors: Invalid.
 func saveModeOf(rawQuery string) (consent.SaveMode, error) {
-	q, err := parseQuery(rawQuery)
-	if err != nil {
-		return 0, err
-	}
-	option, given, err := q.one("saveOption")
-	switch {
-	case err != nil:
-		return 0, err
-	case !given, option == "merge":
-		return consent.Merge, nil
-	case option == "rewrite":
-		return consent.Rewrite, nil
-	}
-	return 0, consent.Errorf(consent.Invalid, "saveOption", "must be merge or rewrite")
+	q := queryRules.ParseQuery(rawQuery)
+	return protocol.Parsed(q, consent.Merge, parseSaveMode, "saveOption"), q.Err
 }
 
 // versionOf reads ?version=; 0 where it is absent. Errors: Invalid.
 func versionOf(rawQuery string) (int, error) {
-	q, err := parseQuery(rawQuery)
-	if err != nil {
-		return 0, err
-	}
-	return q.number(0, 1, "version")
+	q := queryRules.ParseQuery(rawQuery)
+	return count(q, 0, 1, "version"), q.Err
 }
 
 // filterOf reads the query of a list. Errors: Invalid, with the parameter.
 func filterOf(rawQuery string) (consent.SubjectFilter, error) {
-	filter := consent.SubjectFilter{Type: consent.DefaultSubjectType}
-	q, err := parseQuery(rawQuery)
-	if err != nil {
-		return filter, err
-	}
-	for name := range q {
+	q := queryRules.ParseQuery(rawQuery)
+	for name := range q.Values {
 		if strings.Contains(name, ".") { // the vendor's string.field=, number.field= and the like
-			return filter, consent.Errorf(consent.Invalid, "", "searching by a field of the data is not supported; use text")
+			q.Fail(consent.Errorf(consent.Invalid, "", "searching by a field of the data is not supported; use text"))
 		}
 	}
-	if typ, _, err := q.one("type"); err != nil {
-		return filter, err
-	} else if typ != "" {
-		filter.Type = typ
+	filter := consent.SubjectFilter{
+		Type:   cmp.Or(q.One("type"), consent.DefaultSubjectType),
+		Name:   protocol.Parsed(q, "", parseID, "id"),
+		Text:   protocol.Parsed(q, "", parseText, "text"),
+		Offset: count(q, 0, 0, "from", "offset"),
+		Limit:  min(count(q, defaultMax, 1, "max", "limit"), maxMax),
 	}
-	if filter.Name, err = q.id(); err != nil {
-		return filter, err
-	}
-	if filter.Text, err = q.text(); err != nil {
-		return filter, err
-	}
-	if filter.Offset, err = q.number(0, 0, "from", "offset"); err != nil {
-		return filter, err
-	}
-	filter.Limit, err = q.number(defaultMax, 1, "max", "limit")
-	filter.Limit = min(filter.Limit, maxMax)
-	return filter, err
+	return filter, q.Err
 }
 
-type query url.Values
-
-func parseQuery(raw string) (query, error) {
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, consent.Errorf(consent.Invalid, "", "the query is not valid percent-encoding")
-	}
-	return query(values), nil
+// count gives a whole number, at least least; what is too big to count is the biggest there is.
+func count(q *protocol.Query, otherwise, least int, names ...string) int {
+	return min(q.Number(otherwise, least, math.MaxInt, names...), math.MaxInt32)
 }
 
-// one gives the value of a parameter that may have several names; what was given
-// more than once must be the same each time.
-func (q query) one(names ...string) (value string, given bool, err error) {
-	for _, name := range names {
-		for _, v := range q[name] {
-			if given && v != value {
-				return "", true, consent.Errorf(consent.Invalid, strings.Join(names, ", "), "was given twice, with different values")
-			}
-			value, given = v, true
-		}
+// parseID reads the id to look for; an empty one is none.
+func parseID(id string) (string, error) {
+	if id == "" {
+		return "", nil
 	}
-	return value, given, nil
+	return normalID(id)
 }
 
-// number gives a whole number, at least least; what is too big to count is the biggest there is.
-func (q query) number(otherwise, least int, names ...string) (int, error) {
-	value, given, err := q.one(names...)
-	if err != nil || !given {
-		return otherwise, err
-	}
-	bad := value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < '0' || r > '9' })
-	n, err := strconv.ParseInt(value, 10, 32)
-	if err != nil { // digits all the same: out of range
-		n = math.MaxInt32
-	}
-	if bad || n < int64(least) {
-		return 0, consent.Errorf(consent.Invalid, strings.Join(names, ", "), "must be a whole number from %d", least)
-	}
-	return int(n), nil
-}
-
-// id gives the id to look for; empty where none was given.
-func (q query) id() (string, error) {
-	id, _, err := q.one("id")
-	if err != nil || id == "" {
-		return "", err
-	}
-	return normalID("id", id)
-}
-
-// text gives the text to look for; empty where none was given.
-func (q query) text() (string, error) {
-	text, _, err := q.one("text")
+// parseText reads the text to look for; an empty one is none.
+func parseText(text string) (string, error) {
 	switch {
-	case err != nil:
-		return "", err
 	case len(text) > maxText:
-		return "", consent.Errorf(consent.Invalid, "text", "must have %d bytes at most", maxText)
+		return "", consent.Errorf(consent.Invalid, "", "must have %d bytes at most", maxText)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
-		return "", consent.Errorf(consent.Invalid, "text", "must be valid UTF-8 without control characters")
+		return "", consent.Errorf(consent.Invalid, "", "must be valid UTF-8 without control characters")
 	}
 	return text, nil
 }

@@ -133,19 +133,18 @@ func nameOf(c *protocol.Call) (typ, id string, err error) {
 	if id, err = c.Param("subjectId"); err != nil {
 		return "", "", err
 	}
-	id, err = normalID("subjectId", id)
-	return typ, id, err
+	if id, err = normalID(id); err != nil {
+		return "", "", protocol.At("subjectId", err)
+	}
+	return typ, id, nil
 }
 
 // normalID gives an id as it is looked up and compared, and holds it against the contract's last line: 1 to 256 bytes,
-// no control characters, no slash. Errors: Invalid, with the field.
-func normalID(field, id string) (string, error) {
+// no control characters, no slash. Errors: Invalid.
+func normalID(id string) (string, error) {
 	id, err := consent.Normalize(consent.UserID, id)
-	if err != nil {
-		return "", consent.Errorf(consent.Invalid, field, "%s", consent.AsError(err).Msg)
+	if err == nil && strings.Contains(id, "/") {
+		err = consent.Errorf(consent.Invalid, "", "must not contain a slash")
 	}
-	if strings.Contains(id, "/") {
-		return "", consent.Errorf(consent.Invalid, field, "must not contain a slash")
-	}
-	return id, nil
+	return id, err
 }

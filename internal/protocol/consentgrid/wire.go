@@ -70,7 +70,7 @@ func (r *saveRequest) dataFor(typ, id string) ([]byte, error) {
 
 // isID tells whether an id as it was given is the normalised one.
 func isID(given, id string) bool {
-	normal, err := normalID("id", given)
+	normal, err := normalID(given)
 	return err == nil && normal == id
 }
 

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
 )
 
 // consentRequest is the body of POST /consent-hub/consent.
@@ -119,7 +120,7 @@ func (r *consentRequest) identifiers() ([]consent.Identifier, error) {
 func identifier(kind consent.IdentifierKind, field, value string) (consent.Identifier, error) {
 	normal, err := consent.Normalize(kind, value)
 	if err != nil {
-		return consent.Identifier{}, consent.Errorf(consent.Invalid, field, "%s", consent.AsError(err).Msg)
+		return consent.Identifier{}, protocol.At(field, err)
 	}
 	return consent.Identifier{Kind: kind, Value: normal}, nil
 }

@@ -58,7 +58,7 @@ func FuzzPage(f *testing.F) {
 		if p.after == consent.NoID {
 			return
 		}
-		if id, ok := parseCursor(cursorOf(p.after)); !ok || id != p.after {
+		if id, err := parseCursor(cursorOf(p.after)); err != nil || id != p.after {
 			t.Fatalf("%q: cursor %v does not come back", raw, p.after)
 		}
 	})

@@ -2,12 +2,17 @@ package native
 
 import (
 	"encoding/base64"
-	"net/url"
-	"strconv"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
 	"github.com/consentd/consentd/internal/service"
 )
+
+var queryRules = protocol.QueryRules{
+	Malformed: "the query is not valid percent-encoding",
+	Range:     "must be one whole number from %d to %d",
+	Prefix:    inQuery,
+}
 
 // page is the part of a list that a query asks for: what comes after an id.
 type page struct {
@@ -20,36 +25,24 @@ var cursors = base64.RawURLEncoding.Strict()
 
 // pageOf reads ?limit= and ?cursor=. Errors: Invalid, with the parameter.
 func pageOf(rawQuery string) (page, error) {
-	p := page{limit: service.DefaultPage}
-	q, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return p, consent.Errorf(consent.Invalid, "", "the query is not valid percent-encoding")
+	q := queryRules.ParseQuery(rawQuery)
+	p := page{
+		limit: q.Number(service.DefaultPage, 1, service.MaxPage, "limit"),
+		after: protocol.Parsed(q, consent.NoID, parseCursor, "cursor"),
 	}
-	if given, ok := q["limit"]; ok {
-		n, err := strconv.ParseUint(given[0], 10, 16)
-		if err != nil || n < 1 || n > service.MaxPage || len(given) > 1 {
-			return p, consent.Errorf(consent.Invalid, inQuery+"limit", "must be one whole number from 1 to %d", service.MaxPage)
-		}
-		p.limit = int(n)
-	}
-	if given, ok := q["cursor"]; ok {
-		after, ok := parseCursor(given[0])
-		if !ok || len(given) > 1 {
-			return p, consent.Errorf(consent.Invalid, inQuery+"cursor", "must be the nextCursor of a page before")
-		}
-		p.after = after
-	}
-	return p, nil
+	return p, q.Err
 }
 
 func cursorOf(last consent.ID) string { return cursors.EncodeToString(last[:]) }
 
 // parseCursor reads what cursorOf wrote, and nothing else.
-func parseCursor(s string) (consent.ID, bool) {
+func parseCursor(s string) (id consent.ID, err error) {
 	b, err := cursors.DecodeString(s)
-	if err != nil || len(b) != len(consent.NoID) || cursors.EncodeToString(b) != s {
-		return consent.NoID, false
+	if err == nil && len(b) == len(id) && cursors.EncodeToString(b) == s {
+		id = consent.ID(b)
 	}
-	id := consent.ID(b)
-	return id, id != consent.NoID
+	if id == consent.NoID {
+		return id, consent.Errorf(consent.Invalid, "", "must be the nextCursor of a page before")
+	}
+	return id, nil
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
 )
 
 // newKey is the body of POST {org}/keys.
@@ -41,7 +42,7 @@ func (r *newKey) wish() (consent.NewKey, error) {
 	}
 	at, err := consent.ParseInstant(*r.ExpiresAt)
 	if err != nil {
-		return wish, consent.Errorf(consent.Invalid, "expiresAt", "%s", consent.AsError(err).Msg)
+		return wish, protocol.At("expiresAt", err)
 	}
 	if at.Year() < 1 || at.Year() > 9999 {
 		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be in the years 1 to 9999")

@@ -2,7 +2,6 @@ package slashid
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,25 +57,24 @@ func (r levelsRequest) granted() ([]string, error) {
 	return purposes, nil
 }
 
+var (
+	queryRules = protocol.QueryRules{Malformed: "the query is not valid percent-encoding"}
+	parseBool  = protocol.Choice("must be true or false", map[string]bool{"true": true, "false": false})
+)
+
 // toDelete gives the purposes that the query of a DELETE names: all with deleteAll=true, else those
 // of consent_levels, which repeats or is joined by commas. Errors: Invalid.
 func toDelete(rawQuery string) ([]string, error) {
-	query, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return nil, consent.Errorf(consent.Invalid, "", "the query is not valid percent-encoding")
-	}
-	all := false
-	for _, value := range query["deleteAll"] {
-		if value != "true" && value != "false" {
-			return nil, consent.Errorf(consent.Invalid, "deleteAll", "must be true or false")
-		}
-		all = all || value == "true"
-	}
-	if all {
+	q := queryRules.ParseQuery(rawQuery)
+	all := slices.Contains(protocol.Each(q, parseBool, "deleteAll"), true)
+	switch {
+	case q.Err != nil:
+		return nil, q.Err
+	case all:
 		return allPurposes(), nil
 	}
 	// An empty array comes as an empty value: it names nothing.
-	names := strings.FieldsFunc(strings.Join(query["consent_levels"], ","), func(r rune) bool { return r == ',' })
+	names := strings.FieldsFunc(strings.Join(q.All("consent_levels"), ","), func(r rune) bool { return r == ',' })
 	purposes, unknown := purposesOf(names)
 	switch {
 	case unknown >= 0:

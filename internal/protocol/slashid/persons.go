@@ -141,7 +141,7 @@ func (r personRequest) handles() ([]consent.Identifier, []handleBody, error) {
 		}
 		value, err := consent.Normalize(kind, h.Value)
 		if err != nil {
-			return nil, nil, consent.Errorf(consent.Invalid, at("handles", i)+".value", "%s", consent.AsError(err).Msg)
+			return nil, nil, protocol.At(at("handles", i)+".value", err)
 		}
 		id := consent.Identifier{Kind: kind, Value: value}
 		if !slices.Contains(identifiers, id) {
