@@ -8,29 +8,6 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// Bearer gives the token of the Authorization header (RFC 6750, section 2.1);
-// empty where there is none, or more than one header.
-func Bearer(r *http.Request) string {
-	headers := r.Header["Authorization"]
-	if len(headers) != 1 {
-		return ""
-	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.Trim(token, " ")
-}
-
-// KeyMissing says how a call of the protocol shows its key, where err is of one that is missing or not known; which of the two is nobody's
-// business.
-func KeyMissing(err error, how string) error {
-	if !consent.IsKind(err, consent.Unauthenticated) {
-		return err
-	}
-	return &consent.Error{Kind: consent.Unauthenticated, Msg: "missing or unknown credentials: send an API key " + how, Err: err}
-}
-
 // Origin tells where a write came from, for the protocol of that name. The core cuts what is too long.
 func (c *Call) Origin(name string) consent.Origin {
 	return consent.Origin{Protocol: name, Address: c.Client, UserAgent: c.Request.UserAgent(), Domain: siteOf(c.Request.Header)}

@@ -6,25 +6,6 @@ import (
 	"testing"
 )
 
-func TestBearer(t *testing.T) {
-	for _, tc := range []struct {
-		headers []string
-		want    string
-	}{
-		{nil, ""},
-		{[]string{"Bearer secret"}, "secret"},
-		{[]string{"bearer  secret "}, "secret"},
-		{[]string{"Bearer"}, ""},
-		{[]string{"Basic c2VjcmV0"}, ""},
-		{[]string{"Bearer secret", "Bearer other"}, ""},
-	} {
-		r := &http.Request{Header: http.Header{"Authorization": tc.headers}}
-		if got := Bearer(r); got != tc.want {
-			t.Errorf("%q: got %q, want %q", tc.headers, got, tc.want)
-		}
-	}
-}
-
 func TestSite(t *testing.T) {
 	for _, tc := range []struct{ origin, referer, want string }{
 		{"https://WWW.Example.com:8443", "https://other.example/", "www.example.com"},

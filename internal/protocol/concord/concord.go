@@ -35,10 +35,14 @@ func New(svc *service.Service) protocol.Protocol {
 }
 
 func (a *api) routes() []protocol.Route {
-	own := a.inOrganization
+	access := protocol.Access{Authenticate: a.svc.Authenticate, Key: protocol.Header("x-api-key"),
+		Hint: "in the header x-api-key"}
+	all := access.Handle
+	access.Organization = protocol.InPath("organizationId")
+	own := access.Handle
 	return []protocol.Route{
-		{Method: http.MethodPost, Pattern: organizationsPath, Handle: a.authenticated(a.createOrganization)},
-		{Method: http.MethodGet, Pattern: organizationsPath, Handle: a.authenticated(a.listOrganizations)},
+		{Method: http.MethodPost, Pattern: organizationsPath, Handle: all(a.createOrganization)},
+		{Method: http.MethodGet, Pattern: organizationsPath, Handle: all(a.listOrganizations)},
 		{Method: http.MethodGet, Pattern: organizationPath, Handle: own(a.getOrganization)},
 		{Method: http.MethodPost, Pattern: projectsPath, Handle: own(a.createProject)},
 		{Method: http.MethodGet, Pattern: projectsPath, Handle: own(a.listProjects)},
@@ -48,32 +52,6 @@ func (a *api) routes() []protocol.Route {
 		{Method: http.MethodGet, Pattern: projectPath + "/consent-events", Handle: own(a.listProjectEvents)},
 		{Method: http.MethodGet, Pattern: organizationPath + "/consent-events", Handle: own(a.listOrganizationEvents)},
 	}
-}
-
-// authenticated takes the key from x-api-key, before anything else is looked at.
-func (a *api) authenticated(handle func(*protocol.Call) error) func(*protocol.Call) error {
-	return func(c *protocol.Call) error {
-		actor, err := a.svc.Authenticate(c.Request.Context(), c.Request.Header.Get("x-api-key"))
-		if err != nil {
-			return protocol.KeyMissing(err, "in the header x-api-key")
-		}
-		c.Actor = actor
-		return handle(c)
-	}
-}
-
-// inOrganization points the actor at the organization of the path.
-func (a *api) inOrganization(handle func(*protocol.Call) error) func(*protocol.Call) error {
-	return a.authenticated(func(c *protocol.Call) error {
-		id, err := c.IDParam("organizationId")
-		if err != nil {
-			return err
-		}
-		if c.Actor, err = c.Actor.In(id); err != nil {
-			return err
-		}
-		return handle(c)
-	})
 }
 
 // project gives the project of the path, so that a write tells before it looks at the body that there is no such place.

@@ -27,44 +27,26 @@ type api struct {
 // which regime holds there; it should be the one that the service has.
 func New(svc *service.Service, places consent.Places) protocol.Protocol {
 	a := &api{svc: svc, places: places}
+	access := protocol.Access{Authenticate: svc.Authenticate, Organization: organization,
+		Key:  protocol.BasicOrBearer, // the vendor's samples, and the contract
+		Hint: "as the password of Basic authentication, or as Authorization: Bearer"}
 	return protocol.Protocol{
 		Name:  name,
 		Roots: []string{"consent-hub"},
 		Routes: []protocol.Route{
-			{Method: http.MethodPost, Pattern: "/consent-hub/consent",
-				Handle: a.admit(a.setConsents)},
-			{Method: http.MethodPost, Pattern: "/consent-hub/consent-config/get",
-				Handle: a.admit(a.getConfig)},
+			{Method: http.MethodPost, Pattern: "/consent-hub/consent", Handle: access.Handle(a.setConsents)},
+			{Method: http.MethodPost, Pattern: "/consent-hub/consent-config/get", Handle: access.Handle(a.getConfig)},
 		},
 		Fail: fail,
 	}
 }
 
-// admit runs a call for whoever shows a key that has the vendor's scope. The
-// service checks it too, but a call that names no person never gets there.
-// Errors: Unauthenticated, Forbidden.
-func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) error {
-	return func(c *protocol.Call) error {
-		actor, err := a.svc.Authenticate(c.Request.Context(), credential(c.Request))
-		if err != nil {
-			return protocol.KeyMissing(err, "as the password of Basic authentication, or as Authorization: Bearer")
-		}
-		c.Actor = actor
-		if actor.Root {
-			return consent.Errorf(consent.Forbidden, "", "the root key belongs to no organization; use a key of one")
-		}
-		if !actor.Has(consent.ManageHub) {
-			return consent.Errorf(consent.Forbidden, "", "the key lacks the scope %s", consent.ManageHub)
-		}
-		return handle(c)
+// organization is the key's own, for keys that have the vendor's scope. The service checks that too, but a call that
+// names no person never gets there. Errors: Forbidden.
+func organization(c *protocol.Call, actor consent.Actor) (consent.Actor, error) {
+	actor, err := protocol.OfKey(c, actor)
+	if err != nil {
+		return actor, err
 	}
-}
-
-// credential gives the API key: the password of HTTP Basic, whatever the user
-// name (vendor's samples), or a Bearer token (contract). Empty where there is none, or more than one header.
-func credential(r *http.Request) string {
-	if _, password, ok := r.BasicAuth(); ok && len(r.Header["Authorization"]) == 1 {
-		return password
-	}
-	return protocol.Bearer(r)
+	return actor, protocol.Need(actor, consent.ManageHub)
 }

@@ -21,36 +21,17 @@ type api struct{ svc *service.Service }
 // New makes the protocol over a service.
 func New(svc *service.Service) protocol.Protocol {
 	a := &api{svc: svc}
+	access := protocol.Access{Authenticate: svc.Authenticate, Key: protocol.Bearer, Hint: "as Authorization: Bearer",
+		Organization: protocol.InPath("organizationId")}
 	const keys = base + "{organizationId}/keys"
 	return protocol.Protocol{
 		Name:  "native",
 		Roots: []string{"api"},
 		Routes: []protocol.Route{
-			{Method: http.MethodPost, Pattern: keys, Handle: a.admit(a.createKey)},
-			{Method: http.MethodGet, Pattern: keys, Handle: a.admit(a.listKeys)},
-			{Method: http.MethodDelete, Pattern: keys + "/{keyId}", Handle: a.admit(a.revokeKey)},
+			{Method: http.MethodPost, Pattern: keys, Handle: access.Handle(a.createKey)},
+			{Method: http.MethodGet, Pattern: keys, Handle: access.Handle(a.listKeys)},
+			{Method: http.MethodDelete, Pattern: keys + "/{keyId}", Handle: access.Handle(a.revokeKey)},
 		},
 		Fail: fail,
-	}
-}
-
-// admit runs a call for whoever shows a good key, for the organization in the path.
-// Errors: Unauthenticated; NotFound for another tenant's organization.
-func (a *api) admit(handle func(*protocol.Call) error) func(*protocol.Call) error {
-	return func(c *protocol.Call) error {
-		actor, err := a.svc.Authenticate(c.Request.Context(), protocol.Bearer(c.Request))
-		if err != nil {
-			return protocol.KeyMissing(err, "as Authorization: Bearer")
-		}
-		c.Actor = actor
-		organization, err := c.IDParam("organizationId")
-		if err != nil {
-			return err
-		}
-		if actor, err = actor.In(organization); err != nil {
-			return err
-		}
-		c.Actor = actor
-		return handle(c)
 	}
 }

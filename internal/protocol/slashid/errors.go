@@ -19,7 +19,7 @@ const personField = "person_id"
 
 // explain puts the core's errors about the person of a call into the vendor's words. Known are people by any user_id;
 // of an unknown one the form decides: a UUID could be a person (404), anything else could not (400).
-func (w caller) explain(err error) error {
+func explain(c *protocol.Call, person string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -30,11 +30,11 @@ func (w caller) explain(err error) error {
 	case e.Kind != consent.NotFound:
 		return err
 	}
-	id, ok := consent.ParseID(w.person)
+	id, ok := consent.ParseID(person)
 	switch {
 	case ok:
 		return consent.Errorf(consent.NotFound, "", "could not find person %s", id)
-	case w.byToken: // the caller gave no id that could be wrong: it was deleted since
+	case c.Actor.Person != "": // a token's, so no id that could be wrong was given: it was deleted since
 		return consent.Errorf(consent.NotFound, "", "could not find person")
 	}
 	return errPersonID

@@ -86,18 +86,18 @@ func toDelete(rawQuery string) ([]string, error) {
 }
 
 // getLevels answers GET: the levels in force.
-func (a *api) getLevels(c *protocol.Call, who caller) error {
-	person, err := a.svc.Person(c.Request.Context(), who.actor, consent.PersonQuery{Identifier: who.identifier()})
+func (a *api) getLevels(c *protocol.Call, person string) error {
+	found, err := a.svc.Person(c.Request.Context(), c.Actor, consent.PersonQuery{Identifier: userID(person)})
 	if err != nil {
 		return err
 	}
-	return protocol.WriteJSON(c, http.StatusOK, a.show(person.Consents))
+	return protocol.WriteJSON(c, http.StatusOK, a.show(found.Consents))
 }
 
 // overwriteLevels answers POST and PUT, which differ in their status alone: the levels of the body
 // take the place of those on record (contract, "the vendor's SDK comments call POST add").
-func (a *api) overwriteLevels(status int) func(*protocol.Call, caller) error {
-	return func(c *protocol.Call, who caller) error {
+func (a *api) overwriteLevels(status int) func(*protocol.Call, string) error {
+	return func(c *protocol.Call, person string) error {
 		var body levelsRequest
 		if err := protocol.ReadJSON(c, &body); err != nil {
 			return err
@@ -106,10 +106,10 @@ func (a *api) overwriteLevels(status int) func(*protocol.Call, caller) error {
 		if err != nil {
 			return err
 		}
-		write := who.replace(c, allPurposes(), granted)
+		write := replace(c, person, allPurposes(), granted)
 		return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
 			write.Idempotency = once
-			return a.svc.Record(c.Request.Context(), who.actor, write)
+			return a.svc.Record(c.Request.Context(), c.Actor, write)
 		}, func(recorded *consent.Recorded) (protocol.Answer, error) {
 			return protocol.JSON(status, a.show(recorded.Items[0].Consents))
 		})
@@ -117,23 +117,23 @@ func (a *api) overwriteLevels(status int) func(*protocol.Call, caller) error {
 }
 
 // deleteLevels answers DELETE: the named levels that are in force are taken back.
-func (a *api) deleteLevels(c *protocol.Call, who caller) error {
+func (a *api) deleteLevels(c *protocol.Call, person string) error {
 	purposes, err := toDelete(c.Request.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	write := who.replace(c, purposes, nil)
+	write := replace(c, person, purposes, nil)
 	return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
 		write.Idempotency = once
-		return a.svc.Record(c.Request.Context(), who.actor, write)
+		return a.svc.Record(c.Request.Context(), c.Actor, write)
 	}, protocol.NoContent[*consent.Recorded])
 }
 
 // replace makes the write after which the granted purposes, of those among, are in force and no others.
-func (w caller) replace(c *protocol.Call, among, granted []string) consent.Write {
+func replace(c *protocol.Call, person string, among, granted []string) consent.Write {
 	return consent.Write{
 		Items: []consent.Item{{
-			Identifiers: []consent.Identifier{w.identifier()},
+			Identifiers: []consent.Identifier{userID(person)},
 			Known:       true,
 			Replace:     &consent.Replacement{Among: among, Granted: granted, Action: consent.UserClick},
 		}},

@@ -30,12 +30,12 @@ var handleTypes = []struct {
 const personRegular = "regular"
 
 // createPerson answers POST /persons: 201; Conflict where the person is known.
-func (a *api) createPerson(c *protocol.Call, who caller) error { return a.savePerson(c, who, false) }
+func (a *api) createPerson(c *protocol.Call, _ string) error { return a.savePerson(c, false) }
 
 // upsertPerson answers PUT /persons: 201 where it made the person, 200 where it changed one.
-func (a *api) upsertPerson(c *protocol.Call, who caller) error { return a.savePerson(c, who, true) }
+func (a *api) upsertPerson(c *protocol.Call, _ string) error { return a.savePerson(c, true) }
 
-func (a *api) savePerson(c *protocol.Call, who caller, upsert bool) error {
+func (a *api) savePerson(c *protocol.Call, upsert bool) error {
 	var body personRequest
 	if err := protocol.ReadJSON(c, &body); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (a *api) savePerson(c *protocol.Call, who caller, upsert bool) error {
 	wish.Upsert = upsert
 	return protocol.Reply(c, func(once consent.Idempotency) (*consent.SubjectView, error) {
 		wish.Idempotency = once
-		view, err := a.svc.SavePerson(c.Request.Context(), who.actor, wish)
+		view, err := a.svc.SavePerson(c.Request.Context(), c.Actor, wish)
 		return view, inBody(err)
 	}, func(view *consent.SubjectView) (protocol.Answer, error) {
 		status := http.StatusOK
@@ -162,8 +162,8 @@ func kindOf(handleType string) (consent.IdentifierKind, bool) {
 }
 
 // getPerson answers GET /persons/{person_id}.
-func (a *api) getPerson(c *protocol.Call, who caller) error {
-	view, err := a.svc.Subject(c.Request.Context(), who.actor, consent.DefaultSubjectType, who.person, 0)
+func (a *api) getPerson(c *protocol.Call, person string) error {
+	view, err := a.svc.Subject(c.Request.Context(), c.Actor, consent.DefaultSubjectType, person, 0)
 	if err != nil {
 		return err
 	}
@@ -172,11 +172,11 @@ func (a *api) getPerson(c *protocol.Call, who caller) error {
 
 // deletePerson answers DELETE /persons/{person_id}: record and identifiers go; the events in the ledger stay as they
 // were recorded, with the identifiers of then.
-func (a *api) deletePerson(c *protocol.Call, who caller) error {
-	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: who.person}
+func (a *api) deletePerson(c *protocol.Call, person string) error {
+	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: person}
 	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
 		wish.Idempotency = once
-		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), who.actor, wish)
+		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
 	}, protocol.NoContent[struct{}])
 }
 

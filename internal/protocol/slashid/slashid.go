@@ -65,75 +65,53 @@ func (a *api) routes() []protocol.Route {
 	}
 }
 
-// caller is who calls, and about which person.
-type caller struct {
-	actor   consent.Actor
-	person  string // empty where the call names nobody
-	byToken bool   // the person speaks for themselves
-}
-
-// identifier is how the core knows the person.
-func (w caller) identifier() consent.Identifier {
-	return consent.Identifier{Kind: consent.UserID, Value: w.person}
-}
-
-// byKey serves calls of an organization's own servers, with its id and key in the two headers.
-func (a *api) byKey(handle func(*protocol.Call, caller) error) func(*protocol.Call) error {
-	return func(c *protocol.Call) error {
-		who, err := a.authenticateKey(c)
+// byKey serves calls of an organization's own servers, with its id and key in the two headers. The person is empty
+// where the path names nobody.
+func (a *api) byKey(handle func(c *protocol.Call, person string) error) func(*protocol.Call) error {
+	access := protocol.Access{Authenticate: a.svc.Authenticate, Key: protocol.Header("SlashID-API-Key"),
+		Hint: "in the header SlashID-API-Key", Organization: a.organization}
+	return access.Handle(func(c *protocol.Call) error {
+		person, err := c.Param("person_id")
 		if err != nil {
-			return err
-		}
-		if who.person, err = c.Param("person_id"); err != nil {
 			return errPersonID
 		}
-		if normal, err := consent.Normalize(consent.UserID, who.person); err == nil { // else the core refuses it
-			who.person = normal
+		if normal, err := consent.Normalize(consent.UserID, person); err == nil { // else the core refuses it
+			person = normal
 		}
-		return who.explain(handle(c, who))
-	}
+		return explain(c, person, handle(c, person))
+	})
 }
 
-// authenticateKey reads SlashID-OrgID and SlashID-API-Key. Whatever is wrong with either, an
-// unknown organization or another tenant's included, is Unauthenticated (contract, "Errors").
-func (a *api) authenticateKey(c *protocol.Call) (who caller, err error) {
-	ctx, header := c.Request.Context(), c.Request.Header
-	if who.actor, err = a.svc.Authenticate(ctx, header.Get("SlashID-API-Key")); err != nil {
-		return who, err
-	}
-	c.Actor = who.actor
-	organization, ok := consent.ParseID(header.Get("SlashID-OrgID"))
+// organization is the one that SlashID-OrgID names. Whatever is wrong with it, an unknown organization or another
+// tenant's included, is Unauthenticated (contract, "Errors").
+func (a *api) organization(c *protocol.Call, actor consent.Actor) (consent.Actor, error) {
+	id, ok := consent.ParseID(c.Request.Header.Get("SlashID-OrgID"))
 	if !ok {
-		return who, errOrganization
+		return actor, errOrganization
 	}
-	if who.actor, err = who.actor.In(organization); err != nil {
-		return who, errOrganization
+	actor, err := actor.In(id)
+	if err == nil && actor.Root { // it may name one that there is not
+		_, err = a.svc.Catalog(c.Request.Context(), actor)
 	}
-	c.Actor = who.actor
-	if _, err = a.svc.Catalog(ctx, who.actor); consent.IsKind(err, consent.NotFound) {
+	if consent.IsKind(err, consent.NotFound) {
 		err = errOrganization
 	}
-	return who, err
+	return actor, err
 }
 
 // byToken serves calls of a person's browser, with a token that mintToken made.
-func (a *api) byToken(handle func(*protocol.Call, caller) error) func(*protocol.Call) error {
+func (a *api) byToken(handle func(c *protocol.Call, person string) error) func(*protocol.Call) error {
+	access := protocol.Access{Authenticate: a.tokens.actor, Key: protocol.Bearer, Hint: "as Authorization: Bearer"}
+	handler := access.Handle(func(c *protocol.Call) error {
+		return explain(c, c.Actor.Person, handle(c, c.Actor.Person))
+	})
 	return func(c *protocol.Call) error {
 		a.allowOrigin(c)
-		who, err := a.authenticateToken(c)
-		if err != nil {
-			return err
-		}
-		return who.explain(handle(c, who))
+		return handler(c)
 	}
 }
 
-func (a *api) authenticateToken(c *protocol.Call) (who caller, err error) {
-	ctx := c.Request.Context()
-	if who.actor, err = a.tokens.actor(ctx, protocol.Bearer(c.Request)); err != nil {
-		return who, err
-	}
-	c.Actor = who.actor
-	who.person, who.byToken = who.actor.Person, true
-	return who, nil
+// userID is how the core knows a person.
+func userID(person string) consent.Identifier {
+	return consent.Identifier{Kind: consent.UserID, Value: person}
 }

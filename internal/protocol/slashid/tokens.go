@@ -160,11 +160,9 @@ func (t *tokens) personActor(ctx context.Context, k *signingKey, says tokenClaim
 
 // mintToken answers POST /persons/{person_id}/mint-token. Whoever mints hands out the
 // writing of consents, so the key must have that scope itself.
-func (a *api) mintToken(c *protocol.Call, who caller) error {
-	for _, scope := range []consent.Scope{consent.ConsentsWrite, consent.ConsentsRead} { // what the token will reach
-		if !who.actor.Has(scope) {
-			return consent.Errorf(consent.Forbidden, "", "the key lacks the scope %s", scope)
-		}
+func (a *api) mintToken(c *protocol.Call, person string) error {
+	if err := protocol.Need(c.Actor, consent.ConsentsWrite, consent.ConsentsRead); err != nil { // what the token will reach
+		return err
 	}
 	var body mintRequest
 	if hasBody(c.Request) {
@@ -180,12 +178,12 @@ func (a *api) mintToken(c *protocol.Call, who caller) error {
 	if err != nil {
 		return err
 	}
-	says := tokenClaims{organization: who.actor.Organization, key: who.actor.Key, person: who.person}
+	says := tokenClaims{organization: c.Actor.Organization, key: c.Actor.Key, person: person}
 	if err := a.reachesSomebody(ctx, k, says); err != nil {
 		return err
 	}
 	return protocol.Reply(c, func(once consent.Idempotency) (token string, err error) {
-		err = a.svc.RunOnce(ctx, who.actor, once, func() (any, error) {
+		err = a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) {
 			token, err = a.tokens.sign(k, says, body)
 			return token, err
 		})
@@ -201,7 +199,7 @@ func (a *api) reachesSomebody(ctx context.Context, k *signingKey, says tokenClai
 	if err != nil {
 		return err
 	}
-	_, err = a.svc.Person(ctx, person, consent.PersonQuery{Identifier: consent.Identifier{Kind: consent.UserID, Value: says.person}})
+	_, err = a.svc.Person(ctx, person, consent.PersonQuery{Identifier: userID(says.person)})
 	return err
 }
 
