@@ -15,7 +15,7 @@ const listed = "https://shop.example"
 // call plays one request against a handler of an api without a service: enough for what ends before it is asked.
 func call(t *testing.T, method, target, from string, handle func(*api, *protocol.Call) error) *http.Response {
 	t.Helper()
-	a := &api{origins: []string{listed, "http://localhost:3000"}, tokens: newTokens(nil, testIssuer, nil)}
+	a := &api{cors: corsFor([]string{listed, "http://localhost:3000"}), tokens: newTokens(nil, testIssuer, nil)}
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(method, target, nil)
 	if from != "" {
@@ -42,7 +42,7 @@ func headers(r *http.Response) map[string][]string {
 
 // slashid.md, CORS: a preflight from a listed origin is granted what the SDK needs, exactly for that origin.
 func TestPreflight(t *testing.T) {
-	preflight := func(a *api, c *protocol.Call) error { return a.preflight(c) }
+	preflight := func(a *api, c *protocol.Call) error { return a.cors.Preflight(c) }
 	granted := func(origin string) map[string][]string {
 		return map[string][]string{
 			"Vary":                         {"Origin"},

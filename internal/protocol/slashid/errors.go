@@ -43,7 +43,9 @@ func explain(c *protocol.Call, person string, err error) error {
 // fail answers a call that went wrong (contract, "Errors"). 401 has no body. An unknown path is plain text; a known
 // one with another method has the shape of all other errors, as the vendor documents none for it.
 func (a *api) fail(c *protocol.Call, err error) {
-	a.allowOrigin(c) // also for what fails before a handler runs
+	if c.Request.URL.Path == ownLevels { // also for what fails before a handler runs
+		a.cors.Allow(c)
+	}
 	status, field, msg := protocol.Status(err)
 	var ofHTTP *protocol.StatusError
 	switch {

@@ -4,6 +4,7 @@ package slashid
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -22,10 +23,22 @@ type Options struct {
 
 // api holds what the handlers share; they may run at once.
 type api struct {
-	svc     *service.Service
-	origins []string
-	clock   func() time.Time
-	tokens  *tokens
+	svc    *service.Service
+	cors   protocol.CORS // of ownLevels
+	clock  func() time.Time
+	tokens *tokens
+}
+
+// ownLevels is the one path that pages of other origins may call (contract, "CORS").
+const ownLevels = "/consent/gdpr"
+
+func corsFor(origins []string) protocol.CORS {
+	return protocol.CORS{
+		Allowed: func(origin string) bool { return slices.Contains(origins, origin) },
+		Methods: "GET, POST, PUT, DELETE",
+		Headers: "authorization, content-type, slashid-sdkversion",
+		MaxAge:  "7200", // the most that browsers keep in common
+	}
 }
 
 // New makes the protocol over a service.
@@ -33,7 +46,7 @@ func New(svc *service.Service, o Options) protocol.Protocol {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	a := &api{svc: svc, origins: o.Origins, clock: o.Clock, tokens: newTokens(svc, o.Issuer, o.Clock)}
+	a := &api{svc: svc, cors: corsFor(o.Origins), clock: o.Clock, tokens: newTokens(svc, o.Issuer, o.Clock)}
 	return protocol.Protocol{
 		Name:   "slashid",
 		Roots:  []string{"persons", "consent", ".well-known"},
@@ -54,7 +67,7 @@ func (a *api) routes() []protocol.Route {
 		{Method: http.MethodPost, Pattern: ownLevels, Handle: a.byToken(a.overwriteLevels(http.StatusCreated))},
 		{Method: http.MethodPut, Pattern: ownLevels, Handle: a.byToken(a.overwriteLevels(http.StatusOK))},
 		{Method: http.MethodDelete, Pattern: ownLevels, Handle: a.byToken(a.deleteLevels)},
-		{Method: http.MethodOptions, Pattern: ownLevels, Handle: a.preflight},
+		{Method: http.MethodOptions, Pattern: ownLevels, Handle: a.cors.Preflight},
 
 		{Method: http.MethodPost, Pattern: "/persons", Handle: a.byKey(a.createPerson)},
 		{Method: http.MethodPut, Pattern: "/persons", Handle: a.byKey(a.upsertPerson)},
@@ -102,13 +115,9 @@ func (a *api) organization(c *protocol.Call, actor consent.Actor) (consent.Actor
 // byToken serves calls of a person's browser, with a token that mintToken made.
 func (a *api) byToken(handle func(c *protocol.Call, person string) error) func(*protocol.Call) error {
 	access := protocol.Access{Authenticate: a.tokens.actor, Key: protocol.Bearer, Hint: "as Authorization: Bearer"}
-	handler := access.Handle(func(c *protocol.Call) error {
+	return a.cors.Handle(access.Handle(func(c *protocol.Call) error {
 		return explain(c, c.Actor.Person, handle(c, c.Actor.Person))
-	})
-	return func(c *protocol.Call) error {
-		a.allowOrigin(c)
-		return handler(c)
-	}
+	}))
 }
 
 // userID is how the core knows a person.
