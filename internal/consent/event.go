@@ -99,11 +99,10 @@ type Origin struct {
 	Country   string // set by an adapter that was told the place; else by Places from Address
 }
 
-// Evidence is what a person was told and where. All members may be empty.
+// Evidence is where a person was asked, and in which language. All members may be empty.
 type Evidence struct {
-	DisplayedText string // kept once by hash
-	FormURL       string
-	Locale        string
+	FormURL string
+	Locale  string
 }
 
 // Body is the decoded Event.Body.
