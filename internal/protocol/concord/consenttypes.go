@@ -23,7 +23,7 @@ func (a *api) createType(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return inOurWords(protocol.Reply(c, func(once consent.Idempotency) (*consent.Purpose, error) {
+	return fieldNames.Rename(protocol.Reply(c, func(once consent.Idempotency) (*consent.Purpose, error) {
 		return a.svc.CreatePurpose(c.Request.Context(), c.Actor, project, wish, once)
 	}, func(made *consent.Purpose) (protocol.Answer, error) {
 		return protocol.JSON(http.StatusCreated, showType(project, made, wish.Document))

@@ -30,20 +30,16 @@ func invalid(field, msg string) error {
 }
 
 // fieldNames are the core's names of fields that have another one here.
-var fieldNames = map[string]string{
+var fieldNames = protocol.Names{
 	"slug":                        "organizationSlug",
 	"duration":                    "consentDuration",
+	"purpose":                     "consentType",
+	"state":                       "consentState",
+	"action":                      "consentAction",
+	"occurred_at":                 "consentDate",
+	"expires_at":                  "expirationDate",
 	string(consent.ProjectUserID): "projectUserId",
 	string(consent.UserID):        "userId",
 	string(consent.Phone):         "phoneNumber",
 	string(consent.AnonymousID):   "concordId",
-}
-
-// inOurWords gives an error of the core this protocol's name of the field.
-func inOurWords(err error) error {
-	e := consent.AsError(err)
-	if e == nil || fieldNames[e.Field] == "" {
-		return err
-	}
-	return &consent.Error{Kind: e.Kind, Field: fieldNames[e.Field], Msg: e.Msg, Err: e.Err}
 }

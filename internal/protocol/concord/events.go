@@ -87,27 +87,13 @@ func (e *newEvent) identifiers(list []consent.Identifier) []consent.Identifier {
 
 // field names the place of a mistake: items[3].consentState.
 func (b *newEvents) field(i int, noun string) string {
-	switch noun {
-	case "identifiers":
+	switch {
+	case noun == "identifiers":
 		return fmt.Sprintf("items[%d]", i)
-	case "purpose":
-		if i < len(b.Items) && b.Items[i].ConsentType == (id{}) {
-			return itemField(i, "category, subcategory, label")
-		}
-		return itemField(i, "consentType")
-	case "state":
-		noun = "consentState"
-	case "action":
-		noun = "consentAction"
-	case "occurred_at":
-		noun = "consentDate"
-	case "expires_at":
-		noun = "expirationDate"
+	case noun == "purpose" && i < len(b.Items) && b.Items[i].ConsentType == (id{}):
+		return itemField(i, "category, subcategory, label")
 	}
-	if ours, ok := fieldNames[noun]; ok {
-		noun = ours
-	}
-	return itemField(i, noun)
+	return itemField(i, fieldNames.Of(noun))
 }
 
 func itemField(i int, name string) string { return fmt.Sprintf("items[%d].%s", i, name) }
@@ -152,7 +138,7 @@ func (a *api) listOrganizationEvents(c *protocol.Call) error {
 func (a *api) listEvents(c *protocol.Call, filter consent.EventFilter) error {
 	page, err := a.svc.Events(c.Request.Context(), c.Actor, filter)
 	if err != nil {
-		return inOurWords(err)
+		return fieldNames.Rename(err)
 	}
 	items := make([]event, len(page.Items))
 	for i := range page.Items {

@@ -19,7 +19,7 @@ func (a *api) createOrganization(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return inOurWords(protocol.Reply(c, func(once consent.Idempotency) (*consent.OrganizationView, error) {
+	return fieldNames.Rename(protocol.Reply(c, func(once consent.Idempotency) (*consent.OrganizationView, error) {
 		return a.svc.CreateOrganization(c.Request.Context(), c.Actor, wish, once)
 	}, func(made *consent.OrganizationView) (protocol.Answer, error) {
 		return protocol.JSON(http.StatusCreated, showOrganization(made))

@@ -23,7 +23,7 @@ func (a *api) createProject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return inOurWords(protocol.Reply(c, func(once consent.Idempotency) (*consent.Project, error) {
+	return fieldNames.Rename(protocol.Reply(c, func(once consent.Idempotency) (*consent.Project, error) {
 		return a.svc.CreateProject(c.Request.Context(), c.Actor, wish, once)
 	}, func(made *consent.Project) (protocol.Answer, error) {
 		return protocol.JSON(http.StatusCreated, showProject(&directory.Organization, made))

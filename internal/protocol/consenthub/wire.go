@@ -83,24 +83,18 @@ func (r *consentRequest) write() (consent.Write, error) {
 			Evidence:    consent.Evidence{FormURL: formURL, Locale: locale},
 		}},
 		Origin: consent.Origin{Country: consent.CountryCode(locale)},
-		Field:  fieldOf,
+		Field:  fieldNames.Field,
 	}, nil
 }
 
-// fieldOf gives our name of a place that the core speaks of.
-func fieldOf(_ int, noun string) string {
-	switch noun {
-	case "email", "locale":
-		return noun
-	case "project_user_id":
-		return "providerId"
-	case "form_url":
-		return "formUrl"
-	case "identifiers":
-		return "email"
-	default:
-		return "consents"
-	}
+// fieldNames are our names of the places that the core speaks of.
+var fieldNames = protocol.Names{
+	"identifiers":                 "email",
+	string(consent.Email):         "email",
+	string(consent.ProjectUserID): "providerId",
+	"locale":                      "locale",
+	"form_url":                    "formUrl",
+	"":                            "consents",
 }
 
 func (r *consentRequest) identifiers() ([]consent.Identifier, error) {

@@ -138,14 +138,16 @@ func replace(c *protocol.Call, person string, among, granted []string) consent.W
 			Replace:     &consent.Replacement{Among: among, Granted: granted, Action: consent.UserClick},
 		}},
 		Origin: c.Origin("slashid"),
-		Field: func(_ int, noun string) string {
-			if noun == "identifiers" || noun == string(consent.UserID) {
-				return personField
-			}
-			return "consent_levels"
-		},
+		Field:  levelsFields.Field,
 	}
 }
+
+// levelsFields and recordFields are our names of the core's fields, in a write of levels and in a person's record.
+var (
+	levelsFields = protocol.Names{"identifiers": personField, string(consent.UserID): personField, "": "consent_levels"}
+	recordFields = protocol.Names{"data": "attributes", "": "handles",
+		"profile": "groups"} // of what it holds the only part that can be that long
+)
 
 // show makes the answer from a person's consents by purpose: the levels in force, in the order of the enum.
 func (a *api) show(consents map[string]consent.Consent) result[levelsResult] {

@@ -48,7 +48,10 @@ func (a *api) savePerson(c *protocol.Call, upsert bool) error {
 	return protocol.Reply(c, func(once consent.Idempotency) (*consent.SubjectView, error) {
 		wish.Idempotency = once
 		view, err := a.svc.SavePerson(c.Request.Context(), c.Actor, wish)
-		return view, inBody(err)
+		if consent.IsKind(err, consent.Invalid) {
+			err = recordFields.Rename(err)
+		}
+		return view, err
 	}, func(view *consent.SubjectView) (protocol.Answer, error) {
 		status := http.StatusOK
 		if view.Created {
@@ -56,23 +59,6 @@ func (a *api) savePerson(c *protocol.Call, upsert bool) error {
 		}
 		return protocol.JSON(status, showPerson(view))
 	})
-}
-
-// inBody names the place of the core's errors about a person's record in this protocol's words.
-func inBody(err error) error {
-	if err == nil || !consent.IsKind(err, consent.Invalid) {
-		return err
-	}
-	e := *consent.AsError(err)
-	switch e.Field {
-	case "data":
-		e.Field = "attributes"
-	case "profile":
-		e.Field = "groups" // of what it holds the only part that can be that long
-	default:
-		e.Field = "handles"
-	}
-	return &e
 }
 
 // wish makes the core's wish of a body. Errors: Invalid with the place.
