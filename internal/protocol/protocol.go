@@ -225,9 +225,6 @@ func decodeAnswer(kept []byte) (Answer, error) {
 		Body: parts[3]}, err
 }
 
-// NoContent renders the answer to a write that has nothing to show.
-func NoContent[R any](R) (Answer, error) { return Answer{Status: http.StatusNoContent}, nil }
-
 // Reply does a write and answers it: do gets the protection that the call's
 // Idempotency-Key asks for and gives the result that render makes the answer
 // from. render must have no effect; it runs before the commit where there is a key.
@@ -254,6 +251,20 @@ func Reply[R any](c *Call, do func(consent.Idempotency) (R, error), render func(
 		kept = &answer
 	}
 	return kept.write(c)
+}
+
+// ReplyStatus is Reply for a write that is answered by a status alone.
+func ReplyStatus(c *Call, status int, do func(consent.Idempotency) error) error {
+	once, err := c.once()
+	if err != nil {
+		return err
+	}
+	answer := Answer{Status: status}
+	once.Render = func(any) ([]byte, error) { return answer.encode(), nil }
+	if err := do(once); err != nil {
+		return err
+	}
+	return answer.write(c)
 }
 
 // once reads the Idempotency-Key.

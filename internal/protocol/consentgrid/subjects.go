@@ -119,10 +119,10 @@ func (a *api) deleteSubject(c *protocol.Call) error {
 		return err
 	}
 	wish := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true, If: condition}
-	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
+	return protocol.ReplyStatus(c, http.StatusOK, func(once consent.Idempotency) error {
 		wish.Idempotency = once
-		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
-	}, func(struct{}) (protocol.Answer, error) { return protocol.Answer{Status: http.StatusOK}, nil })
+		return a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
+	})
 }
 
 // nameOf gives the type and the id in the path. Errors: Invalid.

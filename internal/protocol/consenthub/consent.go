@@ -1,6 +1,8 @@
 package consenthub
 
 import (
+	"net/http"
+
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
 )
@@ -16,26 +18,21 @@ func (a *api) setConsents(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Idempotency) (any, error) {
+	return protocol.ReplyStatus(c, http.StatusAccepted, func(once consent.Idempotency) error {
 		return a.record(c, write, once)
-	}, accepted)
-}
-
-// accepted is the same for every write.
-func accepted(any) (protocol.Answer, error) {
-	return protocol.Answer{Status: 202}, nil
+	})
 }
 
 // record puts a write on record. One without decisions changes nothing, but its
 // answer is kept like any other.
-func (a *api) record(c *protocol.Call, write consent.Write, once consent.Idempotency) (any, error) {
+func (a *api) record(c *protocol.Call, write consent.Write, once consent.Idempotency) error {
 	ctx := c.Request.Context()
 	if len(write.Items[0].Decisions) == 0 {
-		nothing := struct{}{}
-		return nothing, a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) { return nothing, nil })
+		return a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) { return struct{}{}, nil })
 	}
 	origin := c.Origin(name)
 	origin.Country = write.Origin.Country
 	write.Origin, write.Idempotency, write.Scope = origin, once, consent.ManageHub
-	return a.svc.Record(ctx, c.Actor, write)
+	_, err := a.svc.Record(ctx, c.Actor, write)
+	return err
 }

@@ -58,7 +58,7 @@ func (a *api) revokeKey(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
-		return struct{}{}, a.svc.RevokeKey(c.Request.Context(), c.Actor, id, once)
-	}, protocol.NoContent[struct{}])
+	return protocol.ReplyStatus(c, http.StatusNoContent, func(once consent.Idempotency) error {
+		return a.svc.RevokeKey(c.Request.Context(), c.Actor, id, once)
+	})
 }

@@ -123,10 +123,11 @@ func (a *api) deleteLevels(c *protocol.Call, person string) error {
 		return err
 	}
 	write := replace(c, person, purposes, nil)
-	return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
+	return protocol.ReplyStatus(c, http.StatusNoContent, func(once consent.Idempotency) error {
 		write.Idempotency = once
-		return a.svc.Record(c.Request.Context(), c.Actor, write)
-	}, protocol.NoContent[*consent.Recorded])
+		_, err := a.svc.Record(c.Request.Context(), c.Actor, write)
+		return err
+	})
 }
 
 // replace makes the write after which the granted purposes, of those among, are in force and no others.

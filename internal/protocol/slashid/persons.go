@@ -160,10 +160,10 @@ func (a *api) getPerson(c *protocol.Call, person string) error {
 // were recorded, with the identifiers of then.
 func (a *api) deletePerson(c *protocol.Call, person string) error {
 	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: person}
-	return protocol.Reply(c, func(once consent.Idempotency) (struct{}, error) {
+	return protocol.ReplyStatus(c, http.StatusNoContent, func(once consent.Idempotency) error {
 		wish.Idempotency = once
-		return struct{}{}, a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
-	}, protocol.NoContent[struct{}])
+		return a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
+	})
 }
 
 // showPerson makes the answer from a record; one that came about through another protocol has no profile.
