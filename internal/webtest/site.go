@@ -46,6 +46,13 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 	if len(stores) > 1 {
 		site.Handler = &servers
 	}
+	handler := site.Handler
+	site.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keys") {
+			time.Sleep(time.Millisecond) // the ids of keys are in the order of making where their milliseconds differ
+		}
+		handler.ServeHTTP(w, r)
+	})
 	return site
 }
 
