@@ -66,8 +66,8 @@ func (c *Call) readBody() ([]byte, error) {
 	if given := c.Request.Header.Get("Content-Type"); given != "" && given != "application/json" { // as nearly all say it
 		kind, params, err := mime.ParseMediaType(given)
 		charset, has := params["charset"]
-		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") ||
-			has && !strings.EqualFold(charset, "utf-8") {
+		isJSON := err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
+		if !isJSON || has && !strings.EqualFold(charset, "utf-8") {
 			return nil, &StatusError{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
 		}
 	}
@@ -82,8 +82,8 @@ func (c *Call) readBody() ([]byte, error) {
 	case consent.IsKind(err, consent.Unavailable):
 		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &StatusError{http.StatusRequestTimeout, "the request body came too slowly, or its sender stopped; send " +
-			"smaller batches"}
+		return nil, &StatusError{http.StatusRequestTimeout,
+			"the request body came too slowly, or its sender stopped; send smaller batches"}
 	case err != nil:
 		return nil, &consent.Error{Kind: consent.Invalid, Msg: "the request body could not be read to its end", Err: err}
 	}

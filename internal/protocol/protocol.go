@@ -1,6 +1,6 @@
-// Package protocol is what all protocols share of HTTP and JSON: how a call is read,
-// answered and kept for a retry. It knows HTTP and JSON; it knows no
-// protocol's words, and decides nothing.
+// Package protocol is what all protocols share of HTTP and JSON: who calls, how
+// a call is read and answered, and how its answer is kept for a retry. It knows
+// no protocol's words, and decides nothing.
 package protocol
 
 import (
@@ -230,16 +230,16 @@ func decodeAnswer(kept []byte) (Answer, error) {
 // from. render must have no effect; it runs before the commit where there is a key.
 func Reply[R any](c *Call, do func(consent.Idempotency) (R, error), render func(R) (Answer, error)) error {
 	var kept *Answer
-	once, err := c.once()
+	idempotency, err := c.idempotency()
 	if err != nil {
 		return err
 	}
-	once.Render = func(result any) ([]byte, error) {
+	idempotency.Render = func(result any) ([]byte, error) {
 		answer, err := render(result.(R))
 		kept = &answer
 		return answer.encode(), err
 	}
-	result, err := do(once)
+	result, err := do(idempotency)
 	if err != nil {
 		return err
 	}
@@ -255,20 +255,20 @@ func Reply[R any](c *Call, do func(consent.Idempotency) (R, error), render func(
 
 // ReplyStatus is Reply for a write that is answered by a status alone.
 func ReplyStatus(c *Call, status int, do func(consent.Idempotency) error) error {
-	once, err := c.once()
+	idempotency, err := c.idempotency()
 	if err != nil {
 		return err
 	}
 	answer := Answer{Status: status}
-	once.Render = func(any) ([]byte, error) { return answer.encode(), nil }
-	if err := do(once); err != nil {
+	idempotency.Render = func(any) ([]byte, error) { return answer.encode(), nil }
+	if err := do(idempotency); err != nil {
 		return err
 	}
 	return answer.write(c)
 }
 
-// once reads the Idempotency-Key.
-func (c *Call) once() (consent.Idempotency, error) {
+// idempotency reads the Idempotency-Key.
+func (c *Call) idempotency() (consent.Idempotency, error) {
 	values := c.Request.Header["Idempotency-Key"]
 	if len(values) == 0 {
 		return consent.Idempotency{}, nil
@@ -279,7 +279,8 @@ func (c *Call) once() (consent.Idempotency, error) {
 		ok = key[i] >= 0x20 && key[i] < 0x7f
 	}
 	if !ok {
-		return consent.Idempotency{}, consent.Errorf(consent.Invalid, "Idempotency-Key", "must be one header of 1 to 255 printable ASCII characters")
+		return consent.Idempotency{}, consent.Errorf(consent.Invalid, "Idempotency-Key",
+			"must be one header of 1 to 255 printable ASCII characters")
 	}
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(c.Request.Method), []byte(c.Request.URL.RequestURI()), c.body} {

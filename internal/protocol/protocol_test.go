@@ -43,7 +43,7 @@ func TestStatus(t *testing.T) {
 }
 
 // TestOnce: the header's rules, and what makes two requests the same.
-func TestOnce(t *testing.T) {
+func TestIdempotencyKey(t *testing.T) {
 	for _, tc := range []struct {
 		values []string
 		fine   bool
@@ -56,10 +56,10 @@ func TestOnce(t *testing.T) {
 		for _, v := range tc.values {
 			c.Request.Header.Add("Idempotency-Key", v)
 		}
-		once, err := c.once()
+		idempotency, err := c.idempotency()
 		if tc.fine {
-			if err != nil || len(tc.values) == 1 && once.Key != tc.values[0] || tc.values == nil && once.Key != "" {
-				t.Errorf("%q: %q, %v", tc.values, once.Key, err)
+			if err != nil || len(tc.values) == 1 && idempotency.Key != tc.values[0] || tc.values == nil && idempotency.Key != "" {
+				t.Errorf("%q: %q, %v", tc.values, idempotency.Key, err)
 			}
 			continue
 		}
@@ -72,11 +72,11 @@ func TestOnce(t *testing.T) {
 		c.Request = httptest.NewRequest(method, target, nil)
 		c.Request.Header.Set("Idempotency-Key", "k")
 		c.body = []byte(body)
-		once, err := c.once()
+		idempotency, err := c.idempotency()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return once.Fingerprint
+		return idempotency.Fingerprint
 	}
 	first := print("POST", "/a?x=1", "{}")
 	if print("POST", "/a?x=1", "{}") != first {
@@ -97,9 +97,9 @@ func TestReplyAndReplay(t *testing.T) {
 	} {
 		var kept []byte
 		first := call(nil, "Idempotency-Key", "k")
-		err := Reply(first, func(once consent.Idempotency) (string, error) {
+		err := Reply(first, func(idempotency consent.Idempotency) (string, error) {
 			var err error
-			kept, err = once.Render("result")
+			kept, err = idempotency.Render("result")
 			return "result", err
 		}, func(r string) (Answer, error) { return answer, nil })
 		if err != nil {

@@ -10,7 +10,8 @@ import (
 
 // Origin tells where a write came from, for the protocol of that name. The core cuts what is too long.
 func (c *Call) Origin(name string) consent.Origin {
-	return consent.Origin{Protocol: name, Address: c.Client, UserAgent: c.Request.UserAgent(), Domain: siteOf(c.Request.Header)}
+	return consent.Origin{Protocol: name, Address: c.Client, UserAgent: c.Request.UserAgent(),
+		Domain: siteOf(c.Request.Header)}
 }
 
 // siteOf gives the host of the page that a browser calls from, of Origin or else of Referer, in lower

@@ -75,10 +75,12 @@ func isHostname(s string) bool {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
-		if strings.ContainsFunc(label, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }) {
+		if strings.ContainsFunc(label, notInLabel) {
 			return false
 		}
 		last = label
 	}
 	return strings.Trim(last, "0123456789") != ""
 }
+
+func notInLabel(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }

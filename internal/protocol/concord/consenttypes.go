@@ -19,14 +19,14 @@ func (a *api) createType(c *protocol.Call) error {
 	if err := protocol.ReadJSON(c, &body); err != nil {
 		return err
 	}
-	wish, err := body.wish()
+	input, err := body.input()
 	if err != nil {
 		return err
 	}
-	return fieldNames.Rename(protocol.Reply(c, func(once consent.Idempotency) (*consent.Purpose, error) {
-		return a.svc.CreatePurpose(c.Request.Context(), c.Actor, project, wish, once)
+	return fieldNames.Rename(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Purpose, error) {
+		return a.svc.CreatePurpose(c.Request.Context(), c.Actor, project, input, idempotency)
 	}, func(made *consent.Purpose) (protocol.Answer, error) {
-		return protocol.JSON(http.StatusCreated, showType(project, made, wish.Document))
+		return protocol.JSON(http.StatusCreated, showType(project, made, input.Document))
 	}))
 }
 
@@ -67,8 +67,8 @@ const maxSubcategory = 128
 // typeStatuses are the documented values of a type's status.
 var typeStatuses = []string{"active", "test", "archived", "obsolete"}
 
-// wish checks the body and makes the core's wish of it.
-func (t *newType) wish() (consent.NewPurpose, error) {
+// input checks the body and makes the core's input of it.
+func (t *newType) input() (consent.NewPurpose, error) {
 	if err := firstOf(t.checkTriple(), required("name", t.Name), checkURL("url", t.URL)); err != nil {
 		return consent.NewPurpose{}, err
 	}
@@ -83,13 +83,15 @@ func (t *newType) wish() (consent.NewPurpose, error) {
 	if t.ConsentDuration.given && t.ConsentDuration.value == "" { // empty is the core's default
 		return consent.NewPurpose{}, invalid("consentDuration", "must be an ISO 8601 duration such as P12M or P30D")
 	}
+	states := slices.Compact(slices.Sorted(slices.Values(t.ValidStates)))
 	return consent.NewPurpose{
-		Taxonomy:        consent.Taxonomy{Category: string(t.Category), Subcategory: t.Subcategory.value, Label: string(t.Label)},
+		Taxonomy: consent.Taxonomy{Category: string(t.Category), Subcategory: t.Subcategory.value,
+			Label: string(t.Label)},
 		Name:            t.Name.value,
 		Description:     t.Description,
 		Document:        t.Document,
 		URL:             t.URL.value,
-		ValidStates:     convert(slices.Compact(slices.Sorted(slices.Values(t.ValidStates))), func(s state) consent.State { return consent.State(s) }),
+		ValidStates:     convert(states, toState),
 		Status:          t.Status.value,
 		Duration:        consent.Duration(t.ConsentDuration.value),
 		Required:        t.Required,

@@ -26,8 +26,8 @@ func (a *api) createEvents(c *protocol.Call) error {
 		return err
 	}
 	write.Origin = c.Origin(name)
-	return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
-		write.Idempotency = once
+	return protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Recorded, error) {
+		write.Idempotency = idempotency
 		return a.svc.Record(ctx, c.Actor, write)
 	}, answerRecorded)
 }
@@ -44,13 +44,15 @@ func (b *newEvents) write(project consent.ID) (consent.Write, error) {
 		item := &b.Items[i]
 		purpose := item.purpose()
 		if purpose == (consent.PurposeRef{}) {
-			return w, consent.Errorf(consent.Unprocessable, itemField(i, "consentType"), "is required, or else category, subcategory and label")
+			return w, consent.Errorf(consent.Unprocessable, itemField(i, "consentType"),
+				"is required, or else category, subcategory and label")
 		}
-		decisions[i] = consent.Decision{Purpose: purpose, State: consent.State(item.ConsentState), Action: consent.Action(item.ConsentAction),
-			OccurredAt: item.ConsentDate.Time, ExpiresAt: item.ExpirationDate.Time}
+		decisions[i] = consent.Decision{Purpose: purpose, State: consent.State(item.ConsentState),
+			Action: consent.Action(item.ConsentAction), OccurredAt: item.ConsentDate.Time, ExpiresAt: item.ExpirationDate.Time}
 		from := len(identifiers)
 		identifiers = item.identifiers(identifiers)
-		w.Items[i] = consent.Item{Identifiers: identifiers[from:len(identifiers):len(identifiers)], Decisions: decisions[i : i+1 : i+1]}
+		w.Items[i] = consent.Item{Identifiers: identifiers[from:len(identifiers):len(identifiers)],
+			Decisions: decisions[i : i+1 : i+1]}
 	}
 	return w, nil
 }
@@ -154,9 +156,9 @@ func parseEventFilter(raw string) (consent.EventFilter, error) {
 		Projects:      convert(projectIDs(q), toID),
 		From:          protocol.Parsed(q, instant{}, parseInstant, "startDate").Time,
 		To:            protocol.Parsed(q, instant{}, parseInstant, "endDate").Time,
-		Categories:    convert(protocol.Each(q, parseCategory, "category"), func(c category) string { return string(c) }),
+		Categories:    convert(protocol.Each(q, parseCategory, "category"), toString),
 		Subcategories: q.All("subcategory"),
-		Labels:        convert(protocol.Each(q, parseLabel, "label"), func(l label) string { return string(l) }),
+		Labels:        convert(protocol.Each(q, parseLabel, "label"), toString),
 		States:        statesIn(q),
 		Actions:       actionsIn(q),
 		Keys:          convert(protocol.Each(q, parseID, "submitter"), toID),
@@ -186,7 +188,10 @@ func geography(given string) string {
 	return strings.ToUpper(given)
 }
 
-func toID(i id) consent.ID { return consent.ID(i) }
+func toID(i id) consent.ID              { return consent.ID(i) }
+func toState(s state) consent.State     { return consent.State(s) }
+func toAction(a action) consent.Action  { return consent.Action(a) }
+func toString[T ~string](word T) string { return string(word) }
 
 // projectIDs may be given several times or joined by commas [ours].
 func projectIDs(q *protocol.Query) []id {
@@ -197,7 +202,7 @@ func projectIDs(q *protocol.Query) []id {
 
 // statesIn counts withdrawn as declined, as which it shows.
 func statesIn(q *protocol.Query) []consent.State {
-	given := convert(protocol.Each(q, parseState, "consentState"), func(s state) consent.State { return consent.State(s) })
+	given := convert(protocol.Each(q, parseState, "consentState"), toState)
 	for _, s := range given {
 		if s == consent.Declined {
 			return append(given, consent.Withdrawn)
@@ -208,7 +213,7 @@ func statesIn(q *protocol.Query) []consent.State {
 
 // actionsIn counts what consentd did by itself as import, as which it shows.
 func actionsIn(q *protocol.Query) []consent.Action {
-	given := convert(protocol.Each(q, parseAction, "consentAction"), func(a action) consent.Action { return consent.Action(a) })
+	given := convert(protocol.Each(q, parseAction, "consentAction"), toAction)
 	for _, a := range given {
 		if a == consent.Import {
 			return append(given, consent.System)

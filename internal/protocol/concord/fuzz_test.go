@@ -69,17 +69,17 @@ func FuzzOrganizations(f *testing.F) {
 		if refusedWell(t, err) {
 			return
 		}
-		wish, err := b.wish()
+		input, err := b.input()
 		if refusedWell(t, err) {
 			return
 		}
 		view := &consent.OrganizationView{
-			Organization: consent.Organization{Name: wish.Name, Details: wish.Details},
-			Projects:     []consent.Project{{Number: 1, Details: wish.Project.Details}},
+			Organization: consent.Organization{Name: input.Name, Details: input.Details},
+			Projects:     []consent.Project{{Number: 1, Details: input.Project.Details}},
 		}
 		shown := showOrganization(view)
 		if (len(shown.RegionTemplate) > 0) != (len(b.RegionTemplate) > 0) || (len(shown.Subscription) > 0) != (len(b.Subscription) > 0) {
-			t.Fatalf("details are lost: %s", wish.Details)
+			t.Fatalf("details are lost: %s", input.Details)
 		}
 		answer, err := protocol.JSON(201, shown)
 		if err != nil || !json.Valid(answer.Body) {

@@ -15,12 +15,12 @@ func (a *api) createOrganization(c *protocol.Call) error {
 	if err := protocol.ReadJSON(c, &body); err != nil {
 		return err
 	}
-	wish, err := body.wish()
+	input, err := body.input()
 	if err != nil {
 		return err
 	}
-	return fieldNames.Rename(protocol.Reply(c, func(once consent.Idempotency) (*consent.OrganizationView, error) {
-		return a.svc.CreateOrganization(c.Request.Context(), c.Actor, wish, once)
+	return fieldNames.Rename(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.OrganizationView, error) {
+		return a.svc.CreateOrganization(c.Request.Context(), c.Actor, input, idempotency)
 	}, func(made *consent.OrganizationView) (protocol.Answer, error) {
 		return protocol.JSON(http.StatusCreated, showOrganization(made))
 	}))
@@ -70,8 +70,8 @@ func parseOrganizationFilter(raw string) (consent.OrganizationFilter, error) {
 	return f, q.Err
 }
 
-// wish checks the body and makes the core's wish of it.
-func (o *newOrganization) wish() (consent.NewOrganization, error) {
+// input checks the body and makes the core's input of it.
+func (o *newOrganization) input() (consent.NewOrganization, error) {
 	domain := strings.ToLower(o.PrimaryDomain.value)
 	err := firstOf(
 		required("name", o.Name),
@@ -90,7 +90,8 @@ func (o *newOrganization) wish() (consent.NewOrganization, error) {
 		return consent.NewOrganization{}, err
 	}
 	project, err := keep(projectDetails{siteDetails: siteDetails{ContactEmails: o.ContactEmails}})
-	return consent.NewOrganization{Name: o.Name.value, Slug: o.OrganizationSlug.value, PrimaryDomain: domain, Details: details,
+	return consent.NewOrganization{Name: o.Name.value, Slug: o.OrganizationSlug.value, PrimaryDomain: domain,
+		Details: details,
 		Test:    isTrue(o.Subscription, "test"),
 		Project: consent.NewProject{Name: o.Name.value, WholeAddress: o.wantsWholeAddress(), Details: project}}, err
 }

@@ -19,12 +19,12 @@ func (a *api) createProject(c *protocol.Call) error {
 	if err := protocol.ReadJSON(c, &body); err != nil {
 		return err
 	}
-	wish, err := body.wish()
+	input, err := body.input()
 	if err != nil {
 		return err
 	}
-	return fieldNames.Rename(protocol.Reply(c, func(once consent.Idempotency) (*consent.Project, error) {
-		return a.svc.CreateProject(c.Request.Context(), c.Actor, wish, once)
+	return fieldNames.Rename(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Project, error) {
+		return a.svc.CreateProject(c.Request.Context(), c.Actor, input, idempotency)
 	}, func(made *consent.Project) (protocol.Answer, error) {
 		return protocol.JSON(http.StatusCreated, showProject(&directory.Organization, made))
 	}))
@@ -55,8 +55,8 @@ func page[T any](all []T, offset, limit int) []T {
 	return all[offset:min(offset+limit, len(all))]
 }
 
-// wish checks the body and makes the core's wish of it.
-func (p *newProject) wish() (consent.NewProject, error) {
+// input checks the body and makes the core's input of it.
+func (p *newProject) input() (consent.NewProject, error) {
 	if err := firstOf(required("name", p.Name), p.siteDetails.check(), checkType(p.Type)); err != nil {
 		return consent.NewProject{}, err
 	}

@@ -15,7 +15,7 @@ import (
 
 // The types of this file are the JSON scalars of the protocol. They read and write
 // themselves, since events come by the thousand. In requests null counts as absent.
-// Their errors name no field: the porch adds the place.
+// Their errors name no field: package protocol adds the place.
 
 // read reads a string by its parser; of null it makes nothing. What the parser gets is
 // good until it returns.
@@ -149,7 +149,8 @@ func (t instant) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 func appendInstant(b []byte, t time.Time) []byte {
-	b = t.UTC().Truncate(time.Microsecond).AppendFormat(append(b, '"'), time.RFC3339Nano) // a layout for which package time has a short way
+	// Package time is quick with this layout.
+	b = t.UTC().Truncate(time.Microsecond).AppendFormat(append(b, '"'), time.RFC3339Nano)
 	return append(b, '"')
 }
 
@@ -216,7 +217,8 @@ type action consent.Action
 
 // actions are the actions of a request.
 var actions = []named[action]{
-	{"implied", action(consent.ImpliedAction)}, {"user_click", action(consent.UserClick)}, {"import", action(consent.Import)},
+	{"implied", action(consent.ImpliedAction)}, {"user_click", action(consent.UserClick)},
+	{"import", action(consent.Import)},
 }
 
 func parseAction(s []byte) (action, error) { return find(actions, s) }
@@ -236,7 +238,8 @@ func showAction(a consent.Action) string {
 type category string
 
 var categories = []named[category]{
-	{"disclosure", "disclosure"}, {"communication", "communication"}, {"privacy_setting", "privacy_setting"}, {"custom", "custom"},
+	{"disclosure", "disclosure"}, {"communication", "communication"},
+	{"privacy_setting", "privacy_setting"}, {"custom", "custom"},
 }
 
 func parseCategory(s []byte) (category, error) { return find(categories, s) }

@@ -23,8 +23,8 @@ func (e event) MarshalJSONTo(enc *jsontext.Encoder) error {
 // written out, since events are shown by the thousand. Where another process made the
 // event's type a moment ago, the view has none yet, and the type's words are empty.
 func appendEvent(b []byte, v *consent.EventView) []byte {
-	var room [32]byte
-	recorded := appendInstant(room[:0], v.RecordedAt)
+	var buffer [32]byte
+	recorded := appendInstant(buffer[:0], v.RecordedAt)
 	purpose := v.PurposeOf
 	if purpose == nil {
 		purpose = &consent.Purpose{}

@@ -54,10 +54,10 @@ func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
 	if err != nil {
 		return err
 	}
-	wish := consent.SaveSubject{Type: typ, Name: id, Data: data, Mode: mode, MustExist: mustExist, If: condition}
-	return protocol.Reply(c, func(once consent.Idempotency) (*consent.SubjectView, error) {
-		wish.Idempotency = once
-		return a.svc.SaveSubject(c.Request.Context(), c.Actor, wish)
+	input := consent.SaveSubject{Type: typ, Name: id, Data: data, Mode: mode, MustExist: mustExist, If: condition}
+	return protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.SubjectView, error) {
+		input.Idempotency = idempotency
+		return a.svc.SaveSubject(c.Request.Context(), c.Actor, input)
 	}, savedAnswer)
 }
 
@@ -118,10 +118,10 @@ func (a *api) deleteSubject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	wish := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true, If: condition}
-	return protocol.ReplyStatus(c, http.StatusOK, func(once consent.Idempotency) error {
-		wish.Idempotency = once
-		return a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
+	input := consent.DeleteSubject{Type: typ, Name: id, KeepProof: true, If: condition}
+	return protocol.ReplyStatus(c, http.StatusOK, func(idempotency consent.Idempotency) error {
+		input.Idempotency = idempotency
+		return a.svc.DeleteSubject(c.Request.Context(), c.Actor, input)
 	})
 }
 

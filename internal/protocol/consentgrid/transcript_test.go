@@ -31,7 +31,7 @@ func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 	errs := make(chan error, updates)
 	for i := range updates {
 		all.Go(func() { // POST: the first one of all makes the subject
-			status, answer, err := call("POST", "/v1/subjects/user/crowd", "", fmt.Sprintf(`{"data":{"m%d":%d}}`, i, i))
+			status, answer, err := call("POST", "/v1/subjects/user/busy", "", fmt.Sprintf(`{"data":{"m%d":%d}}`, i, i))
 			if err != nil || status != 200 && status != 201 {
 				errs <- fmt.Errorf("update %d: %d %s %v", i, status, answer, err)
 			}
@@ -43,7 +43,7 @@ func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 		t.Error(err)
 	}
 	for version := 1; version <= updates; version++ {
-		status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", version), "", "")
+		status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/busy?version=%d", version), "", "")
 		var got struct {
 			Version int            `json:"version"`
 			Data    map[string]int `json:"data"`
@@ -55,7 +55,7 @@ func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {
 			t.Errorf("version %d: %d %s %v", version, status, answer, err)
 		}
 	}
-	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/crowd?version=%d", updates+1), "",
+	if status, answer, err := call("GET", fmt.Sprintf("/v1/subjects/user/busy?version=%d", updates+1), "",
 		""); status != 404 {
 		t.Errorf("one version too many: %d %s %v", status, answer, err)
 	}

@@ -52,7 +52,8 @@ func (r *saveRequest) dataFor(typ, id string) ([]byte, error) {
 	case r == nil:
 		return nil, consent.Errorf(consent.Invalid, "", "the request body must be a JSON object")
 	case r.ID != nil && id == "":
-		return nil, consent.Errorf(consent.Invalid, "id", "must be absent: this call makes the id; to choose one, put it into the path")
+		return nil, consent.Errorf(consent.Invalid, "id",
+			"must be absent: this call makes the id; to choose one, put it into the path")
 	case r.ID != nil && !isID(*r.ID, id):
 		return nil, consent.Errorf(consent.Invalid, "id", "must be the id in the path")
 	case r.Type != nil && *r.Type != typ:
@@ -75,7 +76,8 @@ func isID(given, id string) bool {
 }
 
 func recordOf(s *consent.SubjectView) record {
-	return record{ID: s.Name, Type: s.Type, Data: dataOf(s), Version: s.Record.Version, VersionTime: s.Record.ChangedAt.UTC()}
+	return record{ID: s.Name, Type: s.Type, Data: dataOf(s), Version: s.Record.Version,
+		VersionTime: s.Record.ChangedAt.UTC()}
 }
 
 func envelopeOf(s *consent.SubjectView) envelope {

@@ -18,21 +18,21 @@ func (a *api) setConsents(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.ReplyStatus(c, http.StatusAccepted, func(once consent.Idempotency) error {
-		return a.record(c, write, once)
+	return protocol.ReplyStatus(c, http.StatusAccepted, func(idempotency consent.Idempotency) error {
+		return a.record(c, write, idempotency)
 	})
 }
 
 // record puts a write on record. One without decisions changes nothing, but its
 // answer is kept like any other.
-func (a *api) record(c *protocol.Call, write consent.Write, once consent.Idempotency) error {
+func (a *api) record(c *protocol.Call, write consent.Write, idempotency consent.Idempotency) error {
 	ctx := c.Request.Context()
 	if len(write.Items[0].Decisions) == 0 {
-		return a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) { return struct{}{}, nil })
+		return a.svc.RunOnce(ctx, c.Actor, idempotency, func() (any, error) { return struct{}{}, nil })
 	}
 	origin := c.Origin(name)
 	origin.Country = write.Origin.Country
-	write.Origin, write.Idempotency, write.Scope = origin, once, consent.ManageHub
+	write.Origin, write.Idempotency, write.Scope = origin, idempotency, consent.ManageHub
 	_, err := a.svc.Record(ctx, c.Actor, write)
 	return err
 }

@@ -159,7 +159,8 @@ func decisionsOf(entries []consentEntry) ([]consent.Decision, error) {
 		}
 		key := decisions[i].Purpose.Key
 		if seen[key] {
-			return nil, consent.Errorf(consent.Invalid, fmt.Sprintf("consents[%d].key", i), "names the same consent as an entry before it")
+			return nil, consent.Errorf(consent.Invalid, fmt.Sprintf("consents[%d].key", i),
+				"names the same consent as an entry before it")
 		}
 		seen[key] = true
 	}
@@ -172,14 +173,16 @@ func (e *consentEntry) decision(at string) (consent.Decision, error) {
 		return consent.Decision{}, consent.Errorf(consent.Invalid, at+"key", "is required")
 	}
 	if n := len(*e.Key); n < 1 || n > maxKey || strings.ContainsFunc(*e.Key, unicode.IsControl) {
-		return consent.Decision{}, consent.Errorf(consent.Invalid, at+"key", "must have 1 to %d bytes and no control characters", maxKey)
+		return consent.Decision{}, consent.Errorf(consent.Invalid, at+"key",
+			"must have 1 to %d bytes and no control characters", maxKey)
 	}
 	if e.Granted == nil {
 		return consent.Decision{}, consent.Errorf(consent.Invalid, at+"granted", "is required and must be true or false")
 	}
 	text := valueOf(e.DisplayedText)
 	if len(text) > maxDisplayedText {
-		return consent.Decision{}, consent.Errorf(consent.Invalid, at+"displayedText", "must have %d KiB at most", maxDisplayedText>>10)
+		return consent.Decision{}, consent.Errorf(consent.Invalid, at+"displayedText", "must have %d KiB at most",
+			maxDisplayedText>>10)
 	}
 	state := consent.Declined // an active no, also where a yes is on record
 	if *e.Granted {

@@ -30,7 +30,7 @@ type fault struct {
 // inQuery before an error's field says that it is a query parameter.
 const inQuery = "?"
 
-// idempotencyKey is the one field that the porch and the core name which is a header.
+// idempotencyKey is the one field that package protocol and the core name which is a header.
 const idempotencyKey = "Idempotency-Key"
 
 // fail answers a call that went wrong.

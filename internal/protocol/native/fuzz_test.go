@@ -23,17 +23,17 @@ func FuzzNewKey(f *testing.F) {
 			}
 			return
 		}
-		wish, err := request.wish()
+		input, err := request.input()
 		if err != nil {
 			if !consent.IsKind(err, consent.Invalid) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if given := request.ExpiresAt != nil; given == wish.ExpiresAt.IsZero() {
-			t.Fatalf("%s became %v", body, wish.ExpiresAt)
+		if given := request.ExpiresAt != nil; given == input.ExpiresAt.IsZero() {
+			t.Fatalf("%s became %v", body, input.ExpiresAt)
 		}
-		shown := keyOf(&consent.Key{Name: wish.Name, Scopes: wish.Scopes, ExpiresAt: wish.ExpiresAt})
+		shown := keyOf(&consent.Key{Name: input.Name, Scopes: input.Scopes, ExpiresAt: input.ExpiresAt})
 		if _, err := protocol.JSON(201, shown); err != nil {
 			t.Fatalf("cannot be answered: %v", err)
 		}

@@ -13,12 +13,12 @@ func (a *api) createKey(c *protocol.Call) error {
 	if err := protocol.ReadJSON(c, &request); err != nil {
 		return err
 	}
-	wish, err := request.wish()
+	input, err := request.input()
 	if err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Idempotency) (consent.CreatedKey, error) {
-		return a.svc.CreateKey(c.Request.Context(), c.Actor, wish, once)
+	return protocol.Reply(c, func(idempotency consent.Idempotency) (consent.CreatedKey, error) {
+		return a.svc.CreateKey(c.Request.Context(), c.Actor, input, idempotency)
 	}, createdAnswer)
 }
 
@@ -58,7 +58,7 @@ func (a *api) revokeKey(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	return protocol.ReplyStatus(c, http.StatusNoContent, func(once consent.Idempotency) error {
-		return a.svc.RevokeKey(c.Request.Context(), c.Actor, id, once)
+	return protocol.ReplyStatus(c, http.StatusNoContent, func(idempotency consent.Idempotency) error {
+		return a.svc.RevokeKey(c.Request.Context(), c.Actor, id, idempotency)
 	})
 }

@@ -55,7 +55,7 @@ func TestPageOf(t *testing.T) {
 	}
 }
 
-func TestWish(t *testing.T) {
+func TestNewKeyInput(t *testing.T) {
 	for _, tc := range []struct {
 		expiresAt string
 		want      time.Time
@@ -64,9 +64,9 @@ func TestWish(t *testing.T) {
 		{"2030-01-02t15:04:05z", time.Date(2030, 1, 2, 15, 4, 5, 0, time.UTC)},
 		{"2030-01-02T15:04:05.123456789+02:00", time.Date(2030, 1, 2, 13, 4, 5, 123456789, time.UTC)},
 	} {
-		wish, err := (&newKey{ExpiresAt: &tc.expiresAt}).wish()
-		if err != nil || wish.ExpiresAt != tc.want {
-			t.Errorf("%s: got %v, %v", tc.expiresAt, wish.ExpiresAt, err)
+		input, err := (&newKey{ExpiresAt: &tc.expiresAt}).input()
+		if err != nil || input.ExpiresAt != tc.want {
+			t.Errorf("%s: got %v, %v", tc.expiresAt, input.ExpiresAt, err)
 		}
 	}
 	for _, bad := range []string{
@@ -74,11 +74,11 @@ func TestWish(t *testing.T) {
 		"0001-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "0000-06-01T00:00:00Z", "1893456000",
 		"2030-01-02T15:04:05+18:01", "2030-01-02T15:04:05+24:00", "2030-01-02T15:04:05,5Z", "2030-01-02T5:04:05Z",
 	} {
-		if wish, err := (&newKey{ExpiresAt: &bad}).wish(); !consent.IsKind(err, consent.Invalid) {
-			t.Errorf("%q: %v, %v", bad, wish.ExpiresAt, err)
+		if input, err := (&newKey{ExpiresAt: &bad}).input(); !consent.IsKind(err, consent.Invalid) {
+			t.Errorf("%q: %v, %v", bad, input.ExpiresAt, err)
 		}
 	}
-	if _, err := (*newKey)(nil).wish(); !consent.IsKind(err, consent.Invalid) {
+	if _, err := (*newKey)(nil).input(); !consent.IsKind(err, consent.Invalid) {
 		t.Errorf("null: %v", err)
 	}
 }

@@ -31,27 +31,27 @@ type keyList struct {
 	NextCursor string `json:"nextCursor,omitzero"`
 }
 
-// wish makes the core's wish for a key, which checks name and scopes. Errors: Invalid, with the field.
-func (r *newKey) wish() (consent.NewKey, error) {
+// input makes the core's input for a key, which checks name and scopes. Errors: Invalid, with the field.
+func (r *newKey) input() (consent.NewKey, error) {
 	if r == nil {
 		return consent.NewKey{}, consent.Errorf(consent.Invalid, "", "the request body must be a JSON object")
 	}
-	wish := consent.NewKey{Name: r.Name, Scopes: r.Scopes}
+	input := consent.NewKey{Name: r.Name, Scopes: r.Scopes}
 	if r.ExpiresAt == nil {
-		return wish, nil
+		return input, nil
 	}
 	at, err := consent.ParseInstant(*r.ExpiresAt)
 	if err != nil {
-		return wish, protocol.At("expiresAt", err)
+		return input, protocol.At("expiresAt", err)
 	}
 	if at.Year() < 1 || at.Year() > 9999 {
-		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be in the years 1 to 9999")
+		return input, consent.Errorf(consent.Invalid, "expiresAt", "must be in the years 1 to 9999")
 	}
 	if at.IsZero() { // which the core reads as never
-		return wish, consent.Errorf(consent.Invalid, "expiresAt", "must be in the future")
+		return input, consent.Errorf(consent.Invalid, "expiresAt", "must be in the future")
 	}
-	wish.ExpiresAt = at
-	return wish, nil
+	input.ExpiresAt = at
+	return input, nil
 }
 
 func keyOf(k *consent.Key) key {

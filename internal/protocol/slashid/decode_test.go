@@ -105,23 +105,23 @@ func FuzzPerson(f *testing.F) {
 		if protocol.Unmarshal(body, &r) != nil {
 			return
 		}
-		wish, err := r.wish()
+		input, err := r.input()
 		if err != nil {
 			if !consent.IsKind(err, consent.Invalid) {
 				t.Error(err)
 			}
 			return
 		}
-		for _, id := range wish.Handles {
+		for _, id := range input.Handles {
 			if again, err := consent.Normalize(id.Kind, id.Value); err != nil || again != id.Value {
 				t.Errorf("%q normalises to %q, %v", id.Value, again, err)
 			}
 		}
-		view := &consent.SubjectView{Name: "p", Identifiers: wish.Handles}
-		view.Record.Data, view.Record.Profile = wish.Data, wish.Profile
+		view := &consent.SubjectView{Name: "p", Identifiers: input.Handles}
+		view.Record.Data, view.Record.Profile = input.Data, input.Profile
 		shown := showPerson(view)
-		if len(shown.Result.Handles) != len(wish.Handles) {
-			t.Errorf("shows %v of %v", shown.Result.Handles, wish.Handles)
+		if len(shown.Result.Handles) != len(input.Handles) {
+			t.Errorf("shows %v of %v", shown.Result.Handles, input.Handles)
 		}
 		if _, err := protocol.JSON(http.StatusOK, shown); err != nil {
 			t.Error(err)

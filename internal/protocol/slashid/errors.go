@@ -60,5 +60,6 @@ func (a *api) fail(c *protocol.Call, err error) {
 	case status == http.StatusForbidden:
 		field, msg = "", "access denied"
 	}
-	_ = protocol.WriteJSON(c, status, errorsBody{Errors: []errorBody{{HTTPCode: status, Message: protocol.Message(field, msg)}}})
+	body := errorBody{HTTPCode: status, Message: protocol.Message(field, msg)}
+	_ = protocol.WriteJSON(c, status, errorsBody{Errors: []errorBody{body}})
 }

@@ -107,8 +107,8 @@ func (a *api) overwriteLevels(status int) func(*protocol.Call, string) error {
 			return err
 		}
 		write := replace(c, person, allPurposes(), granted)
-		return protocol.Reply(c, func(once consent.Idempotency) (*consent.Recorded, error) {
-			write.Idempotency = once
+		return protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Recorded, error) {
+			write.Idempotency = idempotency
 			return a.svc.Record(c.Request.Context(), c.Actor, write)
 		}, func(recorded *consent.Recorded) (protocol.Answer, error) {
 			return protocol.JSON(status, a.show(recorded.Items[0].Consents))
@@ -123,8 +123,8 @@ func (a *api) deleteLevels(c *protocol.Call, person string) error {
 		return err
 	}
 	write := replace(c, person, purposes, nil)
-	return protocol.ReplyStatus(c, http.StatusNoContent, func(once consent.Idempotency) error {
-		write.Idempotency = once
+	return protocol.ReplyStatus(c, http.StatusNoContent, func(idempotency consent.Idempotency) error {
+		write.Idempotency = idempotency
 		_, err := a.svc.Record(c.Request.Context(), c.Actor, write)
 		return err
 	})

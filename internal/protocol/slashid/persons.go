@@ -40,14 +40,14 @@ func (a *api) savePerson(c *protocol.Call, upsert bool) error {
 	if err := protocol.ReadJSON(c, &body); err != nil {
 		return err
 	}
-	wish, err := body.wish()
+	input, err := body.input()
 	if err != nil {
 		return err
 	}
-	wish.Upsert = upsert
-	return protocol.Reply(c, func(once consent.Idempotency) (*consent.SubjectView, error) {
-		wish.Idempotency = once
-		view, err := a.svc.SavePerson(c.Request.Context(), c.Actor, wish)
+	input.Upsert = upsert
+	return protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.SubjectView, error) {
+		input.Idempotency = idempotency
+		view, err := a.svc.SavePerson(c.Request.Context(), c.Actor, input)
 		if consent.IsKind(err, consent.Invalid) {
 			err = recordFields.Rename(err)
 		}
@@ -61,10 +61,10 @@ func (a *api) savePerson(c *protocol.Call, upsert bool) error {
 	})
 }
 
-// wish makes the core's wish of a body. Errors: Invalid with the place.
-func (r personRequest) wish() (wish consent.SavePerson, err error) {
+// input makes the core's input of a body. Errors: Invalid with the place.
+func (r personRequest) input() (input consent.SavePerson, err error) {
 	if err := r.check(); err != nil {
-		return wish, err
+		return input, err
 	}
 	kept := profile{Inactive: r.Active != nil && !*r.Active, Groups: r.Groups}
 	if r.PersonType != nil {
@@ -73,15 +73,15 @@ func (r personRequest) wish() (wish consent.SavePerson, err error) {
 	if r.Region != nil {
 		kept.Region = *r.Region
 	}
-	if wish.Handles, kept.Handles, err = r.handles(); err != nil {
-		return wish, err
+	if input.Handles, kept.Handles, err = r.handles(); err != nil {
+		return input, err
 	}
 	if kind := r.Attributes.Kind(); kind == '{' {
-		wish.Data = r.Attributes
+		input.Data = r.Attributes
 	}
 	encoded, err := protocol.JSON(http.StatusOK, kept)
-	wish.Profile = encoded.Body
-	return wish, err
+	input.Profile = encoded.Body
+	return input, err
 }
 
 // check looks at all but the handles.
@@ -123,7 +123,8 @@ func (r personRequest) handles() ([]consent.Identifier, []handleBody, error) {
 	for i, h := range r.Handles {
 		kind, ok := kindOf(h.Type)
 		if !ok {
-			return nil, nil, consent.Errorf(consent.Invalid, at("handles", i)+".type", "must be email_address, phone_number or username")
+			return nil, nil, consent.Errorf(consent.Invalid, at("handles", i)+".type",
+				"must be email_address, phone_number or username")
 		}
 		value, err := consent.Normalize(kind, h.Value)
 		if err != nil {
@@ -159,10 +160,10 @@ func (a *api) getPerson(c *protocol.Call, person string) error {
 // deletePerson answers DELETE /persons/{person_id}: record and identifiers go; the events in the ledger stay as they
 // were recorded, with the identifiers of then.
 func (a *api) deletePerson(c *protocol.Call, person string) error {
-	wish := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: person}
-	return protocol.ReplyStatus(c, http.StatusNoContent, func(once consent.Idempotency) error {
-		wish.Idempotency = once
-		return a.svc.DeleteSubject(c.Request.Context(), c.Actor, wish)
+	input := consent.DeleteSubject{Type: consent.DefaultSubjectType, Name: person}
+	return protocol.ReplyStatus(c, http.StatusNoContent, func(idempotency consent.Idempotency) error {
+		input.Idempotency = idempotency
+		return a.svc.DeleteSubject(c.Request.Context(), c.Actor, input)
 	})
 }
 

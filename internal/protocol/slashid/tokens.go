@@ -29,7 +29,8 @@ const (
 )
 
 // reservedClaims may not be custom (vendor doc, "Mint a token for a person"; the last two lines are
-// those of the vendor's other tokens, and ours). Another letter case is reserved too, since some JSON decoders take it for the same.
+// those of the vendor's other tokens, and ours). Another letter case is reserved too, since some JSON decoders take it
+// for the same.
 var reservedClaims = strings.Fields(`
 	aud exp jti iat iss nbf sub prev_token_id oid org_id user_id person_id first_token authenticated_methods
 	oidc_tokens user_token groups roles access_token refresh_token id id_token gdpr gdpr_consent gdpr_consent_level
@@ -161,7 +162,8 @@ func (t *tokens) personActor(ctx context.Context, k *signingKey, says tokenClaim
 // mintToken answers POST /persons/{person_id}/mint-token. Whoever mints hands out the
 // writing of consents, so the key must have that scope itself.
 func (a *api) mintToken(c *protocol.Call, person string) error {
-	if err := protocol.Need(c.Actor, consent.ConsentsWrite, consent.ConsentsRead); err != nil { // what the token will reach
+	// These are what the token will reach.
+	if err := protocol.Need(c.Actor, consent.ConsentsWrite, consent.ConsentsRead); err != nil {
 		return err
 	}
 	var body mintRequest
@@ -182,8 +184,8 @@ func (a *api) mintToken(c *protocol.Call, person string) error {
 	if err := a.reachesSomebody(ctx, k, says); err != nil {
 		return err
 	}
-	return protocol.Reply(c, func(once consent.Idempotency) (token string, err error) {
-		err = a.svc.RunOnce(ctx, c.Actor, once, func() (any, error) {
+	return protocol.Reply(c, func(idempotency consent.Idempotency) (token string, err error) {
+		err = a.svc.RunOnce(ctx, c.Actor, idempotency, func() (any, error) {
 			token, err = a.tokens.sign(k, says, body)
 			return token, err
 		})
