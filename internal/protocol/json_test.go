@@ -92,7 +92,8 @@ func TestReadJSON(t *testing.T) {
 		{"escaped control character", `{"name":"a\u0001"}`, 0, "", ""},
 		{"depth 32", nested(32), 0, "", ""},
 		{"depth 33", nested(33), 400, "", "32 levels"},
-		{"depth 32, often", `{"any":[` + strings.Repeat(strings.Repeat("[", 30)+strings.Repeat("]", 30)+",", 99) + `1]}`, 0, "", ""},
+		{"depth 32, often", `{"any":[` + strings.Repeat(strings.Repeat("[", 30)+strings.Repeat("]", 30)+",", 99) + `1]}`,
+			0, "", ""},
 		{"brackets in a string", `{"name":"` + strings.Repeat("[{", 99) + `"}`, 0, "", ""},
 		{"very deep", strings.Repeat("[", 500_000), 400, "", "32 levels"},
 		{"a list for the whole", `[]`, 400, "", "must be an object"},
@@ -140,7 +141,8 @@ func TestContentType(t *testing.T) {
 	for given, fine := range map[string]bool{
 		"": true, "application/json": true, "application/json; charset=utf-8": true, "Application/JSON;charset=UTF-8": true,
 		"application/vnd.api+json": true, "application/json; charset=latin1": false, "text/plain": false, "text/json": false,
-		"application/x-www-form-urlencoded": false, "multipart/form-data; boundary=x": false, "json": false, ";": false, "application/jsonx": false,
+		"application/x-www-form-urlencoded": false, "multipart/form-data; boundary=x": false, "json": false, ";": false,
+		"application/jsonx": false,
 	} {
 		header := []string{"Content-Type", given}
 		if given == "" {
@@ -208,7 +210,9 @@ func TestOversizeOverTheWire(t *testing.T) {
 }
 
 func TestFieldOf(t *testing.T) {
-	for pointer, want := range map[string]string{"": "", "/name": "name", "/items/3/consentState": "items[3].consentState", "/items/1/ada@example.com/x": "items[1]", "/0": "[0]", "/a/0/1": "a[0][1]"} {
+	for pointer, want := range map[string]string{"": "", "/name": "name",
+		"/items/3/consentState": "items[3].consentState", "/items/1/ada@example.com/x": "items[1]", "/0": "[0]",
+		"/a/0/1": "a[0][1]"} {
 		if got := fieldOf(jsontext.Pointer(pointer)); got != want {
 			t.Errorf("%q is shown as %q, want %q", pointer, got, want)
 		}
@@ -247,7 +251,8 @@ func decoded(body []byte) (fine bool) {
 }
 
 func FuzzUnmarshal(f *testing.F) {
-	for _, s := range []string{`{}`, `{"name":"a\\u0000"}`, `{"name":"\u0000"}`, nested(32), nested(33), `{"a":1,"a":2}`, `"\ud800"`, "\"\xff\"", `[1,2`, `{"x":"\\\"["}`, "[\"\x00\"]", ` 1 `} {
+	for _, s := range []string{`{}`, `{"name":"a\\u0000"}`, `{"name":"\u0000"}`, nested(32), nested(33),
+		`{"a":1,"a":2}`, `"\ud800"`, "\"\xff\"", `[1,2`, `{"x":"\\\"["}`, "[\"\x00\"]", ` 1 `} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -263,7 +268,8 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Errorf("%q: %v is no Invalid", body, err)
 		}
 		_, _, msg := told(err)
-		stricter := strings.Contains(msg, "twice") || strings.Contains(msg, "UTF-8") || bytes.Contains(bytes.ToLower(body), []byte(`\ud`))
+		stricter := strings.Contains(msg, "twice") || strings.Contains(msg, "UTF-8") ||
+			bytes.Contains(bytes.ToLower(body), []byte(`\ud`))
 		if decoded(body) && !stricter {
 			t.Errorf("%q is refused: %v", body, err)
 		}
@@ -272,7 +278,8 @@ func FuzzUnmarshal(f *testing.F) {
 
 // FuzzScan holds the quick look for depth and NUL against the tokens.
 func FuzzScan(f *testing.F) {
-	for _, s := range []string{nested(32), nested(33), `{"\u0000":1}`, `["\\u0000"]`, `["\\\u0000"]`, "[\"[\\\"\", \"]\"]"} {
+	for _, s := range []string{nested(32), nested(33), `{"\u0000":1}`, `["\\u0000"]`, `["\\\u0000"]`,
+		"[\"[\\\"\", \"]\"]"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -288,13 +295,15 @@ func FuzzScan(f *testing.F) {
 
 func TestJSON(t *testing.T) {
 	answer, err := JSON(201, map[string]any{"b": "<é>", "a": 1})
-	if err != nil || answer.Status != 201 || answer.ContentType != "application/json" || !strings.Contains(string(answer.Body), `"<é>"`) {
+	if err != nil || answer.Status != 201 || answer.ContentType != "application/json" ||
+		!strings.Contains(string(answer.Body), `"<é>"`) {
 		t.Errorf("%+v, %v", answer, err)
 	}
 	if _, err := JSON(200, func() {}); err == nil {
 		t.Error("a function was written")
 	}
-	for param, want := range map[string]string{"organizationId": "organization", "person_id": "person", "consent_type_id": "consent type"} {
+	for param, want := range map[string]string{"organizationId": "organization", "person_id": "person",
+		"consent_type_id": "consent type"} {
 		if got := nounOf(param); got != want {
 			t.Errorf("%s is spoken of as %q", param, got)
 		}

@@ -49,7 +49,8 @@ func TestIdempotencyKey(t *testing.T) {
 		fine   bool
 	}{
 		{nil, true}, {[]string{"k"}, true}, {[]string{" ~!"}, true}, {[]string{strings.Repeat("k", 255)}, true},
-		{[]string{strings.Repeat("k", 256)}, false}, {[]string{""}, false}, {[]string{"a\tb"}, false}, {[]string{"é"}, false}, {[]string{"a\x7f"}, false},
+		{[]string{strings.Repeat("k", 256)}, false}, {[]string{""}, false}, {[]string{"a\tb"}, false},
+		{[]string{"é"}, false}, {[]string{"a\x7f"}, false},
 		{[]string{"a", "a"}, false}, {[]string{"a", "b"}, false},
 	} {
 		c := call(nil)
@@ -58,7 +59,8 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 		idempotency, err := c.idempotency()
 		if tc.fine {
-			if err != nil || len(tc.values) == 1 && idempotency.Key != tc.values[0] || tc.values == nil && idempotency.Key != "" {
+			if err != nil || len(tc.values) == 1 && idempotency.Key != tc.values[0] ||
+				tc.values == nil && idempotency.Key != "" {
 				t.Errorf("%q: %q, %v", tc.values, idempotency.Key, err)
 			}
 			continue
@@ -82,7 +84,8 @@ func TestIdempotencyKey(t *testing.T) {
 	if print("POST", "/a?x=1", "{}") != first {
 		t.Error("the same request is another")
 	}
-	for _, other := range [][3]string{{"PUT", "/a?x=1", "{}"}, {"POST", "/b?x=1", "{}"}, {"POST", "/a?x=2", "{}"}, {"POST", "/a", "{}"}, {"POST", "/a?x=1", "{} "}, {"POST", "/a?x=1{}", ""}} {
+	for _, other := range [][3]string{{"PUT", "/a?x=1", "{}"}, {"POST", "/b?x=1", "{}"}, {"POST", "/a?x=2", "{}"},
+		{"POST", "/a", "{}"}, {"POST", "/a?x=1", "{} "}, {"POST", "/a?x=1{}", ""}} {
 		if print(other[0], other[1], other[2]) == first {
 			t.Errorf("%v is the same request", other)
 		}
@@ -117,7 +120,8 @@ func TestReplyAndReplay(t *testing.T) {
 			t.Errorf("%d: the header is %v, then %v", answer.Status, a.Header(), b.Header())
 		}
 		b.Header().Del("Idempotency-Replayed")
-		if a.Code != answer.Status || a.Code != b.Code || a.Body.String() != string(answer.Body) || a.Body.String() != b.Body.String() || fmt.Sprint(a.Header()) != fmt.Sprint(b.Header()) {
+		if a.Code != answer.Status || a.Code != b.Code || a.Body.String() != string(answer.Body) ||
+			a.Body.String() != b.Body.String() || fmt.Sprint(a.Header()) != fmt.Sprint(b.Header()) {
 			t.Errorf("first %d %v %q, then %d %v %q", a.Code, a.Header(), a.Body, b.Code, b.Header(), b.Body)
 		}
 		if first.Status != answer.Status || second.Status != answer.Status {
@@ -129,22 +133,26 @@ func TestReplyAndReplay(t *testing.T) {
 func TestReplyErrors(t *testing.T) {
 	refused := consent.Errorf(consent.Conflict, "", "no")
 	c := call(nil)
-	err := Reply(c, func(consent.Idempotency) (int, error) { return 0, refused }, func(int) (Answer, error) { return Answer{Status: 200}, nil })
+	err := Reply(c, func(consent.Idempotency) (int, error) { return 0, refused },
+		func(int) (Answer, error) { return Answer{Status: 200}, nil })
 	if !errors.Is(err, refused) || c.Status != 0 {
 		t.Errorf("a refusal: %v, answered %d", err, c.Status)
 	}
 	broken := errors.New("cannot render")
-	err = Reply(c, func(consent.Idempotency) (int, error) { return 0, nil }, func(int) (Answer, error) { return Answer{}, broken })
+	err = Reply(c, func(consent.Idempotency) (int, error) { return 0, nil },
+		func(int) (Answer, error) { return Answer{}, broken })
 	if !errors.Is(err, broken) || c.Status != 0 {
 		t.Errorf("an answer that cannot be rendered: %v, answered %d", err, c.Status)
 	}
 	ran := false
-	err = Reply(call(nil, "Idempotency-Key", ""), func(consent.Idempotency) (int, error) { ran = true; return 0, nil }, func(int) (Answer, error) { return Answer{Status: 200}, nil })
+	err = Reply(call(nil, "Idempotency-Key", ""), func(consent.Idempotency) (int, error) { ran = true; return 0, nil },
+		func(int) (Answer, error) { return Answer{Status: 200}, nil })
 	if err == nil || ran {
 		t.Errorf("with an empty Idempotency-Key: %v, ran %t", err, ran)
 	}
 	failed := false
-	Handle(call(nil), slog.New(slog.DiscardHandler), func(*Call) error { return &consent.Replayed{Answer: []byte("damaged")} },
+	Handle(call(nil), slog.New(slog.DiscardHandler),
+		func(*Call) error { return &consent.Replayed{Answer: []byte("damaged")} },
 		func(c *Call, err error) { failed = true })
 	if !failed {
 		t.Error("a damaged answer is replayed")
@@ -161,13 +169,15 @@ func TestHandle(t *testing.T) {
 		var log strings.Builder
 		fails := 0
 		c := call(nil)
-		Handle(c, slog.New(slog.NewTextHandler(&log, nil)), func(*Call) error { return tc.err }, func(*Call, error) { fails++ })
+		Handle(c, slog.New(slog.NewTextHandler(&log, nil)), func(*Call) error { return tc.err },
+			func(*Call, error) { fails++ })
 		if fails != tc.fails || (log.Len() > 0) != tc.logged || c.Err != tc.err {
 			t.Errorf("%v: failed %d times, logged %q, noted %v", tc.err, fails, log.String(), c.Err)
 		}
 	}
 	c := call(nil)
-	Handle(c, slog.New(slog.DiscardHandler), func(c *Call) error { _, err := c.Write([]byte("half")); return errors.Join(err, errors.New("then")) },
+	Handle(c, slog.New(slog.DiscardHandler),
+		func(c *Call) error { _, err := c.Write([]byte("half")); return errors.Join(err, errors.New("then")) },
 		func(*Call, error) { t.Error("a half answer is answered again") })
 	if c.Status != 200 {
 		t.Errorf("the call notes %d", c.Status)
@@ -178,7 +188,8 @@ func TestHandle(t *testing.T) {
 func TestParams(t *testing.T) {
 	const id = "0192f0c1-2b3a-7c4d-8e5f-0123456789ab"
 	for path, want := range map[string]string{
-		"/plain": "plain", "/a%20b": "a b", "/100%25": "100%", "/a%252Fb": "a%2Fb", "/a%2Fb": "a/b", "/%C3%A9": "é", "/é": "é",
+		"/plain": "plain", "/a%20b": "a b", "/100%25": "100%", "/a%252Fb": "a%2Fb", "/a%2Fb": "a/b", "/%C3%A9": "é",
+		"/é":   "é",
 		"/a+b": "a+b", "/%2525": "%25", "/a%3Fb": "a?b", "/%E2%82%AC%2F%25": "€/%",
 	} {
 		got, err := "", errors.New("no route")
@@ -191,14 +202,16 @@ func TestParams(t *testing.T) {
 			t.Errorf("%s gives %q, %v; want %q", path, got, err, want)
 		}
 	}
-	for path, fine := range map[string]bool{"/" + id: true, "/" + strings.ToUpper(id): true, "/x": false, "/" + id + "0": false, "/%7B" + id[:34] + "%7D": false, "/" + consent.NoID.String(): false} {
+	for path, fine := range map[string]bool{"/" + id: true, "/" + strings.ToUpper(id): true, "/x": false,
+		"/" + id + "0": false, "/%7B" + id[:34] + "%7D": false, "/" + consent.NoID.String(): false} {
 		var err error = errors.New("no route")
 		router := chi.NewRouter()
 		router.Get("/{organizationId}", func(w http.ResponseWriter, r *http.Request) {
 			_, err = (&Call{ResponseWriter: w, Request: r}).IDParam("organizationId")
 		})
 		router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
-		if status, _, msg := told(err); fine && err != nil || !fine && (err == nil || status != 404 || msg != "organization not found") {
+		if status, _, msg := told(err); fine && err != nil ||
+			!fine && (err == nil || status != 404 || msg != "organization not found") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -78,7 +78,8 @@ func FuzzOrganizations(f *testing.F) {
 			Projects:     []consent.Project{{Number: 1, Details: input.Project.Details}},
 		}
 		shown := showOrganization(view)
-		if (len(shown.RegionTemplate) > 0) != (len(b.RegionTemplate) > 0) || (len(shown.Subscription) > 0) != (len(b.Subscription) > 0) {
+		if (len(shown.RegionTemplate) > 0) != (len(b.RegionTemplate) > 0) ||
+			(len(shown.Subscription) > 0) != (len(b.Subscription) > 0) {
 			t.Fatalf("details are lost: %s", input.Details)
 		}
 		answer, err := protocol.JSON(201, shown)
@@ -91,9 +92,12 @@ func FuzzOrganizations(f *testing.F) {
 // Whatever the query, the filter is within its limits.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
-		"", "offset=0&limit=1000&sort=consentDate&order=asc", "consentState=declined&consentState=implied&consentAction=import",
-		"startDate=2026-01-31T12:00:00Z&endDate=2026-01-31T12:00:00%2B02:00", "projectIds=3c90c3cc-0d44-4b50-8888-8dd25736052a,",
-		"email=a%40b.c&userId=%00", "%zz", "a;b", "limit=+1&offset=-1", "geography=de&domain=A.B&label=*&category=custom&subcategory=%ff",
+		"", "offset=0&limit=1000&sort=consentDate&order=asc",
+		"consentState=declined&consentState=implied&consentAction=import",
+		"startDate=2026-01-31T12:00:00Z&endDate=2026-01-31T12:00:00%2B02:00",
+		"projectIds=3c90c3cc-0d44-4b50-8888-8dd25736052a,",
+		"email=a%40b.c&userId=%00", "%zz", "a;b", "limit=+1&offset=-1",
+		"geography=de&domain=A.B&label=*&category=custom&subcategory=%ff",
 	} {
 		f.Add(seed)
 	}

@@ -27,7 +27,8 @@ func TestEventMistakes(t *testing.T) {
 		{`{"items":[1]}`, "items[0]: must be an object"},
 		{`{"items":[` + good + `,null]}`, "items[1]: must be an object"},
 		{`{"items":[{"consentState":"x"}]}`, "items[0].consentState: must be one of implied, viewed, accepted, declined"},
-		{`{"items":[` + good + `,{"consentState":"Accepted"}]}`, "items[1].consentState: must be one of implied, viewed, accepted, declined"},
+		{`{"items":[` + good + `,{"consentState":"Accepted"}]}`,
+			"items[1].consentState: must be one of implied, viewed, accepted, declined"},
 		{`{"items":[{"consentState":null,"consentAction":"import"}]}`, "items[0].consentState: is required"},
 		{`{"items":[{"consentState":"accepted"}]}`, "items[0].consentAction: is required"},
 		{`{"items":[{"consentAction":"system"}]}`, "items[0].consentAction: must be one of implied, user_click, import"},
@@ -42,9 +43,11 @@ func TestEventMistakes(t *testing.T) {
 		{`{"items":[{"subcategory":["a","b"]}]}`, "items[0].subcategory: must be a string or an array of one string"},
 		{`{"items":[{"subcategory":[1]}]}`, "items[0].subcategory: must be a string or an array of one string"},
 		{`{"items":[{"subcategory":{}}]}`, "items[0].subcategory: must be a string"},
-		{`{"items":[{"consentDate":"2024-01-01"}]}`, "items[0].consentDate: must be an RFC 3339 date and time, such as 2026-01-31T12:00:00Z"},
+		{`{"items":[{"consentDate":"2024-01-01"}]}`,
+			"items[0].consentDate: must be an RFC 3339 date and time, such as 2026-01-31T12:00:00Z"},
 		{`{"items":[{"consentDate":"0001-01-01T00:00:00Z"}]}`, "items[0].consentDate: must be in the years 1970 to 9999"},
-		{`{"items":[{"expirationDate":"9999-12-31T23:59:59-01:00"}]}`, "items[0].expirationDate: must be in the years 1970 to 9999"},
+		{`{"items":[{"expirationDate":"9999-12-31T23:59:59-01:00"}]}`,
+			"items[0].expirationDate: must be in the years 1970 to 9999"},
 		{`{"items":[{"consentState":"accepted","consentAction":"import"}]}`,
 			"items[0].consentType: is required, or else category, subcategory and label"},
 		{`{"items":[{"email":"a","email":"b"}]}`, "items[0].email: stands twice in its object"},
@@ -92,16 +95,21 @@ func TestEventItem(t *testing.T) {
 		return consent.Identifier{Kind: kind, Value: value}
 	}
 	want := []consent.Item{
-		{Identifiers: []consent.Identifier{id(consent.UserID, "u"), id(consent.ProjectUserID, "p"), id(consent.Email, "a@b.c"),
+		{Identifiers: []consent.Identifier{id(consent.UserID, "u"), id(consent.ProjectUserID, "p"),
+			id(consent.Email, "a@b.c"),
 			id(consent.Phone, "+1"), id(consent.AnonymousID, "3c90c3cc-0d44-4b50-8888-8dd25736052a")},
-			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{ID: typeID, Taxonomy: consent.Taxonomy{Category: "custom", Subcategory: "sA", Label: "l"}},
-				State: consent.Viewed, Action: consent.UserClick, OccurredAt: time.Date(2023, 11, 7, 5, 31, 56, 123456700, time.UTC),
-				ExpiresAt: time.Date(2024, 11, 7, 5, 31, 56, 0, time.UTC)}}},
+			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{ID: typeID,
+				Taxonomy: consent.Taxonomy{Category: "custom", Subcategory: "sA", Label: "l"}},
+				State: consent.Viewed, Action: consent.UserClick,
+				OccurredAt: time.Date(2023, 11, 7, 5, 31, 56, 123456700, time.UTC),
+				ExpiresAt:  time.Date(2024, 11, 7, 5, 31, 56, 0, time.UTC)}}},
 		{Identifiers: []consent.Identifier{id(consent.Email, "")},
-			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{Taxonomy: consent.Taxonomy{Category: "custom", Subcategory: "s", Label: "*"}},
+			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{Taxonomy: consent.Taxonomy{Category: "custom",
+				Subcategory: "s", Label: "*"}},
 				State: consent.Declined, Action: consent.ImpliedAction}}},
 		{Identifiers: []consent.Identifier{id(consent.UserID, "v")},
-			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{ID: typeID}, State: consent.Implied, Action: consent.Import}}},
+			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{ID: typeID}, State: consent.Implied,
+				Action: consent.Import}}},
 	}
 	if diff := cmp.Diff(want, w.Items); diff != "" {
 		t.Errorf("items (-want +got):\n%s", diff)
@@ -133,7 +141,8 @@ func TestForeignDetails(t *testing.T) {
 func sampleView() consent.EventView {
 	at := time.Date(2026, 1, 31, 12, 0, 0, 123456000, time.UTC)
 	id, _ := consent.ParseID("3c90c3cc-0d44-4b50-8888-8dd25736052a")
-	purpose := consent.Purpose{ID: id, Taxonomy: consent.Taxonomy{Category: "privacy_setting", Subcategory: "analytics", Label: "*"}}
+	purpose := consent.Purpose{ID: id, Taxonomy: consent.Taxonomy{Category: "privacy_setting",
+		Subcategory: "analytics", Label: "*"}}
 	return consent.EventView{
 		Event: consent.Event{Organization: id, ID: id, State: consent.Withdrawn, Action: consent.System, OccurredAt: at,
 			RecordedAt: at, ExpiresAt: at.AddDate(1, 0, 0), Key: id},
@@ -150,8 +159,10 @@ func TestShowEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	const id, at = `"3c90c3cc-0d44-4b50-8888-8dd25736052a"`, `"2026-01-31T12:00:00.123456Z"`
-	want := `{"offset":0,"count":1,"total":1,"items":[{"createdAt":` + at + `,"updatedAt":` + at + `,"id":` + id + `,"concordId":` + id +
-		`,"consentAction":"import","consentDate":` + at + `,"consentState":"declined","dateCreated":` + at + `,"dateUpdated":` + at +
+	want := `{"offset":0,"count":1,"total":1,"items":[{"createdAt":` + at + `,"updatedAt":` + at + `,"id":` + id +
+		`,"concordId":` + id +
+		`,"consentAction":"import","consentDate":` + at + `,"consentState":"declined","dateCreated":` + at +
+		`,"dateUpdated":` + at +
 		`,"consentType":` + id + `,"expirationDate":"2027-01-31T12:00:00.123456Z","organization":` + id + `,"project":` + id +
 		`,"session":{"id":` + id + `,"ipAddress":"192.0.2.0","domain":"shop.example.com","geography":"DE","userAgent":"Mozilla/5.0"}` +
 		`,"submitter":` + id + `,"category":"privacy_setting","subcategory":"analytics","label":"*","version":1}]}`

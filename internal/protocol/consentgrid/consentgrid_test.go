@@ -16,7 +16,8 @@ func TestDataFor(t *testing.T) {
 		{`{}`, "user", "1", `{}`, ""},
 		{`{"data":{}}`, "user", "", `{}`, ""},
 		{`{"id":null,"type":null}`, "user", "", `{}`, ""},
-		{`{"id":"1","type":"user","data":{"z":12345678901234567890.10, "a":[1E2,-0]}}`, "user", "1", `{"z":12345678901234567890.10,"a":[1E2,-0]}`, ""},
+		{`{"id":"1","type":"user","data":{"z":12345678901234567890.10, "a":[1E2,-0]}}`, "user", "1",
+			`{"z":12345678901234567890.10,"a":[1E2,-0]}`, ""},
 		{`{"data":{"a":"\u00e9\/\u003c"}}`, "user", "1", `{"a":"é/<"}`, ""},
 		{`{"data":null}`, "user", "1", "", "data"},
 		{`{"data":[]}`, "user", "1", "", "data"},
@@ -59,7 +60,8 @@ func TestFilterOf(t *testing.T) {
 		{"offset=5&limit=7", consent.SubjectFilter{Type: "user", Offset: 5, Limit: 7}},
 		{"from=5&offset=5&max=7&limit=7", consent.SubjectFilter{Type: "user", Offset: 5, Limit: 7}},
 		{"max=201", consent.SubjectFilter{Type: "user", Limit: 200}},
-		{"max=99999999999999999999&from=99999999999999999999", consent.SubjectFilter{Type: "user", Offset: 1<<31 - 1, Limit: 200}},
+		{"max=99999999999999999999&from=99999999999999999999",
+			consent.SubjectFilter{Type: "user", Offset: 1<<31 - 1, Limit: 200}},
 	} {
 		got, err := filterOf(tc.query)
 		if err != nil {
@@ -86,7 +88,8 @@ func TestQueriesRefused(t *testing.T) {
 			t.Errorf("read %q: %d, %v", query, n, err)
 		}
 	}
-	for _, query := range []string{"saveOption=", "saveOption=Merge", "saveOption=overwrite", "saveOption=merge&saveOption=rewrite", "%zz"} {
+	for _, query := range []string{"saveOption=", "saveOption=Merge", "saveOption=overwrite",
+		"saveOption=merge&saveOption=rewrite", "%zz"} {
 		if mode, err := saveModeOf(query); !consent.IsKind(err, consent.Invalid) {
 			t.Errorf("save %q: %d, %v", query, mode, err)
 		}

@@ -13,7 +13,8 @@ import (
 func FuzzSaveRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"data":{"birthDate":"1995-04-12","country":"US"}}`, `{"id":"1","type":"user","data":{}}`, `{}`, `null`, `[]`,
-		`{"data":{"n":12345678901234567890.000,"e":1E400,"s":"\u00e9\ud83d\ude00","a":[{},[]]}}`, `{"data":null}`, `{"data":{"a":1,"a":2}}`,
+		`{"data":{"n":12345678901234567890.000,"e":1E400,"s":"\u00e9\ud83d\ude00","a":[{},[]]}}`, `{"data":null}`,
+		`{"data":{"a":1,"a":2}}`,
 	} {
 		f.Add([]byte(seed), "user", "1")
 	}
@@ -82,7 +83,8 @@ func FuzzQueries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		filter, err := filterOf(raw)
 		checkKind(t, err)
-		if err == nil && (filter.Offset < 0 || filter.Limit < 1 || filter.Limit > 200 || len(filter.Text) > 256 || filter.Type == "") {
+		if err == nil && (filter.Offset < 0 || filter.Limit < 1 || filter.Limit > 200 || len(filter.Text) > 256 ||
+			filter.Type == "") {
 			t.Fatalf("%q became %+v", raw, filter)
 		}
 		if filter.Name != "" && err == nil {

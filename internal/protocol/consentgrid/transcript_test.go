@@ -21,7 +21,9 @@ func TestTranscripts(t *testing.T) {
 // TestUpdatesAtOnce proves consentgrid.md, Versions: two updates at once both
 // count, no update is lost, and versions have no gaps.
 func TestUpdatesAtOnce(t *testing.T) {
-	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testUpdatesAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...)) })
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) {
+		testUpdatesAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...))
+	})
 }
 
 func testUpdatesAtOnce(t *testing.T, site *webtest.Site) {

@@ -51,7 +51,8 @@ func testEvidence(t *testing.T, store service.Store) {
 			decided.Locale != "US" || decided.Action != "user_click" || decided.Regime != consent.OptOut {
 			t.Errorf("event %d: %+v", i, decided)
 		}
-		if d := cmp.Diff(map[string]string{"email": "ada@example.com", "project_user_id": "12345"}, who.Identifiers); d != "" {
+		if d := cmp.Diff(map[string]string{"email": "ada@example.com", "project_user_id": "12345"},
+			who.Identifiers); d != "" {
 			t.Errorf("event %d: identifiers -want +got\n%s", i, d)
 		}
 		if who.FormURL != "https://shop.example/form" || who.Protocol != "consent-hub" || who.Country != "US" ||

@@ -41,7 +41,8 @@ func FuzzNewKey(f *testing.F) {
 }
 
 func FuzzPage(f *testing.F) {
-	for _, seed := range []string{"", "limit=5", "cursor=AQIDAAAAAAAAAAAAAAAAAA", "limit=1001", "cursor=x", "%zz", "limit=5&cursor=AQIDAAAAAAAAAAAAAAAAAB"} {
+	for _, seed := range []string{"", "limit=5", "cursor=AQIDAAAAAAAAAAAAAAAAAA", "limit=1001", "cursor=x", "%zz",
+		"limit=5&cursor=AQIDAAAAAAAAAAAAAAAAAB"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -45,8 +45,10 @@ func TestPageOf(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		"limit=0", "limit=1001", "limit=-1", "limit=", "limit=x", "limit=1&limit=1", "limit=99999999999999999999", "limit=%2B1",
-		"cursor=", "cursor=AQID", "cursor=" + cursorOf(id) + "%3D%3D", "cursor=" + cursorOf(id) + "%0A", "cursor=" + cursorOf(consent.NoID),
+		"limit=0", "limit=1001", "limit=-1", "limit=", "limit=x", "limit=1&limit=1", "limit=99999999999999999999",
+		"limit=%2B1",
+		"cursor=", "cursor=AQID", "cursor=" + cursorOf(id) + "%3D%3D", "cursor=" + cursorOf(id) + "%0A",
+		"cursor=" + cursorOf(consent.NoID),
 		"cursor=" + cursorOf(id) + "&cursor=" + cursorOf(id), "%zz",
 	} {
 		if p, err := pageOf(query); !consent.IsKind(err, consent.Invalid) {

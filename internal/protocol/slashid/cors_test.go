@@ -78,15 +78,19 @@ func TestPreflight(t *testing.T) {
 // Errors carry the headers too, or a page could not read them: our own and those from before a handler.
 func TestCORSOnErrors(t *testing.T) {
 	withoutToken := func(a *api, c *protocol.Call) error { return a.byToken(nil)(c) }
-	otherMethod := func(*api, *protocol.Call) error { return &protocol.StatusError{Status: 405, Msg: "method not allowed"} }
+	otherMethod := func(*api, *protocol.Call) error {
+		return &protocol.StatusError{Status: 405, Msg: "method not allowed"}
+	}
 	for _, tc := range []struct {
 		name, target string
 		handle       func(*api, *protocol.Call) error
 		status       int
 		want         map[string][]string
 	}{
-		{"401", ownLevels, withoutToken, 401, map[string][]string{"Vary": {"Origin"}, "Access-Control-Allow-Origin": {listed}}},
-		{"405", ownLevels + "?a=b", otherMethod, 405, map[string][]string{"Vary": {"Origin"}, "Access-Control-Allow-Origin": {listed}}},
+		{"401", ownLevels, withoutToken, 401,
+			map[string][]string{"Vary": {"Origin"}, "Access-Control-Allow-Origin": {listed}}},
+		{"405", ownLevels + "?a=b", otherMethod, 405,
+			map[string][]string{"Vary": {"Origin"}, "Access-Control-Allow-Origin": {listed}}},
 		{"another path", "/persons", otherMethod, 405, map[string][]string{}},
 	} {
 		response := call(t, http.MethodPatch, tc.target, listed, tc.handle)

@@ -39,7 +39,8 @@ func TestShowLevels(t *testing.T) {
 		consent.Marketing:   {Grants: false, State: consent.Withdrawn},
 		consent.Functional:  {Grants: true, Since: since},
 	})
-	want := result[levelsResult]{levelsResult{[]levelBody{{"none", "2026-03-01T11:00:00Z"}, {"tracking", "2026-03-01T11:00:00Z"}}}}
+	want := result[levelsResult]{levelsResult{[]levelBody{{"none", "2026-03-01T11:00:00Z"},
+		{"tracking", "2026-03-01T11:00:00Z"}}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -48,7 +49,8 @@ func TestShowLevels(t *testing.T) {
 // A profile that cannot be read, and one that another protocol wrote, do not hide a person.
 func TestShowPersonWithoutProfile(t *testing.T) {
 	for _, kept := range []string{"", "{", `{"groups":1}`, `{"something":"else"}`} {
-		view := &consent.SubjectView{Name: "p", Identifiers: []consent.Identifier{{Kind: consent.UserID, Value: "p"}, {Kind: consent.Phone, Value: "+1"}}}
+		view := &consent.SubjectView{Name: "p",
+			Identifiers: []consent.Identifier{{Kind: consent.UserID, Value: "p"}, {Kind: consent.Phone, Value: "+1"}}}
 		view.Record.Profile = []byte(kept)
 		got, err := protocol.JSON(http.StatusOK, showPerson(view))
 		want := `{"result":{"active":true,"person_id":"p","person_type":"regular","handles":[{"type":"phone_number","value":"+1"}],"groups":[],"attributes":{}}}`
@@ -60,11 +62,13 @@ func TestShowPersonWithoutProfile(t *testing.T) {
 
 // FuzzLevels: what is taken names known purposes, each once.
 func FuzzLevels(f *testing.F) {
-	for _, seed := range []string{`{"consent_levels":["analytics","marketing","analytics"]}`, `{"consent_levels":[]}`, `{"consent_levels":null}`,
+	for _, seed := range []string{`{"consent_levels":["analytics","marketing","analytics"]}`, `{"consent_levels":[]}`,
+		`{"consent_levels":null}`,
 		`{"consent_levels":[null]}`, `{}`, `[]`, `{"consent_levels":["none",1]}`} {
 		f.Add([]byte(seed), "consent_levels=none,tracking")
 	}
-	for _, seed := range []string{"deleteAll=true", "deleteAll=false", "consent_levels=a&consent_levels=none", "consent_levels=%2C", "%", "a;b"} {
+	for _, seed := range []string{"deleteAll=true", "deleteAll=false", "consent_levels=a&consent_levels=none",
+		"consent_levels=%2C", "%", "a;b"} {
 		f.Add([]byte("{}"), seed)
 	}
 	check := func(t *testing.T, purposes []string) {
@@ -96,7 +100,8 @@ func FuzzPerson(f *testing.F) {
 	for _, seed := range []string{
 		`{"active":true,"person_type":"regular","region":"europe-belgium","handles":[{"type":"email_address","value":"A@Example.com"}],"groups":["g"],"attributes":{"a":{"b":1.0}}}`,
 		`{"handles":[{"type":"phone_number","value":"+49 30 901820"},{"type":"username","value":"x"}]}`,
-		`{"handles":[]}`, `{"handles":null,"attributes":null}`, `{"handles":[null]}`, `{"attributes":[]}`, `{"active":1}`, `{}`,
+		`{"handles":[]}`, `{"handles":null,"attributes":null}`, `{"handles":[null]}`, `{"attributes":[]}`, `{"active":1}`,
+		`{}`,
 	} {
 		f.Add([]byte(seed))
 	}

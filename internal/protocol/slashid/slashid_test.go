@@ -15,7 +15,9 @@ func TestTranscripts(t *testing.T) { webtest.Run(t, "testdata/*.txt") }
 
 // slashid.md, Meaning in the ledger: two overwrites of one person at once end as one of the two, never a mixture.
 func TestOverwritesAtOnce(t *testing.T) {
-	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) { testOverwritesAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...)) })
+	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) {
+		testOverwritesAtOnce(t, webtest.NewSite(t, e.OpenAll(t)...))
+	})
 }
 
 func testOverwritesAtOnce(t *testing.T, site *webtest.Site) {
@@ -33,7 +35,8 @@ func testOverwritesAtOnce(t *testing.T, site *webtest.Site) {
 		t.Fatalf("create: %d %s", status, created)
 	}
 	path := "/persons/" + rest[:36] + "/consent/gdpr"
-	bodies := []string{`{"consent_levels":["analytics","marketing"]}`, `{"consent_levels":["none","tracking"]}`, `{"consent_levels":["marketing","retargeting"]}`}
+	bodies := []string{`{"consent_levels":["analytics","marketing"]}`, `{"consent_levels":["none","tracking"]}`,
+		`{"consent_levels":["marketing","retargeting"]}`}
 	ends := []string{"analytics+marketing", "none+tracking", "marketing+retargeting"}
 	shown := func(body string) string {
 		var names []string

@@ -25,7 +25,8 @@ const testIssuer = "https://consent.example"
 // testTokens gives tokens on a clock that the test moves, and a key.
 func testTokens() (*tokens, *signingKey, *time.Time) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	return newTokens(nil, testIssuer, func() time.Time { return now }), newSigningKey(bytes.Repeat([]byte{7}, ed25519.SeedSize)), &now
+	return newTokens(nil, testIssuer, func() time.Time { return now }),
+		newSigningKey(bytes.Repeat([]byte{7}, ed25519.SeedSize)), &now
 }
 
 func testSays(t testing.TB) tokenClaims {
@@ -50,7 +51,8 @@ func mustSign(t testing.TB, tokens *tokens, k *signingKey, custom mintRequest) s
 // TestTokenClaims holds a token against the contract and the vendor's example.
 func TestTokenClaims(t *testing.T) {
 	tokens, k, now := testTokens()
-	text := mustSign(t, tokens, k, mintRequest{map[string]jsontext.Value{"foo": jsontext.Value(`"bar"`), "baz": jsontext.Value(`{"everything":42.0}`)}})
+	text := mustSign(t, tokens, k, mintRequest{map[string]jsontext.Value{"foo": jsontext.Value(`"bar"`),
+		"baz": jsontext.Value(`{"everything":42.0}`)}})
 	parts := strings.Split(text, ".")
 	var got []map[string]any
 	for _, part := range parts[:2] {
@@ -120,28 +122,29 @@ func TestForeignTokens(t *testing.T) {
 		t.Fatal("the good token is refused")
 	}
 	for name, text := range map[string]string{
-		"empty":              "",
-		"not a token":        "a.b.c",
-		"two parts":          good[:strings.LastIndexByte(good, '.')],
-		"no signature":       good[:strings.LastIndexByte(good, '.')+1],
-		"other signature":    good[:len(good)-4] + "AAAA",
-		"another key":        sign(jwt.SigningMethodEdDSA, whole(), k.id, other.private),
-		"another key's id":   sign(jwt.SigningMethodEdDSA, whole(), other.id, k.private),
-		"a kid of no text":   sign(jwt.SigningMethodEdDSA, whole(), 1, k.private),
-		"HMAC, public key":   sign(jwt.SigningMethodHS256, whole(), k.id, []byte(k.public)),
-		"no algorithm":       sign(jwt.SigningMethodNone, whole(), k.id, jwt.UnsafeAllowNoneSignatureType),
-		"another issuer":     sign(jwt.SigningMethodEdDSA, with("iss", "https://elsewhere.example"), k.id, k.private),
-		"no issuer":          sign(jwt.SigningMethodEdDSA, without("iss"), k.id, k.private),
-		"no end":             sign(jwt.SigningMethodEdDSA, without("exp"), k.id, k.private),
-		"over":               sign(jwt.SigningMethodEdDSA, with("exp", now.Unix()), k.id, k.private),
-		"end is text":        sign(jwt.SigningMethodEdDSA, with("exp", "never"), k.id, k.private),
-		"not yet":            sign(jwt.SigningMethodEdDSA, with("nbf", now.Add(time.Minute).Unix()), k.id, k.private),
-		"no organization":    sign(jwt.SigningMethodEdDSA, without("oid"), k.id, k.private),
-		"no key":             sign(jwt.SigningMethodEdDSA, without("azp"), k.id, k.private),
-		"no person":          sign(jwt.SigningMethodEdDSA, without("person_id"), k.id, k.private),
-		"person, miswritten": sign(jwt.SigningMethodEdDSA, func() jwt.MapClaims { c := without("person_id"); c["Person_ID"] = "p"; return c }(), k.id, k.private),
-		"person is none":     sign(jwt.SigningMethodEdDSA, with("person_id", 1), k.id, k.private),
-		"too long":           sign(jwt.SigningMethodEdDSA, with("pad", strings.Repeat("x", tokenMost)), k.id, k.private),
+		"empty":            "",
+		"not a token":      "a.b.c",
+		"two parts":        good[:strings.LastIndexByte(good, '.')],
+		"no signature":     good[:strings.LastIndexByte(good, '.')+1],
+		"other signature":  good[:len(good)-4] + "AAAA",
+		"another key":      sign(jwt.SigningMethodEdDSA, whole(), k.id, other.private),
+		"another key's id": sign(jwt.SigningMethodEdDSA, whole(), other.id, k.private),
+		"a kid of no text": sign(jwt.SigningMethodEdDSA, whole(), 1, k.private),
+		"HMAC, public key": sign(jwt.SigningMethodHS256, whole(), k.id, []byte(k.public)),
+		"no algorithm":     sign(jwt.SigningMethodNone, whole(), k.id, jwt.UnsafeAllowNoneSignatureType),
+		"another issuer":   sign(jwt.SigningMethodEdDSA, with("iss", "https://elsewhere.example"), k.id, k.private),
+		"no issuer":        sign(jwt.SigningMethodEdDSA, without("iss"), k.id, k.private),
+		"no end":           sign(jwt.SigningMethodEdDSA, without("exp"), k.id, k.private),
+		"over":             sign(jwt.SigningMethodEdDSA, with("exp", now.Unix()), k.id, k.private),
+		"end is text":      sign(jwt.SigningMethodEdDSA, with("exp", "never"), k.id, k.private),
+		"not yet":          sign(jwt.SigningMethodEdDSA, with("nbf", now.Add(time.Minute).Unix()), k.id, k.private),
+		"no organization":  sign(jwt.SigningMethodEdDSA, without("oid"), k.id, k.private),
+		"no key":           sign(jwt.SigningMethodEdDSA, without("azp"), k.id, k.private),
+		"no person":        sign(jwt.SigningMethodEdDSA, without("person_id"), k.id, k.private),
+		"person, miswritten": sign(jwt.SigningMethodEdDSA,
+			func() jwt.MapClaims { c := without("person_id"); c["Person_ID"] = "p"; return c }(), k.id, k.private),
+		"person is none": sign(jwt.SigningMethodEdDSA, with("person_id", 1), k.id, k.private),
+		"too long":       sign(jwt.SigningMethodEdDSA, with("pad", strings.Repeat("x", tokenMost)), k.id, k.private),
 	} {
 		if says, ok := tokens.verify(k, text); ok {
 			t.Errorf("%s: accepted as %v", name, says)
@@ -159,7 +162,8 @@ func TestReservedClaims(t *testing.T) {
 			}
 		}
 	}
-	if err := (mintRequest{map[string]jsontext.Value{"name": jsontext.Value("1"), "scope": jsontext.Value("1")}}).check(); err != nil {
+	if err := (mintRequest{map[string]jsontext.Value{"name": jsontext.Value("1"),
+		"scope": jsontext.Value("1")}}).check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -211,7 +215,8 @@ func FuzzToken(f *testing.F) {
 	if _, ok := tokens.verify(k, good); !ok {
 		f.Fatal("the good token is refused")
 	}
-	for _, seed := range []string{good, good + "x", good[:len(good)-1], strings.ToUpper(good), "..", "a.b.c", "", "eyJhbGciOiJub25lIn0.e30."} {
+	for _, seed := range []string{good, good + "x", good[:len(good)-1], strings.ToUpper(good), "..", "a.b.c", "",
+		"eyJhbGciOiJub25lIn0.e30."} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -223,8 +228,10 @@ func FuzzToken(f *testing.F) {
 
 // FuzzMint: a body that is taken makes a token with our claims and no others in their place.
 func FuzzMint(f *testing.F) {
-	for _, seed := range []string{`{"custom_claims":{"foo":"bar","baz":{"everything":42}}}`, `{}`, `{"custom_claims":null}`,
-		`{"custom_claims":{"exp":1}}`, `{"custom_claims":{"EXP":1}}`, `{"custom_claims":{"":1e999}}`, `{"custom_claims":{"\ud800":1}}`, `{"custom_claims":{"a":"\u2028<"}}`} {
+	for _, seed := range []string{`{"custom_claims":{"foo":"bar","baz":{"everything":42}}}`, `{}`,
+		`{"custom_claims":null}`,
+		`{"custom_claims":{"exp":1}}`, `{"custom_claims":{"EXP":1}}`, `{"custom_claims":{"":1e999}}`,
+		`{"custom_claims":{"\ud800":1}}`, `{"custom_claims":{"a":"\u2028<"}}`} {
 		f.Add([]byte(seed))
 	}
 	tokens, k, _ := testTokens()

@@ -46,7 +46,8 @@ func (s *server) createOrganization(t *testing.T) (id string) {
 	t.Helper()
 	var answer struct{ ID string }
 	s.post(t, "/privacy-v1/organizations", map[string]string{"x-api-key": s.root},
-		`{"name":"Shop","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`, http.StatusCreated, &answer)
+		`{"name":"Shop","primaryDomain":"shop.example","privacyPolicyUrl":"https://shop.example/privacy"}`,
+		http.StatusCreated, &answer)
 	return answer.ID
 }
 
@@ -57,7 +58,8 @@ func (s *server) createPerson(t *testing.T, organization string) (id string) {
 			PersonID string `json:"person_id"`
 		}
 	}
-	s.post(t, "/persons", s.vendorHeaders(organization), `{"handles":[{"type":"email_address","value":"ada@example.com"}]}`,
+	s.post(t, "/persons", s.vendorHeaders(organization),
+		`{"handles":[{"type":"email_address","value":"ada@example.com"}]}`,
 		http.StatusCreated, &answer)
 	return answer.Result.PersonID
 }

@@ -17,7 +17,8 @@ import (
 func startServer(t *testing.T) *server {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "consentd")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, "github.com/consentd/consentd/cmd/consentd")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary,
+		"github.com/consentd/consentd/cmd/consentd")
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, said)
 	}
