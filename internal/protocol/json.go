@@ -303,7 +303,8 @@ func WriteJSON(c *Call, status int, v any) error {
 		}
 		defer release()
 	}
-	return answer.write(c)
+	answer.Send(c)
+	return nil
 }
 
 func chiParam(r *http.Request, name string) string { return chi.URLParam(r, name) }

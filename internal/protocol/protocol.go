@@ -97,7 +97,7 @@ func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call
 		answer, decodeErr := decodeAnswer(replayed.Answer)
 		if decodeErr == nil {
 			c.Header().Set("Idempotency-Replayed", "true")
-			answer.write(c)
+			answer.Send(c)
 			return
 		}
 		err = decodeErr
@@ -177,7 +177,8 @@ type Answer struct {
 	Body        []byte
 }
 
-func (a Answer) write(c *Call) error {
+// Send answers a call. A client that is gone is no error: nobody is left to tell.
+func (a Answer) Send(c *Call) {
 	c.releaseDecoded()
 	h := c.Header()
 	if a.ContentType != "" {
@@ -194,9 +195,8 @@ func (a Answer) write(c *Call) error {
 	}
 	c.WriteHeader(a.Status)
 	if len(a.Body) > 0 {
-		_, _ = c.Write(a.Body) // the client is gone: nobody reads an error
+		_, _ = c.Write(a.Body)
 	}
-	return nil
 }
 
 var jsonType = []string{"application/json"}
@@ -250,7 +250,8 @@ func Reply[R any](c *Call, do func(consent.Idempotency) (R, error), render func(
 		}
 		kept = &answer
 	}
-	return kept.write(c)
+	kept.Send(c)
+	return nil
 }
 
 // ReplyStatus is Reply for a write that is answered by a status alone.
@@ -264,7 +265,8 @@ func ReplyStatus(c *Call, status int, do func(consent.Idempotency) error) error 
 	if err := do(idempotency); err != nil {
 		return err
 	}
-	return answer.write(c)
+	answer.Send(c)
+	return nil
 }
 
 // idempotency reads the Idempotency-Key.

@@ -27,9 +27,9 @@ func New(svc *service.Service) protocol.Protocol {
 		Roots: []string{"v1"},
 		Routes: []protocol.Route{
 			{Method: http.MethodGet, Pattern: "/v1/subjects", Handle: access.Handle(a.listSubjects)},
-			{Method: http.MethodPost, Pattern: "/v1/subjects/{type}", Handle: access.Handle(a.createSubject)},
-			{Method: http.MethodPost, Pattern: one, Handle: access.Handle(a.saveSubject)},
-			{Method: http.MethodPatch, Pattern: one, Handle: access.Handle(a.updateSubject)},
+			{Method: http.MethodPost, Pattern: "/v1/subjects/{type}", Handle: access.Handle(a.save(false))},
+			{Method: http.MethodPost, Pattern: one, Handle: access.Handle(a.save(false))},
+			{Method: http.MethodPatch, Pattern: one, Handle: access.Handle(a.save(true))},
 			{Method: http.MethodGet, Pattern: one, Handle: access.Handle(a.getSubject)},
 			{Method: http.MethodDelete, Pattern: one, Handle: access.Handle(a.deleteSubject)},
 		},

@@ -9,35 +9,17 @@ import (
 	"github.com/consentd/consentd/internal/protocol"
 )
 
-// createSubject answers POST /v1/subjects/{type}: a new subject with an id of ours.
-func (a *api) createSubject(c *protocol.Call) error {
-	typ, err := c.Param("type")
-	if err != nil {
-		return err
-	}
-	return a.save(c, typ, "", false)
+// save answers POST /v1/subjects/{type}, where the id is ours to make, and POST and PATCH
+// /v1/subjects/{type}/{subjectId}. An unknown subject is made, or is 404 where it must exist.
+func (a *api) save(mustExist bool) func(*protocol.Call) error {
+	return func(c *protocol.Call) error { return a.saveSubject(c, mustExist) }
 }
 
-// saveSubject answers POST /v1/subjects/{type}/{subjectId}: made where it is unknown.
-func (a *api) saveSubject(c *protocol.Call) error {
+func (a *api) saveSubject(c *protocol.Call, mustExist bool) error {
 	typ, id, err := nameOf(c)
 	if err != nil {
 		return err
 	}
-	return a.save(c, typ, id, false)
-}
-
-// updateSubject answers PATCH /v1/subjects/{type}/{subjectId}: unknown is 404.
-func (a *api) updateSubject(c *protocol.Call) error {
-	typ, id, err := nameOf(c)
-	if err != nil {
-		return err
-	}
-	return a.save(c, typ, id, true)
-}
-
-// save does the three calls above; an empty id is to be made.
-func (a *api) save(c *protocol.Call, typ, id string, mustExist bool) error {
 	mode, err := saveModeOf(c.Request.URL.RawQuery)
 	if err != nil {
 		return err
@@ -125,13 +107,13 @@ func (a *api) deleteSubject(c *protocol.Call) error {
 	})
 }
 
-// nameOf gives the type and the id in the path. Errors: Invalid.
+// nameOf gives the type and the id in the path; the id is empty where the path has none. Errors: Invalid.
 func nameOf(c *protocol.Call) (typ, id string, err error) {
 	if typ, err = c.Param("type"); err != nil {
 		return "", "", err
 	}
-	if id, err = c.Param("subjectId"); err != nil {
-		return "", "", err
+	if id, err = c.Param("subjectId"); err != nil || id == "" {
+		return typ, "", err
 	}
 	if id, err = normalID(id); err != nil {
 		return "", "", protocol.At("subjectId", err)

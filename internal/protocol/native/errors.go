@@ -2,7 +2,6 @@ package native
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/consentd/consentd/internal/protocol"
@@ -53,10 +52,8 @@ func fail(c *protocol.Call, err error) {
 	if err != nil { // strings and numbers only: it does not happen
 		answer.Body = []byte("{}")
 	}
-	c.Header().Set("Content-Type", "application/problem+json")
-	c.Header().Set("Content-Length", strconv.Itoa(len(answer.Body)))
-	c.WriteHeader(status)
-	_, _ = c.Write(answer.Body) // the client is gone: nothing is left to tell
+	answer.ContentType = "application/problem+json"
+	answer.Send(c)
 }
 
 func faultAt(field, msg string) fault {
