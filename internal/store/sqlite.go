@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,7 +145,7 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if e.writer, err = e.connect(writerCache, true); err != nil {
+	if e.writer, err = e.connect(writerCache); err != nil {
 		return err
 	}
 	if err := e.checkDurable(); err != nil {
@@ -154,13 +155,13 @@ func (e *sqliteEngine) open(ctx context.Context) error {
 		return fmt.Errorf("open the index of the write-ahead log: %w", err)
 	}
 	e.restartAt = maxWAL
-	if e.checkpoint, err = e.connect("-256", false); err != nil {
+	if e.checkpoint, err = e.connect("-256"); err != nil {
 		return err
 	}
 	e.commits.Store(2)
 	e.readers = make(chan *reader, sqliteReaders)
 	for range sqliteReaders {
-		c, err := e.connect(readerCache, false)
+		c, err := e.connect(readerCache)
 		if err != nil {
 			return err
 		}
@@ -233,17 +234,12 @@ func checkSchema(ctx context.Context, p *goose.Provider, db *sql.DB, log *slog.L
 	return nil
 }
 
-// connect opens a connection; one that writes gathers what it writes into the log.
-func (e *sqliteEngine) connect(cache string, writes bool) (*sqlite.Conn, error) {
-	path, flags := e.path, sqlite.OpenReadWrite|sqlite.OpenWAL
-	if writes {
-		uri, err := gatheringURI(path)
-		if err != nil {
-			return nil, err
-		}
-		path, flags = uri, flags|sqlite.OpenURI
-	}
-	c, err := sqlite.OpenConn(path, flags)
+// fileURI names a file whose path may have any letters (https://sqlite.org/uri.html); parameters may follow.
+func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
+
+// connect opens a connection with a cache of a size, as cache_size takes it.
+func (e *sqliteEngine) connect(cache string) (*sqlite.Conn, error) {
+	c, err := sqlite.OpenConn(e.path, sqlite.OpenReadWrite|sqlite.OpenWAL)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", SQLiteFile, err)
 	}
