@@ -4,7 +4,7 @@ GO          ?= go
 FUZZTIME    ?= 5s
 TESTFLAGS   ?=
 # All packages, those that take longest first, so that they do not run alone at the end.
-TESTED      := ./internal/store ./cmd/consentd ./...
+TESTED      := ./internal/store/... ./cmd/consentd ./...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 type backupCmd struct {
@@ -50,7 +50,7 @@ func (b *backupCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	began := time.Now()
-	err = store.BackupSQLite(ctx, cfg.Data, b.To)
+	err = sqlite.Backup(ctx, cfg.Data, b.To)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%s is there already: name a file that is not, so that no copy is lost", b.To)

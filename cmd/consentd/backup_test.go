@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/pgtest"
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // TestBackupDrill does what docs/operating.md tells, on both engines: a backup while people write, the loss of
@@ -26,7 +26,7 @@ func TestBackupDrill(t *testing.T) {
 		}, func() {
 			lose(t, dir)
 			runProgram(t, "mkdir", "-m", "700", restored)
-			runProgram(t, "cp", file, filepath.Join(restored, store.SQLiteFile))
+			runProgram(t, "cp", file, filepath.Join(restored, sqlite.FileName))
 		})
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the copy: %v, %v", info, err)

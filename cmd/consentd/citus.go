@@ -9,7 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/postgres"
 )
 
 // citusCmd prepares a cluster of Citus.
@@ -65,7 +65,7 @@ func (c *citusInitCmd) Run(of *citusCmd) error {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	say := func(line string) { fmt.Println(line) }
-	if err := store.InitCitus(ctx, postgresOptions(cfg, log, false), say); err != nil {
+	if err := postgres.InitCitus(ctx, postgresOptions(cfg, log, false), say); err != nil {
 		return fmt.Errorf("citus init: %w", err)
 	}
 	return nil

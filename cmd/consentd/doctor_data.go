@@ -10,6 +10,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/migrations"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // sample is how many rows at either end of a table are looked at without --full.
@@ -21,20 +23,21 @@ const restoreFolder = "stop the server, keep a copy of the folder as it is, and 
 
 // database checks what is in the data folder.
 func (d *doctor) database(ctx context.Context) {
-	i, err := store.InspectSQLite(d.cfg.Data)
+	file, err := sqlite.Inspect(d.cfg.Data)
 	if err != nil {
 		d.fail("database", err.Error(), d.restore)
 		return
 	}
+	i := store.Inspect(file)
 	defer i.Close()
 	d.progress.step("looking whether SQLite finds its file sound")
-	found, err := i.Integrity(ctx, d.full)
+	found, err := file.Integrity(ctx, d.full)
 	if d.ends(ctx, "integrity", notDone) {
 		return
 	}
 	sound := d.faults("integrity", "SQLite finds its file sound", found, err)
 	d.progress.step("looking for rows that refer to nothing")
-	found, err = i.ForeignKeys(ctx)
+	found, err = file.ForeignKeys(ctx)
 	if d.ends(ctx, "references", notDone) {
 		return
 	}
@@ -64,7 +67,7 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 	have, want, err := i.Schema(ctx)
 	switch {
 	case err != nil && d.ends(ctx, "schema", notDone):
-	case errors.Is(err, store.ErrEarlier):
+	case errors.Is(err, migrations.ErrEarlier):
 		d.fail("schema", "it is of a consentd from before the first release",
 			"start with an empty data folder or database, or go on with the consentd that made it")
 	case err != nil:

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // Free space that the data folder should have: the write-ahead log alone may take 128 MiB.
@@ -45,9 +45,8 @@ func (d *doctor) folder() bool {
 		return false
 	}
 	d.ok("data folder", dir)
-	if store.Moved(dir) {
-		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it",
-			"name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
+	if sqlite.Moved(dir) {
+		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it", "name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
 	}
 	mayRead := d.access(dir, info)
 	d.diskSpace(dir)
@@ -61,10 +60,8 @@ func (d *doctor) folder() bool {
 		d.warn("database", "not looked at", "mend what failed above first")
 		return false
 	}
-	file, err := os.Stat(filepath.Join(dir, store.SQLiteFile))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && file.Size() == 0 {
-		d.warn("database", "there is no "+store.SQLiteFile+" with anything in it yet",
-			"start consentd serve, or name another folder with --data")
+	if file, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) || err == nil && file.Size() == 0 {
+		d.warn("database", "there is no "+sqlite.FileName+" with anything in it yet", "start consentd serve, or name another folder with --data")
 		return false
 	}
 	return true
@@ -99,7 +96,7 @@ func (d *doctor) access(dir string, info fs.FileInfo) bool {
 		d.ok(check, fmt.Sprintf("only its owner may enter the folder (mode %04o)", mode))
 	}
 	mayRead, mayWrite := true, true
-	for _, path := range []string{dir, filepath.Join(dir, store.SQLiteFile)} {
+	for _, path := range []string{dir, filepath.Join(dir, sqlite.FileName)} {
 		err := unix.Access(path, unix.R_OK|unix.W_OK)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			continue
@@ -131,7 +128,7 @@ func (d *doctor) diskSpace(dir string) {
 }
 
 func (d *doctor) lock(dir string) {
-	running, err := store.ServerOn(dir)
+	running, err := sqlite.ServerOn(dir)
 	switch {
 	case err != nil:
 		d.fail("lock", err.Error(), "run as the user of the server")

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/postgres"
 )
 
 const restoreDatabase = "stop the servers, and restore the last backup into another database; then compare " +
@@ -14,7 +15,7 @@ const restoreDatabase = "stop the servers, and restore the last backup into anot
 func (d *doctor) postgres(ctx context.Context) {
 	d.ok("data", "in "+d.cfg.Place())
 	d.progress.step("opening the database")
-	i, err := store.InspectPostgres(ctx, postgresOptions(d.cfg, slog.New(slog.DiscardHandler), false))
+	e, err := postgres.Inspect(ctx, postgresOptions(d.cfg, slog.New(slog.DiscardHandler), false))
 	if err != nil && d.ends(ctx, "database", notDone) {
 		return
 	}
@@ -23,6 +24,7 @@ func (d *doctor) postgres(ctx context.Context) {
 			"is set up")
 		return
 	}
+	i := store.Inspect(e)
 	defer i.Close()
 	d.ok("database", "it takes writes and keeps what it acknowledged; the next months have their partitions")
 	d.restore = restoreDatabase

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"zombiezen.com/go/sqlite"
+	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // history makes a data folder with a person of each kind of history: plain, late, several purposes, taken
@@ -153,14 +153,14 @@ func flipBytes(t *testing.T, dir string) {
 	root := int64(0)
 	db := openFile(t, dir)
 	err := sqlitex.ExecuteTransient(db, `SELECT rootpage FROM sqlite_schema WHERE name = 'events'`, &sqlitex.ExecOptions{
-		ResultFunc: func(s *sqlite.Stmt) error {
+		ResultFunc: func(s *zombiezen.Stmt) error {
 			root = s.ColumnInt64(0)
 			return nil
 		}})
 	if err != nil || root == 0 {
 		t.Fatalf("root page %d: %v", root, err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, store.SQLiteFile), os.O_RDWR, 0)
+	file, err := os.OpenFile(filepath.Join(dir, sqlite.FileName), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +179,7 @@ func flipBytes(t *testing.T, dir string) {
 
 func overwriteFile(t *testing.T, dir string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, store.SQLiteFile), []byte(strings.Repeat("no database ", 1000)),
-		0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, sqlite.FileName), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -202,7 +201,7 @@ func TestDoctorElsewhere(t *testing.T) {
 	}
 	cutOff := t.TempDir()
 	chmod(t, cutOff, 0o700)
-	if err := os.WriteFile(filepath.Join(cutOff, store.SQLiteFile), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(cutOff, sqlite.FileName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	hold(t, "a database without a byte", command(t, nil, "doctor", "--data", cutOff).out.String(), "warn  database",

@@ -16,7 +16,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/service"
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // keyCmd works on the data itself, beside a running server or without one.
@@ -259,14 +259,14 @@ func hasDatabase(cfg *config.Config) error {
 	if cfg.Database != "" {
 		return nil
 	}
-	info, err := os.Stat(filepath.Join(cfg.Data, store.SQLiteFile))
+	info, err := os.Stat(filepath.Join(cfg.Data, sqlite.FileName))
 	if err == nil && info.Size() == 0 {
 		return fmt.Errorf("the %s in %s is empty: start consentd serve there first, or name the data folder with --data",
-			store.SQLiteFile, cfg.Data)
+			sqlite.FileName, cfg.Data)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no %s in %s: start consentd serve there first, or name the data folder with --data",
-			store.SQLiteFile, cfg.Data)
+			sqlite.FileName, cfg.Data)
 	}
 	return err
 }

@@ -17,11 +17,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"zombiezen.com/go/sqlite"
+	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/pgtest"
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 	"github.com/consentd/consentd/internal/webtest"
 )
 
@@ -283,13 +283,12 @@ func checkSQLite(t *testing.T, dir string, o tenant, want int) {
 	db := openFile(t, dir)
 	id := uuid.MustParse(o.organization)
 	var got [4]int
-	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]},
-		ResultFunc: func(s *sqlite.Stmt) error {
-			for i := range got {
-				got[i] = s.ColumnInt(i)
-			}
-			return nil
-		}})
+	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]}, ResultFunc: func(s *zombiezen.Stmt) error {
+		for i := range got {
+			got[i] = s.ColumnInt(i)
+		}
+		return nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,9 +327,9 @@ func healthy(t *testing.T, env []string, args ...string) {
 	}
 }
 
-func openFile(t *testing.T, dir string) *sqlite.Conn {
+func openFile(t *testing.T, dir string) *zombiezen.Conn {
 	t.Helper()
-	db, err := sqlite.OpenConn(filepath.Join(dir, store.SQLiteFile), sqlite.OpenReadWrite)
+	db, err := zombiezen.OpenConn(filepath.Join(dir, sqlite.FileName), zombiezen.OpenReadWrite)
 	if err != nil {
 		t.Fatal(err)
 	}

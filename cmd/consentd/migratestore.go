@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/move"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 type moveCmd struct {
@@ -75,11 +76,10 @@ func (c *moveCmd) Run() error {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once; that does no harm either
 	progress := newMoveProgress(os.Stderr, terminalWidth(os.Stderr))
 	began := time.Now()
-	report, err := store.Move(ctx, store.MoveOptions{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase,
-		Rows: c.Batch, Progress: progress.update,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	report, err := move.Run(ctx, move.Options{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase, Rows: c.Batch,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: progress.update})
 	progress.end()
-	if errors.Is(err, store.ErrMoved) {
+	if errors.Is(err, move.ErrMoved) {
 		fmt.Printf("%v.\n", err)
 		return nil
 	}
@@ -126,11 +126,10 @@ func (c *moveCmd) target() (*config.Config, error) {
 
 // explain makes of a move's error what the operator needs. begun: rows may have been copied.
 func explain(err error, signalled, begun bool, dir, place string) error {
-	var differences *store.MoveDifferences
+	var differences *move.Differences
 	switch {
-	case errors.Is(err, store.ErrLocked):
-		return &exitError{exitLocked, fmt.Errorf("data folder %s: a server, or another migrate-store, is running on it: "+
-			"stop it first", dir)}
+	case errors.Is(err, sqlite.ErrLocked):
+		return &exitError{exitLocked, fmt.Errorf("data folder %s: a server, or another migrate-store, is running on it: stop it first", dir)}
 	case errors.As(err, &differences):
 		return fmt.Errorf("move %s to %s: %w", dir, place, err)
 	case signalled && !begun:
@@ -145,7 +144,7 @@ func explain(err error, signalled, begun bool, dir, place string) error {
 }
 
 // printMove says what was moved, and what comes next.
-func printMove(out io.Writer, report store.MoveReport, took time.Duration, dir, place string) error {
+func printMove(out io.Writer, report move.Report, took time.Duration, dir, place string) error {
 	fmt.Fprintf(out, "Moved %s, %s, from %s to %s in %s", plural(report.Organizations, "organization"),
 		plural(report.Rows, "row"),
 		dir, place, took.Round(time.Second/10))

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/move"
 )
 
 // moveProgress shows how far a move is.
 type moveProgress struct {
 	progress
-	at    store.MoveProgress
+	at    move.Progress
 	began time.Time // the step
 }
 
@@ -23,7 +23,7 @@ func newMoveProgress(out io.Writer, width int) *moveProgress {
 }
 
 // update takes how far the move is; the beginning of a step is shown at once.
-func (p *moveProgress) update(at store.MoveProgress) {
+func (p *moveProgress) update(at move.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	begins := at.Step != p.at.Step
@@ -38,15 +38,15 @@ func (p *moveProgress) update(at store.MoveProgress) {
 func (p *moveProgress) copied() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.at.Step != "" && p.at.Step != store.MoveCounts
+	return p.at.Step != "" && p.at.Step != move.Counting
 }
 
 // progressLine says how far a step is that began a while ago.
-func progressLine(p store.MoveProgress, took time.Duration) string {
+func progressLine(p move.Progress, took time.Duration) string {
 	if p.Step == "" {
 		return ""
 	}
-	if p.Step == store.MoveCounts || p.Step == store.MoveAnalyzes {
+	if p.Step == move.Counting || p.Step == move.Analyzing {
 		return strings.TrimSpace(p.Step + " " + p.Table)
 	}
 	where := fmt.Sprintf("organization %d of %d", p.Organization, p.Organizations)

@@ -16,7 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/consentd/consentd/internal/pgtest"
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/move"
+	"github.com/consentd/consentd/internal/store/postgres"
 )
 
 // filledFolder makes a data folder with some thousand events by a server, and gives the list of them.
@@ -145,7 +146,7 @@ func TestMigrateStoreKilled(t *testing.T) {
 		}
 	}
 	refused := command(t, []string{"CONSENTD_DATABASE_URL=" + url}, "serve", "--listen", "127.0.0.1:0")
-	if hold(t, "a server", refused.errOut.String(), store.ErrUnfinishedMove.Error()); refused.code != exitFailed {
+	if hold(t, "a server", refused.errOut.String(), postgres.ErrUnfinishedMove.Error()); refused.code != exitFailed {
 		t.Errorf("a server on an unfinished move ends with %d", refused.code)
 	}
 	p := command(t, nil, args...)
@@ -223,20 +224,14 @@ func TestMigrateStoreMistakes(t *testing.T) {
 // TestProgressLine: where, how much, how fast and how long still.
 func TestProgressLine(t *testing.T) {
 	t.Parallel()
-	for want, p := range map[string]store.MoveProgress{
-		"counting events": {Step: store.MoveCounts, Table: "events"},
-		"copying: 50 of 1000 rows in 3 organizations": {Step: store.MoveCopies,
-			Organizations: 3, Rows: 50, Total: 1000, Before: 50},
-		"analyzing events": {Step: store.MoveAnalyzes,
-			Table: "events", Total: 1000},
-		"copying: organization 1 of 3, texts, 5 of 1000 rows, 0 rows/s": {Step: store.MoveCopies,
-			Organization: 1, Organizations: 3, Table: "texts", Rows: 5, Total: 1000},
-		"copying: the instance itself, slugs, 0 of 1000 rows": {Step: store.MoveCopies,
-			Organizations: 3, Table: "slugs", Total: 1000},
-		"copying: organization 2 of 3, events, 250 of 1000 rows, 20 rows/s, 38s left": {Step: store.MoveCopies,
-			Organization: 2, Organizations: 3, Table: "events", Rows: 250, Total: 1000, Before: 50},
-		"comparing: organization 3 of 3, counts, 1000 of 1000 rows, 100 rows/s, 0s left": {Step: store.MoveCompares,
-			Organization: 3, Organizations: 3, Table: "counts", Rows: 1000, Total: 1000},
+	for want, p := range map[string]move.Progress{
+		"counting events": {Step: move.Counting, Table: "events"},
+		"copying: 50 of 1000 rows in 3 organizations":                                    {Step: move.Copying, Organizations: 3, Rows: 50, Total: 1000, Before: 50},
+		"analyzing events":                                                               {Step: move.Analyzing, Table: "events", Total: 1000},
+		"copying: organization 1 of 3, texts, 5 of 1000 rows, 0 rows/s":                  {Step: move.Copying, Organization: 1, Organizations: 3, Table: "texts", Rows: 5, Total: 1000},
+		"copying: the instance itself, slugs, 0 of 1000 rows":                            {Step: move.Copying, Organizations: 3, Table: "slugs", Total: 1000},
+		"copying: organization 2 of 3, events, 250 of 1000 rows, 20 rows/s, 38s left":    {Step: move.Copying, Organization: 2, Organizations: 3, Table: "events", Rows: 250, Total: 1000, Before: 50},
+		"comparing: organization 3 of 3, counts, 1000 of 1000 rows, 100 rows/s, 0s left": {Step: move.Comparing, Organization: 3, Organizations: 3, Table: "counts", Rows: 1000, Total: 1000},
 	} {
 		if got := progressLine(p, 10*time.Second); got != want {
 			t.Errorf("%q, want %q", got, want)

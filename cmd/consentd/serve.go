@@ -17,7 +17,6 @@ import (
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
-	"github.com/consentd/consentd/internal/store"
 )
 
 // Timeouts and limits of a connection (contracts, "Limits").
@@ -116,7 +115,7 @@ type running struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	listener *listener
-	store    *store.Store
+	store    *openedStore
 	service  *service.Service
 	handler  *server.Server
 	http     *http.Server
@@ -151,7 +150,7 @@ func (r *running) open(ctx context.Context) (err error) {
 	}
 	metrics := server.NewMetrics(version, func() error { return r.service.Ready() })
 	metrics.Store(func() (figures []server.Figure) {
-		for _, f := range r.store.Figures() {
+		for _, f := range r.store.figures() {
 			figures = append(figures, server.Figure(f))
 		}
 		return append(figures, r.listener.peers.figure())

@@ -21,6 +21,7 @@ import (
 
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 var keyPattern = regexp.MustCompile(`cd_live_[0-9A-Za-z]{82}`)
@@ -155,10 +156,11 @@ func TestRootKeyFromEnvironment(t *testing.T) {
 func TestCrashInTheFirstStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{})
+	e, err := sqlite.Open(context.Background(), dir, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := store.New(e)
 	svc := service.New(service.Options{Store: s, Log: slog.New(slog.DiscardHandler)})
 	if _, err := svc.CreateRootKey(context.Background(), false); err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ type Config struct {
 	AdminDatabase       string `json:"-"` // "" for Database
 	DatabaseConnections int
 	Retention           int    // months; 0 for ever
+	PersonCache         bool   // answers about people may come from memory, over SQLite
 	RootKey             string `json:"-"` // "" for none
 	TrustedProxies      []netip.Prefix
 	CORSOrigins         []string

@@ -38,7 +38,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Listen: "127.0.0.1:8080", Data: "./data", DatabaseConnections: 16, Regimes: map[string]consent.Regime{},
+		Listen: "127.0.0.1:8080", Data: "./data", DatabaseConnections: 16, PersonCache: true,
+		Regimes:   map[string]consent.Regime{},
 		PublicURL: "http://127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text",
 		ShutdownDelay: 300 * time.Millisecond, ShutdownTimeout: 25 * time.Second,
 	}
@@ -57,6 +58,7 @@ database: postgres://ada:lovelace@db.example/consent
 admin-database: postgres://coordinator.example/consent
 database-connections: 40
 retention: 120
+person-cache: off
 root-key: ` + secret + `
 trusted-proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1"]
 cors-origins:
@@ -209,6 +211,7 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"public-url", "https://a.example/#x", "a fragment"},
 	{"public-url", "https://a.example/a b", "writes with %"},
 	{"public-url", "https://[::1", "not a URL"},
+	{"person-cache", "false", "neither on nor off"},
 	{"log-level", "INFO+2", "not a level"},
 	{"log-format", "xml", "not a form"},
 	{"shutdown-delay", "5", "not a duration"},
@@ -460,6 +463,7 @@ database              -                      default
 admin-database        -                      default
 database-connections  16                     default
 retention             0                      default
+person-cache          on                     default
 root-key              ********               flag --root-key
 trusted-proxies       -                      default
 cors-origins          -                      default

@@ -281,6 +281,14 @@ func setLogLevel(c *Config, v string) error {
 	return errors.New("it is not a level")
 }
 
+func setPersonCache(c *Config, v string) error {
+	if v != "on" && v != "off" {
+		return errors.New("it is neither on nor off")
+	}
+	c.PersonCache = v == "on"
+	return nil
+}
+
 func setLogFormat(c *Config, v string) error {
 	if v != "text" && v != "json" {
 		return errors.New("it is not a form of the log")

@@ -105,6 +105,12 @@ var table = []Setting{
 		set:     func(c *Config, v string) error { return setNumber(&c.Retention, v, 0, 1200) },
 	},
 	{
+		Name: "person-cache", Env: "CONSENTD_PERSON_CACHE", Type: TypeWord, Default: "on",
+		Help:    "Over SQLite, answer from memory where people stand who were asked for lately.",
+		Allowed: "on or off",
+		set:     setPersonCache,
+	},
+	{
 		Name: "root-key", Env: "CONSENTD_ROOT_KEY", Type: TypeKey, Secret: true,
 		Help: "Root key, of 32 characters or more. Not set: one is made and printed at the first start. Give it by " +
 			"CONSENTD_ROOT_KEY_FILE rather than by a flag, which others on the machine can see.",

@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/postgres"
 	"github.com/consentd/consentd/internal/webtest"
 )
 
@@ -37,9 +39,19 @@ func seededCitus(t testing.TB, seed func(database) error) database {
 	return g
 }
 
-// open leaves connections to the servers of other tests: the database server takes 200.
-func (g *postgresDatabase) open() (*store.Store, error) {
-	return store.OpenPostgres(context.Background(), store.PostgresOptions{URL: g.url, MaxConns: 8, Log: quiet()})
+// postgresStore is a store with the engine that it is over, which counts.
+type postgresStore struct {
+	service.Store
+	engine *postgres.Engine
+}
+
+// open leaves room for the servers of other tests: the database server lets 200 connections in.
+func (g *postgresDatabase) open() (service.Store, error) {
+	e, err := postgres.Open(context.Background(), postgres.Options{URL: g.url, MaxConns: 8, Log: quiet()})
+	if err != nil {
+		return nil, err
+	}
+	return postgresStore{store.New(e), e}, nil
 }
 
 // query runs statements, whose rows come as PostgreSQL writes them.
@@ -64,7 +76,11 @@ func (g *postgresDatabase) count(statement string) (int, error) {
 }
 
 func (g *postgresDatabase) inspect() (*store.Inspection, error) {
-	return store.InspectPostgres(context.Background(), store.PostgresOptions{URL: g.url, Log: quiet()})
+	e, err := postgres.Inspect(context.Background(), postgres.Options{URL: g.url, Log: quiet()})
+	if err != nil {
+		return nil, err
+	}
+	return store.Inspect(e), nil
 }
 
 // state is the snapshot: which transactions of the whole server count as done. On Citus it would be the coordinator's

@@ -10,18 +10,20 @@ import (
 	"sync"
 	"testing"
 
-	"zombiezen.com/go/sqlite"
+	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 	"github.com/consentd/consentd/internal/webtest"
 )
 
 // database is what a harness keeps its data in, seen past the store: by a connection of its own.
 type database interface {
 	// open opens the store.
-	open() (*store.Store, error)
-	// state is another text after each commit of somebody else's; "": it is not known.
+	open() (service.Store, error)
+	// state is another text after each commit of somebody else's; "": nobody can tell.
 	state() (string, error)
 	// read gives the rows of every table as text, a line each.
 	read() (map[string]string, error)
@@ -83,7 +85,7 @@ func sideBySide(t *testing.T, engines []*engine, test func(t *testing.T, e *engi
 // sqliteDatabase is a data folder.
 type sqliteDatabase struct {
 	dir  string
-	conn *sqlite.Conn
+	conn *zombiezen.Conn
 }
 
 func emptySQLite(t testing.TB) database { return &sqliteDatabase{dir: t.TempDir()} }
@@ -111,10 +113,14 @@ func copiedSQLite() func(testing.TB, func(database) error) database {
 	}
 }
 
-func (g *sqliteDatabase) path() string { return filepath.Join(g.dir, store.SQLiteFile) }
+func (g *sqliteDatabase) path() string { return filepath.Join(g.dir, sqlite.FileName) }
 
-func (g *sqliteDatabase) open() (*store.Store, error) {
-	return store.OpenSQLite(context.Background(), g.dir, store.SQLiteOptions{})
+func (g *sqliteDatabase) open() (service.Store, error) {
+	e, err := sqlite.Open(context.Background(), g.dir, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return store.CachePersons(store.New(e), e), nil
 }
 
 // pack gives the whole database as one file.
@@ -129,48 +135,54 @@ func (g *sqliteDatabase) pack() ([]byte, error) {
 	return os.ReadFile(packed)
 }
 
-func (g *sqliteDatabase) query(statement string, row func(*sqlite.Stmt)) (err error) {
+func (g *sqliteDatabase) query(statement string, row func(*zombiezen.Stmt)) (err error) {
 	if g.conn == nil {
-		if g.conn, err = sqlite.OpenConn(g.path(), sqlite.OpenReadOnly|sqlite.OpenWAL); err != nil {
+		if g.conn, err = zombiezen.OpenConn(g.path(), zombiezen.OpenReadOnly|zombiezen.OpenWAL); err != nil {
 			return err
 		}
 	}
-	return sqlitex.Execute(g.conn, statement, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+	return sqlitex.Execute(g.conn, statement, &sqlitex.ExecOptions{ResultFunc: func(s *zombiezen.Stmt) error {
 		row(s)
 		return nil
 	}})
 }
 
 func (g *sqliteDatabase) count(statement string) (n int, err error) {
-	err = g.query(statement, func(s *sqlite.Stmt) { n = s.ColumnInt(0) })
+	err = g.query(statement, func(s *zombiezen.Stmt) { n = s.ColumnInt(0) })
 	return n, err
 }
 
-func (g *sqliteDatabase) inspect() (*store.Inspection, error) { return store.InspectSQLite(g.dir) }
+func (g *sqliteDatabase) inspect() (*store.Inspection, error) {
+	file, err := sqlite.Inspect(g.dir)
+	if err != nil {
+		return nil, err
+	}
+	return store.Inspect(file), nil
+}
 
 func (g *sqliteDatabase) state() (version string, err error) {
-	err = g.query("PRAGMA data_version", func(s *sqlite.Stmt) { version = s.ColumnText(0) })
+	err = g.query("PRAGMA data_version", func(s *zombiezen.Stmt) { version = s.ColumnText(0) })
 	return version, err
 }
 
 func (g *sqliteDatabase) read() (map[string]string, error) {
 	var tables []string
-	err := g.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", func(s *sqlite.Stmt) {
+	err := g.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", func(s *zombiezen.Stmt) {
 		tables = append(tables, s.ColumnText(0))
 	})
 	out := map[string]string{}
 	for i := 0; i < len(tables) && err == nil; i++ {
 		var rows strings.Builder
-		err = g.query("SELECT * FROM "+tables[i], func(s *sqlite.Stmt) { rows.WriteString(sqliteRow(s)) })
+		err = g.query("SELECT * FROM "+tables[i], func(s *zombiezen.Stmt) { rows.WriteString(sqliteRow(s)) })
 		out[tables[i]] = rows.String()
 	}
 	return out, err
 }
 
-func sqliteRow(s *sqlite.Stmt) string {
+func sqliteRow(s *zombiezen.Stmt) string {
 	var row strings.Builder
 	for i := range s.ColumnCount() {
-		if s.ColumnType(i) == sqlite.TypeBlob {
+		if s.ColumnType(i) == zombiezen.TypeBlob {
 			blob := make([]byte, s.ColumnLen(i))
 			s.ColumnBytes(i, blob)
 			row.WriteString(hex.EncodeToString(blob) + "|")

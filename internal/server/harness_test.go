@@ -27,7 +27,6 @@ import (
 	"github.com/consentd/consentd/internal/protocol"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
-	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/webtest"
 )
 
@@ -43,7 +42,7 @@ type harness struct {
 	server    *server.Server
 	protocols []protocol.Protocol
 	store     *faultyStore
-	stores    []*store.Store // of all servers on the database
+	stores    []service.Store // of all servers on the ground
 	metrics   *server.Metrics
 	log       *logBuffer
 	database  database
@@ -106,7 +105,7 @@ func openHarness(t testing.TB, g database) *harness {
 	w := &harness{TB: t, log: &logBuffer{}, database: g}
 	real, err := g.open()
 	w.must(err)
-	w.stores = []*store.Store{real}
+	w.stores = []service.Store{real}
 	w.store = &faultyStore{Store: real, release: make(chan struct{})}
 	places, err := geo.New(geo.Options{})
 	w.must(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -47,10 +48,11 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h := &house{folder: t.TempDir(), clock: clock{at: noon}}
-	s, err := store.OpenSQLite(context.Background(), h.folder, store.SQLiteOptions{Log: slog.New(slog.DiscardHandler)})
+	e, err := sqlite.Open(context.Background(), h.folder, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := store.CachePersons(store.New(e), e)
 	h.store = s
 	h.svc = service.New(service.Options{Store: s, Places: places, Clock: h.clock.now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {

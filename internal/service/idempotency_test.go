@@ -16,7 +16,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // once is a protected write whose answer holds what was made and an e-mail address.
@@ -272,7 +272,7 @@ func TestKeptAnswersAreSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := map[string]bool{}
-	for _, name := range []string{store.SQLiteFile, store.SQLiteFile + "-wal"} {
+	for _, name := range []string{sqlite.FileName, sqlite.FileName + "-wal"} {
 		content, err := os.ReadFile(filepath.Join(h.folder, name))
 		if err != nil {
 			t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 var allKinds = []consent.IdentifierKind{consent.UserID, consent.ProjectUserID, consent.Username, consent.Email,
@@ -261,7 +262,7 @@ func (w *town) describePerson(t tester, id consent.ID, sequences map[consent.ID]
 
 // merges reads what was recorded of merges from the database itself: no call shows it.
 func (w *town) merges(t tester) (out []string) {
-	db, err := sql.Open("sqlite", filepath.Join(w.folder, store.SQLiteFile))
+	db, err := sql.Open("sqlite", filepath.Join(w.folder, sqlite.FileName))
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -307,10 +308,11 @@ func compareTowns(t *rapid.T, one, many *town) {
 // checkConsents holds every current consent against all events that led to it.
 func (h *house) checkConsents(t tester, organization consent.ID) {
 	t.Helper()
-	i, err := store.InspectSQLite(h.folder)
+	file, err := sqlite.Inspect(h.folder)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	i := store.Inspect(file)
 	defer i.Close()
 	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event,
 		merges []consent.SubjectMerge) error {
@@ -324,7 +326,7 @@ func (h *house) checkConsents(t tester, organization consent.ID) {
 // rows counts an organization's rows of a table in the database itself.
 func (h *house) rows(t tester, table string, organization consent.ID) (n int64) {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(h.folder, store.SQLiteFile))
+	db, err := sql.Open("sqlite", filepath.Join(h.folder, sqlite.FileName))
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -7,38 +7,40 @@ import (
 	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store/engine"
 )
 
 const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id,
 c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
 
-func scanConsent(r row, c *consent.Consent) error {
+func scanConsent(r engine.Row, c *consent.Consent) error {
 	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State),
-		(*uint8)(&c.Weight),
-		&c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+		(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 }
 
 const selectConsent = `/* select_consent */ SELECT ` + consentColumns + ` FROM consents c
 WHERE c.organization_id = $1 AND c.subject_id = $2 AND c.project_no = $3 AND c.purpose_no = $4`
 
-// Consents implements consent.Reader.
+// Consents implements service.Reader.
 func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error) {
 	found := make([]consent.Consent, len(keys))
-	err := t.conn.each(ctx, selectConsent, len(keys), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectConsent, len(keys), func(i int, args []any) []any {
 		k := &keys[i]
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
-	}, func(i int, r row) error { return scanConsent(r, &found[i]) })
+	}, func(i int, r engine.Row) error { return scanConsent(r, &found[i]) })
 	return found, err
 }
 
-const selectConsentsOf = `/* select_consents_of */ SELECT ` + consentColumns + ` FROM consents c WHERE c.organization_id = $1 AND c.subject_id = $2`
+const selectConsentsOf = `/* select_consents_of */ SELECT ` + consentColumns +
+	` FROM consents c WHERE c.organization_id = $1 AND c.subject_id = $2`
 
-// ConsentsOf implements consent.Reader.
-func (t *tx) ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error) {
+// ConsentsOf implements service.Reader.
+func (t *tx) ConsentsOf(ctx context.Context,
+	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error) {
 	found := make(map[consent.SubjectKey][]consent.Consent, len(subjects))
-	err := t.conn.each(ctx, selectConsentsOf, len(subjects), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectConsentsOf, len(subjects), func(i int, args []any) []any {
 		return append(args, &subjects[i].Organization, &subjects[i].Subject)
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		var c consent.Consent
 		err := scanConsent(r, &c)
 		found[subjects[i]] = append(found[subjects[i]], c)
@@ -68,18 +70,17 @@ var _ [0]struct{} = [5000 - consent.MaxShared]struct{}{} // as selectPersons say
 // fewConsents is how many most people have in a project, so that a list of them is made once.
 const fewConsents = 4
 
-// person is consent.Store's Person.
+// person is service.Store's Person.
 func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (who consent.Who, err error) {
 	statement, args := selectPersons, []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}
 	if name.Kind.Naming() {
 		statement, args = selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}
 	}
-	err = t.conn.query(ctx, statement, args, func(r row) error {
+	err = t.conn.Query(ctx, statement, args, func(r engine.Row) error {
 		c := consent.Consent{Organization: name.Organization}
 		var claims bool
 		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), (*uint8)(&c.Weight),
-			&c.Grants, &c.Active,
-			&c.OccurredAt, &c.ExpiresAt, &c.Since)
+			&c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 		if c.Event != consent.NoID {
 			if who.Consents == nil {
 				who.Consents = make([]consent.Consent, 0, fewConsents)
@@ -115,8 +116,9 @@ func (t *tx) ownConsents(ctx context.Context, name consent.OwnedName, project in
 	return err
 }
 
-const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id,
-last_event_id, state, weight, grants, active, occurred_at, expires_at, since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no,
+event_id, last_event_id, state, weight, grants, active, occurred_at, expires_at, since)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
 last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
 active = excluded.active, occurred_at = excluded.occurred_at,
@@ -128,20 +130,19 @@ func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
 			cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose))
 	})
 	return insert(ctx, t.conn, upsertConsent, c.Consents, func(c *consent.Consent, args []any) []any {
-		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*optional)(&c.Last), int(c.State),
-			int(c.Weight),
-			c.Grants, c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*engine.OptionalID)(&c.Last),
+			int(c.State), int(c.Weight), c.Grants, c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 	})
 }
 
 const selectHead = `/* select_head */ SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`
 
-// Heads implements consent.Reader.
+// Heads implements service.Reader.
 func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error) {
 	found := make(map[consent.ID]consent.Head, len(organizations))
-	err := t.conn.each(ctx, selectHead, len(organizations), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectHead, len(organizations), func(i int, args []any) []any {
 		return append(args, &organizations[i])
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		h := consent.Head{Organization: organizations[i]}
 		err := r.Scan(&h.Sequence, &h.LastID)
 		found[h.Organization] = h
@@ -150,20 +151,18 @@ func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent
 	return found, err
 }
 
-const upsertHead = `/* upsert_head */ INSERT INTO ledger_heads (organization_id, sequence, last_event_id) VALUES ($1, $2, $3)
+const upsertHead = `/* upsert_head */ INSERT INTO ledger_heads (organization_id, sequence, last_event_id)
+VALUES ($1, $2, $3)
 ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, last_event_id = excluded.last_event_id`
-
-const addCount = `/* add_count */ INSERT INTO counts (organization_id, name, amount) VALUES ($1, $2, $3)
-ON CONFLICT (organization_id, name) DO UPDATE SET amount = counts.amount + excluded.amount`
 
 func (t *tx) appendHeads(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertHead, c.Heads, func(h *consent.Head, args []any) []any {
-		return append(args, &h.Organization, &h.Sequence, (*optional)(&h.LastID))
+		return append(args, &h.Organization, &h.Sequence, (*engine.OptionalID)(&h.LastID))
 	})
 	if err != nil {
 		return err
 	}
-	return insert(ctx, t.conn, addCount, addedUp(c.Counts), func(n *consent.Count, args []any) []any {
+	return insert(ctx, t.conn, engine.AddCount, addedUp(c.Counts), func(n *consent.Count, args []any) []any {
 		return append(args, &n.Organization, n.Name, &n.Add)
 	})
 }

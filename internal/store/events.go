@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store/engine"
 )
 
 const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no, e.state,
 e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country`
 
 // scanEvent reads a row of eventColumns and what blobs follow.
-func scanEvent(r row, e *consent.Event, blobs ...any) error {
+func scanEvent(r engine.Row, e *consent.Event, blobs ...any) error {
 	return r.Scan(append([]any{&e.Organization, &e.ID, &e.Sequence, &e.Subject, &e.Project, &e.Purpose, (*uint8)(&e.State),
 		(*uint8)(&e.Action), (*uint8)(&e.Weight), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous,
 		&e.Key, &e.Domain, &e.Country}, blobs...)...)
@@ -23,7 +24,8 @@ const chain = `chain (event_id) AS (
   SELECT c.last_event_id FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL)
   UNION ALL
-  SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id AND e.previous_id IS NOT NULL))`
+  SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id
+    AND e.previous_id IS NOT NULL))`
 
 // members are a subject and those that were merged into it.
 const members = `members (subject_id) AS (
@@ -34,12 +36,14 @@ const members = `members (subject_id) AS (
 const historyColumns = `e.event_id, e.previous_id, e.subject_id, e.sequence, e.state, e.weight, e.grants,
 e.occurred_at, e.recorded_at, e.expires_at`
 
-// selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as much as to find it.
+// selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as
+// much as to find it.
 const selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `,
 chain (event_id, previous_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at,
   last) AS (
   SELECT ` + historyColumns + `, TRUE FROM members m
-  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.project_no = $3 AND c.purpose_no = $4)
+  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.project_no = $3
+    AND c.purpose_no = $4)
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = c.last_event_id)
   UNION ALL
   SELECT ` + historyColumns + `, FALSE FROM chain
@@ -47,15 +51,15 @@ chain (event_id, previous_id, subject_id, sequence, state, weight, grants, occur
 SELECT event_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at, last,
 previous_id IS NULL FROM chain`
 
-// History implements consent.Reader.
+// History implements service.Reader.
 func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error) {
 	found := make(map[consent.ConsentKey][]consent.Step, len(keys))
 	var s consent.Step
 	var recordedAt time.Time
-	err := t.conn.each(ctx, selectHistory, len(keys), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectHistory, len(keys), func(i int, args []any) []any {
 		k := &keys[i]
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		err := r.Scan(&s.Event, &s.Subject, &s.Sequence, (*uint8)(&s.State), (*uint8)(&s.Weight), &s.Grants,
 			&s.OccurredAt, &recordedAt, &s.ExpiresAt, &s.Last, &s.First)
 		s.OccurredAt = consent.Effective(s.OccurredAt, recordedAt)
@@ -65,7 +69,7 @@ func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consen
 	return found, err
 }
 
-// HasEvents implements consent.Reader.
+// HasEvents implements service.Reader.
 func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error) {
 	var id consent.ID
 	return t.one(ctx, selectAnyEvent, []any{organization, subject}, &id)
@@ -74,7 +78,7 @@ func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (b
 const selectAnyEvent = `/* select_any_event */ WITH ` + members + ` SELECT c.event_id FROM members m
 CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id) LIMIT 1`
 
-// Events implements consent.Reader.
+// Events implements service.Reader.
 func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event, int64, error) {
 	if q.Subjects != nil && len(q.Subjects) == 0 || q.Purposes != nil && len(q.Purposes) == 0 {
 		return nil, 0, nil
@@ -86,7 +90,7 @@ func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event,
 	}
 	var events []consent.Event
 	list, args := eventPage(&q, s, with)
-	err = t.conn.search(ctx, list, args, func(r row) error {
+	err = t.conn.Search(ctx, list, args, func(r engine.Row) error {
 		events = append(events, consent.Event{})
 		e := &events[len(events)-1]
 		return scanEvent(r, e, &e.BodyJSON, &e.IdentityJSON)
@@ -133,7 +137,8 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 		selected := people.conditions[0]
 		with = `WITH RECURSIVE members (subject_id) AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
-  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `), ` + chain + ` `
+  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `),
+` + chain + ` `
 		s.args = people.args
 	}
 	anyOf(s, "e.project_no", q.Projects)
@@ -168,10 +173,10 @@ func numbers[T ~uint8](list []T) []int {
 
 // countEvents takes the kept count where the list is narrowed by project at most.
 func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, with string) (total int64, err error) {
-	scan := func(r row) error { return r.Scan(&total) }
+	scan := func(r engine.Row) error { return r.Scan(&total) }
 	if q.Narrowed() || !q.From.IsZero() || !q.To.IsZero() {
 		count, args := s.build("/* count_events */ "+with+"SELECT count(*) FROM "+eventSource(q), "")
-		return total, t.conn.search(ctx, count, args, scan)
+		return total, t.conn.Search(ctx, count, args, scan)
 	}
 	var counts search
 	counts.where("organization_id = ?", q.Organization)
@@ -184,18 +189,17 @@ func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, 
 	}
 	anyOf(&counts, "name", names)
 	statement, args := counts.build("/* sum_counts */ SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts", "")
-	return total, t.conn.search(ctx, statement, args, scan)
+	return total, t.conn.Search(ctx, statement, args, scan)
 }
 
 const insertEvent = `/* insert_event */ INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no,
-purpose_no, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
+purpose_no, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country,
+body, ident) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
 
 func (t *tx) appendEvents(ctx context.Context, c *consent.Changes) error {
 	return insert(ctx, t.conn, insertEvent, c.Events, func(e *consent.Event, args []any) []any {
 		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State),
-			int(e.Action), int(e.Weight),
-			e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, (*optional)(&e.Previous), &e.Key, &e.Domain, &e.Country,
-			e.BodyJSON, e.IdentityJSON)
+			int(e.Action), int(e.Weight), e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt,
+			(*engine.OptionalID)(&e.Previous), &e.Key, &e.Domain, &e.Country, e.BodyJSON, e.IdentityJSON)
 	})
 }

@@ -7,19 +7,22 @@ import (
 	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const selectOwner = `/* select_owner */ SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
+const selectOwner = `/* select_owner */ SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = $2
+AND project_no = $3 AND value = $4`
 
-const selectOwnID = `/* select_own_id */ SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1 AND subject_id = $2`
+const selectOwnID = `/* select_own_id */ SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1
+AND subject_id = $2`
 
-// Owners implements consent.Reader.
+// Owners implements service.Reader.
 func (t *tx) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error) {
 	owners := make([]consent.ID, len(names))
-	err := t.conn.each(ctx, selectOwner, len(names), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectOwner, len(names), func(i int, args []any) []any {
 		n := &names[i]
 		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value)
-	}, func(i int, r row) error { return r.Scan(&owners[i]) })
+	}, func(i int, r engine.Row) error { return r.Scan(&owners[i]) })
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +43,9 @@ func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owner
 	if len(at) == 0 {
 		return nil
 	}
-	return t.conn.each(ctx, selectOwnID, len(at), func(i int, args []any) []any {
+	return t.conn.Each(ctx, selectOwnID, len(at), func(i int, args []any) []any {
 		return append(args, &names[at[i]].Organization, &ids[i])
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		var mergedInto consent.ID
 		err := r.Scan(&owners[at[i]], &mergedInto)
 		if mergedInto != consent.NoID {
@@ -60,14 +63,14 @@ var _ [0]struct{} = [1000 - consent.MaxClaimants]struct{}{} // as claims says
 
 const selectClaims = `/* select_claims */ ` + claims
 
-// Claimants implements consent.Reader.
+// Claimants implements service.Reader.
 func (t *tx) Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error) {
 	found := make([][]consent.ID, len(names))
 	var id consent.ID
-	err := t.conn.each(ctx, selectClaims, len(names), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectClaims, len(names), func(i int, args []any) []any {
 		n := &names[i]
 		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value)
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		err := r.Scan(&id)
 		found[i] = append(found[i], id)
 		return err
@@ -75,14 +78,16 @@ func (t *tx) Claimants(ctx context.Context, names []consent.OwnedName) ([][]cons
 	return found, err
 }
 
-const selectIdentifiers = `/* select_identifiers */ SELECT kind, project_no, value FROM identifiers WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
+const selectIdentifiers = `/* select_identifiers */ SELECT kind, project_no, value FROM identifiers
+WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
 
-// Identifiers implements consent.Reader.
-func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error) {
+// Identifiers implements service.Reader.
+func (t *tx) Identifiers(ctx context.Context,
+	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error) {
 	found := make(map[consent.SubjectKey][]consent.Identifier, len(subjects))
-	err := t.conn.each(ctx, selectIdentifiers, len(subjects), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectIdentifiers, len(subjects), func(i int, args []any) []any {
 		return append(args, &subjects[i].Organization, &subjects[i].Subject)
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		var id consent.Identifier
 		err := r.Scan((*string)(&id.Kind), &id.Project, &id.Value)
 		found[subjects[i]] = append(found[subjects[i]], id)
@@ -91,22 +96,24 @@ func (t *tx) Identifiers(ctx context.Context, subjects []consent.SubjectKey) (ma
 	return found, err
 }
 
-const upsertIdentifier = `/* upsert_identifier */ INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id) VALUES ($1, $2, $3, $4, $5)
+const upsertIdentifier = `/* upsert_identifier */ INSERT INTO identifiers (organization_id, kind, project_no, value,
+subject_id) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
 
-const insertClaim = `/* insert_claim */ INSERT INTO identifier_claims (organization_id, kind, project_no, value, subject_id)
+const insertClaim = `/* insert_claim */ INSERT INTO identifier_claims (organization_id, kind, project_no, value,
+subject_id)
 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (organization_id, kind, project_no, value, subject_id) DO NOTHING`
 
 const selectMerges = `/* select_merges */ SELECT from_id, merged_at, after_sequence FROM subject_merges
 WHERE organization_id = $1 AND into_id = $2`
 
-// Merges implements consent.Reader.
+// Merges implements service.Reader.
 func (t *tx) Merges(ctx context.Context,
 	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
 	found := map[consent.SubjectKey][]consent.SubjectMerge{}
-	err := t.conn.each(ctx, selectMerges, len(subjects), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectMerges, len(subjects), func(i int, args []any) []any {
 		return append(args, &subjects[i].Organization, &subjects[i].Subject)
-	}, func(i int, r row) error {
+	}, func(i int, r engine.Row) error {
 		m := consent.SubjectMerge{Organization: subjects[i].Organization, Into: subjects[i].Subject}
 		err := r.Scan(&m.From, &m.MergedAt, &m.After)
 		found[subjects[i]] = append(found[subjects[i]], m)
@@ -115,9 +122,11 @@ func (t *tx) Merges(ctx context.Context,
 	return found, err
 }
 
-const insertMerge = `/* insert_merge */ INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at, after_sequence) VALUES ($1, $2, $3, $4, $5)`
+const insertMerge = `/* insert_merge */ INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at,
+after_sequence) VALUES ($1, $2, $3, $4, $5)`
 
-const markMerged = `/* mark_merged */ UPDATE subjects SET merged_into = $1 WHERE organization_id = $2 AND subject_id = $3`
+const markMerged = `/* mark_merged */ UPDATE subjects SET merged_into = $1 WHERE organization_id = $2
+AND subject_id = $3`
 
 // settled gives each identifier once, to whom it went last, in the order of the table: one statement cannot write a
 // row twice, and neighbours share pages.
@@ -141,9 +150,10 @@ func settled(given []consent.OwnedIdentifier) []consent.OwnedIdentifier {
 }
 
 func (t *tx) appendIdentifiers(ctx context.Context, c *consent.Changes) error {
-	err := insert(ctx, t.conn, upsertIdentifier, settled(c.Identifiers), func(o *consent.OwnedIdentifier, args []any) []any {
-		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
-	})
+	err := insert(ctx, t.conn, upsertIdentifier, settled(c.Identifiers),
+		func(o *consent.OwnedIdentifier, args []any) []any {
+			return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+		})
 	if err != nil {
 		return err
 	}

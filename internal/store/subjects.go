@@ -5,20 +5,22 @@ import (
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const selectSubject = `/* select_subject */ SELECT organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile
+const selectSubject = `/* select_subject */ SELECT organization_id, subject_id, type, merged_into, created_at, version,
+changed_at, changed_by, data, profile
 FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
-func scanSubject(r row, s *consent.Subject) error {
+func scanSubject(r engine.Row, s *consent.Subject) error {
 	return r.Scan(&s.Organization, &s.ID, &s.Type, &s.MergedInto, &s.CreatedAt,
 		&s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, &s.Record.Data, &s.Record.Profile)
 }
 
-// Subject implements consent.Reader.
+// Subject implements service.Reader.
 func (t *tx) Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error) {
 	var subject *consent.Subject
-	err := t.conn.query(ctx, selectSubject, []any{organization, id}, func(r row) error {
+	err := t.conn.Query(ctx, selectSubject, []any{organization, id}, func(r engine.Row) error {
 		subject = &consent.Subject{}
 		return scanSubject(r, subject)
 	})
@@ -28,8 +30,9 @@ func (t *tx) Subject(ctx context.Context, organization, id consent.ID) (*consent
 const selectArchived = `/* select_archived */ SELECT version, changed_at, changed_by, data, profile FROM subject_archive
 WHERE organization_id = $1 AND subject_id = $2 AND version = $3`
 
-// ArchivedRecord implements consent.Reader.
-func (t *tx) ArchivedRecord(ctx context.Context, organization, subject consent.ID, version int) (*consent.Record, error) {
+// ArchivedRecord implements service.Reader.
+func (t *tx) ArchivedRecord(ctx context.Context, organization, subject consent.ID,
+	version int) (*consent.Record, error) {
 	var record consent.Record
 	found, err := t.one(ctx, selectArchived, []any{organization, subject, version},
 		&record.Version, &record.ChangedAt, &record.ChangedBy, &record.Data, &record.Profile)
@@ -39,8 +42,9 @@ func (t *tx) ArchivedRecord(ctx context.Context, organization, subject consent.I
 	return &record, nil
 }
 
-// NamedSubjects implements consent.Reader.
-func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID, f consent.SubjectFilter) ([]consent.SubjectView, int64, error) {
+// NamedSubjects implements service.Reader.
+func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID,
+	f consent.SubjectFilter) ([]consent.SubjectView, int64, error) {
 	var q search
 	q.where("i.organization_id = ?", organization)
 	if f.Type != "" {
@@ -54,15 +58,18 @@ func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID, f conse
 	if f.Text != "" {
 		q.where(foldedData+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(folded(f.Text))+"%")
 	}
-	const from = ` FROM identifiers i JOIN subjects s ON s.organization_id = i.organization_id AND s.subject_id = i.subject_id`
+	const from = ` FROM identifiers i JOIN subjects s ON s.organization_id = i.organization_id
+AND s.subject_id = i.subject_id`
 	total, err := t.countNamed(ctx, organization, f, &q, from)
 	if err != nil {
 		return nil, 0, err
 	}
 	var views []consent.SubjectView
-	list, args := q.page(`/* list_subjects */ SELECT i.kind, i.value, s.organization_id, s.subject_id, s.type, s.merged_into, s.created_at,
-s.version, s.changed_at, s.changed_by, s.data, s.profile`+from, "ORDER BY i.kind, i.project_no, i.value", f.Limit, f.Offset)
-	err = t.conn.search(ctx, list, args, func(r row) error {
+	list, args := q.page(`/* list_subjects */ SELECT i.kind, i.value, s.organization_id, s.subject_id, s.type,
+s.merged_into, s.created_at, s.version, s.changed_at, s.changed_by, s.data, s.profile`+from,
+		"ORDER BY i.kind, i.project_no, i.value", f.Limit,
+		f.Offset)
+	err = t.conn.Search(ctx, list, args, func(r engine.Row) error {
 		var v consent.SubjectView
 		var kind string
 		err := r.Scan(&kind, &v.Name, &v.Organization, &v.ID, &v.Type, &v.MergedInto, &v.CreatedAt,
@@ -83,46 +90,48 @@ func folded(text string) string { return strings.ReplaceAll(strings.ToLower(text
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // countNamed takes the kept counts where the list is not narrowed further.
-func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.SubjectFilter, q *search, from string) (total int64, err error) {
-	scan := func(r row) error { return r.Scan(&total) }
+func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.SubjectFilter, q *search,
+	from string) (total int64, err error) {
+	scan := func(r engine.Row) error { return r.Scan(&total) }
 	if f.Name != "" || f.Text != "" {
 		count, args := q.build("/* count_subjects */ SELECT count(*)"+from, "")
-		return total, t.conn.search(ctx, count, args, scan)
+		return total, t.conn.Search(ctx, count, args, scan)
 	}
 	condition, name := "name LIKE $2", "named/%"
 	if f.Type != "" {
 		condition, name = "name = $2", consent.NamedCount(consent.TypedKind(f.Type))
 	}
-	err = t.conn.query(ctx, `/* sum_named */ SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND `+condition, []any{organization, name}, scan)
+	err = t.conn.Query(ctx, `/* sum_named */ SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts
+WHERE organization_id = $1 AND `+condition, []any{organization, name}, scan)
 	return total, err
 }
 
-const upsertSubject = `/* upsert_subject */ INSERT INTO subjects (organization_id, subject_id, type, merged_into, created_at, version, changed_at, changed_by, data, profile)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+const upsertSubject = `/* upsert_subject */ INSERT INTO subjects (organization_id, subject_id, type, merged_into,
+created_at, version, changed_at, changed_by, data, profile) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
 changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
 
-const insertArchived = `/* insert_archived */ INSERT INTO subject_archive (organization_id, subject_id, version, changed_at, changed_by, data, profile)
+const insertArchived = `/* insert_archived */ INSERT INTO subject_archive (organization_id, subject_id, version,
+changed_at, changed_by, data, profile)
 VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 func (t *tx) appendSubjects(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertSubject, c.Subjects, func(s *consent.Subject, args []any) []any {
-		return append(args, &s.Organization, &s.ID, s.Type, (*optional)(&s.MergedInto), &s.CreatedAt,
-			s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, text(s.Record.Data), optionalText(s.Record.Profile))
+		return append(args, &s.Organization, &s.ID, s.Type, (*engine.OptionalID)(&s.MergedInto), &s.CreatedAt,
+			s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, text(s.Record.Data),
+			engine.OptionalText(s.Record.Profile))
 	})
 	if err != nil {
 		return err
 	}
 	return insert(ctx, t.conn, insertArchived, c.Archive, func(a *consent.ArchivedRecord, args []any) []any {
 		return append(args, &a.Organization, &a.Subject, a.Record.Version, &a.Record.ChangedAt, &a.Record.ChangedBy,
-			text(a.Record.Data), optionalText(a.Record.Profile))
+			text(a.Record.Data), engine.OptionalText(a.Record.Profile))
 	})
 }
 
-// optionalText is a text that is NULL where it is nil.
-type optionalText []byte
-
-const deleteIdentifier = `/* delete_identifier */ DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4`
+const deleteIdentifier = `/* delete_identifier */ DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2
+AND project_no = $3 AND value = $4`
 
 const deleteClaims = `/* delete_claims */ DELETE FROM identifier_claims WHERE organization_id = $1 AND subject_id = $2`
 

@@ -4,139 +4,44 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"embed"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"zombiezen.com/go/sqlite"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store/engine"
+	"github.com/consentd/consentd/internal/store/migrations"
 )
 
-// Inspection is a store opened to be checked. It changes nothing, also not the schema, and may run
-// beside a server: each method looks at one state of its own, so that none is held for long.
+// Inspection is a store opened to be checked. It changes nothing, and may run beside a server: each method looks at one
+// state of its own, so that none is held for long.
 type Inspection struct {
-	file       *sqliteConn     // SQLite's
-	engine     *postgresEngine // PostgreSQL's
-	within     *tx             // the state that is looked at; nil: each look takes one
-	migrations embed.FS
+	engine engine.Viewer
+	within *tx // the state that is looked at; nil: each look takes one
 }
 
-// InspectSQLite opens a data folder for checks; fs.ErrNotExist where it has no database.
-func InspectSQLite(dir string) (*Inspection, error) {
-	path := filepath.Join(dir, SQLiteFile)
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
-	}
-	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite) // the log of a running server is read by its shared memory
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", SQLiteFile, err)
-	}
-	c.SetBusyTimeout(busyTimeout)
-	i := &Inspection{file: &sqliteConn{c: c}, migrations: sqliteMigrations}
-	if err := i.file.run("PRAGMA query_only = ON"); err != nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("read %s: %w", SQLiteFile, err)
-	}
-	return i, nil
-}
-
-// InspectPostgres opens a database for checks, and says what is wrong with its settings or its partitions.
-func InspectPostgres(ctx context.Context, o PostgresOptions) (*Inspection, error) {
-	o.Beside, o.patient = true, true
-	e := newPostgresEngine(o)
-	if err := e.inspect(ctx); err != nil {
-		_ = e.close()
-		return nil, err
-	}
-	return &Inspection{engine: e, migrations: postgresMigrations}, nil
-}
+// Inspect gives the inspection of what an engine shows; they are closed together.
+func Inspect(e engine.Viewer) *Inspection { return &Inspection{engine: e} }
 
 // Close ends the inspection.
-func (i *Inspection) Close() error {
-	if i.engine != nil {
-		return i.engine.close()
-	}
-	return i.file.c.Close()
-}
+func (i *Inspection) Close() error { return i.engine.Close() }
 
-// ServerOn tells whether a server runs on a data folder.
-func ServerOn(dir string) (bool, error) {
-	file, err := os.Open(filepath.Join(dir, "consentd.lock"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) // let go with the file
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return true, nil
-	}
-	return false, err
-}
-
-// lines gives the first column of an answer, at most 20 rows of it.
-func (i *Inspection) lines(ctx context.Context, statement string) (found []string, err error) {
-	err = i.file.search(ctx, statement, nil, func(r row) error {
-		var line string
-		err := r.Scan(&line)
-		if len(found) < 20 {
-			found = append(found, line)
-		}
-		return err
-	})
-	return found, err
-}
-
-// Integrity gives what SQLite, and no other engine, finds wrong with its file; whole looks at indexes too, which takes longer.
-func (i *Inspection) Integrity(ctx context.Context, whole bool) ([]string, error) {
-	check := "PRAGMA quick_check(20)"
-	if whole {
-		check = "PRAGMA integrity_check(20)"
-	}
-	found, err := i.lines(ctx, check)
-	if len(found) == 1 && found[0] == "ok" {
-		found = nil
-	}
-	return found, err
-}
-
-// ForeignKeys names the tables with rows that refer to nothing.
-func (i *Inspection) ForeignKeys(ctx context.Context) ([]string, error) {
-	return i.lines(ctx, "PRAGMA foreign_key_check")
-}
-
-// Schema gives the version of the schema and the one that this program wants. ErrEarlier says that it wants another one
-// from the beginning.
+// Schema gives the version of the schema and the one that this program wants. migrations.ErrEarlier says that it wants
+// another one from the beginning.
 func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
-	files, err := fs.Glob(i.migrations, "migrations/*/*.sql")
-	if err != nil {
+	if want, err = migrations.Newest(); err != nil {
 		return 0, 0, err
 	}
-	for _, file := range files {
-		n, err := strconv.ParseInt(filepath.Base(file)[:4], 10, 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("migration %s: %w", file, err)
-		}
-		want = max(want, n)
-	}
+	const selectVersion = "/* select_schema */ SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
 	err = i.view(ctx, func(t *tx) error {
-		if err := t.conn.search(ctx, hasWeights, []any{consent.NoID}, func(row) error { return nil }); err != nil {
-			return readSchema(err)
+		err := t.conn.Search(ctx, migrations.HasWeights, []any{consent.NoID}, func(engine.Row) error { return nil })
+		if err != nil {
+			return migrations.Explain(err)
 		}
-		return t.conn.search(ctx, "/* select_schema */ SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
-			func(r row) error { return r.Scan(&have) })
+		return t.conn.Search(ctx, selectVersion, nil, func(r engine.Row) error { return r.Scan(&have) })
 	})
 	return have, want, err
 }
@@ -146,51 +51,18 @@ func (i *Inspection) View(ctx context.Context, read func(service.Reader) error) 
 	return i.view(ctx, func(t *tx) error { return read(t) })
 }
 
-// Together has several looks show one state, and saves what each of its own costs. It is for what ends soon.
+// Together runs several looks on one state, which costs less than a state for each. It is for what takes little time.
 func (i *Inspection) Together(ctx context.Context, look func(*Inspection) error) error {
 	return i.view(ctx, func(t *tx) error {
-		return look(&Inspection{file: i.file, engine: i.engine, migrations: i.migrations, within: t})
+		return look(&Inspection{engine: i.engine, within: t})
 	})
 }
 
 func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
-	switch {
-	case i.within != nil:
+	if i.within != nil {
 		return read(i.within)
-	case i.engine != nil:
-		return i.engine.view(ctx, func(c conn) error { return read(&tx{conn: c}) })
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := i.file.run("BEGIN"); err != nil {
-		return err
-	}
-	err := read(&tx{conn: i.file})
-	if end := i.file.run("ROLLBACK"); err == nil {
-		err = end
-	}
-	return err
-}
-
-// inspect runs a statement that is kept prepared, as query does, and may take long, as search does. It is for what runs
-// for each of many organizations: to plan such a statement takes longer than to run it.
-func (t *tx) inspect(ctx context.Context, statement string, args []any, scan func(row) error) error {
-	switch c := t.conn.(type) {
-	case *postgresConn:
-		if err := c.put(statement, args, scan, false); err != nil {
-			return err
-		}
-		return c.run(ctx)
-	case *sqliteConn:
-		c.c.SetInterrupt(ctx.Done())
-		defer c.c.SetInterrupt(nil)
-	}
-	err := t.conn.query(ctx, statement, args, scan)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
+	return i.engine.View(ctx, func(c engine.Conn) error { return read(&tx{c}) })
 }
 
 // Ledger is what is known of an organization's ledger.
@@ -205,25 +77,31 @@ type Ledger struct {
 // Parts of the checks. Events that retention dropped are counted, and what refers to one from before the first that
 // is left is as it should be.
 const (
-	eventsDropped = `(SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name = '` + droppedCount + `')`
-	firstEvent    = `(SELECT event_id FROM events WHERE organization_id = $1 ORDER BY event_id LIMIT 1)`
-	countEvents   = `(SELECT count(*) FROM events WHERE organization_id = $1)`
+	eventsDropped = `(SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts
+WHERE organization_id = $1 AND name = '` + engine.DroppedCount + `')`
+	firstEvent  = `(SELECT event_id FROM events WHERE organization_id = $1 ORDER BY event_id LIMIT 1)`
+	countEvents = `(SELECT count(*) FROM events WHERE organization_id = $1)`
 )
 
 // ledgerChecks count what must not be there, each; $1 is the organization. They are parts of one statement.
 var ledgerChecks = []struct{ what, count string }{
 	{"events whose sequence is not one more than that of the event before", `SELECT count(*) FROM (
-SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), ` + eventsDropped + `) AS step FROM events WHERE organization_id = $1) AS steps WHERE step <> 1`},
+SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), ` + eventsDropped + `) AS step FROM events
+WHERE organization_id = $1) AS steps WHERE step <> 1`},
 	{"heads that are not the last event", `SELECT count(*) FROM ledger_heads h WHERE h.organization_id = $1
 AND NOT (h.sequence = ` + eventsDropped + ` AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1))
-AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = h.last_event_id AND e.sequence = h.sequence
+AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = h.last_event_id
+AND e.sequence = h.sequence
 AND NOT EXISTS (SELECT 1 FROM events l WHERE l.organization_id = $1 AND l.event_id > e.event_id))`},
 	{"organizations without a head", `SELECT count(*) FROM organizations o WHERE o.organization_id = $1
 AND NOT EXISTS (SELECT 1 FROM ledger_heads h WHERE h.organization_id = $1)`},
-	{"events whose predecessor is not there", `SELECT count(*) FROM events e WHERE e.organization_id = $1 AND e.previous_id >= ` + firstEvent + `
-AND NOT EXISTS (SELECT 1 FROM events p WHERE p.organization_id = $1 AND p.event_id = e.previous_id AND p.event_id < e.event_id
+	{"events whose predecessor is not there",
+		`SELECT count(*) FROM events e WHERE e.organization_id = $1 AND e.previous_id >= ` + firstEvent + `
+AND NOT EXISTS (SELECT 1 FROM events p WHERE p.organization_id = $1 AND p.event_id = e.previous_id
+AND p.event_id < e.event_id
 AND p.subject_id = e.subject_id AND p.project_no = e.project_no AND p.purpose_no = e.purpose_no)`},
-	{"consents whose last event is not there", `SELECT count(*) FROM consents c WHERE c.organization_id = $1 AND c.last_event_id >= ` + firstEvent + `
+	{"consents whose last event is not there",
+		`SELECT count(*) FROM consents c WHERE c.organization_id = $1 AND c.last_event_id >= ` + firstEvent + `
 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = c.last_event_id
 AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no = c.purpose_no)`},
 	{"events that no timeline leads to, or several", `SELECT abs(` + countEvents + `
@@ -235,7 +113,8 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 
 // checkLedger gives what is known of a ledger, and what each of the checks counts.
 var checkLedger = func() string {
-	columns := []string{countEvents, eventsDropped, `(SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)`}
+	columns := []string{countEvents, eventsDropped,
+		`(SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)`}
 	for _, check := range ledgerChecks {
 		columns = append(columns, "("+check.count+")")
 	}
@@ -243,7 +122,8 @@ var checkLedger = func() string {
 }()
 
 // selectFew counts up to as many as are too many to be few.
-const selectFew = `/* select_few */ SELECT (SELECT count(*) FROM (SELECT 1 FROM events WHERE organization_id = $1 LIMIT $2) AS e),
+const selectFew = `/* select_few */ SELECT 
+(SELECT count(*) FROM (SELECT 1 FROM events WHERE organization_id = $1 LIMIT $2) AS e),
 (SELECT count(*) FROM (SELECT 1 FROM consents WHERE organization_id = $1 LIMIT $2) AS c)`
 
 // Ledger checks that a ledger is whole: sequence without gaps in the order of ids, every event on
@@ -256,15 +136,17 @@ func (i *Inspection) Ledger(ctx context.Context, organization consent.ID) (found
 	}
 	err = i.view(ctx, func(t *tx) error {
 		var events, consents int
-		err := t.inspect(ctx, selectFew, []any{organization, inspectPage}, func(r row) error { return r.Scan(&events, &consents) })
+		err := t.conn.SearchPrepared(ctx, selectFew, []any{organization, inspectPage},
+			func(r engine.Row) error { return r.Scan(&events, &consents) })
 		if err != nil {
 			return fmt.Errorf("count a few events: %w", err)
 		}
-		check := t.conn.search // with a plan of its own
+		check := t.conn.Search // with a plan of its own
 		if found.Few = max(events, consents) < inspectPage; found.Few {
-			check = t.inspect
+			check = t.conn.SearchPrepared
 		}
-		if err := check(ctx, checkLedger, []any{organization}, func(r row) error { return r.Scan(to...) }); err != nil {
+		if err := check(ctx, checkLedger, []any{organization},
+			func(r engine.Row) error { return r.Scan(to...) }); err != nil {
 			return fmt.Errorf("check the ledger: %w", err)
 		}
 		return nil
@@ -282,11 +164,13 @@ const inspectPage = 500
 
 // Events calls visit for the events of an organization with their blobs, in order; some is how many
 // at either end of the ledger, 0 all.
-func (i *Inspection) Events(ctx context.Context, organization consent.ID, some int, visit func(*consent.Event) error) error {
+func (i *Inspection) Events(ctx context.Context, organization consent.ID, some int,
+	visit func(*consent.Event) error) error {
 	page := func(condition string, args []any, limit int) (last consent.ID, n int, err error) {
-		statement := "/* inspect_events */ SELECT " + eventColumns + ", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		statement := "/* inspect_events */ SELECT " + eventColumns +
+			", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
 		err = i.view(ctx, func(t *tx) error {
-			return t.inspect(ctx, statement, args, func(r row) error {
+			return t.conn.SearchPrepared(ctx, statement, args, func(r engine.Row) error {
 				var e consent.Event
 				if err := scanEvent(r, &e, &e.BodyJSON, &e.IdentityJSON); err != nil {
 					return err
@@ -318,19 +202,22 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 // whether the subject's record is still there.
 const selectHistories = `/* select_histories */ WITH RECURSIVE page (subject_id, project_no, purpose_no) AS (
   SELECT c.subject_id, c.project_no, c.purpose_no FROM consents c WHERE c.organization_id = $1
-    AND (c.subject_id, c.project_no, c.purpose_no) >= ($2, $3, $4) AND (c.subject_id, c.project_no, c.purpose_no) <= ($5, $6, $7)),
+    AND (c.subject_id, c.project_no, c.purpose_no) >= ($2, $3, $4)
+    AND (c.subject_id, c.project_no, c.purpose_no) <= ($5, $6, $7)),
 members (subject_id, project_no, purpose_no, member_id) AS (
   SELECT p.subject_id, p.project_no, p.purpose_no, p.subject_id FROM page p
   UNION SELECT p.subject_id, p.project_no, p.purpose_no, m.from_id FROM page p
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = p.subject_id)),
 chain (subject_id, project_no, purpose_no, event_id) AS (
-  SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id FROM members m CROSS JOIN consents c ON (c.organization_id = $1
-    AND c.subject_id = m.member_id AND c.project_no = m.project_no AND c.purpose_no = m.purpose_no AND c.last_event_id IS NOT NULL)
+  SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id FROM members m
+  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.member_id AND c.project_no = m.project_no
+    AND c.purpose_no = m.purpose_no AND c.last_event_id IS NOT NULL)
   UNION
   SELECT h.subject_id, h.project_no, h.purpose_no, e.previous_id FROM chain h
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id AND e.previous_id IS NOT NULL))
 SELECT ` + eventColumns + `, h.subject_id, h.project_no, h.purpose_no FROM chain h
-CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id) ORDER BY h.subject_id, h.project_no, h.purpose_no`
+CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id)
+ORDER BY h.subject_id, h.project_no, h.purpose_no`
 
 // Consents calls visit for the current consents of an organization with all events that led to each, and the merges
 // of its subject; some is how many at either end of the table, 0 all. Those of which retention has dropped events are
@@ -338,9 +225,10 @@ CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id) ORDE
 func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit visitConsent) error {
 	page := func(condition string, args []any, limit int) (last consent.Consent, n int, err error) {
 		var consents []consent.Consent
-		statement := "/* inspect_consents */ SELECT " + consentColumns + " FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		statement := "/* inspect_consents */ SELECT " + consentColumns +
+			" FROM consents c WHERE c.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
 		err = i.view(ctx, func(t *tx) error {
-			err := t.inspect(ctx, statement, args, func(r row) error {
+			err := t.conn.SearchPrepared(ctx, statement, args, func(r engine.Row) error {
 				consents = append(consents, consent.Consent{})
 				return scanConsent(r, &consents[len(consents)-1])
 			})
@@ -352,7 +240,8 @@ func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some
 		})
 		return last, n, err
 	}
-	const order, back = " ORDER BY c.subject_id, c.project_no, c.purpose_no", " ORDER BY c.subject_id DESC, c.project_no DESC, c.purpose_no DESC"
+	const order, back = " ORDER BY c.subject_id, c.project_no, c.purpose_no",
+		" ORDER BY c.subject_id DESC, c.project_no DESC, c.purpose_no DESC"
 	if some > 0 {
 		if _, n, err := page("TRUE"+order, []any{organization}, some); err != nil || n < some {
 			return err
@@ -387,8 +276,8 @@ func cut(history []consent.Event) bool {
 	})
 }
 
-// histories calls visit for each of some consents with its history, which is all that is held of theirs. The consents are
-// neighbours, in order or in the reverse of it; they are visited in order.
+// histories calls visit for each of some consents with its history, which is all that is held of theirs. The consents
+// are neighbours, in order or in the reverse of it; they are visited in order.
 func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit visitConsent) error {
 	if compareConsents(&consents[0], &consents[len(consents)-1]) > 0 {
 		slices.Reverse(consents)
@@ -406,8 +295,9 @@ func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit vi
 		}
 		return visit(of, history, merges[of.Subject])
 	}
-	args := []any{first.Organization, first.Subject, first.Project, first.Purpose, last.Subject, last.Project, last.Purpose}
-	err = t.inspect(ctx, selectHistories, args, func(r row) error {
+	args := []any{first.Organization, first.Subject, first.Project, first.Purpose, last.Subject, last.Project,
+		last.Purpose}
+	err = t.conn.SearchPrepared(ctx, selectHistories, args, func(r engine.Row) error {
 		var key consent.Consent
 		var e consent.Event
 		if err := scanEvent(r, &e, &key.Subject, &key.Project, &key.Purpose); err != nil {
@@ -417,7 +307,8 @@ func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit vi
 			if err := end(); err != nil {
 				return err
 			}
-			at, there := slices.BinarySearchFunc(consents, &key, func(c consent.Consent, key *consent.Consent) int { return compareConsents(&c, key) })
+			at, there := slices.BinarySearchFunc(consents, &key,
+				func(c consent.Consent, key *consent.Consent) int { return compareConsents(&c, key) })
 			if !there {
 				return fmt.Errorf("a history of subject %s, which was not asked for", key.Subject)
 			}
@@ -439,15 +330,17 @@ FROM subject_merges WHERE organization_id = $1 AND into_id >= $2 AND into_id <= 
 func (t *tx) mergesOf(ctx context.Context, first, last *consent.Consent) (map[consent.ID][]consent.SubjectMerge,
 	error) {
 	found := map[consent.ID][]consent.SubjectMerge{}
-	err := t.inspect(ctx, selectMergesBetween, []any{first.Organization, first.Subject, last.Subject}, func(r row) error {
-		m := consent.SubjectMerge{Organization: first.Organization}
-		err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
-		found[m.Into] = append(found[m.Into], m)
-		return err
-	})
+	err := t.conn.SearchPrepared(ctx, selectMergesBetween, []any{first.Organization, first.Subject, last.Subject},
+		func(r engine.Row) error {
+			m := consent.SubjectMerge{Organization: first.Organization}
+			err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
+			found[m.Into] = append(found[m.Into], m)
+			return err
+		})
 	return found, err
 }
 
 func compareConsents(a, b *consent.Consent) int {
-	return cmp.Or(bytes.Compare(a.Subject[:], b.Subject[:]), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose))
+	return cmp.Or(bytes.Compare(a.Subject[:], b.Subject[:]), cmp.Compare(a.Project, b.Project),
+		cmp.Compare(a.Purpose, b.Purpose))
 }

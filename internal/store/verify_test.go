@@ -3,54 +3,86 @@ package store
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"zombiezen.com/go/sqlite"
+	"github.com/jackc/pgx/v5"
+	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/store/engine"
+	"github.com/consentd/consentd/internal/store/postgres"
+	"github.com/consentd/consentd/internal/store/sqlite"
+	"github.com/consentd/consentd/internal/store/storetest"
 )
 
-// inspectEngines runs a test on a data folder and on the database that it was moved into, with some events missing.
-func inspectEngines(t *testing.T, events int, test func(t *testing.T, i *Inspection, organizations []consent.ID)) {
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// inspectEngines runs a test on a data folder and on a database with the same data, with some events missing.
+func inspectEngines(t *testing.T, events int,
+	test func(t *testing.T, i *Inspection, organizations []consent.ID)) {
 	t.Parallel()
 	ctx := context.Background()
 	const damage = `DELETE FROM events WHERE sequence % 11 = 0`
-	folder := fillFolder(t, events)
-	url := pgtest.Database(t, "", nil)
-	if _, err := moveTo(ctx, folder.dir, url, nil); err != nil {
-		t.Fatal(err)
+	fill := func(t *testing.T, e engine.Engine) []consent.ID {
+		t.Helper()
+		s := New(e)
+		organizations := storetest.Fill(t, s, events).Organizations
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return organizations
 	}
 	t.Run("sqlite", func(t *testing.T) {
-		c, err := sqlite.OpenConn(folder.dir+"/"+SQLiteFile, sqlite.OpenReadWrite)
+		dir := t.TempDir()
+		e, err := sqlite.Open(ctx, dir, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		organizations := fill(t, e)
+		c, err := zombiezen.OpenConn(filepath.Join(dir, sqlite.FileName), zombiezen.OpenReadWrite)
 		if err == nil {
 			err = errors.Join(sqlitex.ExecuteTransient(c, damage, nil), c.Close())
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		i, err := InspectSQLite(folder.dir)
+		file, err := sqlite.Inspect(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
+		i := Inspect(file)
 		defer i.Close()
-		test(t, i, folder.organizations)
+		test(t, i, organizations)
 	})
 	t.Run("postgres", func(t *testing.T) {
-		if _, err := connect(t, url).Exec(ctx, damage); err != nil {
-			t.Fatal(err)
-		}
-		i, err := InspectPostgres(ctx, PostgresOptions{URL: url})
+		url := pgtest.Database(t, "", nil)
+		e, err := postgres.Open(ctx, postgres.Options{URL: url})
 		if err != nil {
 			t.Fatal(err)
 		}
+		organizations := fill(t, e)
+		c, err := pgx.Connect(ctx, url)
+		if err == nil {
+			_, err = c.Exec(ctx, damage)
+			err = errors.Join(err, c.Close(ctx))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err = postgres.Inspect(ctx, postgres.Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := Inspect(e)
 		defer i.Close()
-		test(t, i, folder.organizations)
+		test(t, i, organizations)
 	})
 }
 
@@ -89,7 +121,8 @@ func TestInspectionOfConsents(t *testing.T) {
 			same(t, "all", all(i, 0), want)
 			some := all(i, 100)
 			if n := len(some); n > 0 && len(want) > inspectPage {
-				first := slices.IndexFunc(some[1:], func(s seen) bool { return compareConsents(&s.Consent, &some[0].Consent) > 0 }) // of the sample's beginning
+				// of the sample's beginning
+				first := slices.IndexFunc(some[1:], func(s seen) bool { return compareConsents(&s.Consent, &some[0].Consent) > 0 })
 				if first != 0 || n > 200 || n < 20 {
 					t.Errorf("a sample has %d consents", n)
 				}
@@ -133,13 +166,14 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 		return nil
 	})
 	err2 := i.view(ctx, func(t *tx) error {
-		err := t.conn.search(ctx, "SELECT "+consentColumns+" FROM consents c WHERE c.organization_id = $1 ORDER BY subject_id, project_no, purpose_no", []any{o}, func(r row) error {
+		err := t.conn.Search(ctx, "SELECT "+consentColumns+" FROM consents c WHERE c.organization_id = $1 ORDER BY "+
+			"subject_id, project_no, purpose_no", []any{o}, func(r engine.Row) error {
 			consents = append(consents, consent.Consent{})
 			return scanConsent(r, &consents[len(consents)-1])
 		})
-		return errors.Join(err, t.conn.search(ctx,
+		return errors.Join(err, t.conn.Search(ctx,
 			`SELECT into_id, from_id, merged_at, after_sequence
-FROM subject_merges WHERE organization_id = $1 ORDER BY from_id`, []any{o}, func(r row) error {
+FROM subject_merges WHERE organization_id = $1 ORDER BY from_id`, []any{o}, func(r engine.Row) error {
 				m := consent.SubjectMerge{Organization: o}
 				err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
 				merged[m.Into] = append(merged[m.Into], m)

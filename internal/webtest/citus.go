@@ -11,7 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store/postgres"
 )
 
 // CitusURL leads to a database on the coordinator of a Citus cluster, with the extension and the workers; "": there is none.
@@ -51,7 +52,7 @@ func CitusDatabase(t testing.TB) (url string) {
 	return url
 }
 
-func freshCitus(t testing.TB) func() (*store.Store, error) {
+func freshCitus(t testing.TB) func() (service.Store, error) {
 	t.Helper()
 	return opener(CitusDatabase(t))
 }
@@ -72,7 +73,7 @@ func distribute(schema, url string) error {
 	if _, err := c.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil {
 		return err
 	}
-	return store.InitCitus(ctx, store.PostgresOptions{URL: url}, func(string) {})
+	return postgres.InitCitus(ctx, postgres.Options{URL: url}, func(string) {})
 }
 
 // within is a URL whose tables are those of a schema.

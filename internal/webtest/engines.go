@@ -8,6 +8,8 @@ import (
 	"github.com/consentd/consentd/internal/pgtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/postgres"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 // Engine is one of the engines that a store may run on.
@@ -15,7 +17,7 @@ type Engine struct {
 	Name   string
 	Shared bool // several servers may use one database
 	// fresh makes a database that ends with the test, and gives what opens it.
-	fresh func(t testing.TB) (open func() (*store.Store, error))
+	fresh func(t testing.TB) (open func() (service.Store, error))
 }
 
 // Engines are those on which everything must be the same: SQLite, PostgreSQL, and Citus where there is one.
@@ -69,15 +71,19 @@ func (e Engine) open(t testing.TB, servers int) []service.Store {
 	return stores
 }
 
-func freshSQLite(t testing.TB) func() (*store.Store, error) {
+func freshSQLite(t testing.TB) func() (service.Store, error) {
 	dir := t.TempDir()
-	return func() (*store.Store, error) {
-		return store.OpenSQLite(context.Background(), dir, store.SQLiteOptions{})
+	return func() (service.Store, error) {
+		e, err := sqlite.Open(context.Background(), dir, sqlite.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return store.CachePersons(store.New(e), e), nil
 	}
 }
 
 // freshPostgres has the schema made once a process; every database is a copy.
-func freshPostgres(t testing.TB) func() (*store.Store, error) {
+func freshPostgres(t testing.TB) func() (service.Store, error) {
 	t.Helper()
 	return opener(pgtest.Database(t, "consentd", func(url string) error {
 		s, err := opener(url)()
@@ -88,8 +94,12 @@ func freshPostgres(t testing.TB) func() (*store.Store, error) {
 	}))
 }
 
-func opener(url string) func() (*store.Store, error) {
-	return func() (*store.Store, error) {
-		return store.OpenPostgres(context.Background(), store.PostgresOptions{URL: url, Log: slog.New(slog.DiscardHandler)})
+func opener(url string) func() (service.Store, error) {
+	return func() (service.Store, error) {
+		e, err := postgres.Open(context.Background(), postgres.Options{URL: url, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return nil, err
+		}
+		return store.New(e), nil
 	}
 }

@@ -15,7 +15,8 @@ func testConsents(f *fixture) {
 	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(),
 		State: consent.Implied, Weight: consent.WeightPassive, Grants: true, Active: true,
 		OccurredAt: noon, ExpiresAt: noon.Add(time.Microsecond), Since: noon.Add(-time.Hour)}
-	bare := consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), State: consent.Declined, OccurredAt: noon}
+	bare := consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), State: consent.Declined,
+		OccurredAt: noon}
 	bobs := bare
 	bobs.Subject, bobs.Project = bob, 1
 	f.append(consent.Changes{Consents: []consent.Consent{full, bare, bobs}})
@@ -36,7 +37,8 @@ func testConsents(f *fixture) {
 			if err != nil {
 				return err
 			}
-			of, err := r.ConsentsOf(ctx, []consent.SubjectKey{{Organization: o, Subject: ada}, {Organization: o, Subject: bob}, {Organization: o, Subject: f.id()}})
+			of, err := r.ConsentsOf(ctx, []consent.SubjectKey{{Organization: o, Subject: ada}, {Organization: o, Subject: bob},
+				{Organization: o, Subject: f.id()}})
 			for _, list := range of {
 				slices.SortFunc(list, func(x, y consent.Consent) int { return x.Project - y.Project })
 			}
@@ -48,8 +50,8 @@ func testConsents(f *fixture) {
 	full, bare = consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(),
 		State: consent.Withdrawn, Weight: consent.WeightActive,
 		OccurredAt: noon.Add(time.Second)},
-		consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Grants: true, OccurredAt: noon,
-			ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}
+		consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), Last: f.id(),
+			State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}
 	f.append(consent.Changes{Consents: []consent.Consent{full, bare}})
 	check(full, bare, bobs)
 }
@@ -57,14 +59,17 @@ func testConsents(f *fixture) {
 func testPerson(f *fixture) {
 	o := f.organization()
 	browser := named(consent.AnonymousID, consent.ID{5}.String())
-	ada := f.subject(o, named(consent.UserID, "ada"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
+	ada := f.subject(o, named(consent.UserID, "ada"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2,
+		Value: "p"})
 	other, from := f.subject(o, named(consent.UserID, "other")), f.subject(o, browser)
-	c := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Grants: true,
-		OccurredAt: noon, ExpiresAt: noon.Add(time.Hour), Since: noon}
+	c := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(),
+		State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.Add(time.Hour), Since: noon}
 	second, elsewhere := c, c
-	second.Purpose, second.Event, second.Last, second.ExpiresAt, second.Since, second.Grants = 3, f.id(), consent.NoID, time.Time{}, time.Time{}, false
+	second.Purpose, second.Event, second.Last, second.ExpiresAt, second.Since, second.Grants = 3, f.id(), consent.NoID,
+		time.Time{}, time.Time{}, false
 	elsewhere.Project, elsewhere.Event = 2, f.id()
-	f.append(consent.Changes{Consents: []consent.Consent{c, second, elsewhere}, Merges: []consent.SubjectMerge{{Organization: o, Into: ada, From: from, MergedAt: noon}},
+	f.append(consent.Changes{Consents: []consent.Consent{c, second, elsewhere},
+		Merges:      []consent.SubjectMerge{{Organization: o, Into: ada, From: from, MergedAt: noon}},
 		Identifiers: []consent.OwnedIdentifier{owned(o, browser, ada)}})
 	for _, tc := range []struct {
 		name    consent.Identifier
@@ -121,10 +126,13 @@ func testHeads(f *fixture) {
 	}
 	same(f, "heads at birth", heads(a, b, f.id()), map[consent.ID]consent.Head{a: {Organization: a}, b: {Organization: b}})
 	moved := consent.Head{Organization: a, Sequence: 1 << 40, LastID: f.id()}
-	f.append(consent.Changes{Heads: []consent.Head{moved}, Counts: []consent.Count{{Organization: a, Name: consent.EventCount(1), Add: 2},
-		{Organization: a, Name: consent.EventCount(2), Add: 5}, {Organization: a, Name: consent.EventCount(1), Add: 1}, {Organization: b, Name: consent.EventCount(1), Add: 100}}})
+	f.append(consent.Changes{Heads: []consent.Head{moved}, Counts: []consent.Count{{Organization: a,
+		Name: consent.EventCount(1), Add: 2},
+		{Organization: a, Name: consent.EventCount(2), Add: 5}, {Organization: a, Name: consent.EventCount(1), Add: 1},
+		{Organization: b, Name: consent.EventCount(1), Add: 100}}})
 	same(f, "heads", heads(a, b), map[consent.ID]consent.Head{a: moved, b: {Organization: b}})
-	f.append(consent.Changes{Counts: []consent.Count{{Organization: a, Name: consent.EventCount(1), Add: 10}, {Organization: a, Name: consent.EventCount(2), Add: -1},
+	f.append(consent.Changes{Counts: []consent.Count{{Organization: a, Name: consent.EventCount(1), Add: 10},
+		{Organization: a, Name: consent.EventCount(2), Add: -1},
 		{Organization: a, Name: consent.NamedCount(consent.UserID), Add: 1000}}})
 	for _, tc := range []struct {
 		projects []int

@@ -16,7 +16,8 @@ import (
 // event makes an event with something in every column.
 func (f *fixture) event(o, subject consent.ID, project, purpose int, change func(*consent.Event)) consent.Event {
 	id := f.id()
-	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: project, Purpose: purpose, State: consent.Accepted,
+	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: project,
+		Purpose: purpose, State: consent.Accepted,
 		Action: consent.UserClick, Weight: consent.WeightActive, Grants: true, OccurredAt: noon,
 		RecordedAt: noon.Add(time.Microsecond), Key: consent.ID{7}, Domain: "shop.example",
 		Country: "DE", BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte(`{"i":"é"}`)}
@@ -27,7 +28,8 @@ func (f *fixture) event(o, subject consent.ID, project, purpose int, change func
 }
 
 func consentOf(e consent.Event) consent.Consent {
-	return consent.Consent{Organization: e.Organization, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose, Event: e.ID, Last: e.ID,
+	return consent.Consent{Organization: e.Organization, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose,
+		Event: e.ID, Last: e.ID,
 		State: e.State, Weight: e.Weight, Grants: e.Grants, Active: true, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt}
 }
 
@@ -52,48 +54,53 @@ func testEvent(f *fixture) {
 	f.refuses("an event twice", consent.Changes{Events: []consent.Event{full}})
 }
 
-// crowd is an organization whose events differ in everything that a query asks for.
-type crowd struct {
+// searchable is an organization whose events differ in everything that a query asks for.
+type searchable struct {
 	o      consent.ID
 	people []consent.ID
 	into   map[consent.ID]consent.ID
 	events []consent.Event
 }
 
-func (f *fixture) crowd() *crowd {
-	c := &crowd{o: f.organization(), into: map[consent.ID]consent.ID{}}
+func (f *fixture) searchable() *searchable {
+	c := &searchable{o: f.organization(), into: map[consent.ID]consent.ID{}}
 	for range 5 {
 		c.people = append(c.people, f.subject(c.o))
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	stands := map[consent.ConsentKey]consent.Consent{}
+	current := map[consent.ConsentKey]consent.Consent{}
 	for i := range 80 {
-		key := consent.ConsentKey{Organization: c.o, Subject: c.people[random.IntN(5)], Project: 1 + random.IntN(2), Purpose: 1 + random.IntN(3)}
+		key := consent.ConsentKey{Organization: c.o, Subject: c.people[random.IntN(5)], Project: 1 + random.IntN(2),
+			Purpose: 1 + random.IntN(3)}
 		e := f.event(c.o, key.Subject, key.Project, key.Purpose, func(e *consent.Event) {
 			e.State, e.Action = consent.State(1+random.IntN(5)), consent.Action(1+random.IntN(4))
-			e.Key, e.Domain, e.Country = consent.ID{byte(1 + random.IntN(2))}, []string{"", "a.example", "B.example"}[random.IntN(3)], []string{"DE", "US"}[random.IntN(2)]
+			e.Key, e.Domain, e.Country = consent.ID{byte(1 + random.IntN(2))},
+				[]string{"", "a.example", "B.example"}[random.IntN(3)], []string{"DE", "US"}[random.IntN(2)]
 			e.OccurredAt = noon.Add(time.Duration(random.IntN(20)) * time.Microsecond)
-			e.Previous, e.Sequence = stands[key].Last, int64(i+1)
+			e.Previous, e.Sequence = current[key].Last, int64(i+1)
 		})
 		c.events = append(c.events, e)
 		now := consentOf(e)
-		stands[key] = now
+		current[key] = now
 		f.append(consent.Changes{Events: []consent.Event{e}, Consents: []consent.Consent{now},
 			Counts: []consent.Count{{Organization: c.o, Name: consent.EventCount(e.Project), Add: 1}}})
 	}
 	for _, from := range c.people[3:] { // two turned out to be the first
 		c.into[from] = c.people[0]
-		f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: c.o, Into: c.people[0], From: from, MergedAt: noon}}})
+		f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: c.o, Into: c.people[0], From: from,
+			MergedAt: noon}}})
 	}
 	return c
 }
 
 // matches says of one event whether a query means it.
-func (c *crowd) matches(q consent.EventQuery, e consent.Event) bool {
+func (c *searchable) matches(q consent.EventQuery, e consent.Event) bool {
 	person := c.into[e.Subject]
-	return listed(q.Projects, e.Project) && (q.Purposes == nil || slices.Contains(q.Purposes, consent.ProjectPurpose{Project: e.Project, Purpose: e.Purpose})) &&
+	return listed(q.Projects, e.Project) && (q.Purposes == nil ||
+		slices.Contains(q.Purposes, consent.ProjectPurpose{Project: e.Project, Purpose: e.Purpose})) &&
 		(q.Subjects == nil || slices.Contains(q.Subjects, e.Subject) || slices.Contains(q.Subjects, person)) &&
-		listed(q.States, e.State) && listed(q.Actions, e.Action) && listed(q.Keys, e.Key) && listed(q.Domains, e.Domain) && listed(q.Countries, e.Country) &&
+		listed(q.States, e.State) && listed(q.Actions, e.Action) && listed(q.Keys, e.Key) && listed(q.Domains, e.Domain) &&
+		listed(q.Countries, e.Country) &&
 		(q.From.IsZero() || !e.OccurredAt.Before(q.From)) && (q.To.IsZero() || e.OccurredAt.Before(q.To))
 }
 
@@ -109,22 +116,31 @@ func pick[T any](random *rand.Rand, list ...T) []T {
 }
 
 func testEventQueries(f *fixture) {
-	c := f.crowd()
-	f.crowd() // another organization's are never found
-	queries := []consent.EventQuery{{}, {Projects: []int{1}}, {Projects: []int{1, 2}}, {Projects: []int{9}}, {States: []consent.State{consent.Accepted}},
+	c := f.searchable()
+	f.searchable() // another organization's are never found
+	queries := []consent.EventQuery{{}, {Projects: []int{1}}, {Projects: []int{1, 2}}, {Projects: []int{9}},
+		{States: []consent.State{consent.Accepted}},
 		{Purposes: []consent.ProjectPurpose{{Project: 1, Purpose: 2}}}, {Purposes: []consent.ProjectPurpose{}},
-		{Subjects: c.people[:1]}, {Subjects: c.people[1:3]}, {Subjects: c.people[3:4]}, {Subjects: []consent.ID{}}, {Subjects: []consent.ID{f.id()}},
-		{Actions: []consent.Action{consent.Import}}, {Keys: []consent.ID{{1}}}, {Keys: []consent.ID{f.id()}}, {Domains: []string{"a.example", ""}},
-		{Domains: []string{"b.example"}}, {Countries: []string{"US"}}, {From: noon.Add(5 * time.Microsecond)}, {To: noon.Add(5 * time.Microsecond)},
-		{From: noon.Add(5 * time.Microsecond), To: noon.Add(6 * time.Microsecond)}, {From: noon.Add(6 * time.Microsecond), To: noon.Add(5 * time.Microsecond)},
-		{Subjects: c.people[:1], Projects: []int{2}}, {Subjects: c.people[:2], Purposes: []consent.ProjectPurpose{{Project: 1, Purpose: 1}, {Project: 2, Purpose: 3}}},
+		{Subjects: c.people[:1]}, {Subjects: c.people[1:3]}, {Subjects: c.people[3:4]}, {Subjects: []consent.ID{}},
+		{Subjects: []consent.ID{f.id()}},
+		{Actions: []consent.Action{consent.Import}}, {Keys: []consent.ID{{1}}}, {Keys: []consent.ID{f.id()}},
+		{Domains: []string{"a.example", ""}},
+		{Domains: []string{"b.example"}}, {Countries: []string{"US"}}, {From: noon.Add(5 * time.Microsecond)},
+		{To: noon.Add(5 * time.Microsecond)},
+		{From: noon.Add(5 * time.Microsecond), To: noon.Add(6 * time.Microsecond)},
+		{From: noon.Add(6 * time.Microsecond), To: noon.Add(5 * time.Microsecond)},
+		{Subjects: c.people[:1], Projects: []int{2}}, {Subjects: c.people[:2],
+			Purposes: []consent.ProjectPurpose{{Project: 1, Purpose: 1}, {Project: 2, Purpose: 3}}},
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 100 {
-		q := consent.EventQuery{Projects: pick(random, 1, 2), States: pick(random, consent.Accepted, consent.Declined, consent.Implied, consent.Withdrawn),
-			Actions: pick(random, consent.UserClick, consent.Import), Keys: pick(random, consent.ID{1}, consent.ID{2}), Domains: pick(random, "", "a.example", "B.example"),
+		q := consent.EventQuery{Projects: pick(random, 1, 2), States: pick(random, consent.Accepted, consent.Declined,
+			consent.Implied, consent.Withdrawn),
+			Actions: pick(random, consent.UserClick, consent.Import), Keys: pick(random, consent.ID{1}, consent.ID{2}),
+			Domains:   pick(random, "", "a.example", "B.example"),
 			Countries: pick(random, "DE", "US", "FR"), Subjects: pick(random, c.people...),
-			Purposes: pick(random, consent.ProjectPurpose{Project: 1, Purpose: 1}, consent.ProjectPurpose{Project: 2, Purpose: 2}, consent.ProjectPurpose{Project: 2, Purpose: 3})}
+			Purposes: pick(random, consent.ProjectPurpose{Project: 1, Purpose: 1},
+				consent.ProjectPurpose{Project: 2, Purpose: 2}, consent.ProjectPurpose{Project: 2, Purpose: 3})}
 		if random.IntN(4) == 0 {
 			q.From = noon.Add(time.Duration(random.IntN(20)) * time.Microsecond)
 		}
@@ -144,7 +160,7 @@ func testEventQueries(f *fixture) {
 	}
 }
 
-func (c *crowd) check(f *fixture, q consent.EventQuery) {
+func (c *searchable) check(f *fixture, q consent.EventQuery) {
 	var want []consent.Event
 	for _, e := range c.events {
 		if c.matches(q, e) {
@@ -180,7 +196,7 @@ func stepOf(e *consent.Event, all []consent.Event) consent.Step {
 }
 
 func testHistory(f *fixture) {
-	c := f.crowd()
+	c := f.searchable()
 	want := map[consent.ConsentKey][]consent.Step{}
 	for _, e := range c.events {
 		person := e.Subject
@@ -192,7 +208,8 @@ func testHistory(f *fixture) {
 		key := consent.ConsentKey{Organization: c.o, Subject: person, Project: e.Project, Purpose: e.Purpose}
 		want[key] = append(want[key], stepOf(&e, c.events))
 	}
-	keys := []consent.ConsentKey{{Organization: c.o, Subject: c.people[0], Project: 1, Purpose: 9}, {Organization: c.o, Subject: f.id(), Project: 1, Purpose: 1}}
+	keys := []consent.ConsentKey{{Organization: c.o, Subject: c.people[0], Project: 1, Purpose: 9},
+		{Organization: c.o, Subject: f.id(), Project: 1, Purpose: 1}}
 	keys = slices.AppendSeq(keys, maps.Keys(want))
 	f.view(func(ctx context.Context, r service.Reader) error {
 		got, err := r.History(ctx, keys)
@@ -210,7 +227,8 @@ func testHistory(f *fixture) {
 	})
 	// One whose only events are of somebody merged into it has events too, and a history.
 	heir := f.subject(c.o)
-	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: c.o, Into: heir, From: c.people[1], MergedAt: noon}}})
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: c.o, Into: heir, From: c.people[1],
+		MergedAt: noon}}})
 	f.view(func(ctx context.Context, r service.Reader) error {
 		has, err := r.HasEvents(ctx, c.o, heir)
 		if err != nil || !has {

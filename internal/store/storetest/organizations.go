@@ -26,14 +26,17 @@ func testOrganizations(f *fixture) {
 	o.CreatedAt, o.UpdatedAt = noon.Add(time.Microsecond), noon.AddDate(1, 0, 0)
 	o.Details = []byte(`{ "kept" : 1.00 }`)
 	full := consent.Purpose{Organization: o.ID, Project: 1, Number: 1, ID: f.id(), Key: odd[1],
-		Taxonomy: consent.Taxonomy{Category: "c", Subcategory: "s", Label: "*"}, Version: 7, Name: odd[2], Description: odd[3], URL: "https://x",
-		DocumentHash: []byte{0, 1, 255}, ReadOnly: true, ValidStates: []consent.State{consent.Viewed, consent.Accepted}, Status: "test",
+		Taxonomy: consent.Taxonomy{Category: "c", Subcategory: "s", Label: "*"}, Version: 7, Name: odd[2],
+		Description: odd[3], URL: "https://x",
+		DocumentHash: []byte{0, 1, 255}, ReadOnly: true, ValidStates: []consent.State{consent.Viewed, consent.Accepted},
+		Status:   "test",
 		Duration: "P1Y2M", Required: true, RequireReaccept: true, CreatedAt: noon, UpdatedAt: noon.Add(time.Hour)}
 	bare := consent.Purpose{Organization: o.ID, Project: 2, Number: 1, ID: f.id(), Key: odd[1],
 		Taxonomy: full.Taxonomy, CreatedAt: noon, UpdatedAt: noon}
 	second, first := f.newProject(o.ID, 2), f.newProject(o.ID, 1)
 	first.WholeAddress, first.Details = true, []byte(`{"a":"é"}`)
-	f.append(consent.Changes{Organizations: []consent.Organization{o}, Projects: []consent.Project{second, first}, Purposes: []consent.Purpose{bare, full}})
+	f.append(consent.Changes{Organizations: []consent.Organization{o}, Projects: []consent.Project{second, first},
+		Purposes: []consent.Purpose{bare, full}})
 	same(f, "directory", f.directory(o.ID), &consent.Catalog{Organization: o,
 		Projects: []consent.Project{first, second}, Purposes: []consent.Purpose{full, bare}})
 	if d := f.directory(f.id()); d != nil {
@@ -66,7 +69,8 @@ func testOrganizations(f *fixture) {
 // refuses checks that an Append fails and leaves nothing: the next one works.
 func (f *fixture) refuses(what string, c consent.Changes) {
 	f.Helper()
-	err := f.store.Update(context.Background(), consent.NoID, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
+	err := f.store.Update(context.Background(), consent.NoID,
+		func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 	if err == nil {
 		f.Errorf("%s is taken", what)
 	}
@@ -76,7 +80,8 @@ func testOrganizationList(f *fixture) {
 	var all []consent.OrganizationView
 	for i := range 7 {
 		o := f.newOrganization()
-		o.Name, o.PrimaryDomain, o.Status = fmt.Sprint("Shop ", i%3), fmt.Sprint("d", i%2, ".example"), []string{"active", "archived"}[i/5]
+		o.Name, o.PrimaryDomain, o.Status = fmt.Sprint("Shop ", i%3), fmt.Sprint("d", i%2, ".example"),
+			[]string{"active", "archived"}[i/5]
 		projects := []consent.Project{f.newProject(o.ID, 1), f.newProject(o.ID, 2)}[:1+i%2]
 		f.append(consent.Changes{Organizations: []consent.Organization{o}, Projects: projects})
 		all = append(all, consent.OrganizationView{Organization: o, Projects: projects})
@@ -84,13 +89,16 @@ func testOrganizationList(f *fixture) {
 	any := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	for _, filter := range []consent.OrganizationFilter{
 		{Limit: 100}, {Limit: 3}, {Limit: 3, Offset: 3}, {Limit: 3, Offset: 6}, {Limit: 3, Offset: 60},
-		{Names: []string{"Shop 1"}, Limit: 100}, {Names: []string{"Shop 1", "Shop 2"}, PrimaryDomains: []string{"d1.example"}, Limit: 100},
-		{Statuses: []string{"archived"}, Limit: 1}, {Names: []string{"shop 1"}, Limit: 100}, {Names: []string{"Shop%"}, Limit: 100},
+		{Names: []string{"Shop 1"}, Limit: 100}, {Names: []string{"Shop 1", "Shop 2"}, PrimaryDomains: []string{"d1.example"},
+			Limit: 100},
+		{Statuses: []string{"archived"}, Limit: 1}, {Names: []string{"shop 1"}, Limit: 100},
+		{Names: []string{"Shop%"}, Limit: 100},
 	} {
 		for _, only := range []consent.ID{consent.NoID, all[2].ID, f.id()} {
 			want := []consent.OrganizationView{}
 			for _, v := range all {
-				if (only == consent.NoID || only == v.ID) && any(filter.Names, v.Name) && any(filter.PrimaryDomains, v.PrimaryDomain) && any(filter.Statuses, v.Status) {
+				if (only == consent.NoID || only == v.ID) && any(filter.Names, v.Name) &&
+					any(filter.PrimaryDomains, v.PrimaryDomain) && any(filter.Statuses, v.Status) {
 					want = append(want, v)
 				}
 			}
@@ -115,14 +123,16 @@ func testKeys(f *fixture) {
 	a, b := f.organization(), f.organization()
 	var keys []consent.Key
 	for i := range 5 {
-		k := consent.Key{Organization: a, ID: f.id(), Name: odd[i], Scopes: []consent.Scope{consent.ConsentsRead, consent.LedgerRead}[:1+i%2],
+		k := consent.Key{Organization: a, ID: f.id(), Name: odd[i],
+			Scopes:     []consent.Scope{consent.ConsentsRead, consent.LedgerRead}[:1+i%2],
 			SecretHash: [32]byte{0: byte(i), 31: 255}, CreatedAt: noon}
 		if i == 3 {
 			k.ExpiresAt, k.RevokedAt = noon.Add(time.Hour), noon.Add(time.Minute)
 		}
 		keys = append(keys, k)
 	}
-	other := consent.Key{Organization: b, ID: keys[0].ID, Name: "same id", Scopes: []consent.Scope{consent.LedgerRead}, CreatedAt: noon}
+	other := consent.Key{Organization: b, ID: keys[0].ID, Name: "same id", Scopes: []consent.Scope{consent.LedgerRead},
+		CreatedAt: noon}
 	f.append(consent.Changes{Keys: append([]consent.Key{other}, keys...)})
 	key := func(o, id consent.ID) (k *consent.Key) {
 		f.view(func(ctx context.Context, r service.Reader) (err error) {
@@ -181,7 +191,8 @@ func testSecrets(f *fixture) {
 	if secret("a") != nil {
 		f.Error("a secret that nobody made")
 	}
-	f.append(consent.Changes{Secrets: []consent.Secret{{Name: "a", Value: []byte{0, 255, 0}}, {Name: odd[0], Value: []byte("x")}}})
+	f.append(consent.Changes{Secrets: []consent.Secret{{Name: "a", Value: []byte{0, 255, 0}},
+		{Name: odd[0], Value: []byte("x")}}})
 	same(f, "secret", secret("a"), []byte{0, 255, 0})
 	same(f, "secret", secret(odd[0]), []byte("x"))
 	f.refuses("a secret twice", consent.Changes{Secrets: []consent.Secret{{Name: "a", Value: []byte("y")}}})
@@ -191,7 +202,8 @@ func testSecrets(f *fixture) {
 func testTexts(f *fixture) {
 	a, b := f.organization(), f.organization()
 	huge := strings.Repeat("ü𝄞\n", 700_000)
-	f.append(consent.Changes{Texts: []consent.Text{{Organization: a, Hash: []byte{1}, Text: odd[0]}, {Organization: a, Hash: []byte{2}, Text: huge},
+	f.append(consent.Changes{Texts: []consent.Text{{Organization: a, Hash: []byte{1}, Text: odd[0]},
+		{Organization: a, Hash: []byte{2}, Text: huge},
 		{Organization: a, Hash: []byte{1}, Text: odd[0]}, {Organization: b, Hash: []byte{1}, Text: "b's"}}})
 	f.append(consent.Changes{Texts: []consent.Text{{Organization: a, Hash: []byte{1}, Text: odd[0]}}})
 	for _, tc := range []struct {

@@ -14,25 +14,27 @@ import (
 	"github.com/consentd/consentd/internal/service"
 )
 
-// crowdOfPersons is what testChangingPersons believes.
-type crowdOfPersons struct {
+// personModel is what testChangingPersons believes.
+type personModel struct {
 	names    []consent.Identifier
 	owner    map[consent.Identifier]consent.ID
 	consents map[consent.ID]map[[2]int]consent.Consent // by project and purpose
 	own      map[consent.ID]consent.ID                 // whom the own id of each subject means; NoID: removed
 }
 
-func newCrowdOfPersons() *crowdOfPersons {
-	return &crowdOfPersons{owner: map[consent.Identifier]consent.ID{}, consents: map[consent.ID]map[[2]int]consent.Consent{}, own: map[consent.ID]consent.ID{}}
+func newPersonModel() *personModel {
+	return &personModel{owner: map[consent.Identifier]consent.ID{}, consents: map[consent.ID]map[[2]int]consent.Consent{},
+		own: map[consent.ID]consent.ID{}}
 }
 
-// testChangingPersons changes people at random in every way that changes where they stand, and asks for all of them again
+// testChangingPersons changes people at random in every way that changes their consents, and asks for all of them again
 // and again: no answer may be from before a change, whoever was asked for in between.
 func testChangingPersons(f *fixture) {
 	o, random := f.organization(), rand.New(rand.NewPCG(7, 7))
-	c := newCrowdOfPersons()
+	c := newPersonModel()
 	for i := range 6 {
-		c.names = append(c.names, named(consent.UserID, fmt.Sprint("person ", i)), named(consent.Email, fmt.Sprint(i, "@shop.example")))
+		c.names = append(c.names, named(consent.UserID, fmt.Sprint("person ", i)),
+			named(consent.Email, fmt.Sprint(i, "@shop.example")))
 	}
 	for step := range 250 {
 		f.append(c.change(f, o, random))
@@ -58,7 +60,7 @@ func testChangingPersons(f *fixture) {
 			if subject != want {
 				f.Fatalf("step %d: %v is %s, want %s", step, name, subject, want)
 			}
-			same(f, fmt.Sprint("step ", step), got, c.stands(subject, project))
+			same(f, fmt.Sprint("step ", step), got, c.consentsOf(subject, project))
 		}
 		if f.Failed() {
 			return
@@ -66,15 +68,15 @@ func testChangingPersons(f *fixture) {
 	}
 }
 
-func (c *crowdOfPersons) clone() *crowdOfPersons {
-	other := newCrowdOfPersons()
+func (c *personModel) clone() *personModel {
+	other := newPersonModel()
 	other.names = c.names
 	maps.Copy(other.owner, c.owner)
 	maps.Copy(other.own, c.own)
 	return other
 }
 
-func (c *crowdOfPersons) stands(subject consent.ID, project int) (list []consent.Consent) {
+func (c *personModel) consentsOf(subject consent.ID, project int) (list []consent.Consent) {
 	for key, one := range c.consents[subject] {
 		if key[0] == project {
 			list = append(list, one)
@@ -85,7 +87,7 @@ func (c *crowdOfPersons) stands(subject consent.ID, project int) (list []consent
 }
 
 // change makes up one change and believes it.
-func (c *crowdOfPersons) change(f *fixture, o consent.ID, random *rand.Rand) consent.Changes {
+func (c *personModel) change(f *fixture, o consent.ID, random *rand.Rand) consent.Changes {
 	name := c.names[random.IntN(len(c.names))]
 	subject, known := c.owner[name]
 	switch way := random.IntN(10); {
@@ -101,7 +103,8 @@ func (c *crowdOfPersons) change(f *fixture, o consent.ID, random *rand.Rand) con
 		for _, other := range c.names {
 			if c.owner[other] == subject {
 				delete(c.owner, other)
-				changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, consent.OwnedName{Organization: o, Identifier: other})
+				changes.RemovedIdentifiers = append(changes.RemovedIdentifiers,
+					consent.OwnedName{Organization: o, Identifier: other})
 			}
 		}
 		for id, into := range c.own {
@@ -115,7 +118,8 @@ func (c *crowdOfPersons) change(f *fixture, o consent.ID, random *rand.Rand) con
 		if into == consent.NoID || into == subject {
 			return consent.Changes{}
 		}
-		changes := consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: subject, MergedAt: noon}}}
+		changes := consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: subject,
+			MergedAt: noon}}}
 		for _, other := range c.names {
 			if c.owner[other] == subject {
 				c.owner[other] = into
@@ -126,7 +130,8 @@ func (c *crowdOfPersons) change(f *fixture, o consent.ID, random *rand.Rand) con
 			if was == subject {
 				c.own[from] = into
 				if from != subject {
-					changes.Merges = append(changes.Merges, consent.SubjectMerge{Organization: o, Into: into, From: from, MergedAt: noon})
+					changes.Merges = append(changes.Merges, consent.SubjectMerge{Organization: o, Into: into, From: from,
+						MergedAt: noon})
 				}
 			}
 		}
@@ -153,27 +158,27 @@ func (c *crowdOfPersons) change(f *fixture, o consent.ID, random *rand.Rand) con
 // testPersonsMeanwhile asks while others write: no answer is older than what was acknowledged before the question, nor
 // than an answer that was given before it.
 func testPersonsMeanwhile(f *fixture) {
-	const crowd, writers, askers = 4, 3, 6
+	const persons, writers, askers = 4, 3, 6
 	o := f.organization()
-	var acknowledged [crowd]atomic.Int64
-	var subjects [crowd]consent.ID
+	var acknowledged [persons]atomic.Int64
+	var subjects [persons]consent.ID
 	for i := range subjects {
 		subjects[i] = f.subject(o, named(consent.UserID, fmt.Sprint(i)), named(consent.Email, fmt.Sprint(i, "@shop.example")))
 	}
 	end := time.Now().Add(700 * time.Millisecond)
 	var running sync.WaitGroup
-	var turn [crowd]sync.Mutex // people stand where their last write put them
-	var next [crowd]int64
+	var writing [persons]sync.Mutex // one write about a person at a time
+	var next [persons]int64
 	for w := range writers {
 		random := rand.New(rand.NewPCG(uint64(w), 1))
 		running.Go(func() {
 			for time.Now().Before(end) {
-				i := random.IntN(crowd)
-				turn[i].Lock()
+				i := random.IntN(persons)
+				writing[i].Lock()
 				next[i]++
 				n := next[i]
-				stand := consent.Consent{Organization: o, Subject: subjects[i], Project: 1, Purpose: 1, Event: consent.ID{15: 1}, Last: consent.ID{15: 1},
-					State: consent.Accepted, OccurredAt: noon.Add(time.Duration(n) * time.Second)}
+				stand := consent.Consent{Organization: o, Subject: subjects[i], Project: 1, Purpose: 1, Event: consent.ID{15: 1},
+					Last: consent.ID{15: 1}, State: consent.Accepted, OccurredAt: noon.Add(time.Duration(n) * time.Second)}
 				err := f.store.Update(context.Background(), o, func(tx service.Tx) error {
 					return tx.Append(context.Background(), &consent.Changes{Consents: []consent.Consent{stand}})
 				})
@@ -181,32 +186,33 @@ func testPersonsMeanwhile(f *fixture) {
 					f.Errorf("write: %v", err)
 				}
 				acknowledged[i].Store(n)
-				turn[i].Unlock()
+				writing[i].Unlock()
 			}
 		})
 	}
 	var answers atomic.Int64
-	var seen [crowd]atomic.Int64 // the newest that somebody was told
+	var seen [persons]atomic.Int64 // the newest that somebody was given
 	for a := range askers {
 		random := rand.New(rand.NewPCG(uint64(a), 2))
 		running.Go(func() {
 			for time.Now().Before(end) && !f.Failed() {
-				i := random.IntN(crowd)
-				name := []consent.Identifier{named(consent.UserID, fmt.Sprint(i)), named(consent.Email, fmt.Sprint(i, "@shop.example"))}[random.IntN(2)]
+				i := random.IntN(persons)
+				name := []consent.Identifier{named(consent.UserID, fmt.Sprint(i)),
+					named(consent.Email, fmt.Sprint(i, "@shop.example"))}[random.IntN(2)]
 				least := max(acknowledged[i].Load(), seen[i].Load())
 				who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1)
 				if err != nil {
 					f.Errorf("ask: %v", err)
 					return
 				}
-				told := int64(0)
+				given := int64(0)
 				if len(who.Consents) > 0 {
-					told = int64(who.Consents[0].OccurredAt.Sub(noon) / time.Second)
+					given = int64(who.Consents[0].OccurredAt.Sub(noon) / time.Second)
 				}
-				if told < least {
-					f.Errorf("person %d: told of write %d, when %d was acknowledged or told already", i, told, least)
+				if given < least {
+					f.Errorf("person %d: given of write %d, when %d was acknowledged or given already", i, given, least)
 				}
-				for before := seen[i].Load(); told > before && !seen[i].CompareAndSwap(before, told); before = seen[i].Load() {
+				for before := seen[i].Load(); given > before && !seen[i].CompareAndSwap(before, given); before = seen[i].Load() {
 				}
 				answers.Add(1)
 			}

@@ -1,4 +1,4 @@
-// Package storetest knows what a consent.Store must do, and holds an engine to
+// Package storetest knows what a service.Store must do, and holds an engine to
 // it: an engine's own test calls Run. It does not know the engines.
 package storetest
 
@@ -27,9 +27,12 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
 		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges",
 			testMerges}, {"claims", testClaims}, {"consents", testConsents},
-		{"person", testPerson}, {"persons who change", testChangingPersons}, {"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"answers", testAnswers}, {"events", testEvent},
+		{"person", testPerson}, {"persons who change", testChangingPersons},
+		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"answers", testAnswers},
+		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"history", testHistory}, {"tenants", testTenants},
-		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"reads ahead", testAhead}, {"snapshot", testSnapshot},
+		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"reads ahead", testAhead},
+		{"snapshot", testSnapshot},
 		{"many at once", testManyAtOnce}, {"cancellation", testCancellation}, {"nothing", testNothing},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(&fixture{T: t, store: open(t)}) })
@@ -56,7 +59,8 @@ func (f *fixture) id() consent.ID {
 
 func (f *fixture) append(c consent.Changes) {
 	f.Helper()
-	err := f.store.Update(context.Background(), consent.NoID, func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
+	err := f.store.Update(context.Background(), consent.NoID,
+		func(tx service.Tx) error { return tx.Append(context.Background(), &c) })
 	if err != nil {
 		f.Fatalf("append: %v", err)
 	}
@@ -64,7 +68,9 @@ func (f *fixture) append(c consent.Changes) {
 
 func (f *fixture) view(read func(ctx context.Context, r service.Reader) error) {
 	f.Helper()
-	if err := f.store.View(context.Background(), func(r service.Reader) error { return read(context.Background(), r) }); err != nil {
+	if err := f.store.View(context.Background(), func(r service.Reader) error {
+		return read(context.Background(), r)
+	}); err != nil {
 		f.Fatalf("view: %v", err)
 	}
 }
@@ -82,7 +88,8 @@ var odd = []string{"é𝄞 \u2028", "'; DROP TABLE events; --", "%_\\", " spaces
 
 func (f *fixture) newOrganization() consent.Organization {
 	id := f.id()
-	return consent.Organization{ID: id, Name: "Shop", Slug: "shop-" + id.String(), Status: "active", CreatedAt: noon, UpdatedAt: noon, Details: []byte(`{}`)}
+	return consent.Organization{ID: id, Name: "Shop", Slug: "shop-" + id.String(), Status: "active", CreatedAt: noon,
+		UpdatedAt: noon, Details: []byte(`{}`)}
 }
 
 func (f *fixture) newProject(o consent.ID, number int) consent.Project {
@@ -95,7 +102,8 @@ func (f *fixture) organization() consent.ID {
 	f.Helper()
 	o := f.newOrganization()
 	f.append(consent.Changes{Organizations: []consent.Organization{o},
-		Projects: []consent.Project{f.newProject(o.ID, 1), f.newProject(o.ID, 2)}, Heads: []consent.Head{{Organization: o.ID}}})
+		Projects: []consent.Project{f.newProject(o.ID, 1), f.newProject(o.ID, 2)},
+		Heads:    []consent.Head{{Organization: o.ID}}})
 	return o.ID
 }
 

@@ -41,8 +41,8 @@ func testSubjects(f *fixture) {
 	var archive []consent.ArchivedRecord
 	for version := 2; version <= 4; version++ {
 		archive = append(archive, consent.ArchivedRecord{Organization: o, Subject: s.ID, Record: s.Record})
-		s.Record = consent.Record{Version: version, ChangedAt: noon.Add(time.Duration(version) * time.Microsecond), ChangedBy: f.id(),
-			Data: fmt.Appendf(nil, `{"version":%d}`, version)}
+		s.Record = consent.Record{Version: version, ChangedAt: noon.Add(time.Duration(version) * time.Microsecond),
+			ChangedBy: f.id(), Data: fmt.Appendf(nil, `{"version":%d}`, version)}
 		if version == 3 {
 			s.Record.Profile = []byte(`{"p":"` + strings.Repeat("x", 60_000) + `"}`)
 		}
@@ -67,13 +67,15 @@ func testNamedSubjects(f *fixture) {
 	o := f.organization()
 	var all []consent.SubjectView
 	counts := map[consent.IdentifierKind]int64{}
-	for i, data := range []string{`{"city":"Köln"}`, `{"city":"KÖLN"}`, `{"rate":"100%"}`, `{"rate":"100_"}`, `{"path":"a\\b"}`, `{"City":"x"}`, `{"w":"ΟΔΟΣ ΑΣ"}`, `{"w":"οδος İstanbul"}`, `{}`} {
+	for i, data := range []string{`{"city":"Köln"}`, `{"city":"KÖLN"}`, `{"rate":"100%"}`, `{"rate":"100_"}`,
+		`{"path":"a\\b"}`, `{"City":"x"}`, `{"w":"ΟΔΟΣ ΑΣ"}`, `{"w":"οδος İstanbul"}`, `{}`} {
 		for _, typ := range []string{"user", "Device", "device", "de_ice"} {
 			s := f.newSubject(o)
 			s.Type, s.Record.Data = typ, []byte(data)
 			id := named(consent.TypedKind(typ), fmt.Sprintf("%s n%d", typ, i))
 			f.append(consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, id, s.ID),
-				owned(o, named(consent.Email, id.Value+"@example.com"), s.ID)}, Counts: []consent.Count{{Organization: o, Name: consent.NamedCount(id.Kind), Add: 1}}})
+				owned(o, named(consent.Email, id.Value+"@example.com"), s.ID)},
+				Counts: []consent.Count{{Organization: o, Name: consent.NamedCount(id.Kind), Add: 1}}})
 			all = append(all, consent.SubjectView{Subject: s, Name: id.Value})
 			counts[id.Kind]++
 		}
@@ -87,11 +89,16 @@ func testNamedSubjects(f *fixture) {
 	f.subject(o, named(consent.Email, "nameless@example.com"), named(consent.Phone, "1"))
 	for _, filter := range []consent.SubjectFilter{
 		{Limit: 100}, {Limit: 5}, {Limit: 5, Offset: 25}, {Limit: 5, Offset: 100},
-		{Type: "user", Limit: 100}, {Type: "device", Limit: 100}, {Type: "Device", Limit: 3, Offset: 3}, {Type: "de_ice", Limit: 100}, {Type: "DEVICE", Limit: 100},
-		{Name: "user n1", Limit: 100}, {Type: "device", Name: "device n1", Limit: 100}, {Type: "device", Name: "user n1", Limit: 100}, {Name: "USER N1", Limit: 100},
-		{Text: "köln", Limit: 100}, {Text: "KÖLN", Limit: 100}, {Text: "100%", Limit: 100}, {Text: "0_", Limit: 100}, {Text: `a\\b`, Limit: 100},
-		{Text: "CITY", Limit: 4}, {Text: "city", Type: "user", Limit: 1, Offset: 1}, {Text: "'", Limit: 100}, {Text: "absent", Limit: 100},
-		{Text: "ΟΔΟΣ", Limit: 100}, {Text: "οδος", Limit: 100}, {Text: "ΑΣ", Limit: 100}, {Text: "istanbul", Limit: 100}, {Text: "İSTANBUL", Limit: 100},
+		{Type: "user", Limit: 100}, {Type: "device", Limit: 100}, {Type: "Device", Limit: 3, Offset: 3},
+		{Type: "de_ice", Limit: 100}, {Type: "DEVICE", Limit: 100},
+		{Name: "user n1", Limit: 100}, {Type: "device", Name: "device n1", Limit: 100},
+		{Type: "device", Name: "user n1", Limit: 100}, {Name: "USER N1", Limit: 100},
+		{Text: "köln", Limit: 100}, {Text: "KÖLN", Limit: 100}, {Text: "100%", Limit: 100}, {Text: "0_", Limit: 100},
+		{Text: `a\\b`, Limit: 100},
+		{Text: "CITY", Limit: 4}, {Text: "city", Type: "user", Limit: 1, Offset: 1}, {Text: "'", Limit: 100},
+		{Text: "absent", Limit: 100},
+		{Text: "ΟΔΟΣ", Limit: 100}, {Text: "οδος", Limit: 100}, {Text: "ΑΣ", Limit: 100}, {Text: "istanbul", Limit: 100},
+		{Text: "İSTANBUL", Limit: 100},
 	} {
 		want := []consent.SubjectView{}
 		for _, v := range all {
@@ -151,24 +158,30 @@ func testIdentifiers(f *fixture) {
 	var names []consent.Identifier
 	for _, value := range odd {
 		names = append(names, named(consent.UserID, value), named(consent.TypedKind("device"), value),
-			consent.Identifier{Kind: consent.ProjectUserID, Project: 1, Value: value}, consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: value})
+			consent.Identifier{Kind: consent.ProjectUserID, Project: 1, Value: value},
+			consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: value})
 	}
-	names = append(names, named(consent.UserID, strings.Repeat("x", consent.MaxIdentifier)), named(consent.UserID, "Case"), named(consent.UserID, "case"))
+	names = append(names, named(consent.UserID, strings.Repeat("x", consent.MaxIdentifier)), named(consent.UserID, "Case"),
+		named(consent.UserID, "case"))
 	want := make([]consent.ID, len(names))
 	for i, name := range names {
 		want[i] = f.subject(o, name)
 	}
 	same(f, "owners", f.owners(o, names...), want)
 	same(f, "owners of nothing", f.owners(o), []consent.ID{})
-	same(f, "nobody's", f.owners(o, named(consent.UserID, "absent"), named(consent.Email, "Case"), named(consent.UserID, "CASE"),
-		consent.Identifier{Kind: consent.ProjectUserID, Project: 3, Value: odd[0]}, ownID(f.id()), named(consent.AnonymousID, "no id")),
+	same(f, "nobody's", f.owners(o, named(consent.UserID, "absent"), named(consent.Email, "Case"),
+		named(consent.UserID, "CASE"),
+		consent.Identifier{Kind: consent.ProjectUserID, Project: 3, Value: odd[0]}, ownID(f.id()),
+		named(consent.AnonymousID, "no id")),
 		make([]consent.ID, 6))
-	same(f, "a name twice, and a subject by its own id", f.owners(o, names[0], ownID(want[1]), names[0]), []consent.ID{want[0], want[1], want[0]})
+	same(f, "a name twice, and a subject by its own id", f.owners(o, names[0], ownID(want[1]), names[0]),
+		[]consent.ID{want[0], want[1], want[0]})
 	// An identifier stands before an own id of the same value.
 	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, ownID(want[1]), want[2])}})
 	same(f, "an own id that is another's identifier", f.owners(o, ownID(want[1])), want[2:3])
 
-	many := f.subject(o, named(consent.Phone, "2"), named(consent.Email, "b@c.d"), named(consent.Phone, "1"), consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
+	many := f.subject(o, named(consent.Phone, "2"), named(consent.Email, "b@c.d"), named(consent.Phone, "1"),
+		consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
 	none := f.subject(o)
 	f.view(func(ctx context.Context, r service.Reader) error {
 		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
@@ -258,13 +271,13 @@ func testClaims(f *fixture) {
 	f.append(consent.Changes{RemovedSubjects: []consent.SubjectKey{{Organization: o, Subject: son}}})
 	asked(inbox, 1, consent.Who{Subject: mother})
 	asked(site, 1, consent.Who{})
-	var crowd []consent.OwnedIdentifier
+	var claims []consent.OwnedIdentifier
 	for range consent.MaxClaimants + 5 {
-		crowd = append(crowd, owned(o, inbox, f.id()))
+		claims = append(claims, owned(o, inbox, f.id()))
 	}
-	f.append(consent.Changes{Claims: crowd})
+	f.append(consent.Changes{Claims: claims})
 	if got := names(in(o, inbox))[0]; len(got) != consent.MaxClaimants+1 {
-		f.Errorf("%d claimants are told of", len(got))
+		f.Errorf("%d claimants are given", len(got))
 	}
 }
 
@@ -274,8 +287,8 @@ func testAnswers(f *fixture) {
 		return consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{Organization: o, Key: k, Hash: [32]byte{31: hash}},
 			Fingerprint: [32]byte{hash}, Sealed: []byte{hash, 0, 255}, ExpiresAt: at}
 	}
-	kept := []consent.IdempotencyRecord{answer(a, key, 1, noon), answer(a, key, 2, noon.Add(time.Microsecond)), answer(a, f.id(), 1, noon.Add(time.Hour)),
-		answer(b, key, 1, noon), answer(consent.NoID, key, 1, noon)}
+	kept := []consent.IdempotencyRecord{answer(a, key, 1, noon), answer(a, key, 2, noon.Add(time.Microsecond)),
+		answer(a, f.id(), 1, noon.Add(time.Hour)), answer(b, key, 1, noon), answer(consent.NoID, key, 1, noon)}
 	f.append(consent.Changes{IdempotencyRecords: kept})
 	read := func(keys ...consent.IdempotencyKey) (got []*consent.IdempotencyRecord) {
 		f.view(func(ctx context.Context, r service.Reader) (err error) {
@@ -303,9 +316,11 @@ func testAnswers(f *fixture) {
 	same(f, "expired before noon", expired(noon), []consent.ID{})
 	same(f, "expired just after", expired(noon.Add(time.Microsecond)), []consent.ID{consent.NoID, b})
 	same(f, "expired a little later", expired(noon.Add(2*time.Microsecond)), []consent.ID{consent.NoID, a, b})
-	f.append(consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: b, Before: noon.Add(time.Minute), Limit: 10}}})
+	f.append(consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: b, Before: noon.Add(time.Minute),
+		Limit: 10}}})
 	same(f, "forgotten", read(kept[3].IdempotencyKey, kept[1].IdempotencyKey), []*consent.IdempotencyRecord{nil, &kept[1]})
-	f.append(consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: a, Before: noon.AddDate(1, 0, 0), Limit: 2}}})
+	f.append(consent.Changes{DropExpired: []consent.ExpiredRecords{{Organization: a, Before: noon.AddDate(1, 0, 0),
+		Limit: 2}}})
 	left := 0
 	for _, k := range read(kept[0].IdempotencyKey, kept[1].IdempotencyKey, kept[2].IdempotencyKey) {
 		if k != nil {

@@ -21,12 +21,15 @@ func testTenants(f *fixture) {
 		s := f.newSubject(o)
 		s.ID, s.Record.Data = subject, fmt.Appendf(nil, `{"of":"%s"}`, state)
 		e := f.event(o, subject, 1, 1, func(e *consent.Event) { e.ID, e.State, e.Domain = eventID, state, state.String() })
-		return consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, name, subject)}, Events: []consent.Event{e},
-			Consents: []consent.Consent{consentOf(e)}, Archive: []consent.ArchivedRecord{{Organization: o, Subject: subject, Record: s.Record}}}
+		return consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, name,
+			subject)}, Events: []consent.Event{e},
+			Consents: []consent.Consent{consentOf(e)}, Archive: []consent.ArchivedRecord{{Organization: o, Subject: subject,
+				Record: s.Record}}}
 	}
 	f.append(fill(a, consent.Accepted))
 	f.view(func(ctx context.Context, r service.Reader) error {
-		owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: b, Identifier: name}, {Organization: b, Identifier: ownID(subject)}})
+		owners, err := r.Owners(ctx, []consent.OwnedName{{Organization: b, Identifier: name},
+			{Organization: b, Identifier: ownID(subject)}})
 		if owners[0] != consent.NoID || owners[1] != consent.NoID || err != nil {
 			f.Errorf("another's person: %v, %v", owners, err)
 		}
@@ -63,7 +66,8 @@ func testTenants(f *fixture) {
 			return err2
 		})
 	}
-	f.append(consent.Changes{RemovedIdentifiers: []consent.OwnedName{{Organization: a, Identifier: name}}, RemovedSubjects: []consent.SubjectKey{{Organization: a, Subject: subject}}})
+	f.append(consent.Changes{RemovedIdentifiers: []consent.OwnedName{{Organization: a, Identifier: name}},
+		RemovedSubjects: []consent.SubjectKey{{Organization: a, Subject: subject}}})
 	if f.read(a, subject) != nil || f.read(b, subject) == nil || f.owners(b, name)[0] != subject {
 		f.Error("a removal reached another organization")
 	}
@@ -81,7 +85,8 @@ func testBigBatch(f *fixture) {
 		s := f.newSubject(o)
 		id := owned(o, named(consent.UserID, fmt.Sprint("u", i)), s.ID)
 		e := f.event(o, s.ID, 1, 1, func(e *consent.Event) { e.Sequence = int64(i + 1) })
-		c.Subjects, c.Identifiers, c.Events, c.Consents = append(c.Subjects, s), append(c.Identifiers, id), append(c.Events, e), append(c.Consents, consentOf(e))
+		c.Subjects, c.Identifiers, c.Events, c.Consents = append(c.Subjects, s), append(c.Identifiers, id),
+			append(c.Events, e), append(c.Consents, consentOf(e))
 		names, subjects = append(names, id.OwnedName), append(subjects, consent.SubjectKey{Organization: o, Subject: s.ID})
 		keys = append(keys, consent.ConsentKey{Organization: o, Subject: s.ID, Project: 1, Purpose: 1})
 	}
@@ -93,10 +98,12 @@ func testBigBatch(f *fixture) {
 		histories, err4 := r.History(ctx, keys)
 		events, total, err5 := r.Events(ctx, consent.EventQuery{Organization: o, From: noon, Ascending: true, Limit: n})
 		if len(identifiers) != n || len(consents) != n || len(histories) != n || len(events) != n || total != n {
-			f.Errorf("of %d: %d identifiers, %d consents, %d histories, %d events, total %d", n, len(identifiers), len(consents), len(histories), len(events), total)
+			f.Errorf("of %d: %d identifiers, %d consents, %d histories, %d events, total %d", n, len(identifiers), len(consents),
+				len(histories), len(events), total)
 		}
 		for i := range owners {
-			if owners[i] != subjects[i].Subject || consents[i].Event != c.Events[i].ID || len(histories[keys[i]]) != 1 || events[i].ID != c.Events[i].ID {
+			if owners[i] != subjects[i].Subject || consents[i].Event != c.Events[i].ID || len(histories[keys[i]]) != 1 ||
+				events[i].ID != c.Events[i].ID {
 				f.Fatalf("row %d is not what was written", i)
 			}
 		}
@@ -112,9 +119,12 @@ func testAtomicity(f *fixture) {
 	start := func(tx service.Tx, value string) consent.ID {
 		s := f.newSubject(o)
 		e := f.event(o, s.ID, 1, 1, nil)
-		err := tx.Append(ctx, &consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, named(consent.UserID, value), s.ID)},
-			Events: []consent.Event{e}, Consents: []consent.Consent{consentOf(e)}, Heads: []consent.Head{{Organization: o, Sequence: 99}},
-			Counts: []consent.Count{{Organization: o, Name: consent.EventCount(1), Add: 1}}, Texts: []consent.Text{{Organization: o, Hash: []byte{1}, Text: "x"}}})
+		err := tx.Append(ctx, &consent.Changes{Subjects: []consent.Subject{s},
+			Identifiers: []consent.OwnedIdentifier{owned(o, named(consent.UserID, value), s.ID)},
+			Events:      []consent.Event{e}, Consents: []consent.Consent{consentOf(e)},
+			Heads:  []consent.Head{{Organization: o, Sequence: 99}},
+			Counts: []consent.Count{{Organization: o, Name: consent.EventCount(1), Add: 1}},
+			Texts:  []consent.Text{{Organization: o, Hash: []byte{1}, Text: "x"}}})
 		if err != nil {
 			f.Errorf("append: %v", err)
 		}
@@ -193,7 +203,8 @@ func testOwnWrites(f *fixture) {
 	}
 	err := f.store.Update(context.Background(), o, func(tx service.Tx) error {
 		ctx := context.Background()
-		err := tx.Append(ctx, &consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, name, s.ID)}})
+		err := tx.Append(ctx, &consent.Changes{Subjects: []consent.Subject{s},
+			Identifiers: []consent.OwnedIdentifier{owned(o, name, s.ID)}})
 		if got := inside(ctx, tx); got != s.ID {
 			f.Errorf("the transaction itself sees %s", got)
 		}
@@ -261,8 +272,8 @@ func testManyAtOnce(f *fixture) {
 					}
 					head := heads[o]
 					head.Sequence++
-					e := consent.Event{Organization: o, ID: consent.ID{14: byte(head.Sequence >> 8), 15: byte(head.Sequence)}, Sequence: head.Sequence,
-						OccurredAt: noon, RecordedAt: noon, BodyJSON: []byte{}, IdentityJSON: []byte{}}
+					e := consent.Event{Organization: o, ID: consent.ID{14: byte(head.Sequence >> 8), 15: byte(head.Sequence)},
+						Sequence: head.Sequence, OccurredAt: noon, RecordedAt: noon, BodyJSON: []byte{}, IdentityJSON: []byte{}}
 					return tx.Append(ctx, &consent.Changes{Events: []consent.Event{e}, Heads: []consent.Head{head}})
 				})
 				if err != nil {
@@ -313,14 +324,16 @@ func testCancellation(f *fixture) {
 	o := f.organization()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := f.store.Update(over, o, func(service.Tx) error { return errors.New("ran") }); !errors.Is(err, context.Canceled) {
+	if err := f.store.Update(over, o, func(service.Tx) error { return errors.New("ran") }); !errors.Is(err,
+		context.Canceled) {
 		f.Errorf("an update whose time was over before: %v", err)
 	}
 	name := named(consent.UserID, "ada")
 	during, cancel := context.WithCancel(context.Background())
 	err := f.store.Update(during, o, func(tx service.Tx) error {
 		s := f.newSubject(o)
-		err := tx.Append(during, &consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, name, s.ID)}})
+		err := tx.Append(during, &consent.Changes{Subjects: []consent.Subject{s},
+			Identifiers: []consent.OwnedIdentifier{owned(o, name, s.ID)}})
 		cancel()
 		return errors.Join(err, during.Err())
 	})
@@ -341,9 +354,10 @@ func (f *fixture) longSearch(o consent.ID) {
 	f.append(consent.Changes{Events: events})
 	ended := 0
 	for range 12 {
-		soon, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-		err := f.store.View(soon, func(r service.Reader) error {
-			_, _, err := r.Events(soon, consent.EventQuery{Organization: o, From: noon, ByOccurredAt: true, Domains: []string{"shop.example"}, Limit: 20_000})
+		short, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		err := f.store.View(short, func(r service.Reader) error {
+			_, _, err := r.Events(short, consent.EventQuery{Organization: o, From: noon, ByOccurredAt: true,
+				Domains: []string{"shop.example"}, Limit: 20_000})
 			return err
 		})
 		cancel()

@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store/engine"
+)
+
+const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at FROM kept_answers
+WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
+
+// IdempotencyRecords implements service.Reader.
+func (t *tx) IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error) {
+	found := make([]*consent.IdempotencyRecord, len(keys))
+	err := t.conn.Each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
+		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])
+	}, func(i int, r engine.Row) error {
+		a := &consent.IdempotencyRecord{IdempotencyKey: keys[i]}
+		var fingerprint []byte
+		err := r.Scan(&fingerprint, &a.Sealed, &a.ExpiresAt)
+		copy(a.Fingerprint[:], fingerprint)
+		found[i] = a
+		return err
+	})
+	return found, err
+}
+
+const upsertAnswer = `/* upsert_answer */ INSERT INTO kept_answers (organization_id, key_id, hash, fingerprint, sealed,
+expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (organization_id, key_id, hash) DO UPDATE
+SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at`
+
+const deleteAnswers = `/* delete_answers */ DELETE FROM kept_answers WHERE organization_id = $1 AND (key_id, hash) IN (
+  SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
+
+func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, upsertAnswer, c.IdempotencyRecords, func(a *consent.IdempotencyRecord, args []any) []any {
+		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt)
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, deleteAnswers, c.DropExpired, func(f *consent.ExpiredRecords, args []any) []any {
+		return append(args, &f.Organization, &f.Before, f.Limit)
+	})
+}
+
+const selectExpired = `/* select_expired */ SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`
+
+// WithExpiredRecords implements service.Reader. It names no organization: it is what finds them, on the instance's own
+// behalf.
+func (t *tx) WithExpiredRecords(ctx context.Context, before time.Time) (organizations []consent.ID, err error) {
+	err = t.conn.Query(ctx, selectExpired, []any{&before}, func(r engine.Row) error {
+		var id consent.ID
+		err := r.Scan(&id)
+		organizations = append(organizations, id)
+		return err
+	})
+	return organizations, err
+}

@@ -1,0 +1,223 @@
+package postgres
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/engine"
+	"github.com/consentd/consentd/internal/store/migrations"
+	"github.com/consentd/consentd/internal/store/storetest"
+)
+
+// There is no Citus where the tests run, so the statements are read instead: what the engine really sends, what stands
+// in the source, how each statement looks for a set of rows, and the migrations. What is not sent by any test is named
+// in unsent, so that nothing passes unseen.
+
+// excuse lets a statement be, for a reason. It is found by how it begins.
+type excuse struct{ begins, reason string }
+
+// acrossOrganizations are the statements that may go to every node. None of them is on the way of a request that
+// belongs to an organization.
+var acrossOrganizations = []excuse{
+	{"/* select_expired */", "finds the organizations that have answers to forget, now and then"},
+	{"/* count_organizations */", "the root key's list of organizations"},
+	{"/* list_organizations */", "the root key's list of organizations"},
+	{"SELECT organization_id, project_no, count(*) FROM events_", "counts what retention drops, once a month"},
+	{"/* citus_count */", "counts what citus init is about to copy, while the tables are not distributed"},
+	{"/* move_page */ SELECT name,", "migrate-store reads the few rows of the instance"},
+	{"/* move_page */ SELECT slug,", "migrate-store reads the slugs in their order"},
+	{"/* move_count */", "counts what migrate-store has copied"},
+	{"/* move_sum */", "counts what migrate-store has copied"},
+	{"COPY ", "migrate-store's page of one organization: COPY has no parameters, and splits its rows by their values"},
+}
+
+// unsent are the statements in the source that no test sends to PostgreSQL.
+var unsent = []excuse{
+	{"SELECT groupid FROM pg_dist_local_group", "Citus's own; TestCitusCluster sends it"},
+	{"SELECT create_distributed_table(", "Citus's own; TestCitusCluster sends it"},
+	{"SELECT partmethod::text", "Citus's own; TestCitusCluster sends it"},
+	{"SELECT truncate_local_data_after_distributing_table(", "Citus's own"},
+	{"SELECT logicalrelid::text FROM pg_dist_partition", "Citus's own catalog, asked where there is one"},
+	{"ALTER TABLE events ATTACH PARTITION ", "partitions are not joined on Citus"},
+	{"LOCK TABLE ", "partitions are not joined on Citus"},
+	{"/* move_next_organization */", "migrate-store asks the data folder"},
+	{"SELECT id FROM (SELECT organization_id AS id FROM ", "a part of move_next_organization"},
+	{"SELECT organization_id, count(*) FROM ", "names the organizations that migrate-store did not copy, once it has failed"},
+}
+
+func TestCitusTakesTheMigrations(t *testing.T) {
+	l := newLinter(t)
+	files, err := fs.Glob(migrations.Files, "postgres/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := fs.ReadFile(migrations.Files, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range l.lint(string(text)) {
+			t.Errorf("%s: %s: %s", file, f.rule, f.fault)
+		}
+		if file != files[0] && refers(t, string(text)) {
+			t.Errorf("%s: a foreign key: where the tables are distributed already, a new one is not until citus init runs again, and cannot refer to them", file)
+		}
+	}
+}
+
+// refers tells whether a migration makes a foreign key.
+func refers(t *testing.T, migration string) bool {
+	t.Helper()
+	statements, err := parseSQL(migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(statements, func(s node) bool {
+		return slices.ContainsFunc(constraintsOf(s), func(c constraint) bool { return c.text("contype") == "CONSTR_FOREIGN" })
+	})
+}
+
+func TestCitusTakesTheStatements(t *testing.T) {
+	l := newLinter(t)
+	r := &recorder{sent: map[string][]uint32{}}
+	t.Run("send", func(t *testing.T) { sendAll(t, r) })
+	excused := map[string]bool{}
+	check := func(place, statement string) {
+		for _, f := range l.lint(statement) {
+			if reason := excuseFor(acrossOrganizations, statement); f.rule == "organization" && reason != "" {
+				excused[reason] = true
+				continue
+			}
+			t.Errorf("%s: %s\n%s: %s", place, statement, f.rule, f.fault)
+		}
+	}
+	for _, statement := range slices.Sorted(maps.Keys(r.sent)) {
+		if !strings.Contains(statement, "goose_db_version") { // goose's own, whose table stays on the coordinator
+			check("sent", statement)
+		}
+	}
+	for _, w := range writtenStatements(t) {
+		if w.whole {
+			one := inOrder(w.text)
+			check(w.place, one)
+			if set := asSet(one, r.sent[one]); set != "" {
+				check(w.place+", for many rows", set)
+			}
+		}
+		if reason := excuseFor(unsent, w.text); reason != "" {
+			excused[reason] = true
+		} else if !wasSent(r, w) {
+			t.Errorf("%s: no test sends %s", w.place, w.text)
+		}
+	}
+	for _, e := range slices.Concat(acrossOrganizations, unsent) {
+		if !excused[e.begins] {
+			t.Errorf("%q needs no excuse any more", e.begins)
+		}
+	}
+}
+
+// excuseFor gives what an excuse begins with, "" where there is none.
+func excuseFor(excuses []excuse, statement string) string {
+	at := slices.IndexFunc(excuses, func(e excuse) bool { return strings.HasPrefix(statement, e.begins) })
+	if at < 0 {
+		return ""
+	}
+	return excuses[at].begins
+}
+
+// wasSent tells whether a statement was sent: by its name, or else by what is known of it.
+func wasSent(r *recorder, w written) bool {
+	for statement := range r.sent {
+		if name := engine.Comment(w.text); name != "" && strings.HasPrefix(statement, name) || name == "" && strings.Contains(statement, w.text) {
+			return true
+		}
+	}
+	return false
+}
+
+// asSet gives how a statement looks that runs for many rows, "" where it runs for each alone. kinds are the types of
+// its parameters.
+func asSet(statement string, kinds []uint32) string {
+	form := setFormOf(statement)
+	if form == nil || len(kinds) != form.params {
+		return ""
+	}
+	columns := make([]column, 0, len(kinds))
+	for _, kind := range kinds[1:] {
+		columns = append(columns, column{oid: kind})
+	}
+	return form.text(columns)
+}
+
+// TestStatementNames: a statement is known by its name, in logs and above, so no two may have the same.
+func TestStatementNames(t *testing.T) {
+	places := map[string]string{}
+	for _, w := range writtenStatements(t) {
+		name := engine.Comment(w.text)
+		if other, twice := places[name]; twice && name != "" {
+			t.Errorf("%s and %s are both %s", other, w.place, name)
+		}
+		places[name] = w.place
+	}
+}
+
+// sendAll has everything sent that can be, through a recorder.
+func sendAll(t *testing.T, r *recorder) {
+	storetest.Run(t, func(t *testing.T) service.Store { return openThrough(t, r, postgresURL(t)) })
+	t.Run("init", func(t *testing.T) { sendInit(t, r) })
+	t.Run("partitions", func(t *testing.T) { sendPartitions(t, r) })
+	t.Run("move", func(t *testing.T) { SendMove(t, r.through(t, pgtest.Database(t, "", nil))) })
+}
+
+// sendInit makes the schema, and goes on as citus init does, to where Citus is needed.
+func sendInit(t *testing.T, r *recorder) {
+	url := r.through(t, pgtest.Database(t, "", nil))
+	ctx := context.Background()
+	if err := newEngine(Options{URL: url, Tool: true}).prepareDatabase(ctx, nil); err == nil {
+		t.Error("a tool made a schema")
+	}
+	if err := InitCitus(ctx, Options{URL: url}, func(string) {}); err == nil {
+		t.Error("plain PostgreSQL was taken for Citus")
+	}
+	if err := newEngine(Options{URL: url}).prepareDatabase(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	d := &distribution{connect(t, url), func(string) {}}
+	if err := d.prepare(ctx, tables); err != nil {
+		t.Error(err)
+	}
+	if err := d.removeLocal(ctx, table{name: "events"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// sendPartitions makes partitions and drops some of them half a year later.
+func sendPartitions(t *testing.T, r *recorder) {
+	url := r.through(t, postgresURL(t))
+	e := newEngine(Options{URL: url, Retention: 1})
+	ctx := context.Background()
+	if err := e.lookAfterPartitions(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := e.makePartitions(ctx, connect(t, url), time.Now().AddDate(0, 6, 0), time.Time{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// SendMove moves a data folder into a database, and inspects where it went. It is set by a file of the package
+// postgres_test, since what it uses imports this package.
+var SendMove func(t *testing.T, url string)
+
+func openThrough(t *testing.T, r *recorder, url string) *store.Store {
+	t.Helper()
+	return store.New(open(t, Options{URL: r.through(t, url)}))
+}

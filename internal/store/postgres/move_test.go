@@ -1,0 +1,44 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/move"
+	"github.com/consentd/consentd/internal/store/postgres"
+	"github.com/consentd/consentd/internal/store/sqlite"
+	"github.com/consentd/consentd/internal/store/storetest"
+)
+
+func init() { postgres.SendMove = sendMove }
+
+func sendMove(t *testing.T, url string) {
+	ctx, dir := context.Background(), t.TempDir()
+	folder, err := sqlite.Open(ctx, dir, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := store.New(folder)
+	large := storetest.Fill(t, s, 50).Organizations[1]
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := move.Run(ctx, move.Options{From: dir, URL: url, Rows: 97}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := postgres.Inspect(ctx, postgres.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := store.Inspect(e)
+	_, _, err = i.Schema(ctx)
+	_, err2 := i.Ledger(ctx, large)
+	err3 := i.Events(ctx, large, 0, func(*consent.Event) error { return nil })
+	err4 := i.Consents(ctx, large, 0, func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error { return nil })
+	if err := errors.Join(err, err2, err3, err4, i.Close()); err != nil {
+		t.Error(err)
+	}
+}

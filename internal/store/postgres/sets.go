@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/consentd/consentd/internal/store/engine"
+)
+
+// A statement is written once, for one row. Where it runs for many rows of one organization, it is turned into one
+// that takes the other parameters as arrays, so that the rows cost one statement. Citus keeps such a statement on
+// one node, since $1, the organization, stays a constant.
+
+// setForm is what is known of a statement's form for many rows.
+type setForm struct {
+	statement string
+	params    int // how many parameters the statement has, $1 among them
+	numbered  bool
+}
+
+var (
+	insertForm = regexp.MustCompile(`(?s)^((?:/\*.*?\*/ )?INSERT INTO \w+ \(organization_id, [^)]*\))` +
+		`\s+VALUES \((\$1(?:, \$\d+)+)\)(.*)$`)
+	selectForm = regexp.MustCompile(`(?s)^(?:/\*.*?\*/ )?SELECT .*organization_id = \$1\b`)
+	parameter  = regexp.MustCompile(`\$(\d+)`)
+	setForms   sync.Map // statement → *setForm; nil: it has none
+)
+
+// setFormOf tells how a statement runs for many rows; nil: one by one.
+func setFormOf(statement string) *setForm {
+	if known, ok := setForms.Load(statement); ok {
+		return known.(*setForm)
+	}
+	form := &setForm{statement: statement, params: countParams(statement)}
+	switch {
+	case form.params < 2:
+		form = nil
+	case insertForm.MatchString(statement):
+	case selectForm.MatchString(statement):
+		form.numbered = true
+	default:
+		form = nil
+	}
+	setForms.Store(statement, form)
+	return form
+}
+
+func countParams(statement string) (most int) {
+	for _, found := range parameter.FindAllStringSubmatch(statement, -1) {
+		n, _ := strconv.Atoi(found[1]) // digits alone
+		most = max(most, n)
+	}
+	return most
+}
+
+// lookup is a join that must stay in its order, see conn.
+var lookup = regexp.MustCompile(`CROSS JOIN (\w+) (\w+) ON \(([^()]*)\)`)
+
+// inOrder writes the look-ups of a statement so that PostgreSQL keeps their order: OFFSET 0 is what its planner does
+// not look through (https://www.postgresql.org/docs/15/queries-limit.html; src/backend/optimizer/prep/prepjointree.c).
+func inOrder(statement string) string {
+	return lookup.ReplaceAllString(statement, "CROSS JOIN LATERAL (SELECT * FROM $1 $2 WHERE $3 OFFSET 0) AS $2")
+}
+
+// text gives the statement for many rows, where columns are those of $2 and on.
+func (f *setForm) text(columns []column) string {
+	arrays, names := make([]string, len(columns)), make([]string, len(columns))
+	for i := range columns {
+		arrays[i], names[i] = fmt.Sprintf("$%d::%s[]", i+2, sqlTypes[columns[i].oid]), fmt.Sprintf("p%d", i+2)
+	}
+	from := "unnest(" + strings.Join(arrays, ", ") + ")"
+	if !f.numbered {
+		part := insertForm.FindStringSubmatch(f.statement)
+		return part[1] + " SELECT $1::uuid, many.* FROM " + from + " AS many" + part[3]
+	}
+	row := parameter.ReplaceAllStringFunc(f.statement, func(p string) string {
+		if p == "$1" {
+			return "$1::uuid"
+		}
+		return "many.p" + p[1:]
+	})
+	return engine.Comment(f.statement) + "SELECT many.n, found.* FROM " + from +
+		" WITH ORDINALITY AS many (" + strings.Join(names, ", ") + ", n) CROSS JOIN LATERAL (" +
+		strings.TrimPrefix(row, engine.Comment(f.statement)) + " OFFSET 0) AS found"
+}
