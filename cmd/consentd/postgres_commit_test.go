@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,11 +17,11 @@ type keyless struct {
 	tenant  tenant
 	mu      sync.Mutex
 	done    map[string]bool // people by user id, for whom a write was acknowledged
-	unknown map[string]fate // … or of whom nobody knows, by what commits met at the time
+	unknown map[string]bool // … or of whom nobody knows
 }
 
 // write records one decision of somebody new.
-func (k *keyless) write(met fate) {
+func (k *keyless) write() {
 	user := uuid.NewString()
 	status, answer, _ := k.r.try(k.r.client, "POST", k.tenant.eventsPath(), "", items(user))
 	k.mu.Lock()
@@ -29,14 +30,14 @@ func (k *keyless) write(met fate) {
 	case status/100 == 2:
 		k.done[user] = true
 	case status >= 500:
-		k.unknown[user] = met
+		k.unknown[user] = true
 	default:
 		k.r.t.Errorf("a write without a key: %d %s", status, answer)
 	}
 }
 
-// compare counts the events of each person.
-func (k *keyless) compare(have map[string]int) {
+// compare counts the events of each person, and holds those that nobody knows of to what the proxy did to their commit.
+func (k *keyless) compare(proxy *commitProxy, have map[string]int) {
 	for user := range k.done {
 		if have[user] != 1 {
 			k.r.t.Errorf("an acknowledged event is there %d times", have[user])
@@ -44,7 +45,17 @@ func (k *keyless) compare(have map[string]int) {
 	}
 	there := map[fate]int{}
 	of := map[fate]int{}
-	for user, met := range k.unknown {
+	for user := range k.unknown {
+		met := passes // no commit of the person's was cut
+		for _, c := range proxy.cut {
+			if !bytes.Contains(c.sent, []byte(user)) {
+				continue
+			}
+			if met != passes {
+				k.r.t.Errorf("an event whose commit was %s was sent again, and %s", met, c.met)
+			}
+			met = c.met
+		}
 		of[met]++
 		there[met] += have[user]
 		if have[user] > 1 {
@@ -52,6 +63,9 @@ func (k *keyless) compare(have map[string]int) {
 		}
 	}
 	logFailed(k.r.t, "%d writes without a key acknowledged; unknown by fate %v, of which there %v", len(k.done), of, there)
+	if there[passes] > 0 {
+		k.r.t.Errorf("of %d writes that were refused before their commit %d are there", of[passes], there[passes])
+	}
 	if of[cutBefore] == 0 || there[cutBefore] > 0 {
 		k.r.t.Errorf("of %d writes whose commit never reached the server %d are there", of[cutBefore], there[cutBefore])
 	}
@@ -81,9 +95,9 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	s := ownPostgres(t)
 	proxy := newCommitProxy(t, s.Addr())
 	r := startTrial(t, urlOf("", proxy.listener.Addr().String()))
-	k := &keyless{r: r, tenant: newTenant(t, r.p), done: map[string]bool{}, unknown: map[string]fate{}}
+	k := &keyless{r: r, tenant: newTenant(t, r.p), done: map[string]bool{}, unknown: map[string]bool{}}
 	for range 4 {
-		r.keep(func(int) { k.write(fate(proxy.fate.Load())) })
+		r.keep(func(int) { k.write() })
 	}
 	r.goesOn(20)
 	if n := r.metric("consentd_db_unknown_total"); n != 0 || proxy.commits.Load() == 0 {
@@ -98,9 +112,8 @@ func TestCommitWithoutAnswer(t *testing.T) {
 		r.goesOn(20)
 	}
 	r.rest()
-	k.compare(eventsByUser(t, psql(t, s, "consents", `SELECT i.value, count(e.event_id) FROM identifiers i
-JOIN events e USING (organization_id, subject_id)
-WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
+	k.compare(proxy, eventsByUser(t, psql(t, s, "consents", `SELECT i.value, count(e.event_id) FROM identifiers i
+JOIN events e USING (organization_id, subject_id) WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
 	if n, met := r.metric("consentd_db_unknown_total"), proxy.met.Load(); n != float64(met) {
 		t.Errorf("%d commits were left without an answer, and %v are counted as unknown", met, n)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strings"
@@ -39,6 +40,13 @@ type commitProxy struct {
 	running  sync.WaitGroup
 	mu       sync.Mutex
 	open     map[net.Conn]bool // nil: closed
+	cut      []cutCommit
+}
+
+// cutCommit is a commit that did not pass, with all that its transaction sent.
+type cutCommit struct {
+	met  fate
+	sent []byte
 }
 
 func newCommitProxy(t *testing.T, server string) *commitProxy {
@@ -105,12 +113,15 @@ func (p *commitProxy) close() {
 	p.running.Wait()
 }
 
-// next tells what the next commit of a write meets.
-func (p *commitProxy) next() fate {
+// next tells what the next commit of a write meets, whose transaction sent something.
+func (p *commitProxy) next(sent []byte) fate {
 	f := fate(p.fate.Load())
 	if p.commits.Add(1)%everyCommit != 0 || f == passes {
 		return passes
 	}
+	p.mu.Lock()
+	p.cut = append(p.cut, cutCommit{f, bytes.Clone(sent)})
+	p.mu.Unlock()
 	p.met.Add(1)
 	return f
 }
@@ -123,6 +134,7 @@ type proxied struct {
 	fromServer     *pgproto3.Frontend
 	statements     map[string]string // prepared ones by their names
 	writes         bool              // the transaction writes
+	sent           []byte            // by the transaction, if it writes
 	commits        bool              // the round trip commits it
 	lost           atomic.Bool       // the next answer is not passed on
 	answered       chan struct{}     // closed when it is there, or never will be
@@ -176,8 +188,11 @@ func (x *proxied) forward() {
 			continue
 		}
 		meets := passes
+		if x.writes {
+			x.sent = append(x.sent, trip...)
+		}
 		if x.commits {
-			meets = x.proxy.next()
+			meets, x.writes = x.proxy.next(x.sent), false
 		}
 		if goesOn := x.meet(meets, trip); !goesOn {
 			return
@@ -194,7 +209,7 @@ func (x *proxied) note(message pgproto3.FrontendMessage) {
 	case *pgproto3.Bind:
 		switch statement := x.statements[m.PreparedStatement]; {
 		case statement == "BEGIN":
-			x.writes = true
+			x.writes, x.sent = true, x.sent[:0]
 		case strings.HasPrefix(statement, "BEGIN "): // to read
 			x.writes = false
 		case statement == "COMMIT":
