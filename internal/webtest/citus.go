@@ -15,8 +15,8 @@ import (
 	"github.com/consentd/consentd/internal/store/postgres"
 )
 
-// CitusURL leads to a database on the coordinator of a Citus cluster, with the extension and the workers; "": there is none.
-// Run the tests with -p 1 there: tables cannot be distributed beside servers.
+// CitusURL leads to a database on the coordinator of a Citus cluster, with the extension and the workers; "": there is
+// none. Run the tests with -p 1 there: tables cannot be distributed while servers are connected.
 func CitusURL() string { return os.Getenv("CONSENTD_TEST_CITUS_URL") }
 
 // TellOfCitus says where the tests of a package do not run on Citus too.
@@ -27,8 +27,8 @@ func TellOfCitus(t *testing.T) {
 	}
 }
 
-// CitusDatabase gives the URL of what is an empty database for one test: a schema of this package's on the Citus server,
-// which outlives the tests, since making its shards takes long. Tests that need it take turns.
+// CitusDatabase gives the URL of what is an empty database for one test: a schema of the tested package's on the Citus
+// server, which outlives the tests, since making its shards takes long. One test at a time has it.
 func CitusDatabase(t testing.TB) (url string) {
 	t.Helper()
 	schema := "consentd_" + strings.TrimSuffix(filepath.Base(os.Args[0]), ".test")
@@ -95,7 +95,10 @@ AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT LIKE 'goose%'`)
 	if err != nil {
 		return err
 	}
-	for _, statement := range []string{"TRUNCATE " + strings.Join(tables, ", "), "INSERT INTO instance_secrets (name, value) VALUES ('', '')"} {
+	for _, statement := range []string{
+		"TRUNCATE " + strings.Join(tables, ", "),
+		"INSERT INTO instance_secrets (name, value) VALUES ('', '')",
+	} {
 		if _, err := c.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}

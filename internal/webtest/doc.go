@@ -16,8 +16,7 @@
 //	< {"count":1,"items":[{"id":"<uuid:event>","createdAt":"<time>","email":"a@b.c"}]}
 //
 // A line that starts with # is a comment and cites the section of the contract that the exchange proves. Blank lines
-// separate; neither they nor comments may interrupt a request or an answer. A line is sent as it stands: no trimming, no HTTP client
-// that knows better.
+// separate; neither they nor comments may interrupt a request or an answer. A line is sent as it stands.
 //
 // # Request
 //
@@ -36,21 +35,19 @@
 //	<~ text    each such line occurs somewhere in the body; no placeholders
 //	<*         any body
 //
-// No body lines: the body is empty. Interim answers (1xx) are skipped.
+// No body lines: the body is empty.
 //
 // # JSON
 //
 // Members may come in any order; a missing, additional or repeated one is a failure. Numbers compare by their text:
-// 1.0 is not 1. A member "...": "..." allows further members, a last element "..." further elements. Several values,
-// one after the other, are NDJSON.
+// 1.0 is not 1. A member "...": "..." allows further members, a last element "..." further elements.
 //
 // # Placeholders
 //
 // They stand in header values, JSON strings and text of an answer. <TYPE> matches, <TYPE:name> also captures; where
-// the name has a value already, the two must be equal. Types: uuid, uuid7, time (RFC 3339 UTC), string, int, number,
-// bool, key (16 or more printable ASCII characters, no space), any. Alone in a JSON string it stands for a value of
-// its JSON type ("<int>" is a number); among other text ("/subjects/<uuid:id>") for a part of the string. \< is a
-// plain <.
+// the name has a value already, the two must be equal. Types: uuid, uuid7, time (RFC 3339 UTC), string, int, key (16 or
+// more printable ASCII characters, no space), any. Alone in a JSON string, "<int>" is a number, "<any>" any value and
+// the others a string; among other text ("/subjects/<uuid:id>") it is a part of the string. \< is a plain <.
 //
 // # Variables
 //
@@ -68,6 +65,6 @@
 //
 // # Failures
 //
-// An exchange that fails is reported and the next one played, unless a later one needs what the failed one was to
-// capture. Unknown variables and placeholders fail the file before anything is sent.
+// An exchange that fails is reported and the next one played, until one needs a variable that the failed one was to
+// capture. It is not sent then, nor is what follows.
 package webtest

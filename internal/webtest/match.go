@@ -7,273 +7,213 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/google/go-cmp/cmp"
+	"time"
+	"unicode/utf8"
 )
 
-// Match compares a body with what a transcript's "< " lines would say: JSON as JSON, the rest as text, both with
-// placeholders. Captured variables are added to vars, which may be nil, if all of it is right.
-func Match(want string, got []byte, vars map[string]string) error {
-	t, err := parseTemplate(want)
-	if err != nil {
-		return fmt.Errorf("webtest: %w", err)
-	}
-	for _, name := range t.names() {
-		if _, ok := vars[name]; !ok {
-			return fmt.Errorf("webtest: unknown variable {{%s}}", name)
-		}
-	}
-	m := newMatcher(vars)
-	m.body(t.expandEscaped(vars, escape), got)
-	if len(m.problems) > 0 {
-		return errors.New(strings.Join(m.problems, "\n"))
-	}
-	if vars != nil {
-		maps.Copy(vars, m.vars)
-	}
-	return nil
+// kinds are the types of placeholders, with what each matches of a text.
+var kinds = map[string]string{
+	"any":    `(?s:.*?)`,
+	"string": `(?s:.*?)`,
+	"int":    `-?(?:0|[1-9][0-9]*)`,
+	"uuid":   `[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}`,
+	"uuid7":  `[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
+	"key":    `[!-~]{16,}?`,
+	"time":   `[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z`,
 }
+
+var placeholder = regexp.MustCompile(`<([A-Za-z][A-Za-z0-9]*)(?::([A-Za-z_][A-Za-z0-9_]*))?>`)
+
+// plainLT stands for a < that opens no placeholder, from \< or from a variable's value, until it is compared.
+const plainLT = "\uE000"
+
+func unescape(s string) string { return strings.ReplaceAll(s, plainLT, "<") }
 
 // matcher gathers what differs in one answer.
 type matcher struct {
-	base     map[string]string // variables before the exchange
-	vars     map[string]string // and with what it captured
-	where    string            // put before each problem
+	vars     map[string]string // with what the answer gave
 	problems []string
-}
-
-func newMatcher(vars map[string]string) *matcher {
-	m := &matcher{base: vars, vars: map[string]string{}}
-	maps.Copy(m.vars, vars)
-	return m
 }
 
 const maxProblems = 20
 
-func (m *matcher) add(text string) {
+func (m *matcher) add(format string, args ...any) {
 	switch {
 	case len(m.problems) < maxProblems:
-		m.problems = append(m.problems, m.where+text)
+		m.problems = append(m.problems, fmt.Sprintf(format, args...))
 	case len(m.problems) == maxProblems:
-		m.problems = append(m.problems, m.where+"and more")
+		m.problems = append(m.problems, "and more")
 	}
 }
 
 func (m *matcher) problem(what, want, got string) {
-	m.add(fmt.Sprintf("%s: want %s, got %s", what, abbreviate(want), abbreviate(got)))
+	m.add("%s: want %s, got %s", what, abbreviate(unescape(want)), abbreviate(got))
 }
 
-// header compares once for each name: the first line that names it stands for all of them.
-func (m *matcher) header(h headerLine, all []headerLine, got http.Header) {
-	values := got.Values(h.name)
-	what := "header " + h.name
-	if h.absent {
-		if len(values) > 0 {
-			m.problem(what, "none", fmt.Sprintf("%q", values))
-		}
-		return
+// answer compares all of an answer, whose variables are expanded.
+func (m *matcher) answer(want *answer, res *Response) {
+	if res.Status != want.status {
+		m.problem("status", strconv.Itoa(want.status), strconv.Itoa(res.Status))
 	}
-	var wants []headerLine
-	for _, o := range all {
-		if !o.absent && strings.EqualFold(o.name, h.name) {
-			wants = append(wants, o)
-		}
-	}
-	if wants[0].pos != h.pos {
-		return
-	}
-	if len(values) != len(wants) {
-		m.problem(what, fmt.Sprintf("%d of it", len(wants)), fmt.Sprintf("%d: %q", len(values), values))
-		return
-	}
-	for i, w := range wants {
-		m.text(what, m.expandPattern(w.value), values[i])
-	}
-}
-
-func (m *matcher) expandPattern(t template) string {
-	return escapeMarked(t.expandEscaped(m.base, escape))
-}
-
-func (m *matcher) exact(want, got string) {
-	switch {
-	case want == got:
-	case len(want) > maxDiffed || len(got) > maxDiffed:
-		i := 0
-		for i < min(len(want), len(got)) && want[i] == got[i] {
-			i++
-		}
-		m.problem(fmt.Sprintf("body from byte %d", i), strconv.Quote(want[i:min(i+100, len(want))]),
-			strconv.Quote(got[i:min(i+100, len(got))]))
-	default:
-		m.add("body (-want +got):\n" + strings.TrimRight(cmp.Diff(want, got), "\n"))
-	}
-}
-
-// maxDiffed bounds what is worth a diff: of a longer body only the first difference is shown.
-const maxDiffed = 8 << 10
-
-func (m *matcher) contains(want, got string) {
-	if !strings.Contains(got, want) {
-		m.add("body does not contain " + strconv.Quote(abbreviate(want)))
-	}
-}
-
-func (m *matcher) body(want string, got []byte) {
-	want = escapeMarked(want)
-	wants, err := decode([]byte(want))
-	if err != nil && strings.IndexAny(want, "{[") == 0 {
-		m.add("expected body is not JSON (write <= for what is not to be): " + err.Error())
-		return
-	}
-	if err != nil || len(wants) == 0 {
-		m.textBody(want, string(got))
-		return
-	}
-	gots, err := decode(got)
-	switch {
-	case err != nil:
-		m.add("body is not JSON: " + err.Error())
-	case len(gots) != len(wants):
-		m.problem("body", fmt.Sprintf("%d JSON values", len(wants)), strconv.Itoa(len(gots)))
-	default:
-		for i := range wants {
-			path := ""
-			if len(wants) > 1 {
-				path = fmt.Sprintf("[%d]", i)
+	m.headers(want.headers, res.Header)
+	body, got := strings.Join(want.body, "\n"), string(res.Body)
+	switch want.mode {
+	case bodyExact:
+		m.exact("body", body, got)
+	case bodyContains:
+		for _, text := range want.body {
+			if !strings.Contains(got, text) {
+				m.add("body does not contain %q", abbreviate(text))
 			}
-			m.value(path, wants[i], gots[i])
+		}
+	case bodyMatch:
+		m.body(body, got)
+	}
+}
+
+// headers compares all values of each header that is named.
+func (m *matcher) headers(want []header, got http.Header) {
+	values := map[string][]string{}
+	for _, h := range want {
+		name, absent := strings.CutPrefix(h.name, "!")
+		name = http.CanonicalHeaderKey(name)
+		if values[name] = append(values[name], h.value); absent {
+			values[name] = []string{}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(got[name]) != len(values[name]) {
+			m.problem("header "+name, fmt.Sprintf("%q", values[name]), fmt.Sprintf("%q", got[name]))
+			continue
+		}
+		for i, value := range values[name] {
+			m.text("header "+name, value, got[name][i])
 		}
 	}
 }
 
-func (m *matcher) textBody(want, got string) {
-	pat, err := parsePattern(want)
-	if err != nil {
-		m.add(err.Error())
+// exact compares texts to the byte, and shows where they begin to differ.
+func (m *matcher) exact(what, want, got string) {
+	if want == got {
 		return
 	}
-	if pat.isLiteral() {
-		m.exact(pat.String(), got)
-		return
+	i := 0
+	for i < min(len(want), len(got)) && want[i] == got[i] {
+		i++
 	}
-	values, ok := pat.match(got)
-	if !ok {
-		m.exact(pat.String(), got)
-		return
-	}
-	m.captureAll("body", pat, values)
+	from := max(0, i-20)
+	m.problem(fmt.Sprintf("%s from byte %d", what, from), strconv.Quote(want[from:]), strconv.Quote(got[from:]))
 }
 
-// text compares one string with one pattern.
+// body compares JSON as JSON, anything else as text.
+func (m *matcher) body(want, got string) {
+	expected, err := decode(want)
+	if err != nil {
+		if strings.IndexAny(want, "{[") == 0 {
+			m.add("expected body is not JSON (write <= for what is not to be): %v", err)
+			return
+		}
+		m.text("body", want, got)
+		return
+	}
+	value, err := decode(got)
+	if err != nil {
+		m.add("body is not JSON: %v", err)
+		return
+	}
+	m.value("", expected, value)
+}
+
+// text compares a text with one that may have placeholders, and keeps what they stand for.
 func (m *matcher) text(what, want, got string) {
-	pat, err := parsePattern(want)
-	if err != nil {
-		m.add(what + ": " + err.Error())
+	found := placeholder.FindAllStringSubmatch(want, -1)
+	if len(found) == 0 {
+		m.exact(what, unescape(want), got)
 		return
 	}
-	if pat.isLiteral() {
-		if pat.String() != got {
-			m.problem(what, strconv.Quote(pat.String()), strconv.Quote(got))
-		}
-		return
-	}
-	values, ok := pat.match(got)
-	if !ok {
-		m.problem(what, pat.String(), strconv.Quote(got))
-		return
-	}
-	m.captureAll(what, pat, values)
-}
-
-func (m *matcher) captureAll(what string, pat pattern, values []string) {
-	for _, pc := range pat {
-		if pc.kind != "" {
-			m.capture(what, pc, values[0])
-			values = values[1:]
+	syntax := `\A`
+	for i, literal := range placeholder.Split(want, -1) {
+		syntax += regexp.QuoteMeta(unescape(literal))
+		if i < len(found) {
+			kind, known := kinds[found[i][1]]
+			if !known {
+				m.add("%s: unknown placeholder %s; there are %s; for a plain < write \\<", what, found[i][0],
+					strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+				return
+			}
+			syntax += "(" + kind + ")"
 		}
 	}
-}
-
-func (m *matcher) capture(what string, pc piece, got string) {
-	if pc.capture == "" {
+	var values []string
+	if rx, err := regexp.Compile(syntax + `\z`); err == nil { // else the text is too long, or not UTF-8
+		values = rx.FindStringSubmatch(got)
+	}
+	if values == nil {
+		m.problem(what, want, strconv.Quote(got))
 		return
 	}
-	if before, ok := m.vars[pc.capture]; ok && before != got {
-		m.problem(what, pc.text+" "+strconv.Quote(before)+" as before", strconv.Quote(got))
-		return
+	for i, p := range found {
+		m.capture(what, p[0], p[1], p[2], values[i+1])
 	}
-	m.vars[pc.capture] = got
 }
 
-// value compares two JSON values; path is a JSON pointer.
+// capture keeps what a placeholder stands for.
+func (m *matcher) capture(what, text, kind, name, got string) {
+	before, again := m.vars[name]
+	switch _, err := time.Parse(time.RFC3339, got); {
+	case kind == "time" && err != nil:
+		m.problem(what, text, strconv.Quote(got))
+	case name == "":
+	case again && before != got:
+		m.problem(what, text+" "+strconv.Quote(before)+" as before", strconv.Quote(got))
+	default:
+		m.vars[name] = got
+	}
+}
+
+// value compares two JSON values; path is a JSON pointer (RFC 6901).
 func (m *matcher) value(path string, want, got any) {
 	switch want := want.(type) {
 	case string:
-		m.stringValue(path, want, got)
+		if text, ok := textFor(want, got); ok {
+			m.text(at(path), want, text)
+			return
+		}
 	case []any:
 		if got, ok := got.([]any); ok {
 			m.array(path, want, got)
 			return
 		}
-		m.problem(at(path), show(want), show(got))
-	case object:
-		if got, ok := got.(object); ok {
+	case map[string]any:
+		if got, ok := got.(map[string]any); ok {
 			m.object(path, want, got)
 			return
 		}
-		m.problem(at(path), show(want), show(got))
-	default: // null, bool, json.Number: comparable
-		if want != scalar(got) {
-			m.problem(at(path), show(want), show(got))
+	default: // null, bool, json.Number
+		if reflect.DeepEqual(want, got) {
+			return
 		}
 	}
+	m.problem(at(path), show(want), show(got))
 }
 
-// scalar makes got safe to compare by ==, which panics on slices.
-func scalar(got any) any {
-	switch got.(type) {
-	case []any, object:
-		return struct{}{}
+// textFor gives the text of a JSON value, if it has the type that is wanted: alone, <int> is a number, <any> anything.
+func textFor(want string, got any) (text string, ok bool) {
+	text, ok = got.(string)
+	p := placeholder.FindStringSubmatch(want)
+	switch number, isNumber := got.(json.Number); {
+	case p == nil || p[0] != want:
+	case p[1] == "int":
+		return number.String(), isNumber
+	case p[1] == "any" && !ok:
+		return show(got), true
 	}
-	return got
-}
-
-func (m *matcher) stringValue(path, want string, got any) {
-	what := at(path)
-	pat, err := parsePattern(want)
-	if err != nil {
-		m.add(what + ": " + err.Error())
-		return
-	}
-	if len(pat) == 1 && pat[0].kind != "" {
-		m.placeholder(what, pat, got)
-		return
-	}
-	s, ok := got.(string)
-	if !ok {
-		m.problem(what, strconv.Quote(pat.String()), show(got))
-		return
-	}
-	m.text(what, want, s)
-}
-
-// placeholder compares a JSON value with a placeholder that stands alone.
-func (m *matcher) placeholder(what string, pat pattern, got any) {
-	k := kinds[pat[0].kind]
-	text := plain(got)
-	ok := k.value(got)
-	if ok && k.syntax != kinds["any"].syntax { // any and string take every text, line breaks too
-		_, ok = pat.match(text)
-	}
-	if !ok {
-		m.problem(what, pat.String(), show(got))
-		return
-	}
-	m.capture(what, pat[0], text)
+	return text, ok
 }
 
 const more = "..."
@@ -292,49 +232,33 @@ func (m *matcher) array(path string, want, got []any) {
 	}
 }
 
-func (m *matcher) object(path string, want, got object) {
-	open := false
-	for _, w := range want {
-		if w.name == more && w.value == any(more) {
-			open = true
-			continue
+func (m *matcher) object(path string, want, got map[string]any) {
+	open := want[more] == any(more)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		value, ok := got[name]
+		switch {
+		case open && name == more:
+		case !ok:
+			m.add("%s: missing", at(path+pointer(name)))
+		default:
+			m.value(path+pointer(name), want[name], value)
 		}
-		i := got.find(unescape(w.name))
-		if i < 0 {
-			m.add(at(path+pointer(unescape(w.name))) + ": missing")
-			continue
-		}
-		m.value(path+pointer(got[i].name), w.value, got[i].value)
 	}
-	for _, g := range got {
-		known := slices.ContainsFunc(want, func(w member) bool { return unescape(w.name) == g.name })
-		if !open && !known {
-			m.add(at(path+pointer(g.name)) + ": not expected: " + abbreviate(show(g.value)))
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, known := want[name]; !open && !known {
+			m.add("%s: not expected: %s", at(path+pointer(name)), abbreviate(show(got[name])))
 		}
 	}
 }
 
 // at names a place in the body by its JSON pointer.
-func at(path string) string {
-	if path == "" {
-		return "body"
-	}
-	return "body " + path
-}
+func at(path string) string { return strings.TrimSpace("body " + path) }
 
 func pointer(name string) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// plain is what a capture keeps: a string's text, any other value's JSON.
-func plain(v any) string {
-	if s, ok := v.(string); ok {
-		return s
-	}
-	return show(v)
-}
-
-// show is the value as JSON, the placeholders readable.
+// show is the value as JSON.
 func show(v any) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -342,5 +266,55 @@ func show(v any) string {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Sprint(v)
 	}
-	return unescape(strings.TrimSuffix(b.String(), "\n"))
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// decode reads a JSON value. It refuses what encoding/json forgives: repeated members, bad UTF-8.
+func decode(text string) (any, error) {
+	var raw json.RawMessage
+	if err := json.Unmarshal([]byte(text), &raw); err != nil { // reading tokens does not check the syntax fully
+		return nil, err
+	}
+	if !utf8.ValidString(text) {
+		return nil, errors.New("not UTF-8")
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	return readValue(dec)
+}
+
+func readValue(dec *json.Decoder) (any, error) {
+	first, err := dec.Token()
+	switch {
+	case err != nil:
+		return nil, err
+	case first == json.Delim('['):
+		values := []any{}
+		for dec.More() {
+			v, err := readValue(dec)
+			if err != nil {
+				return nil, err
+			}
+			values = append(values, v)
+		}
+		_, err = dec.Token()
+		return values, err
+	case first == json.Delim('{'):
+		members := map[string]any{}
+		for dec.More() {
+			name, err := readValue(dec)
+			if err != nil {
+				return nil, err
+			}
+			if _, twice := members[name.(string)]; twice {
+				return nil, fmt.Errorf("member %q twice", name)
+			}
+			if members[name.(string)], err = readValue(dec); err != nil {
+				return nil, err
+			}
+		}
+		_, err = dec.Token()
+		return members, err
+	}
+	return first, nil
 }

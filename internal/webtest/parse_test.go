@@ -10,41 +10,35 @@ func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ transcript, problem string }{
 		{"", "f: no exchanges"},
 		{"# only a comment\n", "f: no exchanges"},
-		{"> GET /", "f:1: request without an answer"},
-		{"> GET /\n\n> GET /\n< 200", "f:3: request without an answer"},
-		{"> GET /\n< 200\n\n< body", "f:4: answer without a request"},
-		{"> GET /\n< 200\n# comment\n< body", "f:4: answer without a request"},
-		{"< 200", "f:1: answer without a request"},
-		{"x", "f:1: line starts with none of # > <"},
-		{">GET /\n< 200", "f:1: no space after >"},
+		{"> GET /", "f:1: no answer"},
+		{"> GET /\n\n> GET /\n< 200", "f:1: no answer"},
+		{"> GET /\n# comment\n< 200", "f:1: no answer"},
+		{"> GET /\n< 200\n\n< body", "f:4: no request"},
+		{"> GET /\n< 200\n# comment\n< body", "f:4: no request"},
+		{"< 200", "f:1: no request"},
+		{"x", "f:1: no request"},
+		{"> GET /\n< 200\nx", "f:3: no request"},
+		{">GET /\n< 200", "f:1: a space is missing"},
+		{"> GET /\n>\n>x\n< 200", "f:1: a space is missing"},
+		{"> GET /\n>=x\n< 200", "f:1: a space is missing"},
 		{"> GET\n< 200", "f:1: want method and target"},
-		{"> GET /\n> nocolon\n< 200", "f:2: want Name: value"},
-		{"> GET /\n> a b: c\n< 200", "f:2: want Name: value"},
-		{"> GET /\n< OK", "f:2: want a final status"},
-		{"> GET /\n< 100", "f:2: want a final status"},
-		{"> GET /\n<200", "f:2: want a final status"},
-		{"> GET /\n< 200 OK", "f:2: want a final status"},
-		{"> GET /\n< 200\n<x", "f:3: after < comes"},
-		{"> GET /\n< 200\n< !", "f:3: want !Header-Name"},
-		{"> GET /\n< 200\n< {\"a\":1}", "f:3: want Name: value"},
-		{"> GET /\n< 200\n<* x", "f:3: want a space or nothing after <*"},
-		{"> GET /\n< 200\n<*\n<*", "f:4: <* after <*"},
-		{"> GET /\n< 200\n<=x", "f:3: want a space or nothing after <="},
-		{"> GET /\n< 200\n<~", "f:3: <~ without a text"},
-		{"> GET /\n< 200\n<= x\n< y", "f:4: <  after <=: a body is expected in one way"},
-		{"> GET /\n< 200\n<\n< {\"a\":\"<uid>\"}", "f:4: unknown placeholder <uid>"},
-		{"> GET /\n< 200\n< A: <uid>", "f:3: unknown placeholder <uid>"},
-		{"> GET /\r\n< 200", "f:1: carriage return"},
-		{"> GET /{{\n< 200", "f:1: {{ without }}"},
-		{"> GET /{{a b}}\n< 200", "f:1: {{a b}} is not a variable name"},
-		{"> GET /{{}}\n< 200", "f:1: {{}} is not a variable name"},
-		{"> GET /{{upper:a}}\n< 200", "there is no {{upper:…}}"},
-		{"> GET /{{hex:0}}\n< 200", "f:1: {{hex:0}}"},
-		{"> GET /{{repeat:x:y}}\n< 200", "f:1: {{repeat:x:y}}"},
-		{"> GET /{{repeat:9}}\n< 200", "f:1: {{repeat:9}}"},
-		{"> GET /{{repeat:-1:y}}\n< 200", "f:1: {{repeat:-1:y}}"},
-		{"> GET /{{repeat:999999999:y}}\n< 200", "more than"},
-		{"> GET /{{basic:user}}\n< 200", "f:1: {{basic:user}}"},
+		{"> GET /\n> nocolon\n< 200", "f:1: want Name: value"},
+		{"> GET /\n> a b: c\n< 200", "f:1: want Name: value"},
+		{"> GET /\n< OK", "f:1: want a final status"},
+		{"> GET /\n< 100", "f:1: want a final status"},
+		{"> GET /\n<200", "f:1: want a final status"},
+		{"> GET /\n< 200 OK", "f:1: want a final status"},
+		{"> GET /\n<\n< 200", "f:1: want a final status"},
+		{"> GET /\n< 200\n<x", "f:1: a space is missing"},
+		{"> GET /\n< 200\n< !", "f:1: want Name: value or !Name"},
+		{"> GET /\n< 200\n< !A: b", "f:1: want Name: value or !Name"},
+		{"> GET /\n< 200\n< {\"a\":1}", "f:1: want Name: value"},
+		{"> GET /\n< 200\n<* x", "f:1: a text behind <*"},
+		{"> GET /\n< 200\n<*\n<*", "f:1: <* after <*"},
+		{"> GET /\n< 200\n<=x", "f:1: a space is missing"},
+		{"> GET /\n< 200\n<~", "f:1: <~ without a text"},
+		{"> GET /\n< 200\n<= x\n< y", "f:1: < after <=: a body is expected in one way"},
+		{"> GET /\r\n< 200", "f: carriage return"},
 	} {
 		_, err := parse("f", c.transcript)
 		if err == nil || !strings.HasPrefix(err.Error(), "f:") || !strings.Contains(err.Error(), c.problem) {
@@ -71,13 +65,35 @@ func TestExpand(t *testing.T) {
 		`{"a":{{key}}}`:                 `{"a":k:1}`,
 		`{{repeat:2:{{repeat:2:x}}y}}z`: "xxyxxyz",
 	} {
-		tmpl, err := parseTemplate(in)
-		if err != nil {
-			t.Errorf("%s: %v", in, err)
-			continue
+		x := &expander{vars: vars}
+		if got := x.text(in); got != want || x.err != nil {
+			t.Errorf("%s: got %q, %v, want %q", in, got, x.err, want)
 		}
-		if got := tmpl.expand(vars); got != want {
-			t.Errorf("%s: got %q, want %q", in, got, want)
+	}
+}
+
+func TestExpandRefuses(t *testing.T) {
+	for in, problem := range map[string]string{
+		"{{":                        "{{ without }}",
+		"{{repeat:2:{{x}}":          "{{ without }}",
+		"{{a b}}":                   "unknown variable {{a b}}",
+		"{{}}":                      "unknown variable {{}}",
+		"{{unset}}{{":               "unknown variable {{unset}}",
+		"{{repeat:2:{{unset}}}}":    "unknown variable {{unset}}",
+		"{{basic:me:unset}}":        "unknown variable {{unset}}",
+		"{{upper:a}}":               "{{upper:a}}: there are",
+		"{{hex:0}}":                 "{{hex:0}}: ",
+		"{{in:soon}}":               "{{in:soon}}: ",
+		"{{repeat:x:y}}":            "{{repeat:x:y}}: want",
+		"{{repeat:9}}":              "{{repeat:9}}: want",
+		"{{repeat:-1:y}}":           "{{repeat:-1:y}}: want",
+		"{{repeat:999999999:y}}":    "of at most",
+		"{{repeat:9:{{repeat:x:y}}": "{{ without }}",
+		"{{basic:user}}":            "{{basic:user}}: want",
+	} {
+		x := &expander{vars: map[string]string{"key": "k"}}
+		if got := x.text(in); x.err == nil || !strings.Contains(x.err.Error(), problem) {
+			t.Errorf("%s: got %q, %v, want an error with %s", in, got, x.err, problem)
 		}
 	}
 }
@@ -91,21 +107,21 @@ func FuzzParse(f *testing.F) {
 	f.Add(string(sample))
 	f.Add("> GET /{{a}}\n< 200\n<\n< {\"a\":\"<any:b>\"}\n\n> POST /{{basic:a:b}}\n>\n> {{hex:ff}}\n< 202\n<*")
 	f.Fuzz(func(t *testing.T, data string) {
-		tr, err := parse("f", data)
+		exchanges, err := parse("f", data)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "f:") {
 				t.Errorf("no place in %v", err)
 			}
 			return
 		}
-		if len(tr.exchanges) == 0 {
+		if len(exchanges) == 0 {
 			t.Error("no exchanges")
 		}
-		for _, ex := range tr.exchanges {
-			if ex.pos.line < 1 || ex.method == "" || ex.want.status < 200 || ex.want.pos.line <= ex.pos.line {
+		for _, ex := range exchanges {
+			if !strings.HasPrefix(ex.place, "f:") || ex.method == "" || ex.target == "" || ex.want.status < 200 {
 				t.Errorf("odd exchange %+v", ex)
 			}
+			(&expander{vars: map[string]string{}}).answer(ex.want)
 		}
-		undefined(tr, nil)
 	})
 }

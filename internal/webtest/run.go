@@ -1,6 +1,7 @@
 package webtest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,8 +18,8 @@ type Site struct {
 	Vars    map[string]string // initial variables; not written to
 }
 
-// Run plays each file that glob matches as a parallel subtest: on each engine against a site over a fresh store, and where
-// several servers may share a database also against three of them in turn.
+// Run plays each file that glob matches as a parallel subtest: on each engine against a site over a fresh store, and,
+// where several servers may share a database, also against three of them, one request each.
 func Run(t *testing.T, glob string) {
 	t.Helper()
 	TellOfCitus(t)
@@ -42,11 +43,11 @@ func run(t *testing.T, glob string, newSite func(t *testing.T) *Site) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			tr, err := load(file)
+			exchanges, err := load(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, err := range play(tr, newSite(t)) {
+			for _, err := range play(exchanges, newSite(t)) {
 				t.Error(err)
 			}
 		})
@@ -56,131 +57,77 @@ func run(t *testing.T, glob string, newSite func(t *testing.T) *Site) {
 // find refuses a glob without files, which would be a test that tests nothing.
 func find(glob string) ([]string, error) {
 	files, err := filepath.Glob(glob)
-	if err != nil {
-		return nil, fmt.Errorf("webtest: glob %q: %w", glob, err)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("webtest: no transcript matches %q", glob)
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("no transcript matches %q: %v", glob, err)
 	}
 	return files, nil
 }
 
-func load(file string) (*transcript, error) {
+func load(file string) ([]*exchange, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("webtest: read transcript: %w", err)
+		return nil, err
 	}
 	return parse(file, string(data))
 }
 
-// play returns what went wrong, so that the runner itself can be tested.
-func play(tr *transcript, site *Site) []error {
-	if errs := undefined(tr, site.Vars); len(errs) > 0 {
-		return errs
-	}
+// play returns what went wrong, so that the runner itself can be tested. It goes on after a failure, but not where a
+// variable is unknown, which the failed exchange was to give.
+func play(exchanges []*exchange, site *Site) (errs []error) {
 	srv := httptest.NewServer(site.Handler)
 	defer srv.Close()
 	vars := map[string]string{}
 	maps.Copy(vars, site.Vars)
-	var errs []error
-	for i, ex := range tr.exchanges {
+	for _, ex := range exchanges {
 		err := ex.play(srv.Listener.Addr().String(), vars)
-		if err == nil {
-			continue
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s %s: %w", ex.place, ex.method, abbreviate(ex.target), err))
 		}
-		errs = append(errs, err)
-		if name := lost(ex, tr.exchanges[i+1:], vars); name != "" {
-			return append(errs, fmt.Errorf("%v: stopped here: later exchanges need {{%s}}", ex.pos, name))
-		}
-	}
-	return errs
-}
-
-// undefined reports each variable that is neither the site's nor captured by an exchange before.
-func undefined(tr *transcript, vars map[string]string) []error {
-	known := map[string]bool{}
-	for name := range vars {
-		known[name] = true
-	}
-	var errs []error
-	for _, ex := range tr.exchanges {
-		for _, r := range ex.refs {
-			if !known[r.name] {
-				errs = append(errs, fmt.Errorf("%v: unknown variable {{%s}}", r.pos, r.name))
-			}
-		}
-		for _, name := range ex.captures {
-			known[name] = true
+		if errors.Is(err, errUnknown) {
+			break
 		}
 	}
 	return errs
-}
-
-// lost names a variable that the failed exchange leaves undefined and that one of the later exchanges uses.
-func lost(failed *exchange, later []*exchange, vars map[string]string) string {
-	for _, name := range failed.captures {
-		if _, ok := vars[name]; ok {
-			continue
-		}
-		for _, ex := range later {
-			for _, r := range ex.refs {
-				if r.name == name {
-					return name
-				}
-			}
-		}
-	}
-	return ""
 }
 
 // play sends the request and compares the answer. Captured variables are added to vars only if all of it is right.
 func (ex *exchange) play(addr string, vars map[string]string) error {
-	req := ex.request(vars)
+	x := &expander{vars: vars}
+	req := &request{method: ex.method, target: x.text(ex.target), body: x.text(strings.Join(ex.body, "\n"))}
+	for _, h := range ex.headers {
+		req.headers = append(req.headers, header{h.name, x.text(h.value)})
+	}
+	want := x.answer(ex.want)
+	if x.err != nil {
+		return x.err
+	}
 	res, err := send(addr, req)
 	if err != nil {
-		return fmt.Errorf("%v: %s %s: no answer: %w", ex.pos, req.method, abbreviate(req.target), err)
+		return fmt.Errorf("no answer: %w", err)
 	}
-	m := newMatcher(vars)
-	ex.compare(m, res)
-	if len(m.problems) == 0 {
-		maps.Copy(vars, m.vars)
-		return nil
+	m := &matcher{vars: maps.Clone(vars)}
+	m.answer(want, res)
+	if len(m.problems) > 0 {
+		return fmt.Errorf("\n%s\nanswer:\n%s", indent(strings.Join(m.problems, "\n")), indent(res.String()))
 	}
-	return fmt.Errorf("%v: %s %s\n%s\nanswer:\n%s", ex.pos, req.method, abbreviate(req.target),
-		indent(strings.Join(m.problems, "\n")), indent(res.String()))
+	maps.Copy(vars, m.vars)
+	return nil
 }
 
-func (ex *exchange) request(vars map[string]string) *request {
-	req := &request{method: ex.method, target: ex.target.expand(vars), body: expandLines(ex.body, vars, nil)}
-	for _, h := range ex.headers {
-		req.headers = append(req.headers, header{h.name, h.value.expand(vars)})
+// answer expands what is expected.
+func (x *expander) answer(w answer) *answer {
+	expanded := answer{status: w.status, mode: w.mode}
+	for _, h := range w.headers {
+		expanded.headers = append(expanded.headers, header{h.name, x.pattern(h.value)})
 	}
-	return req
-}
-
-func (ex *exchange) compare(m *matcher, res *Response) {
-	want := &ex.want
-	m.where = want.pos.String() + ": "
-	if res.Status != want.status {
-		m.problem("status", fmt.Sprint(want.status), fmt.Sprint(res.Status))
+	fill := x.text
+	if w.mode == bodyMatch {
+		fill = x.pattern
 	}
-	for _, h := range want.headers {
-		m.where = h.pos.String() + ": "
-		m.header(h, want.headers, res.Header)
+	for _, line := range w.body {
+		expanded.body = append(expanded.body, fill(line))
 	}
-	m.where = want.bodyPos.String() + ": "
-	switch want.mode {
-	case bodyAny:
-	case bodyExact:
-		m.exact(expandLines(want.body, m.base, nil), string(res.Body))
-	case bodyContains:
-		for _, l := range want.body {
-			m.where = l.pos.String() + ": "
-			m.contains(l.text.expand(m.base), string(res.Body))
-		}
-	default:
-		m.body(expandLines(want.body, m.base, escape), res.Body)
-	}
+	return &expanded
 }
 
 // maxShown bounds how much of an answer a failure shows.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,7 +32,7 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 	}
 	site := &Site{Vars: map[string]string{"root": RootKey}}
 	log := slog.New(slog.DiscardHandler)
-	var servers inTurn
+	var servers roundRobin
 	for i, s := range stores {
 		svc := service.New(service.Options{Store: s, Places: places, Log: log})
 		t.Cleanup(svc.Close)
@@ -39,7 +40,7 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 		servers.all = append(servers.all, server.New(server.Options{Service: svc, Places: places, Log: log,
 			PublicURL: "http://consentd.test", CORSOrigins: []string{"https://shop.example"}}))
 		if i == 0 {
-			site.furnish(t, svc)
+			site.addOrganizations(t, svc)
 		}
 	}
 	site.Handler = servers.all[0]
@@ -56,25 +57,25 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 	return site
 }
 
-// inTurn hands each request to the next server.
-type inTurn struct {
-	all  []http.Handler
-	turn atomic.Int64
+// roundRobin hands each request to the next server.
+type roundRobin struct {
+	all      []http.Handler
+	requests atomic.Int64
 }
 
-// remembered is how long another server may take a key that was revoked.
-const remembered = 1100 * time.Millisecond
+// keyCache is how long another server may take a key that was revoked.
+const keyCache = 1100 * time.Millisecond
 
 // ServeHTTP implements http.Handler. A revocation is answered when every server must know of it.
-func (s *inTurn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.all[int(s.turn.Add(1))%len(s.all)].ServeHTTP(w, r)
+func (s *roundRobin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.all[int(s.requests.Add(1))%len(s.all)].ServeHTTP(w, r)
 	if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/keys/") {
-		time.Sleep(remembered)
+		time.Sleep(keyCache)
 	}
 }
 
-// furnish makes the organizations and keys over the service itself.
-func (s *Site) furnish(t *testing.T, svc *service.Service) {
+// addOrganizations makes the organizations and keys over the service itself.
+func (s *Site) addOrganizations(t *testing.T, svc *service.Service) {
 	t.Helper()
 	ctx := context.Background()
 	root, err := svc.Authenticate(ctx, RootKey)
@@ -97,7 +98,7 @@ func (s *Site) furnish(t *testing.T, svc *service.Service) {
 			"readkey":  {consent.OrganizationsRead, consent.ConsentsRead, consent.SubjectsRead},
 			"writekey": {consent.OrganizationsWrite, consent.ConsentsWrite, consent.SubjectsWrite},
 		} {
-			key, err := svc.CreateKey(ctx, actor, consent.NewKey{Name: name, Scopes: append([]consent.Scope(nil), scopes...)}, consent.Idempotency{})
+			key, err := svc.CreateKey(ctx, actor, consent.NewKey{Name: name, Scopes: slices.Clone(scopes)}, consent.Idempotency{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,5 +107,3 @@ func (s *Site) furnish(t *testing.T, svc *service.Service) {
 		}
 	}
 }
-
-var _ http.Handler = (*server.Server)(nil)

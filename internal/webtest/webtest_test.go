@@ -43,7 +43,6 @@ func newTestSite(*testing.T) *Site {
 	mux.HandleFunc("/fixed", text(`{"a":1,"b":[1.0]}`+"\n"))
 	mux.HandleFunc("/page", text("<html><p>"+testKey))
 	mux.HandleFunc("/note", text("origin\n42\n"+testKey+"\n"))
-	mux.HandleFunc("/lines", text("{\"n\":1}\n{\"n\":2}\n"))
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	mux.HandleFunc("/small", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10)); err != nil {
@@ -56,7 +55,6 @@ func newTestSite(*testing.T) *Site {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		w.WriteHeader(http.StatusEarlyHints)
 		fmt.Fprint(w, r.RequestURI, " ", r.Host)
 	})
 	return &Site{Handler: h, Vars: map[string]string{"key": testKey}}
@@ -82,29 +80,32 @@ func TestFind(t *testing.T) {
 func TestWrongAnswersFail(t *testing.T) {
 	get := "> GET /fixed\n"
 	for name, c := range map[string]struct{ transcript, problem string }{
-		"status":             {get + "< 201\n<*", "f:2: status: want 201, got 200"},
-		"empty body":         {get + "< 200", "f:2: body (-want +got)"},
-		"header absent":      {get + "< 200\n< ETag: x\n<*", "f:3: header ETag: want 1 of it, got 0"},
-		"header value":       {get + "< 200\n< content-length: 1\n<*", `f:3: header content-length: want "1", got "18"`},
-		"header placeholder": {get + "< 200\n< Content-Type: <int>\n<*", "f:3: header Content-Type: want <int>"},
-		"header present":     {get + "< 200\n< !Content-Type\n<*", "f:3: header Content-Type: want none"},
-		"exact":              {get + "< 200\n<= {\"b\":[1.0],\"a\":1}\n<=", "f:3: body (-want +got)"},
-		"exact, line break":  {get + "< 200\n<= {\"a\":1,\"b\":[1.0]}", "f:3: body (-want +got)"},
-		"fragment":           {get + "< 200\n<~ a\n<~ c", `f:4: body does not contain "c"`},
-		"text for JSON":      {get + "< 200\n<\n< ok", "f:4: body (-want +got)"},
+		"status":             {get + "< 201\n<*", "f:1: GET /fixed: \n\tstatus: want 201, got 200"},
+		"empty body":         {get + "< 200", `body from byte 0: want "", got "{`},
+		"header absent":      {get + "< 200\n< ETag: x\n<*", `header Etag: want ["x"], got []`},
+		"header value":       {get + "< 200\n< content-length: 1\n<*", `Content-Length from byte 0: want "1", got "18"`},
+		"header placeholder": {get + "< 200\n< Content-Type: <int>\n<*", "header Content-Type: want <int>"},
+		"header present":     {get + "< 200\n< !Content-Type\n<*", "header Content-Type: want [], got"},
+		"exact":              {get + "< 200\n<= {\"b\":[1.0],\"a\":1}\n<=", "body from byte 0: want"},
+		"exact, line break":  {get + "< 200\n<= {\"a\":1,\"b\":[1.0]}", "body from byte 0: want"},
+		"fragment":           {get + "< 200\n<~ a\n<~ c", `body does not contain "c"`},
+		"text for JSON":      {get + "< 200\n<\n< ok", `body from byte 0: want "ok"`},
 		"broken expectation": {get + "< 200\n<\n< {\"a\":1", "expected body is not JSON"},
 		"JSON for text":      {"> GET /page\n< 200\n<\n< {}", "body is not JSON"},
-		"member":             {get + "< 200\n<\n< {\"a\":2,\"b\":[1.0]}", "f:4: body /a: want 2, got 1"},
+		"member":             {get + "< 200\n<\n< {\"a\":2,\"b\":[1.0]}", "body /a: want 2, got 1"},
+		"placeholder":        {"> GET /note\n< 200\n<\n< <uid>", "unknown placeholder <uid>"},
+		"in a header":        {get + "< 200\n< Content-Type: <uid>\n<*", "unknown placeholder <uid>"},
+		"in a target":        {"> GET /{{\n< 200", "f:1: GET /{{: {{ without }}"},
 		"capture differs": {"> GET /things/" + testID + "\n< 200\n<\n" + `< {"id":"<any:x>","name":"<any:x>","...":"..."}`,
 			`body /name: want <any:x> "` + testID + `" as before, got "a\<b"`},
 		"no answer": {"> GET /drop\n< 200", "f:1: GET /drop: no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr, err := parse("f", c.transcript)
+			exchanges, err := parse("f", c.transcript)
 			if err != nil {
 				t.Fatal(err)
 			}
-			errs := play(tr, newTestSite(t))
+			errs := play(exchanges, newTestSite(t))
 			want := strings.ReplaceAll(c.problem, `\<`, "<")
 			if len(errs) != 1 || !strings.Contains(errs[0].Error(), want) {
 				t.Errorf("want one failure with %q, got %v", want, errs)
@@ -121,11 +122,11 @@ func TestMissingAndRepeatedHeadersFail(t *testing.T) {
 		"< Vary: a":                       false,
 		"< Vary: a\n< Vary: b\n< vary: c": false,
 	} {
-		tr, err := parse("f", "> GET /\n< 200\n"+expected)
+		exchanges, err := parse("f", "> GET /\n< 200\n"+expected)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if errs := play(tr, &Site{Handler: h}); (len(errs) == 0) != ok {
+		if errs := play(exchanges, &Site{Handler: h}); (len(errs) == 0) != ok {
 			t.Errorf("%s: %v", expected, errs)
 		}
 	}
@@ -133,13 +134,19 @@ func TestMissingAndRepeatedHeadersFail(t *testing.T) {
 
 func TestUnknownVariableFailsBeforeAnythingIsSent(t *testing.T) {
 	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
-	tr, err := parse("f", "> GET /{{a}}\n< 200\n<\n< {\"b\":\"<any:b>\"}\n\n> GET /{{b}}\n< 200\n< X: {{repeat:2:{{c}}}}")
+	exchanges, err := parse("f", "> GET /{{a}}\n< 200\n<\n< {\"b\":\"<any:b>\"}\n\n> GET /{{b}}\n< 200")
 	if err != nil {
 		t.Fatal(err)
 	}
-	errs := play(tr, &Site{Handler: h})
-	if got, want := fmt.Sprint(errs), "[f:1: unknown variable {{a}} f:8: unknown variable {{c}}]"; got != want {
+	errs := play(exchanges, &Site{Handler: h})
+	if got, want := fmt.Sprint(errs), "[f:1: GET /{{a}}: unknown variable {{a}}]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	if exchanges, err = parse("f", "> GET /\n< 200\n< X: {{repeat:2:{{c}}}}"); err != nil {
+		t.Fatal(err)
+	}
+	if errs := play(exchanges, &Site{Handler: h}); !strings.Contains(fmt.Sprint(errs), "unknown variable {{c}}") {
+		t.Errorf("got %v", errs)
 	}
 }
 
@@ -149,11 +156,11 @@ func TestStopsWhereLaterExchangesNeedACapture(t *testing.T) {
 		"> GET /{{a}}\n< 200": "{{a}}",
 		"> GET /page\n< 404":  "f:6: GET /page",
 	} {
-		tr, err := parse("f", needed+later)
+		exchanges, err := parse("f", needed+later)
 		if err != nil {
 			t.Fatal(err)
 		}
-		errs := play(tr, newTestSite(t))
+		errs := play(exchanges, newTestSite(t))
 		if len(errs) != 2 || !strings.Contains(errs[1].Error(), failures) {
 			t.Errorf("%s: %v", later, errs)
 		}
@@ -163,18 +170,18 @@ func TestStopsWhereLaterExchangesNeedACapture(t *testing.T) {
 // TestSiteVarsAreNotWritten matters where a test shares them between files that run in parallel.
 func TestSiteVarsAreNotWritten(t *testing.T) {
 	site := newTestSite(t)
-	tr, err := parse("f", "> GET /fixed\n< 200\n<\n< {\"a\":\"<int:a>\",\"...\":\"...\"}")
+	exchanges, err := parse("f", "> GET /fixed\n< 200\n<\n< {\"a\":\"<int:a>\",\"...\":\"...\"}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if errs := play(tr, site); len(errs) > 0 || len(site.Vars) != 1 {
+	if errs := play(exchanges, site); len(errs) > 0 || len(site.Vars) != 1 {
 		t.Errorf("failures %v, variables %v", errs, site.Vars)
 	}
 }
 
-// TestInTurn: every server gets its share, one after the other.
-func TestInTurn(t *testing.T) {
-	var servers inTurn
+// TestRoundRobin: every server gets its share, one after the other.
+func TestRoundRobin(t *testing.T) {
+	var servers roundRobin
 	for i := range 3 {
 		servers.all = append(servers.all, text(fmt.Sprint(i)))
 	}

@@ -10,10 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,14 +28,9 @@ type Response struct {
 func (r *Response) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s\n", r.Status, http.StatusText(r.Status))
-	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		for _, v := range r.Header[name] {
-			fmt.Fprintf(&b, "%s: %s\n", name, v)
-		}
-	}
-	shown := r.Body[:min(len(r.Body), maxShown)]
-	fmt.Fprintf(&b, "\n%s", shown)
-	if len(shown) < len(r.Body) {
+	_ = r.Header.Write(&b) // a strings.Builder takes everything
+	fmt.Fprintf(&b, "\n%s", r.Body[:min(len(r.Body), maxShown)])
+	if len(r.Body) > maxShown {
 		fmt.Fprintf(&b, "… (%d bytes)", len(r.Body))
 	}
 	return strings.TrimRight(b.String(), "\n")
@@ -69,8 +62,6 @@ func DoURL(t testing.TB, base, method, target string, headers map[string]string,
 	return res
 }
 
-type header struct{ name, value string }
-
 type request struct {
 	method, target string
 	headers        []header
@@ -86,10 +77,7 @@ func (r *request) header(name string) (value string, ok bool) {
 	return "", false
 }
 
-const (
-	timeout = 30 * time.Second // for one exchange
-	maxBody = 64 << 20
-)
+const timeout = 30 * time.Second // for one exchange
 
 // send speaks HTTP/1.1 by hand: net/http's client would clean paths, refuse odd requests and add headers of its own.
 func send(addr string, req *request) (*Response, error) {
@@ -97,46 +85,36 @@ func send(addr string, req *request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
 	sent := make(chan error, 1)
-	go func() { sent <- req.write(conn, addr) }() // a server may answer before it has read all
+	go func() { // a server may answer before it has read all, and such an answer is one
+		_, err := conn.Write(req.bytes(addr))
+		sent <- err
+	}()
 	res, err := read(conn, req.method)
-	closeErr := conn.Close()
-	sendErr := <-sent
-	if err != nil {
+	closed := conn.Close()
+	if sendErr := <-sent; err != nil {
 		return nil, errors.Join(err, sendErr)
 	}
-	return res, closeErr // an answer that came before the request's end is an answer
+	return res, closed
 }
 
-func read(conn io.Reader, method string) (*Response, error) {
-	br := bufio.NewReader(conn)
-	for {
-		res, err := http.ReadResponse(br, &http.Request{Method: method})
-		if err != nil {
-			return nil, fmt.Errorf("read answer: %w", err)
-		}
-		if res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
-			continue
-		}
-		body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-		if err != nil {
-			return nil, fmt.Errorf("read body of %d: %w", res.StatusCode, err)
-		}
-		if len(body) > maxBody {
-			return nil, fmt.Errorf("body of %d is longer than %d bytes", res.StatusCode, maxBody)
-		}
-		h := res.Header
-		if len(res.TransferEncoding) > 0 { // ReadResponse takes it out; the transcript may ask for it
-			h.Set("Transfer-Encoding", strings.Join(res.TransferEncoding, ", "))
-		}
-		return &Response{Status: res.StatusCode, Header: h, Body: body}, nil
+func read(conn net.Conn, method string) (*Response, error) {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, err
 	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read body of %d: %w", res.StatusCode, err)
+	}
+	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
-func (r *request) write(w io.Writer, addr string) error {
+// bytes gives the request as it is sent, its body in chunks where it says so.
+func (r *request) bytes(addr string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", r.method, r.target)
 	if _, ok := r.header("Host"); !ok {
@@ -147,37 +125,18 @@ func (r *request) write(w io.Writer, addr string) error {
 	}
 	coding, coded := r.header("Transfer-Encoding")
 	_, sized := r.header("Content-Length")
-	if !coded && !sized && (r.body != "" || takesBody(r.method)) {
-		fmt.Fprintf(&b, "Content-Length: %s\r\n", strconv.Itoa(len(r.body)))
+	takesBody := slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, r.method)
+	if !coded && !sized && (r.body != "" || takesBody) {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(r.body))
 	}
 	b.WriteString("\r\n")
-	if strings.EqualFold(coding, "chunked") {
-		if err := writeChunks(&b, r.body); err != nil {
-			return err
-		}
-	} else {
+	if !strings.EqualFold(coding, "chunked") {
 		b.WriteString(r.body)
+		return b.Bytes()
 	}
-	_, err := b.WriteTo(w)
-	return err
-}
-
-func takesBody(method string) bool {
-	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
-}
-
-const chunkSize = 4096
-
-func writeChunks(b *bytes.Buffer, body string) error {
-	cw := httputil.NewChunkedWriter(b)
-	for chunk := range slices.Chunk([]byte(body), chunkSize) {
-		if _, err := cw.Write(chunk); err != nil {
-			return err
-		}
+	for chunk := range slices.Chunk([]byte(r.body), 4096) {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
 	}
-	if err := cw.Close(); err != nil {
-		return err
-	}
-	b.WriteString("\r\n")
-	return nil
+	b.WriteString("0\r\n\r\n")
+	return b.Bytes()
 }
