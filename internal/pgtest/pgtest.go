@@ -53,7 +53,7 @@ func Database(t testing.TB, template string, prepare func(url string) error) (ur
 
 var made = databases{templates: map[string]error{}}
 
-// databases keeps book of what was made on this process's server.
+// databases records what was made on this process's server.
 type databases struct {
 	// mu lets one database be made at a time: PostgreSQL copies no template that
 	// somebody is connected to, and prepare is.

@@ -101,7 +101,8 @@ func TestDropEndsSessions(t *testing.T) {
 		name = nameIn(Database(t, "", nil))
 		s := Server(t)
 		go func() { _, _ = s.Psql(name, "SELECT pg_sleep(20)") }() // ends with the session
-		for psql(t, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = '"+name+"' AND query LIKE '%sleep%'") != "1" {
+		const sessions = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%sleep%%' AND datname = '%s'"
+		for psql(t, "postgres", fmt.Sprintf(sessions, name)) != "1" {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// Freeze stops the server in its tracks: it holds its connections and its port, and
-// answers nobody, as a host does that hangs or is cut off. Thaw lets it go on.
+// Freeze stops the server's processes (SIGSTOP): it holds its connections and its
+// port, and answers nobody, as a host does that hangs or is cut off. Thaw continues
+// them.
 func (s *Server) Freeze() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +50,7 @@ func (s *Server) freezeChildren(postmaster int) (more bool, err error) {
 			continue
 		}
 		more = true
-		// One that ended before its parent was stopped needs no stop.
+		// One that its parent reaped before it was itself stopped needs no stop.
 		if err := s.freeze(child); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return false, err
 		}
@@ -65,7 +66,7 @@ func (s *Server) freeze(pid int) error {
 	return nil
 }
 
-// Thaw lets a frozen server go on.
+// Thaw continues a frozen server (SIGCONT).
 func (s *Server) Thaw() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,13 +76,13 @@ func (s *Server) Thaw() error {
 	return nil
 }
 
-// thaw wakes the postmaster last. Until then it buries none of its children, so none
-// of their ids has become somebody else's.
+// thaw continues the postmaster last. Until then it reaps none of its children, so
+// none of their ids has become another process's.
 func (s *Server) thaw() error {
 	var failed error
 	for _, pid := range slices.Backward(s.frozen) {
 		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
-			failed = errors.Join(failed, fmt.Errorf("wake process %d: %w", pid, err))
+			failed = errors.Join(failed, fmt.Errorf("continue process %d: %w", pid, err))
 		}
 	}
 	s.frozen = nil

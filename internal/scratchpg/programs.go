@@ -46,9 +46,8 @@ func findPrograms(places []string) (string, error) {
 		}
 	}
 	if newest < oldest {
-		return "", fmt.Errorf("PostgreSQL %d or newer (%s) is neither on PATH nor in %s; "+
-			"`make test` installs it, and so does `scripts/need.sh postgres`",
-			oldest, strings.Join(programs, ", "), strings.Join(places, ", "))
+		return "", fmt.Errorf("PostgreSQL %d or newer (%s) is neither on PATH nor in %s; `make test` installs it, "+
+			"and so does `scripts/need.sh postgres`", oldest, strings.Join(programs, ", "), strings.Join(places, ", "))
 	}
 	return found, nil
 }

@@ -36,10 +36,10 @@ type Options struct {
 // process, whichever comes first, SIGKILL included; keep hold of it for as long as
 // its URL is in use. Its methods may be called from several goroutines.
 type Server struct {
-	folder   string
-	programs string // the folder of PostgreSQL's programs
-	port     int
-	keeper   *keeper
+	folder     string
+	programs   string // the folder of PostgreSQL's programs
+	port       int
+	supervisor *supervisor
 
 	mu     sync.Mutex
 	frozen []int // the processes that Freeze stopped
@@ -63,7 +63,7 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// newServer makes the folder and the keeper that will remove it, no more.
+// newServer makes the folder and the supervisor that will remove it, no more.
 func newServer() (*Server, error) {
 	programs, err := findPrograms(packaged)
 	if err != nil {
@@ -77,14 +77,14 @@ func newServer() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for PostgreSQL: %w", err)
 	}
-	keeper, err := startKeeper(folder, programs, as)
+	supervisor, err := startSupervisor(folder, programs, as)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
-	return &Server{folder: folder, programs: programs, keeper: keeper}, nil
+	return &Server{folder: folder, programs: programs, supervisor: supervisor}, nil
 }
 
-// begin fills the data folder by a task of the keeper's and starts the server. The
+// begin fills the data folder by a task of the supervisor's and starts the server. The
 // port that was free a moment ago may be somebody's by then, so it takes a few.
 func (s *Server) begin(task string, settings map[string]string) error {
 	if err := s.do(task); err != nil {
@@ -213,8 +213,8 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	thawed := s.thaw() // a stopped process would not hear that it is to end
-	ended := s.keeper.end()
-	// The keeper may not write in the folder above, where that is not a usual
+	ended := s.supervisor.end()
+	// The supervisor may not write in the folder above, where that is not a usual
 	// temporary one; this process may.
 	if err := errors.Join(thawed, ended, os.RemoveAll(s.folder)); err != nil {
 		return fmt.Errorf("close PostgreSQL in %s: %w", s.folder, err)
@@ -222,7 +222,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// do has the keeper carry out a task and shows the end of the log where it fails.
+// do has the supervisor carry out a task and shows the end of the log where it fails.
 func (s *Server) do(task string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,7 +232,7 @@ func (s *Server) do(task string) error {
 	if len(s.frozen) > 0 {
 		return fmt.Errorf("PostgreSQL: %s: the server is frozen; Thaw it first", task)
 	}
-	if err := s.keeper.do(task); err != nil {
+	if err := s.supervisor.do(task); err != nil {
 		return fmt.Errorf("PostgreSQL: %s: %w; its log ends:\n%s", task, err, s.logTail())
 	}
 	return nil

@@ -16,17 +16,17 @@ import (
 	"time"
 )
 
-//go:embed keeper.sh
-var keeperScript string
+//go:embed supervisor.sh
+var supervisorScript string
 
 // taskTimeout is for one task. The longest, starting and stopping, give up after 60 s
 // by themselves.
 const taskTimeout = 90 * time.Second
 
-// keeper is the shell that runs one server's programs, ends it and removes its
+// supervisor is the shell that runs one server's programs, ends it and removes its
 // folder when the pipe to it closes. A process that is killed closes its pipes, and
 // a shell needs no goroutine of ours to watch it.
-type keeper struct {
+type supervisor struct {
 	command *exec.Cmd
 	tasks   io.WriteCloser
 	answers *os.File
@@ -34,21 +34,21 @@ type keeper struct {
 	lost    error // why its answers can no longer be told from one another
 }
 
-func startKeeper(folder, programs string, as *syscall.Credential) (*keeper, error) {
+func startSupervisor(folder, programs string, as *syscall.Credential) (*supervisor, error) {
 	if err := os.Chown(folder, int(as.Uid), int(as.Gid)); err != nil {
 		return nil, fmt.Errorf("give the folder to PostgreSQL's user: %w", err)
 	}
 	answers, answer, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("make a pipe from PostgreSQL's keeper: %w", err)
+		return nil, fmt.Errorf("make a pipe from PostgreSQL's supervisor: %w", err)
 	}
 	defer answer.Close()
-	command := exec.Command("sh", "-c", keeperScript, "keeper", programs, folder)
+	command := exec.Command("sh", "-c", supervisorScript, "supervisor", programs, folder)
 	command.Dir = folder
 	command.Env = environment()
 	command.Stdout = answer
 	// A session of its own: what the terminal or go test sends to this process's
-	// group would end the keeper before its work is done. Standard error goes
+	// group would end the supervisor before its work is done. Standard error goes
 	// nowhere, or go test would wait for whoever holds it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: as}
 	tasks, err := command.StdinPipe()
@@ -57,21 +57,21 @@ func startKeeper(folder, programs string, as *syscall.Credential) (*keeper, erro
 	}
 	if err != nil {
 		_ = answers.Close()
-		return nil, fmt.Errorf("start PostgreSQL's keeper in %s as user id %d "+
-			"(set TMPDIR to a folder that this user can reach): %w", folder, as.Uid, err)
+		return nil, fmt.Errorf("start PostgreSQL's supervisor in %s as user id %d (set TMPDIR to a folder that this user "+
+			"can reach): %w", folder, as.Uid, err)
 	}
-	return &keeper{command: command, tasks: tasks, answers: answers, lines: bufio.NewReader(answers)}, nil
+	return &supervisor{command: command, tasks: tasks, answers: answers, lines: bufio.NewReader(answers)}, nil
 }
 
 // do has one task carried out and waits for it.
-func (k *keeper) do(task string) error {
-	if k.lost != nil {
-		return k.lost
+func (s *supervisor) do(task string) error {
+	if s.lost != nil {
+		return s.lost
 	}
-	answer, err := k.ask(task)
+	answer, err := s.ask(task)
 	if err != nil {
-		k.lost = fmt.Errorf("the keeper does not answer: %w", err)
-		return k.lost
+		s.lost = fmt.Errorf("the supervisor does not answer: %w", err)
+		return s.lost
 	}
 	if answer != "0" {
 		return fmt.Errorf("exit status %s", answer)
@@ -79,31 +79,31 @@ func (k *keeper) do(task string) error {
 	return nil
 }
 
-func (k *keeper) ask(task string) (string, error) {
-	if err := k.answers.SetReadDeadline(time.Now().Add(taskTimeout)); err != nil {
+func (s *supervisor) ask(task string) (string, error) {
+	if err := s.answers.SetReadDeadline(time.Now().Add(taskTimeout)); err != nil {
 		return "", err
 	}
-	if _, err := io.WriteString(k.tasks, task+"\n"); err != nil {
+	if _, err := io.WriteString(s.tasks, task+"\n"); err != nil {
 		return "", err
 	}
-	answer, err := k.lines.ReadString('\n')
+	answer, err := s.lines.ReadString('\n')
 	return strings.TrimSuffix(answer, "\n"), err
 }
 
-// end lets the keeper do its last work and waits for it.
-func (k *keeper) end() error {
-	closed := k.tasks.Close()
+// end lets the supervisor do its last work and waits for it.
+func (s *supervisor) end() error {
+	closed := s.tasks.Close()
 	// It holds its end of the pipe until it is gone; Wait knows no deadline.
-	waited := k.answers.SetReadDeadline(time.Now().Add(taskTimeout))
+	waited := s.answers.SetReadDeadline(time.Now().Add(taskTimeout))
 	if waited == nil {
-		_, waited = io.Copy(io.Discard, k.lines)
+		_, waited = io.Copy(io.Discard, s.lines)
 	}
 	if waited != nil {
-		waited = fmt.Errorf("the keeper does not end: %w", waited)
-		// Its session is its own, so the group is the keeper and its programs.
-		_ = syscall.Kill(-k.command.Process.Pid, syscall.SIGKILL)
+		waited = fmt.Errorf("the supervisor does not end: %w", waited)
+		// Its session is its own, so the group is the supervisor and its programs.
+		_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
 	}
-	return errors.Join(closed, waited, k.command.Wait(), k.answers.Close())
+	return errors.Join(closed, waited, s.command.Wait(), s.answers.Close())
 }
 
 // owner is the user that PostgreSQL runs as: this process's own, or one without
@@ -131,9 +131,9 @@ func owner() (*syscall.Credential, error) {
 		"as: add one, or do not run this as root")
 }
 
-// environment is this process's own, without what would bend PostgreSQL's
-// programs: its own variables, and the language of its messages. A frozen server
-// lets a client in that then waits for ever, hence the limit.
+// environment is this process's own, without what changes how PostgreSQL's programs
+// behave: its own variables, and the language of its messages. A frozen server
+// accepts a connection and never answers, hence the limit.
 func environment() []string {
 	env := []string{"LC_ALL=C", "PGCONNECT_TIMEOUT=10"}
 	for _, variable := range os.Environ() {

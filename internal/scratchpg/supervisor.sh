@@ -1,6 +1,6 @@
-# The keeper of one throw-away PostgreSQL server.
+# The supervisor of one throw-away PostgreSQL server.
 #
-# Usage: sh -c "$(cat keeper.sh)" keeper PROGRAMS FOLDER
+# Usage: sh -c "$(cat supervisor.sh)" supervisor PROGRAMS FOLDER
 #
 # Works in FOLDER with the PostgreSQL programs in PROGRAMS. Each line of input is a
 # task and perhaps a word; the answer is the task's exit status, on a line of its
