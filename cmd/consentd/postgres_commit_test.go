@@ -43,8 +43,8 @@ func (k *keyless) compare(proxy *commitProxy, have map[string]int) {
 			k.r.t.Errorf("an acknowledged event is there %d times", have[user])
 		}
 	}
-	there := map[fate]int{}
-	of := map[fate]int{}
+	there := map[fault]int{}
+	of := map[fault]int{}
 	for user := range k.unknown {
 		met := passes // no commit of the person's was cut
 		for _, c := range proxy.cut {
@@ -62,14 +62,15 @@ func (k *keyless) compare(proxy *commitProxy, have map[string]int) {
 			k.r.t.Errorf("an event that nobody could tell of is there %d times", have[user])
 		}
 	}
-	logFailed(k.r.t, "%d writes without a key acknowledged; unknown by fate %v, of which there %v", len(k.done), of, there)
+	logFailed(k.r.t, "%d writes without a key acknowledged; unknown by fault %v, of which there %v",
+		len(k.done), of, there)
 	if there[passes] > 0 {
 		k.r.t.Errorf("of %d writes that were refused before their commit %d are there", of[passes], there[passes])
 	}
 	if of[cutBefore] == 0 || there[cutBefore] > 0 {
 		k.r.t.Errorf("of %d writes whose commit never reached the server %d are there", of[cutBefore], there[cutBefore])
 	}
-	for _, met := range []fate{cutAfter, poolerBroken} {
+	for _, met := range []fault{cutAfter, poolerBroken} {
 		if of[met] == 0 || there[met] != of[met] {
 			k.r.t.Errorf("of %d writes whose commit was done %d are there", of[met], there[met])
 		}
@@ -103,17 +104,18 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	if n := r.metric("consentd_db_unknown_total"); n != 0 || proxy.commits.Load() == 0 {
 		t.Fatalf("%v commits without an answer before any was cut; the proxy saw %d", n, proxy.commits.Load())
 	}
-	for _, f := range []fate{cutBefore, cutUnderWay, cutAfter, poolerBroken} {
+	for _, f := range []fault{cutBefore, cutUnderWay, cutAfter, poolerBroken} {
 		met := proxy.met.Load()
-		proxy.fate.Store(int32(f))
+		proxy.fault.Store(int32(f))
 		want := int64(rounds(50))
 		waitFor(t, fmt.Sprintf("%d commits to be %s", want, f), func() bool { return proxy.met.Load() >= met+want })
-		proxy.fate.Store(int32(passes))
+		proxy.fault.Store(int32(passes))
 		r.goesOn(20)
 	}
 	r.rest()
 	k.compare(proxy, eventsByUser(t, psql(t, s, "consents", `SELECT i.value, count(e.event_id) FROM identifiers i
-JOIN events e USING (organization_id, subject_id) WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
+JOIN events e USING (organization_id, subject_id)
+WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
 	if n, met := r.metric("consentd_db_unknown_total"), proxy.met.Load(); n != float64(met) {
 		t.Errorf("%d commits were left without an answer, and %v are counted as unknown", met, n)
 	}

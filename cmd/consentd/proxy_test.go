@@ -12,31 +12,31 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// fate is what becomes of a round trip that commits a write.
-type fate int32
+// fault is what becomes of a round trip that commits a write.
+type fault int32
 
 const (
-	passes       fate = iota
-	cutBefore         // the connection is cut before the server sees it
-	cutUnderWay       // it is cut as soon as the server has it, which goes on
-	cutAfter          // it is cut when the server has answered, and the answer is lost
-	poolerBroken      // as cutAfter, and the client is told what PgBouncer tells of a server that broke
+	passes       fault = iota
+	cutBefore          // the connection is cut before the server sees it
+	cutUnderWay        // it is cut as soon as the server has it, which goes on
+	cutAfter           // it is cut when the server has answered, and the answer is lost
+	poolerBroken       // as cutAfter, and the client is told what PgBouncer tells of a server that broke
 )
 
-func (f fate) String() string {
+func (f fault) String() string {
 	return [...]string{"passes", "cut before", "cut under way", "cut after", "pooler broken"}[f]
 }
 
-// everyCommit is how many commits of writes go by until one meets the fate of the day.
+// everyCommit: of so many commits of writes one meets the fault that is set.
 const everyCommit = 3
 
 // commitProxy stands between consentd and a PostgreSQL server, and sees commits go by.
 type commitProxy struct {
 	listener net.Listener
 	server   string
-	fate     atomic.Int32
+	fault    atomic.Int32
 	commits  atomic.Int64 // of writes
-	met      atomic.Int64 // commits that met their fate
+	met      atomic.Int64 // commits that met a fault
 	running  sync.WaitGroup
 	mu       sync.Mutex
 	open     map[net.Conn]bool // nil: closed
@@ -45,7 +45,7 @@ type commitProxy struct {
 
 // cutCommit is a commit that did not pass, with all that its transaction sent.
 type cutCommit struct {
-	met  fate
+	met  fault
 	sent []byte
 }
 
@@ -114,8 +114,8 @@ func (p *commitProxy) close() {
 }
 
 // next tells what the next commit of a write meets, whose transaction sent something.
-func (p *commitProxy) next(sent []byte) fate {
-	f := fate(p.fate.Load())
+func (p *commitProxy) next(sent []byte) fault {
+	f := fault(p.fault.Load())
 	if p.commits.Add(1)%everyCommit != 0 || f == passes {
 		return passes
 	}
@@ -141,8 +141,8 @@ type proxied struct {
 }
 
 func newProxied(p *commitProxy, client, server net.Conn) *proxied {
-	return &proxied{proxy: p, client: client, server: server, statements: map[string]string{},
-		answered:   make(chan struct{}),
+	return &proxied{proxy: p, client: client, server: server,
+		statements: map[string]string{}, answered: make(chan struct{}),
 		fromClient: pgproto3.NewBackend(client, nil), fromServer: pgproto3.NewFrontend(server, nil)}
 }
 
@@ -219,7 +219,7 @@ func (x *proxied) note(message pgproto3.FrontendMessage) {
 }
 
 // meet gives a round trip to the server, or not, and tells whether the connection goes on.
-func (x *proxied) meet(f fate, trip []byte) (goesOn bool) {
+func (x *proxied) meet(f fault, trip []byte) (goesOn bool) {
 	if f == cutBefore {
 		return false
 	}
