@@ -211,16 +211,16 @@ func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organ
 	if d.full {
 		some = 0
 	}
-	var directory *consent.Catalog
+	var catalog *consent.Catalog
 	err := i.View(ctx, func(r service.Reader) (err error) {
-		directory, err = r.Catalog(ctx, o.ID)
+		catalog, err = r.Catalog(ctx, o.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	err = i.Events(ctx, o.ID, some, func(e *consent.Event) error {
-		if fault := consent.CheckEvent(directory, e); fault != nil {
+		if fault := consent.CheckEvent(catalog, e); fault != nil {
 			t.blob.add("organization %s, event %s: %v", o.Slug, e.ID, fault)
 		}
 		t.blobs++

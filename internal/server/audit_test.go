@@ -75,13 +75,13 @@ func (w *harness) auditLedger(i *store.Inspection, organization consent.ID) {
 	for _, fault := range ledger.Faults {
 		w.Errorf("organization %s: %s", organization, fault)
 	}
-	var directory *consent.Catalog
+	var catalog *consent.Catalog
 	w.must(i.View(ctx, func(r service.Reader) (err error) {
-		directory, err = r.Catalog(ctx, organization)
+		catalog, err = r.Catalog(ctx, organization)
 		return err
 	}))
 	w.must(i.Events(ctx, organization, 0, func(e *consent.Event) error {
-		if fault := consent.CheckEvent(directory, e); fault != nil {
+		if fault := consent.CheckEvent(catalog, e); fault != nil {
 			w.Errorf("event %s: %v", e.ID, fault)
 		}
 		return nil

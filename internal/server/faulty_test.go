@@ -96,7 +96,7 @@ func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, projec
 }
 
 // Ask implements service.Store.
-func (s *faultyStore) Ask(ctx context.Context, read func(service.Reader) error) error {
+func (s *faultyStore) ViewOnce(ctx context.Context, read func(service.Reader) error) error {
 	return s.View(ctx, read)
 }
 

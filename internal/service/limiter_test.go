@@ -16,9 +16,9 @@ import (
 func TestTurns(t *testing.T) {
 	turns := NewKeyedLimiter(2)
 	var running, most atomic.Int64
-	var crowd sync.WaitGroup
+	var holders sync.WaitGroup
 	for range 50 {
-		crowd.Go(func() {
+		holders.Go(func() {
 			done, err := turns.Acquire(context.Background(), consent.ID{1})
 			if err != nil {
 				t.Error(err)
@@ -42,7 +42,7 @@ func TestTurns(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	crowd.Wait()
+	holders.Wait()
 	if most.Load() != 2 {
 		t.Errorf("%d went on at once", most.Load())
 	}

@@ -11,7 +11,7 @@ import (
 
 // createProject: POST …/organizations/{organizationId}/projects, 201.
 func (a *api) createProject(c *protocol.Call) error {
-	directory, err := a.svc.Catalog(c.Request.Context(), c.Actor)
+	catalog, err := a.svc.Catalog(c.Request.Context(), c.Actor)
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (a *api) createProject(c *protocol.Call) error {
 	return fieldNames.Rename(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Project, error) {
 		return a.svc.CreateProject(c.Request.Context(), c.Actor, input, idempotency)
 	}, func(made *consent.Project) (protocol.Answer, error) {
-		return protocol.JSON(http.StatusCreated, showProject(&directory.Organization, made))
+		return protocol.JSON(http.StatusCreated, showProject(&catalog.Organization, made))
 	}))
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/consentd/consentd/internal/service"
 )
 
-func (f *fixture) directory(o consent.ID) (d *consent.Catalog) {
+func (f *fixture) catalog(o consent.ID) (d *consent.Catalog) {
 	f.Helper()
 	f.view(func(ctx context.Context, r service.Reader) (err error) {
 		d, err = r.Catalog(ctx, o)
@@ -37,10 +37,10 @@ func testOrganizations(f *fixture) {
 	first.WholeAddress, first.Details = true, []byte(`{"a":"é"}`)
 	f.append(consent.Changes{Organizations: []consent.Organization{o}, Projects: []consent.Project{second, first},
 		Purposes: []consent.Purpose{bare, full}})
-	same(f, "directory", f.directory(o.ID), &consent.Catalog{Organization: o,
+	same(f, "catalog", f.catalog(o.ID), &consent.Catalog{Organization: o,
 		Projects: []consent.Project{first, second}, Purposes: []consent.Purpose{full, bare}})
-	if d := f.directory(f.id()); d != nil {
-		f.Errorf("an unknown organization has a directory: %+v", d)
+	if d := f.catalog(f.id()); d != nil {
+		f.Errorf("an unknown organization has a catalog: %+v", d)
 	}
 	f.view(func(ctx context.Context, r service.Reader) error {
 		for slug, want := range map[string]bool{o.Slug: true, strings.ToUpper(o.Slug): false, "": false} {
@@ -61,7 +61,7 @@ func testOrganizations(f *fixture) {
 	f.refuses("a purpose's key twice", consent.Changes{Purposes: []consent.Purpose{again}})
 	again.Key, again.Taxonomy.Label = "other", "*"
 	f.refuses("a taxonomy twice", consent.Changes{Purposes: []consent.Purpose{again}})
-	if d := f.directory(clash.ID); d != nil {
+	if d := f.catalog(clash.ID); d != nil {
 		f.Error("what was refused is there")
 	}
 }
