@@ -182,6 +182,7 @@ func (c *Changes) AddClaims(organization ID, who Identified) {
 // NamedCount is the name of the kept count of subjects that have a name of that kind.
 func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
 
+// Empty tells whether a batch has nothing to write.
 func (c *Changes) Empty() bool {
 	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+
 		len(c.IdempotencyRecords)+len(c.Purposes) == 0

@@ -12,6 +12,7 @@ type People struct {
 	merged map[SubjectKey]ID           // who a subject turned out to be: its own id still names it in owners
 }
 
+// NewPeople knows nobody yet.
 func NewPeople() *People {
 	return &People{owners: map[OwnedName]ID{}, known: map[SubjectKey][]Identifier{}, merged: map[SubjectKey]ID{}}
 }
@@ -82,6 +83,7 @@ func stronger(given []Identifier, at int) []Identifier {
 	return given[:end]
 }
 
+// Owner gives who has an identifier, or whom that one was merged into; NoID: nobody.
 func (p *People) Owner(organization ID, id Identifier) ID {
 	owner := p.owners[OwnedName{organization, id}]
 	if into, ok := p.merged[SubjectKey{organization, owner}]; ok {

@@ -68,6 +68,7 @@ func (a Actor) In(organization ID) (Actor, error) {
 	return a, nil
 }
 
+// ErrNoOrganization is said of an organization that is not there, and of another tenant's.
 var ErrNoOrganization = &Error{Kind: NotFound, Msg: "organization not found"}
 
 // Has tells whether the actor has a scope; the root key has all.

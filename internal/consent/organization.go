@@ -76,6 +76,7 @@ type OrganizationView struct {
 // DefaultProject gives the default project.
 func (v *OrganizationView) DefaultProject() *Project { return &v.Projects[0] }
 
+// CheckLength refuses with Invalid a name that has not so many characters.
 func CheckLength(field, name string, least, most int) error {
 	if n := utf8.RuneCountInString(name); n < least || n > most {
 		return Errorf(Invalid, field, "must have %d to %d characters", least, most)

@@ -127,6 +127,7 @@ const maxPurposes = 1000
 // MaxDocument is the most characters of a purpose's legal text.
 const MaxDocument = 5_000_000
 
+// CheckNewPurpose refuses with Invalid what no purpose can be like, whatever a project has.
 func CheckNewPurpose(in NewPurpose) error {
 	if err := CheckLength("name", in.Name, 5, 100); err != nil {
 		return err

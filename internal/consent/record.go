@@ -36,6 +36,7 @@ func CheckSubjectName(typ, name string) (Identifier, error) {
 	return Identifier{Kind: TypedKind(typ), Value: name}, nil
 }
 
+// CheckData refuses with Invalid a JSON object that is longer than MaxData.
 func CheckData(field string, data []byte) error {
 	if len(data) > MaxData {
 		return Errorf(Invalid, field, "must have %d KiB at most", MaxData>>10)
@@ -43,6 +44,7 @@ func CheckData(field string, data []byte) error {
 	return nil
 }
 
+// ErrNoSubject is said of a person who is not known.
 var ErrNoSubject = &Error{Kind: NotFound, Msg: "subject not found"}
 
 // Apply gives the data that a save leaves on record.
