@@ -141,10 +141,11 @@ func changeLater(c engine.Conn, n int) error {
 	return c.Each(context.Background(), addToNote, 1, func(_ int, args []any) []any { return append(args, n) }, nil)
 }
 
-// TestDeadlock lets the database end a transaction for a deadlock: it runs again, and is done once.
+// TestDeadlock lets the database end a transaction for a deadlock: it runs again, and is done once. PostgreSQL ends the
+// one that has waited for deadlock_timeout once they wait for each other, so the other one waits first, and for longer.
 func TestDeadlock(t *testing.T) {
 	e, other := notes(t)
-	does(t, other, "BEGIN", "UPDATE notes SET v = v + 10 WHERE n = 2")
+	does(t, other, "SET deadlock_timeout = '5min'", "BEGIN", "UPDATE notes SET v = v + 10 WHERE n = 2")
 	crossed := make(chan error, 1)
 	attempts := 0
 	err := e.Update(context.Background(), consent.NoID, func(c engine.Conn) error {
@@ -152,12 +153,12 @@ func TestDeadlock(t *testing.T) {
 			if err := change(c, 1); err != nil {
 				return err
 			}
-			go func() { // when the transaction waits for the other, the other shall wait for it
-				waitForLock(t, e)
+			go func() {
 				_, err := other.Exec(context.Background(), "UPDATE notes SET v = v + 10 WHERE n = 1")
 				_, end := other.Exec(context.Background(), "COMMIT")
 				crossed <- errors.Join(err, end)
 			}()
+			waitForLock(t, e)
 			return change(c, 2)
 		}
 		return errors.Join(change(c, 1), change(c, 2))
@@ -171,13 +172,13 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
-// waitForLock waits until a session of the pool's waits for a lock.
+// waitForLock waits until a session in the database waits for a lock.
 func waitForLock(t *testing.T, e *Engine) {
 	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
 		waiting := 0
 		_, err := e.withConn(context.Background(), func(c *conn) error {
 			return c.Query(context.Background(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-AND application_name = 'consentd' AND wait_event_type = 'Lock'`, nil,
+AND wait_event_type = 'Lock'`, nil,
 				func(r engine.Row) error { return r.Scan(&waiting) })
 		})
 		if err != nil {
