@@ -2,7 +2,7 @@
 // and enforces it. It does not know what the packages do.
 //
 // The rules are for the code that is built into programs: _test.go files may
-// import anything, because a test may bring up as much of the house as it needs.
+// import anything, because a test may bring up as much of the server as it needs.
 package consentd_test
 
 import (

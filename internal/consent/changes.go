@@ -116,7 +116,7 @@ type ArchivedRecord struct {
 	Record                Record
 }
 
-// IdempotencyKey names a idempotency record: whose, and the SHA-256 of the Idempotency-Key.
+// IdempotencyKey names an idempotency record: whose, and the SHA-256 of the Idempotency-Key.
 type IdempotencyKey struct {
 	Organization, Key ID
 	Hash              [32]byte
@@ -130,7 +130,7 @@ type IdempotencyRecord struct {
 	ExpiresAt   time.Time
 }
 
-// ExpiredRecords names the expired answers of an organization.
+// ExpiredRecords names the expired idempotency records of an organization.
 type ExpiredRecords struct {
 	Organization ID
 	Before       time.Time

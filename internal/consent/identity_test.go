@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// population is the identity rules once more, written from the contract's text and as slow as it likes: a list of
+// peopleModel is the identity rules once more, written from the contract's text and as slow as it likes: a list of
 // people, each a list of the names by which they are known.
-type population struct {
+type peopleModel struct {
 	everybody []*human
 }
 
@@ -19,7 +19,7 @@ type human struct {
 	merged *human // who this anonymous one turned out to be
 }
 
-func (w *population) whoHas(name Identifier) *human {
+func (w *peopleModel) whoHas(name Identifier) *human {
 	for _, h := range w.everybody {
 		if slices.Contains(h.names, name) {
 			return h
@@ -48,7 +48,7 @@ func strengthOf(k IdentifierKind, emailFirst bool) int {
 }
 
 // write applies the three rules to the identifiers of one write.
-func (w *population) write(given []Identifier, emailFirst bool) *human {
+func (w *peopleModel) write(given []Identifier, emailFirst bool) *human {
 	// 1. The strongest that is known names the candidate.
 	var candidate *human
 	matching := 0
@@ -89,7 +89,7 @@ func (w *population) write(given []Identifier, emailFirst bool) *human {
 	return candidate
 }
 
-func (w *population) ranked(given []Identifier, emailFirst bool) []Identifier {
+func (w *peopleModel) ranked(given []Identifier, emailFirst bool) []Identifier {
 	out := slices.Clone(given)
 	slices.SortStableFunc(out, func(a, b Identifier) int {
 		return strengthOf(a.Kind, emailFirst) - strengthOf(b.Kind, emailFirst)
@@ -106,7 +106,7 @@ func (h *human) hasOtherThan(name Identifier) bool {
 	return false
 }
 
-// drawGiven draws the identifiers of one write from a small town, where people meet; several says that there may be
+// drawGiven draws the identifiers of one write from a small set, so that people meet; several says that there may be
 // more than one e-mail address and phone number.
 func drawGiven(t *rapid.T, several bool) (given []Identifier, project int) {
 	project = rapid.IntRange(1, 2).Draw(t, "project")
@@ -150,7 +150,7 @@ func TestIdentityRules(t *testing.T) {
 
 func holdAgainstModel(t *rapid.T, several bool) {
 	organization := ID{1}
-	w, p := &population{}, NewPeople()
+	w, p := &peopleModel{}, NewPeople()
 	ids := map[*human]ID{}
 	made := byte(0)
 	for range rapid.IntRange(1, 25).Draw(t, "writes") {
@@ -194,7 +194,7 @@ func ownersOf(p *People) map[OwnedName]ID {
 }
 
 // checkPeople compares who is who, and checks what must hold whatever was written.
-func checkPeople(t *rapid.T, p *People, w *population, ids map[*human]ID, organization ID) {
+func checkPeople(t *rapid.T, p *People, w *peopleModel, ids map[*human]ID, organization ID) {
 	n := 0
 	for _, h := range w.everybody {
 		n += len(h.names)

@@ -52,7 +52,7 @@ type PreparedDecision struct {
 	Replaces bool // it is a Replacement's: a withdrawal is recorded only where there is something to take back
 }
 
-// Facts are what the rules need to know of the world at the time of a write. They read no clock and draw no lots.
+// Facts are what the rules need to know besides a write and its catalog. They read no clock and draw no lots.
 type Facts struct {
 	Now     time.Time // UTC, microseconds
 	Session ID        // a new one

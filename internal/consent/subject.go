@@ -111,7 +111,7 @@ type SavePerson struct {
 type SubjectFilter struct {
 	Type   string
 	Name   string
-	Text   string // the data contains it, letter case aside
+	Text   string // the data contains it, whatever the letter case
 	Offset int
 	Limit  int
 }

@@ -217,7 +217,7 @@ func (a Answer) encode() []byte {
 func decodeAnswer(kept []byte) (Answer, error) {
 	parts := bytes.SplitN(kept, []byte("\n"), 4)
 	if len(parts) != 4 {
-		return Answer{}, errors.New("kept answer is damaged")
+		return Answer{}, errors.New("idempotency record is damaged")
 	}
 	first, etag, _ := strings.Cut(string(parts[0]), " ")
 	status, err := strconv.Atoi(first)

@@ -42,7 +42,7 @@ type harness struct {
 	server    *server.Server
 	protocols []protocol.Protocol
 	store     *faultyStore
-	stores    []service.Store // of all servers of the database
+	stores    []service.Store // of all servers on the database
 	metrics   *server.Metrics
 	log       *logBuffer
 	database  database

@@ -32,7 +32,7 @@ func NewMetrics(version string, ready func() error) *Metrics {
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "consentd_request_duration_seconds",
 			Help: "Time from the head of a request to the end of its answer.", Buckets: buckets}, []string{"protocol"}),
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_batches_total",
-			Help: "Transactions of the batcher."}, []string{"outcome"}),
+			Help: "Transactions that write decisions."}, []string{"outcome"}),
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_batch_requests",
 			Help: "Write requests that shared one commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
 		batchTime: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_batch_duration_seconds",

@@ -15,7 +15,7 @@ import (
 func BenchmarkRecord(b *testing.B) {
 	for name, people := range map[string]int64{"new": 1 << 62, "known": 10_000} {
 		b.Run(name, func(b *testing.B) {
-			h := newHouse(b)
+			h := newHarness(b)
 			actor := h.organization(b)
 			var n atomic.Int64
 			one := func() error {
@@ -52,7 +52,7 @@ func BenchmarkRecord(b *testing.B) {
 // BenchmarkLate puts a decision on record that was taken before others about somebody who has taken very many.
 func BenchmarkLate(b *testing.B) {
 	const many = 200_000
-	h := newHouse(b)
+	h := newHarness(b)
 	actor := h.organization(b)
 	at := func(after time.Duration, state consent.State) consent.Item {
 		d := decided(consent.Analytics, state)
@@ -103,7 +103,7 @@ func BenchmarkNormalize(b *testing.B) {
 
 // BenchmarkManyMerges signs somebody in from a new browser who has done so very often.
 func BenchmarkManyMerges(b *testing.B) {
-	h := newHouse(b)
+	h := newHarness(b)
 	actor := h.organization(b)
 	n := 0
 	signIn := func() (browser, merging consent.Item) {

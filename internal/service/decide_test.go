@@ -21,7 +21,7 @@ import (
 // TestArrivalDoesNotMatter sends dated decisions of one person in random order, cut into random batches: the consent
 // is the greatest event's, whatever came when, and the history is whole.
 func TestArrivalDoesNotMatter(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	rapid.Check(t, func(t *rapid.T) {
 		h.clock.set(noon)
 		a := h.organization(t)
@@ -96,7 +96,7 @@ func sinceOf(events []consent.EventView) (since time.Time) {
 // TestSequencesWithoutGaps has many writers at once, some of whose writes are refused, under a clock that jumps:
 // numbers run 1, 2, 3 … and ids grow with them.
 func TestSequencesWithoutGaps(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	organizations := []consent.Actor{h.organization(t), h.organization(t)}
 	const writers, each = 8, 25
 	var wg sync.WaitGroup
@@ -134,7 +134,7 @@ func TestSequencesWithoutGaps(t *testing.T) {
 
 // TestBatchIsAllOrNothing: one bad item leaves no subject, no identifier, no purpose, no event and no count.
 func TestBatchIsAllOrNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	h.record(t, a, item(user("there")))
 	before := h.census(t, a)
@@ -166,7 +166,7 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 }
 
 // census counts all that a write could leave in an organization.
-func (h *house) census(t tester, a consent.Actor) string {
+func (h *harness) census(t tester, a consent.Actor) string {
 	t.Helper()
 	var out []string
 	h.view(t, func(r service.Reader) error {
@@ -192,7 +192,7 @@ func (h *house) census(t tester, a consent.Actor) string {
 
 // TestCountsAreTrue compares the kept counts with the rows, after writes, merges and removals.
 func TestCountsAreTrue(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	project, err := h.svc.CreateProject(ctx, a, consent.NewProject{Name: "second"}, consent.Idempotency{})
 	if err != nil {
@@ -244,7 +244,7 @@ func TestCountsAreTrue(t *testing.T) {
 	}
 }
 
-func mainProject(t tester, h *house, a consent.Actor) consent.ID {
+func mainProject(t tester, h *harness, a consent.Actor) consent.ID {
 	view, err := h.svc.Organization(context.Background(), a)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -255,7 +255,7 @@ func mainProject(t tester, h *house, a consent.Actor) consent.ID {
 // TestMergeOfAnAnonymousPerson: the consents fold over both, the history has the events of both, and the events are
 // what they were.
 func TestMergeOfAnAnonymousPerson(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	browser, ada := named(consent.AnonymousID, valueOf(consent.AnonymousID, 1)), user("ada")
 	at := func(minute int, purpose string, state consent.State) consent.Decision {
@@ -287,8 +287,8 @@ func TestMergeOfAnAnonymousPerson(t *testing.T) {
 			t.Errorf("%s stands %+v, want %s since %v of %s", purpose, c, want.state, since, known)
 		}
 	}
-	town := &town{house: h, actor: a, people: []consent.ID{anonymous, known}}
-	if got := town.merges(t); len(got) != 1 || got[0] != "person 0 turned out to be person 1 after 5" {
+	tenant := &tenant{harness: h, actor: a, people: []consent.ID{anonymous, known}}
+	if got := tenant.merges(t); len(got) != 1 || got[0] != "person 0 turned out to be person 1 after 5" {
 		t.Errorf("of the merge is recorded %q", got)
 	}
 	after := h.events(t, a)
@@ -324,7 +324,7 @@ func sameEvent(x, y consent.EventView) bool {
 
 // TestBlobs: both are canonical, say what was recorded, and the body names nobody.
 func TestBlobs(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, made := h.key(t, h.organization(t))
 	it := item([]consent.Identifier{{Kind: consent.UserID, Value: "ada-1815"},
 		{Kind: consent.Email, Value: "Ada@Example.com"},
@@ -367,7 +367,7 @@ func TestBlobs(t *testing.T) {
 
 // TestTenantsNeverMeet: nobody reaches another organization's people.
 func TestTenantsNeverMeet(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, b := h.organization(t), h.organization(t)
 	first := h.record(t, a, item(user("ada"))).Items[0].Subject
 	if _, err := h.svc.Person(context.Background(), b,
@@ -390,7 +390,7 @@ func TestTenantsNeverMeet(t *testing.T) {
 // TestLateBehindAnOverwrite takes a decision that was taken earlier behind an overwrite in one batch: what the
 // overwrite does is not known before, so the late one must count as if each came alone.
 func TestLateBehindAnOverwrite(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	earlier := decided(consent.Analytics, consent.Accepted)
 	earlier.OccurredAt = noon.Add(-time.Minute)

@@ -18,8 +18,8 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// house is the whole core over a real database, with a clock that a test sets.
-type house struct {
+// harness is the whole core over a real database, with a clock that a test sets.
+type harness struct {
 	svc    *service.Service
 	store  service.Store
 	folder string
@@ -41,13 +41,13 @@ func (c *clock) add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.at = 
 
 const rootKey = "root-key-for-tests-0123456789-abcdefgh"
 
-func newHouse(t testing.TB) *house {
+func newHarness(t testing.TB) *harness {
 	t.Helper()
 	places, err := geo.New(geo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{folder: t.TempDir(), clock: clock{at: noon}}
+	h := &harness{folder: t.TempDir(), clock: clock{at: noon}}
 	e, err := sqlite.Open(context.Background(), h.folder, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ type tester interface {
 }
 
 // organization makes an organization and gives the actor who may do everything there.
-func (h *house) organization(t tester) consent.Actor {
+func (h *harness) organization(t tester) consent.Actor {
 	t.Helper()
 	h.slugs++
 	view, err := h.svc.CreateOrganization(context.Background(), h.root,
@@ -92,7 +92,7 @@ func (h *house) organization(t tester) consent.Actor {
 }
 
 // key makes a key of an organization and authenticates with it.
-func (h *house) key(t tester, a consent.Actor, scopes ...consent.Scope) (consent.Actor, consent.CreatedKey) {
+func (h *harness) key(t tester, a consent.Actor, scopes ...consent.Scope) (consent.Actor, consent.CreatedKey) {
 	t.Helper()
 	if len(scopes) == 0 {
 		scopes = slices.Clone(consent.AllScopes)
@@ -105,7 +105,7 @@ func (h *house) key(t tester, a consent.Actor, scopes ...consent.Scope) (consent
 	return h.authenticate(t, made.Text), made
 }
 
-func (h *house) authenticate(t tester, text string) consent.Actor {
+func (h *harness) authenticate(t tester, text string) consent.Actor {
 	t.Helper()
 	a, err := h.svc.Authenticate(context.Background(), text)
 	if err != nil {
@@ -114,7 +114,7 @@ func (h *house) authenticate(t tester, text string) consent.Actor {
 	return a
 }
 
-func (h *house) record(t tester, a consent.Actor, items ...consent.Item) *consent.Recorded {
+func (h *harness) record(t tester, a consent.Actor, items ...consent.Item) *consent.Recorded {
 	t.Helper()
 	r, err := h.svc.Record(context.Background(), a, write(items...))
 	if err != nil {
@@ -154,7 +154,7 @@ func named(kind consent.IdentifierKind, value string) []consent.Identifier {
 
 func user(name string) []consent.Identifier { return named(consent.UserID, name) }
 
-func (h *house) person(t tester, a consent.Actor, id consent.Identifier) *consent.Person {
+func (h *harness) person(t tester, a consent.Actor, id consent.Identifier) *consent.Person {
 	t.Helper()
 	p, err := h.svc.Person(context.Background(), a, consent.PersonQuery{Identifier: id})
 	if err != nil {
@@ -163,7 +163,7 @@ func (h *house) person(t tester, a consent.Actor, id consent.Identifier) *consen
 	return p
 }
 
-func (h *house) events(t tester, a consent.Actor, people ...consent.Identifier) []consent.EventView {
+func (h *harness) events(t tester, a consent.Actor, people ...consent.Identifier) []consent.EventView {
 	t.Helper()
 	page, err := h.svc.Events(context.Background(), a, consent.EventFilter{People: people, Ascending: true,
 		Limit: 100_000})
@@ -176,7 +176,7 @@ func (h *house) events(t tester, a consent.Actor, people ...consent.Identifier) 
 	return page.Items
 }
 
-func (h *house) view(t tester, read func(r service.Reader) error) {
+func (h *harness) view(t tester, read func(r service.Reader) error) {
 	t.Helper()
 	if err := h.store.View(context.Background(), read); err != nil {
 		t.Fatalf("view: %v", err)

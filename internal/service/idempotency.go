@@ -9,7 +9,7 @@ import (
 	"github.com/consentd/consentd/internal/service/idempotency"
 )
 
-// replayed looks for a idempotency record before checks that the clock can turn against a retry, such as of an expiry
+// replayed looks for an idempotency record before checks that the clock can turn against a retry, such as of an expiry
 // that has passed since. The transaction looks again.
 func (s *Service) replayed(ctx context.Context, a consent.Actor, idem consent.Idempotency) error {
 	if idem.Key == "" {
@@ -24,7 +24,7 @@ func (s *Service) replayed(ctx context.Context, a consent.Actor, idem consent.Id
 	}))
 }
 
-// settled lets a idempotency record be given only when the write that kept it is durable. It may be there to be read
+// settled lets an idempotency record be given only when the write that kept it is durable. It may be there to be read
 // before, where its commit waited for a synchronous standby in vain. A commit behind it waits for the same.
 func (s *Service) settled(ctx context.Context, a consent.Actor, err error) error {
 	var replayed *consent.Replayed
@@ -37,13 +37,13 @@ func (s *Service) settled(ctx context.Context, a consent.Actor, err error) error
 	return err
 }
 
-// How often expired answers are forgotten, and how many in one transaction.
+// How often expired idempotency records are removed, and how many in one transaction.
 const (
 	sweepEvery   = 10 * time.Minute
 	sweepAtATime = 1000
 )
 
-// sweeper forgets expired answers until the service ends.
+// sweeper removes expired idempotency records until the service ends.
 func (s *Service) sweeper() {
 	defer s.sweeping.Done()
 	tick := time.NewTicker(sweepEvery)
@@ -55,7 +55,7 @@ func (s *Service) sweeper() {
 		case <-tick.C:
 		}
 		if err := s.DropExpiredRecords(context.Background()); err != nil {
-			s.log.Warn("expired answers could not be forgotten; it is tried again", "error", err)
+			s.log.Warn("expired idempotency records could not be removed; it is tried again", "error", err)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func replayed(t tester, what string, err error) []byte {
 }
 
 func TestRetryGetsTheFirstAnswer(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	organization := h.organization(t)
 	a, _ := h.key(t, organization)
@@ -81,7 +81,7 @@ func TestRetryGetsTheFirstAnswer(t *testing.T) {
 
 // TestRetryOfEveryWrite: each protected call answers its retry and does nothing twice.
 func TestRetryOfEveryWrite(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a, _ := h.key(t, h.organization(t))
 	doomed, _ := h.key(t, h.organization(t))
@@ -148,7 +148,7 @@ func TestRetryOfEveryWrite(t *testing.T) {
 
 // TestRefusedWriteKeepsNothing: after a refusal the same key is free for a mended request.
 func TestRefusedWriteKeepsNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a, _ := h.key(t, h.organization(t))
 	known := item(user("ada"))
@@ -176,7 +176,7 @@ func TestRefusedWriteKeepsNothing(t *testing.T) {
 
 // TestOneSpoiltAnswerSpoilsNoOther: writes that share a batch with one that cannot be rendered are done.
 func TestOneSpoiltAnswerSpoilsNoOther(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, _ := h.key(t, h.organization(t))
 	var wg sync.WaitGroup
 	for i := range 40 {
@@ -199,7 +199,7 @@ func TestOneSpoiltAnswerSpoilsNoOther(t *testing.T) {
 
 // TestSameKeyAtOnce sends one write many times at once, of decisions and of records.
 func TestSameKeyAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a, _ := h.key(t, h.organization(t))
 	for round := range 5 {
@@ -252,7 +252,7 @@ func TestSameKeyAtOnce(t *testing.T) {
 }
 
 // holdWriter keeps everybody from writing until it is released.
-func (h *house) holdWriter(t tester) (release func()) {
+func (h *harness) holdWriter(t tester) (release func()) {
 	held, over := make(chan struct{}), make(chan struct{})
 	go func() {
 		err := h.store.Update(context.Background(), consent.NoID, func(service.Tx) error { close(held); <-over; return nil })
@@ -266,7 +266,7 @@ func (h *house) holdWriter(t tester) (release func()) {
 
 // TestKeptAnswersAreSealed: whoever has the database alone cannot read them.
 func TestKeptAnswersAreSealed(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, _ := h.key(t, h.organization(t))
 	if _, err := h.svc.Record(context.Background(), a, protected("k", "body", item(user("somebody.else")))); err != nil {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ func TestKeptAnswersAreSealed(t *testing.T) {
 // TestPersonKeepsAnswersApart: tokens of two persons signed by one key do not see each other's answers, and one
 // person's later token sees its own.
 func TestPersonKeepsAnswersApart(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a, made := h.key(t, h.organization(t))
 	actorOf := func(person string) consent.Actor {
@@ -330,7 +330,7 @@ func TestPersonKeepsAnswersApart(t *testing.T) {
 	isKind(t, "a token of a revoked key", err, consent.Unauthenticated, "")
 }
 
-func (h *house) mustIn(t tester, organization consent.ID) consent.Actor {
+func (h *harness) mustIn(t tester, organization consent.ID) consent.Actor {
 	a, err := h.root.In(organization)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -340,7 +340,7 @@ func (h *house) mustIn(t tester, organization consent.ID) consent.Actor {
 
 // TestExpiredAnswersAreForgotten: those past their time go, the others stay.
 func TestExpiredAnswersAreForgotten(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a, b := h.organization(t), h.organization(t)
 	for i := range 1500 { // more than one transaction forgets

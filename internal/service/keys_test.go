@@ -14,7 +14,7 @@ import (
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 func TestAuthenticate(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a := h.organization(t)
 	actor, made := h.key(t, a, consent.ConsentsRead)
@@ -54,7 +54,7 @@ func TestAuthenticate(t *testing.T) {
 // TestStrangerCannotLockAKeyOut: whoever knows a key's id can write a well-formed key of another organization
 // with that id; what comes of it is not kept for the true one. The same for a token that a root key signed.
 func TestStrangerCannotLockAKeyOut(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	made, err := h.svc.CreateKey(ctx, h.organization(t), consent.NewKey{Name: "key",
 		Scopes: []consent.Scope{consent.ConsentsRead}}, consent.Idempotency{})
@@ -70,7 +70,7 @@ func TestStrangerCannotLockAKeyOut(t *testing.T) {
 }
 
 func TestRootKey(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	first, err := h.svc.CreateRootKey(ctx, false)
 	if err != nil || first.Text == "" {
@@ -115,7 +115,7 @@ func TestRootKey(t *testing.T) {
 }
 
 func TestNewKeyErrors(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	all := h.organization(t)
 	some, _ := h.key(t, all, consent.OrganizationsWrite, consent.ConsentsRead)
@@ -154,7 +154,7 @@ func TestNewKeyErrors(t *testing.T) {
 
 // TestScopes calls everything without the scope that it needs.
 func TestScopes(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ctx := context.Background()
 	a := h.organization(t)
 	h.record(t, a, item(user("ada")))
@@ -269,7 +269,7 @@ func TestScopes(t *testing.T) {
 }
 
 func TestSecretIsMadeOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	first, err := h.svc.Secret(context.Background(), "signing", 48)
 	if err != nil || len(first) != 48 {
 		t.Fatal(len(first), err)

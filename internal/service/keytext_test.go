@@ -86,7 +86,7 @@ func TestKeyChecksum(t *testing.T) {
 	}
 }
 
-// TestKeyForm holds the form still: keys that are out in the world must go on working.
+// TestKeyForm holds the form still: keys that are in use must go on working.
 func TestKeyForm(t *testing.T) {
 	organization, _ := consent.ParseID("0192f0c1-2b3a-7c4d-8e5f-0123456789ab")
 	id, _ := consent.ParseID("0192f0c1-2b3a-7c4d-8e5f-ba9876543210")

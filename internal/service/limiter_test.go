@@ -11,15 +11,15 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// TestTurns crowds one organization: no more than its turns go on at once, another organization does not wait, who
+// TestLimit has many wait for one key: no more than the limit go on at once, another key does not wait, who
 // gives up leaves nothing, and in the end nothing is kept.
-func TestTurns(t *testing.T) {
-	turns := NewKeyedLimiter(2)
+func TestLimit(t *testing.T) {
+	limiter := NewKeyedLimiter(2)
 	var running, most atomic.Int64
-	var holders sync.WaitGroup
+	var clients sync.WaitGroup
 	for range 50 {
-		holders.Go(func() {
-			done, err := turns.Acquire(context.Background(), consent.ID{1})
+		clients.Go(func() {
+			done, err := limiter.Acquire(context.Background(), consent.ID{1})
 			if err != nil {
 				t.Error(err)
 				return
@@ -34,21 +34,21 @@ func TestTurns(t *testing.T) {
 	}
 	over, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	for range 3 { // two turns and one too many, of somebody else
-		done, err := turns.Acquire(over, consent.ID{2})
+	for range 3 { // two of another key, and one too many
+		done, err := limiter.Acquire(over, consent.ID{2})
 		if err == nil {
 			defer done()
 		} else if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 	}
-	holders.Wait()
+	clients.Wait()
 	if most.Load() != 2 {
 		t.Errorf("%d went on at once", most.Load())
 	}
-	turns.mu.Lock()
-	defer turns.mu.Unlock()
-	if turns.byKey[consent.ID{1}] != nil || turns.byKey[consent.ID{2}].users != 2 {
-		t.Errorf("left: %v", turns.byKey)
+	limiter.mu.Lock()
+	defer limiter.mu.Unlock()
+	if limiter.byKey[consent.ID{1}] != nil || limiter.byKey[consent.ID{2}].users != 2 {
+		t.Errorf("left: %v", limiter.byKey)
 	}
 }

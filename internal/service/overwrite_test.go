@@ -41,7 +41,7 @@ func drawSet(t *rapid.T) []string {
 // TestOverwriteOneAfterAnother overwrites under a clock that jumps, with other callers' decisions between that are
 // dated up to 5 minutes ahead, and looks at the person after each.
 func TestOverwriteOneAfterAnother(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	rapid.Check(t, func(t *rapid.T) {
 		a := h.organization(t)
 		ada := user("ada")
@@ -76,7 +76,7 @@ func TestOverwriteOneAfterAnother(t *testing.T) {
 
 // TestOverwritesAtOnce lets many overwrite one person at once: in the end stands the set of one of them.
 func TestOverwritesAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	ada := user("ada")
 	sets := [][]string{{}, {consent.Analytics}, {consent.Marketing, consent.Tracking},
@@ -119,7 +119,7 @@ func inOrder(set []string) string {
 
 // TestOverwriteKeepsSince: a grant that an overwrite keeps is renewed and keeps its date; one given again is new.
 func TestOverwriteKeepsSince(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	ada := user("ada")
 	step := func(want time.Time, events int, granted ...string) {

@@ -104,10 +104,10 @@ func (d deed) item(own []consent.ID) consent.Item {
 // TestBatchesDoNotMatter writes the same decisions once as one batch and once one by one: the people, their
 // consents, the ledger and the counts come out the same.
 func TestBatchesDoNotMatter(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	rapid.Check(t, func(t *rapid.T) {
 		h.clock.set(noon)
-		one, many := h.town(t), h.town(t)
+		one, many := h.tenant(t), h.tenant(t)
 		for range rapid.IntRange(0, 6).Draw(t, "before") {
 			d := drawDeed(t, len(one.people))
 			one.apart(t, []deed{d})
@@ -119,28 +119,28 @@ func TestBatchesDoNotMatter(t *testing.T) {
 		}
 		one.together(t, deeds)
 		many.apart(t, deeds)
-		compareTowns(t, one, many)
+		compareTenants(t, one, many)
 	})
 }
 
-// town is an organization with the people that its writes made or met, in order.
-type town struct {
-	*house
+// tenant is an organization with the people that its writes made or met, in order.
+type tenant struct {
+	*harness
 	actor     consent.Actor
 	people    []consent.ID
 	anonymous []string
 }
 
-func (h *house) town(t tester) *town { return &town{house: h, actor: h.organization(t)} }
+func (h *harness) tenant(t tester) *tenant { return &tenant{harness: h, actor: h.organization(t)} }
 
-func (w *town) note(r *consent.Recorded) {
+func (w *tenant) note(r *consent.Recorded) {
 	for _, it := range r.Items {
 		w.people = append(w.people, it.Subject)
 		w.anonymous = append(w.anonymous, it.AnonymousID)
 	}
 }
 
-func (w *town) together(t tester, deeds []deed) {
+func (w *tenant) together(t tester, deeds []deed) {
 	items := make([]consent.Item, len(deeds))
 	for i := range deeds {
 		items[i] = deeds[i].item(w.people)
@@ -148,14 +148,14 @@ func (w *town) together(t tester, deeds []deed) {
 	w.note(w.record(t, w.actor, items...))
 }
 
-func (w *town) apart(t tester, deeds []deed) {
+func (w *tenant) apart(t tester, deeds []deed) {
 	for _, d := range deeds {
 		w.note(w.record(t, w.actor, d.item(w.people)))
 	}
 }
 
 // label names a person by the first write that met it.
-func (w *town) label(id consent.ID) string {
+func (w *tenant) label(id consent.ID) string {
 	for i, p := range w.people {
 		if p == id {
 			return fmt.Sprintf("person %d", i)
@@ -168,7 +168,7 @@ func (w *town) label(id consent.ID) string {
 }
 
 // labels names people, in order.
-func (w *town) labels(ids []consent.ID) (out []string) {
+func (w *tenant) labels(ids []consent.ID) (out []string) {
 	for _, id := range ids {
 		out = append(out, w.label(id))
 	}
@@ -176,8 +176,8 @@ func (w *town) labels(ids []consent.ID) (out []string) {
 	return out
 }
 
-// describe tells all that can be known of a town, without the ids that chance made.
-func (w *town) describe(t tester) []string {
+// describe tells all that can be known of a tenant, without the ids that chance made.
+func (w *tenant) describe(t tester) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	var names []consent.OwnedName
@@ -242,7 +242,7 @@ func (w *town) describe(t tester) []string {
 	return append(out, w.merges(t)...)
 }
 
-func (w *town) describePerson(t tester, id consent.ID, sequences map[consent.ID]int64) (out []string) {
+func (w *tenant) describePerson(t tester, id consent.ID, sequences map[consent.ID]int64) (out []string) {
 	own := consent.Identifier{Kind: consent.AnonymousID, Value: id.String()}
 	for _, e := range w.events(t, w.actor, own) {
 		out = append(out, fmt.Sprintf("history of %s has %d", w.label(id), e.Sequence))
@@ -261,7 +261,7 @@ func (w *town) describePerson(t tester, id consent.ID, sequences map[consent.ID]
 }
 
 // merges reads what was recorded of merges from the database itself: no call shows it.
-func (w *town) merges(t tester) (out []string) {
+func (w *tenant) merges(t tester) (out []string) {
 	db, err := sql.Open("sqlite", filepath.Join(w.folder, sqlite.FileName))
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -286,7 +286,7 @@ func (w *town) merges(t tester) (out []string) {
 	return out
 }
 
-func compareTowns(t *rapid.T, one, many *town) {
+func compareTenants(t *rapid.T, one, many *tenant) {
 	a, b := one.describe(t), many.describe(t)
 	for i := range max(len(a), len(b)) {
 		var left, right string
@@ -300,13 +300,13 @@ func compareTowns(t *rapid.T, one, many *town) {
 			t.Fatalf("in one batch: %s\none by one:   %s", left, right)
 		}
 	}
-	for _, w := range []*town{one, many} {
+	for _, w := range []*tenant{one, many} {
 		w.checkConsents(t, w.actor.Organization)
 	}
 }
 
 // checkConsents holds every current consent against all events that led to it.
-func (h *house) checkConsents(t tester, organization consent.ID) {
+func (h *harness) checkConsents(t tester, organization consent.ID) {
 	t.Helper()
 	file, err := sqlite.Inspect(h.folder)
 	if err != nil {
@@ -324,7 +324,7 @@ func (h *house) checkConsents(t tester, organization consent.ID) {
 }
 
 // rows counts an organization's rows of a table in the database itself.
-func (h *house) rows(t tester, table string, organization consent.ID) (n int64) {
+func (h *harness) rows(t tester, table string, organization consent.ID) (n int64) {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(h.folder, sqlite.FileName))
 	if err != nil {
@@ -341,7 +341,7 @@ func (h *house) rows(t tester, table string, organization consent.ID) (n int64) 
 // TestOwnIDInTheBatchOfItsMerge: where a browser's person turns out to be somebody, the own id of that person
 // names the somebody at once, in the same batch too.
 func TestOwnIDInTheBatchOfItsMerge(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	anonymous := h.record(t, a, item(named(consent.AnonymousID, valueOf(consent.AnonymousID, 1)))).Items[0].Subject
 	ada := h.record(t, a, item(user("ada"))).Items[0].Subject

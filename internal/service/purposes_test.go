@@ -10,7 +10,7 @@ import (
 )
 
 func TestEveryProjectStartsWithThePurposes(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	project, err := h.svc.CreateProject(context.Background(), a, consent.NewProject{Name: "second"}, consent.Idempotency{})
 	if err != nil {
@@ -40,7 +40,7 @@ func TestEveryProjectStartsWithThePurposes(t *testing.T) {
 }
 
 func TestCreatePurpose(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	in := consent.NewPurpose{Name: "A letter", Taxonomy: consent.Taxonomy{Category: "communication", Subcategory: "email",
 		Label: "letter"},
@@ -94,7 +94,7 @@ func TestCreatePurpose(t *testing.T) {
 
 // TestPurposeOnFirstUse: a key makes one purpose however many use it, and keys that look alike make several.
 func TestPurposeOnFirstUse(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	first := func(key string) consent.Item {
 		return item(user("ada"), consent.Decision{Purpose: consent.PurposeRef{Key: key, Create: true},
@@ -123,7 +123,7 @@ func TestPurposeOnFirstUse(t *testing.T) {
 }
 
 func TestPurposesHaveABound(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	fill := func(from, n int) error {
 		var items []consent.Item

@@ -17,7 +17,7 @@ func imported(purpose string, state consent.State) consent.Decision {
 
 // TestUndatedImportProlongsNothing: a yes that ends is imported again without a date, and ends when it did.
 func TestUndatedImportProlongsNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	ends := noon.AddDate(0, 9, 0)
 	yes := decided(consent.Analytics, consent.Accepted)
@@ -42,7 +42,7 @@ func TestUndatedImportProlongsNothing(t *testing.T) {
 
 // TestOverwriteRenews: a yes that ends in two seconds and is said again holds for as long as one that is new.
 func TestOverwriteRenews(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	yes := decided(consent.Analytics, consent.Accepted)
 	yes.ExpiresAt = noon.Add(2 * time.Second)
@@ -62,7 +62,7 @@ func TestOverwriteRenews(t *testing.T) {
 // TestShortConsentLetsWhatWasImpliedCount: something implied that was passed over counts once a short yes that came
 // after it, but is older, has expired: that takes the whole timeline, in one batch and in many.
 func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	at := func(state consent.State, m, life int) consent.Decision {
 		d := decided(consent.Analytics, state)
 		d.OccurredAt = noon.Add(time.Duration(m) * time.Minute)
@@ -94,7 +94,7 @@ func TestShortConsentLetsWhatWasImpliedCount(t *testing.T) {
 // TestDatedAheadIsLater: a no that is dated ahead, and recorded behind yeses of the same moment, is later than they
 // are.
 func TestDatedAheadIsLater(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	ahead := decided(consent.Analytics, consent.Declined)
 	ahead.OccurredAt = noon.Add(3 * time.Minute)
 	for name, apart := range map[string]bool{"one by one": true, "together": false} {
@@ -118,7 +118,7 @@ func TestDatedAheadIsLater(t *testing.T) {
 // TestOlderThanItsText: a decision of before its purpose was made has version 0, one of now has that of now, whatever
 // the clock says.
 func TestOlderThanItsText(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	h.clock.add(time.Hour)
 	old, new := decided(consent.Analytics, consent.Accepted), decided(consent.Marketing, consent.Accepted)
@@ -136,7 +136,7 @@ func TestOlderThanItsText(t *testing.T) {
 // TestSharedInbox: who names an address that is somebody else's is heard where it is asked about, and nowhere else;
 // the dead are not.
 func TestSharedInbox(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	inbox := named(consent.Email, "family@example.com")[0]
 	with := func(name string) []consent.Identifier { return append(user(name), inbox) }
@@ -173,7 +173,7 @@ func TestSharedInbox(t *testing.T) {
 
 // TestMuchAtOneInbox: where those who share an address decided on more than is read, nobody's yes is given.
 func TestMuchAtOneInbox(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	inbox := named(consent.Email, "all@example.com")[0]
 	for person := range 8 {
@@ -192,7 +192,7 @@ func TestMuchAtOneInbox(t *testing.T) {
 
 // TestCrowdedInbox: where more people named an address than are heard, nobody's yes is given.
 func TestCrowdedInbox(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	inbox := named(consent.Email, "info@example.com")[0]
 	for from := 0; from < consent.MaxClaimants+2; from += 501 {

@@ -150,10 +150,10 @@ func (s *Service) search(ctx context.Context, organization consent.ID, read func
 	within, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
 	for _, queue := range []struct {
-		turns *KeyedLimiter
-		of    consent.ID
+		limiter *KeyedLimiter
+		of      consent.ID
 	}{{s.lists, organization}, {s.searches, consent.NoID}} {
-		done, err := queue.turns.Acquire(within, queue.of)
+		done, err := queue.limiter.Acquire(within, queue.of)
 		if err != nil {
 			return &consent.Error{Kind: consent.Unavailable, Msg: "too many lists are being read; retry", Err: err}
 		}
@@ -162,7 +162,7 @@ func (s *Service) search(ctx context.Context, organization consent.ID, read func
 	return classify(within, s.store.View(within, func(r Reader) error { return read(within, r) }))
 }
 
-// commit is a transaction of the store that somebody waits for; see stall. write ends it by
+// commit is a transaction of the store that somebody waits for; see commitWatchdog. write ends it by
 // ErrNothing where there is nothing to commit.
 func (s *Service) commit(ctx context.Context, organization consent.ID, write func(Tx) error) error {
 	began, how := time.Now(), failed

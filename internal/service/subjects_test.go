@@ -13,7 +13,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-func save(t tester, h *house, a consent.Actor, in consent.SaveSubject) *consent.SubjectView {
+func save(t tester, h *harness, a consent.Actor, in consent.SaveSubject) *consent.SubjectView {
 	t.Helper()
 	view, err := h.svc.SaveSubject(context.Background(), a, in)
 	if err != nil {
@@ -22,7 +22,7 @@ func save(t tester, h *house, a consent.Actor, in consent.SaveSubject) *consent.
 	return view
 }
 
-func subject(t tester, h *house, a consent.Actor, typ, name string, version int) *consent.SubjectView {
+func subject(t tester, h *harness, a consent.Actor, typ, name string, version int) *consent.SubjectView {
 	t.Helper()
 	view, err := h.svc.Subject(context.Background(), a, typ, name, version)
 	if err != nil {
@@ -32,7 +32,7 @@ func subject(t tester, h *house, a consent.Actor, typ, name string, version int)
 }
 
 func TestMergeAndRewrite(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	for i, step := range []struct {
 		mode consent.SaveMode
@@ -64,7 +64,7 @@ func TestMergeAndRewrite(t *testing.T) {
 
 // TestMergeOfMembers merges random objects and compares with a list of members kept beside.
 func TestMergeOfMembers(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	rapid.Check(t, func(t *rapid.T) {
 		a := h.organization(t)
 		var names []string
@@ -99,7 +99,7 @@ func TestMergeOfMembers(t *testing.T) {
 
 // TestNoUpdateIsLost lets many merge a member of their own at once: all are there, and no version is missing.
 func TestNoUpdateIsLost(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	const writers, each = 8, 5
 	var wg sync.WaitGroup
@@ -131,7 +131,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 
 // TestSubjectSpellings finds a subject by every spelling of its name.
 func TestSubjectSpellings(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	made, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "device", Name: "\ufeffZoe\u0308"})
 	if err != nil || made.Name != "Zoë" {
@@ -152,7 +152,7 @@ func TestSubjectSpellings(t *testing.T) {
 
 // TestIfMatch proves that a condition is looked at last of all, and that a refused change changes nothing.
 func TestIfMatch(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	is := func(versions ...int) consent.IfMatch { return consent.IfMatch{Given: true, Versions: versions} }
 	anyOne := consent.IfMatch{Given: true, Any: true}
@@ -199,7 +199,7 @@ func TestIfMatch(t *testing.T) {
 }
 
 func TestSubjectErrors(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	big := `{"x":"` + strings.Repeat("y", consent.MaxData) + `"}`
 	for _, tc := range []struct {
@@ -239,7 +239,7 @@ func TestSubjectErrors(t *testing.T) {
 // a browser that was merged into it included, and the events stay, with
 // what they were recorded with.
 func TestDeletedSubjectIsNotFound(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	browser := named(consent.AnonymousID, valueOf(consent.AnonymousID, 1))
 	anonymous := h.record(t, a, item(browser)).Items[0].Subject
@@ -286,7 +286,7 @@ func TestDeletedSubjectIsNotFound(t *testing.T) {
 }
 
 func TestSavePerson(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	mail := func(s string) consent.Identifier {
 		return consent.Identifier{Kind: consent.Email, Value: s + "@example.com"}

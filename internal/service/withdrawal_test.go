@@ -15,7 +15,7 @@ import (
 // TestWithdrawalAlwaysWins: whatever dates and expiries are on record, ahead of the clock too, after taking
 // everything back nothing is in force, now or later; and after granting it is.
 func TestWithdrawalAlwaysWins(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	people := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -57,7 +57,7 @@ func TestWithdrawalAlwaysWins(t *testing.T) {
 
 // TestRetryAfterExpiry: a retry gets the first answer also where the clock has turned what it says into a mistake.
 func TestRetryAfterExpiry(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, _ := h.key(t, h.organization(t))
 	once := consent.Idempotency{Key: "k", Render: func(any) ([]byte, error) { return []byte("first"), nil }}
 	d := decided(consent.Marketing, consent.Accepted)
@@ -86,7 +86,7 @@ func TestRetryAfterExpiry(t *testing.T) {
 
 // TestManyProjects: a filter by category finds purposes in every one of an organization's many projects.
 func TestManyProjects(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	for i := range 220 {
 		if _, err := h.svc.CreateProject(context.Background(), a, consent.NewProject{Name: fmt.Sprint("project ", i)},

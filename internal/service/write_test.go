@@ -13,7 +13,7 @@ import (
 )
 
 func TestWriteErrors(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	_, purposes, err := h.svc.Purposes(ctx, a, consent.NoID)
 	if err != nil {
@@ -105,7 +105,7 @@ func TestWriteErrors(t *testing.T) {
 }
 
 func TestWriteLimits(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a, ctx := h.organization(t), context.Background()
 	items := make([]consent.Item, consent.MaxItems+1)
 	for i := range items {
@@ -136,7 +136,7 @@ func TestWriteLimits(t *testing.T) {
 
 // TestClosedServiceTakesNothing: what was taken is answered, later writes are Unavailable.
 func TestClosedServiceTakesNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	answers := make(chan error, 200)
 	for i := range cap(answers) {
@@ -170,7 +170,7 @@ func TestClosedServiceTakesNothing(t *testing.T) {
 }
 
 func TestWriteAfterItsTime(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -187,7 +187,7 @@ func TestWriteAfterItsTime(t *testing.T) {
 // TestWriteWhoseCallerLeaves holds the writer up: a caller whose time is over, or who leaves, is answered then, and not
 // when the writer goes on.
 func TestWriteWhoseCallerLeaves(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	a := h.organization(t)
 	holds, release, released := make(chan bool), make(chan bool), make(chan error)
 	go func() {

@@ -37,7 +37,7 @@ func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRec
 	}
 	answer, err := cipherOf(o, a).Open(nil, nil, kept.Sealed, additional(kept.IdempotencyKey))
 	if err != nil {
-		return fmt.Errorf("open kept answer: %w", err)
+		return fmt.Errorf("open idempotency record: %w", err)
 	}
 	return &consent.Replayed{Answer: answer}
 }

@@ -31,7 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"answers", testAnswers},
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"history", testHistory}, {"tenants", testTenants},
-		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"reads ahead", testAhead},
+		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"prefetch", testPrefetch},
 		{"snapshot", testSnapshot},
 		{"many at once", testManyAtOnce}, {"cancellation", testCancellation}, {"nothing", testNothing},
 	} {

@@ -442,8 +442,8 @@ func testNothing(f *fixture) {
 	}
 }
 
-// testAhead reads ahead of another read, and of nothing: what was asked for is there when wait returns.
-func testAhead(f *fixture) {
+// testPrefetch prefetches before another read, and before none: what was asked for is there when wait returns.
+func testPrefetch(f *fixture) {
 	o := f.organization()
 	f.append(consent.Changes{Heads: []consent.Head{{Organization: o, Sequence: 7, LastID: f.id()}}})
 	name := named(consent.UserID, "ada")
@@ -466,12 +466,12 @@ func testAhead(f *fixture) {
 			if between {
 				owners, err := tx.Owners(ctx, []consent.OwnedName{{Organization: o, Identifier: name}})
 				if err != nil || owners[0] != subject {
-					f.Errorf("a read behind one ahead gives %v, %v", owners, err)
+					f.Errorf("a read behind a prefetch gives %v, %v", owners, err)
 				}
 			}
 			err = wait()
 			if heads[o].Sequence != 7 || len(answers) != 1 || answers[0] != nil {
-				f.Errorf("read ahead: %v, %v", heads, answers)
+				f.Errorf("prefetched: %v, %v", heads, answers)
 			}
 			return err
 		})
