@@ -25,7 +25,7 @@ func (s *Server) Malformed(began []byte, status int, msg string) []byte {
 	if msg == "" {
 		msg = malformed
 	}
-	var out keptAnswer
+	var out bufferedAnswer
 	c := &protocol.Call{ResponseWriter: &out, ID: s.nextID(), Route: "-",
 		Request: &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{}}}
 	c.Header()["X-Request-Id"] = []string{c.ID}
@@ -51,14 +51,14 @@ func firstLine(began string) (method, path string) {
 	return method, target
 }
 
-// keptAnswer is an answer that is put together before it is sent.
-type keptAnswer struct {
+// bufferedAnswer is an answer that is put together before it is sent.
+type bufferedAnswer struct {
 	header http.Header
 	body   bytes.Buffer
 }
 
 // Header implements http.ResponseWriter.
-func (a *keptAnswer) Header() http.Header {
+func (a *bufferedAnswer) Header() http.Header {
 	if a.header == nil {
 		a.header = http.Header{}
 	}
@@ -66,13 +66,13 @@ func (a *keptAnswer) Header() http.Header {
 }
 
 // Write implements http.ResponseWriter.
-func (a *keptAnswer) Write(p []byte) (int, error) { return a.body.Write(p) }
+func (a *bufferedAnswer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 // WriteHeader implements http.ResponseWriter: the call notes the status.
-func (a *keptAnswer) WriteHeader(int) {}
+func (a *bufferedAnswer) WriteHeader(int) {}
 
 // wire gives the bytes of the whole answer.
-func (a *keptAnswer) wire(status int, at time.Time) []byte {
+func (a *bufferedAnswer) wire(status int, at time.Time) []byte {
 	h := a.Header()
 	h.Set("Date", at.UTC().Format(http.TimeFormat))
 	h.Set("Connection", "close")
