@@ -23,7 +23,9 @@ var (
 	testName   = regexp.MustCompile(`\b(?:Test|Benchmark|Fuzz)[A-Z]\w*`)
 	fileName   = regexp.MustCompile(`^[\w./*-]+\.(?:go|md|sql|sh|txt|bin|html|ts|mjs)$`)
 	testRun    = regexp.MustCompile(`-(?:bench|run) '?(\w\w+)[^\n]* \./([\w/]+)`)
-	folderName = regexp.MustCompile(`(?:^|[ ./])((?:cmd|docs|findings|internal|scripts)/[\w./-]*\w)`)
+	// serviceTable is a table of which the last column names methods of the service.
+	serviceTable = regexp.MustCompile(`(?m)^\|.*\| service(?: method)? \|\n((?:\|.*\n)+)`)
+	folderName   = regexp.MustCompile(`(?:^|[ ./])((?:cmd|docs|findings|internal|scripts)/[\w./-]*\w)`)
 )
 
 // elsewhere are names of documents that are not in this repository.
@@ -71,29 +73,30 @@ func TestDocumentsAreLookedUp(t *testing.T) {
 	s := readSource(t)
 	fence := "```"
 	for text, want := range map[string]string{
-		"`service.(*Service).Record`":                                    "",
-		"`service.(*Service).Recrod`":                                    "service.(*Service).Recrod",
-		"`service.(Service).Record`":                                     "service.(Service).Record",
-		"`servce.(*Service).Record`":                                     "servce.(*Service).Record",
-		"`(*batch).load` and `(*batch).lode`":                            "(*batch).lode",
-		"`consent.(Actor).Require`":                                      "",
-		"`consent.Prepare`, `consent.Changes.Events`":                    "",
-		"`consent.Prepared.Nothing`":                                     "consent.Prepared.Nothing",
-		"`consent.prepareAll`":                                           "consent.prepareAll",
-		"`service.Store.Update`":                                         "",
-		"`consents.last_event_id`":                                       "",
-		"`fold.go`, `postgres/sets.go`":                                  "",
-		"`sqlite/fold.go`":                                               "sqlite/fold.go",
-		"`testdata/*.txt`":                                               "",
-		"`internal/store/sqlite`":                                        "",
-		"`go test ./internal/consentt`":                                  "internal/consentt",
-		"`go test -bench Record/known ./internal/consent`":               "Record in internal/consent",
-		"`go test -bench Record/known ./internal/service`":               "",
-		"`TestImports`":                                                  "",
-		"`TestNothingOfTheKind`":                                         "TestNothingOfTheKind",
-		"service.(*Service).Nothing without quotes":                      "",
-		fence + "mermaid\nA->>B: consent.(*People).Idenfy\n" + fence:     "consent.(*People).Idenfy",
-		fence + "\ngo test ./internal/store/sqlite internal/x\n" + fence: "internal/x",
+		"`service.(*Service).Record`":                                        "",
+		"`service.(*Service).Recrod`":                                        "service.(*Service).Recrod",
+		"`service.(Service).Record`":                                         "service.(Service).Record",
+		"`servce.(*Service).Record`":                                         "servce.(*Service).Record",
+		"`(*batch).load` and `(*batch).lode`":                                "(*batch).lode",
+		"`consent.(Actor).Require`":                                          "",
+		"`consent.Prepare`, `consent.Changes.Events`":                        "",
+		"`consent.Prepared.Nothing`":                                         "consent.Prepared.Nothing",
+		"`consent.prepareAll`":                                               "consent.prepareAll",
+		"`service.Store.Update`":                                             "",
+		"`consents.last_event_id`":                                           "",
+		"`fold.go`, `postgres/sets.go`":                                      "",
+		"`sqlite/fold.go`":                                                   "sqlite/fold.go",
+		"`testdata/*.txt`":                                                   "",
+		"`internal/store/sqlite`":                                            "",
+		"`go test ./internal/consentt`":                                      "internal/consentt",
+		"`go test -bench Record/known ./internal/consent`":                   "Record in internal/consent",
+		"`go test -bench Record/known ./internal/service`":                   "",
+		"| call | service |\n|---|---|\n| `GET /x` | `Record`, `Recrod` |\n": "Recrod",
+		"`TestImports`":                                                      "",
+		"`TestNothingOfTheKind`":                                             "TestNothingOfTheKind",
+		"service.(*Service).Nothing without quotes":                          "",
+		fence + "mermaid\nA->>B: consent.(*People).Idenfy\n" + fence:         "consent.(*People).Idenfy",
+		fence + "\ngo test ./internal/store/sqlite internal/x\n" + fence:     "internal/x",
 	} {
 		if found := strings.Join(s.missing(".", text), ", "); found != want {
 			t.Errorf("%s: missing %q, want %q", text, found, want)
@@ -114,6 +117,7 @@ func (s *source) missing(folder, text string) (missing []string) {
 		}
 		missing = append(missing, s.missingIn(block[2])...)
 	}
+	missing = append(missing, s.missingMethods(text)...)
 	for _, span := range codeSpan.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		name := strings.TrimSuffix(span[1], "()")
 		switch {
@@ -126,6 +130,21 @@ func (s *source) missing(folder, text string) (missing []string) {
 			missing = append(missing, name)
 		default:
 			missing = append(missing, s.missingIn(name)...)
+		}
+	}
+	return missing
+}
+
+// missingMethods lists what tables name as a method of the service.
+func (s *source) missingMethods(text string) (missing []string) {
+	for _, table := range serviceTable.FindAllStringSubmatch(text, -1) {
+		for row := range strings.Lines(table[1]) {
+			cells := strings.Split(strings.TrimRight(row, "|\n "), "|")
+			for _, span := range codeSpan.FindAllStringSubmatch(cells[len(cells)-1], -1) {
+				if !s.packages["service"]["*Service."+span[1]] {
+					missing = append(missing, span[1])
+				}
+			}
 		}
 	}
 	return missing
