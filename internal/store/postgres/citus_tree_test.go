@@ -2,100 +2,102 @@ package postgres
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode"
 
 	"github.com/wasilibs/go-pgquery/parser"
 )
 
-// node is a node of PostgreSQL's own parse tree, as its parser gives it in JSON. Fields have names in lower case. Where
-// nodes of several kinds may stand, the node is wrapped in its kind, which begins with a capital. (The generated Go
-// types for the tree come in a package that compiles the parser from C wherever cgo is on.)
+// node is a node of PostgreSQL's own parse tree, as its parser gives it in JSON. Names that begin with a capital are
+// kinds of nodes: {"SelectStmt": {"fromClause": [{"RangeVar": …}]}}. Where only one kind can stand, it is left out.
+// (The generated Go types for the tree come in a package that compiles the parser from C wherever cgo is on.)
 type node map[string]any
 
 // parseSQL gives the statements of a text, each wrapped in its kind.
-func parseSQL(sql string) (statements []node, err error) {
+func parseSQL(sql string) ([]node, error) {
 	text, err := parser.ParseToJSON(sql)
 	if err != nil {
 		return nil, err
 	}
-	var tree struct{ Stmts []struct{ Stmt node } }
+	var tree node
 	if err := json.Unmarshal([]byte(text), &tree); err != nil {
 		return nil, err
 	}
-	for _, s := range tree.Stmts {
-		statements = append(statements, s.Stmt)
+	return tree.nodes("stmts.stmt"), nil
+}
+
+// at gives what is at a path of names. The path goes on in every item of a list.
+func (n node) at(path string) []any {
+	found := []any{map[string]any(n)}
+	for name := range strings.SplitSeq(path, ".") {
+		var next []any
+		for _, each := range found {
+			fields, _ := each.(map[string]any)
+			switch value := fields[name].(type) {
+			case nil:
+			case []any:
+				next = append(next, value...)
+			default:
+				next = append(next, value)
+			}
+		}
+		found = next
 	}
-	return statements, nil
-}
-
-// of gives the fields of a wrapped node of a kind, nil where it is of another.
-func (n node) of(kind string) node { return n.child(kind) }
-
-// child gives the node in a field, nil where there is none.
-func (n node) child(field string) node {
-	found, _ := n[field].(map[string]any)
 	return found
 }
 
-func (n node) text(field string) string {
-	found, _ := n[field].(string)
-	return found
-}
-
-func (n node) list(field string) (nodes []node) {
-	found, _ := n[field].([]any)
-	for _, each := range found {
-		child, _ := each.(map[string]any)
-		nodes = append(nodes, child)
+// nodes gives the nodes at a path.
+func (n node) nodes(path string) (nodes []node) {
+	for _, each := range n.at(path) {
+		if fields, ok := each.(map[string]any); ok {
+			nodes = append(nodes, fields)
+		}
 	}
 	return nodes
 }
 
-// names gives a list of strings.
-func (n node) names(field string) (names []string) {
-	for _, each := range n.list(field) {
-		names = append(names, each.of("String").text("sval"))
-	}
-	return names
+// node gives the first node at a path, nil where there is none.
+func (n node) node(path string) node {
+	return append(n.nodes(path), nil)[0]
 }
 
-// unwrapped are the kinds of the nodes that need no wrapping, by the field in which they are.
-var unwrapped = map[string]string{"relation": "RangeVar", "pktable": "RangeVar", "typeName": "TypeName",
-	"onConflictClause": "OnConflictClause", "larg": "SelectStmt", "rarg": "SelectStmt"}
+// texts gives the values at a path: names, numbers, true.
+func (n node) texts(path string) (texts []string) {
+	for _, each := range n.at(path) {
+		texts = append(texts, fmt.Sprint(each))
+	}
+	return texts
+}
 
-// walk visits nodes from the outside to the inside, in the order of the names of fields; where visit gives false, not
-// what is inside.
+// text gives the only value at a path, "" where there is none.
+func (n node) text(path string) string { return strings.Join(n.texts(path), " ") }
+
+// walk visits nodes that are named by their kinds, from the outside to the inside, in the order of the names of fields;
+// where visit gives false, not what is inside.
 func walk(in any, visit func(kind string, n node) bool) {
 	switch in := in.(type) {
 	case []any:
 		for _, each := range in {
 			walk(each, visit)
 		}
+	case []node:
+		for _, each := range in {
+			walk(each, visit)
+		}
 	case node:
 		walk(map[string]any(in), visit)
 	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(in)) {
-			child, _ := in[key].(map[string]any)
-			if kind := kindOf(key, child); child != nil && kind != "" && !visit(kind, child) {
+		for _, name := range slices.Sorted(maps.Keys(in)) {
+			fields, ok := in[name].(map[string]any)
+			if ok && unicode.IsUpper(rune(name[0])) && !visit(name, fields) {
 				continue
 			}
-			walk(in[key], visit)
+			walk(in[name], visit)
 		}
 	}
-}
-
-func kindOf(key string, child node) string {
-	if unicode.IsUpper(rune(key[0])) {
-		return key
-	}
-	for inner := range child {
-		if unicode.IsUpper(rune(inner[0])) {
-			return "" // it is wrapped further in
-		}
-	}
-	return unwrapped[key]
 }
 
 // has tells whether there is a node of some kinds in another.
