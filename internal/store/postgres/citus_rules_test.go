@@ -35,7 +35,7 @@ var citusRules = []rule{
 		return s.ifOurs(n.text("op") + " is not immutable")
 	}},
 	{"upsert", "InsertStmt", subSelectInUpsert},
-	// SQLite has no such thing, and Citus computes it before the rest.
+	// SQLite has no such thing, and statements are written for both.
 	{"change in a query", "CommonTableExpr", func(_ *statement, n node) string {
 		if has(n["ctequery"], "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt") {
 			return "a CTE that changes rows"

@@ -45,17 +45,20 @@ func textsOf(t testing.TB, c *pgx.Conn, query string, args ...any) []string {
 	return found
 }
 
-// TestInitCitusRefusesPlainPostgres: no server of the tests has Citus, so this is what an operator sees who forgot it.
+// TestInitCitusRefusesPlainPostgres: this is what an operator sees who forgot to install Citus or, where the server of
+// the tests has it to offer, to create the extension.
 func TestInitCitusRefusesPlainPostgres(t *testing.T) {
 	url := pgtest.Database(t, "", nil)
 	err := InitCitus(context.Background(), Options{URL: url}, func(line string) { t.Errorf("says %q", line) })
 	c := connect(t, url)
 	var version int
-	if err := c.QueryRow(context.Background(),
-		"SELECT current_setting('server_version_num')::int / 10000").Scan(&version); err != nil {
-		t.Fatal(err)
+	var offered string
+	err2 := c.QueryRow(context.Background(), `SELECT current_setting('server_version_num')::int / 10000,
+coalesce(max(default_version), '') FROM pg_available_extensions WHERE name = 'citus'`).Scan(&version, &offered)
+	if err2 != nil {
+		t.Fatal(err2)
 	}
-	if want := withoutCitus("", version); err == nil || err.Error() != want.Error() {
+	if want := withoutCitus(offered, version); err == nil || err.Error() != want.Error() {
 		t.Errorf("plain PostgreSQL gives %v\nwant %v", err, want)
 	}
 	if made := textsOf(t, c, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'"); len(made) > 0 {
@@ -63,31 +66,35 @@ func TestInitCitusRefusesPlainPostgres(t *testing.T) {
 	}
 }
 
-// TestExtension asks for one that is there, one that could be, and one that could not.
+// TestExtension asks for one that is there, one that could be, and one that could not. PL/pgSQL comes with each server.
 func TestExtension(t *testing.T) {
 	c := connect(t, pgtest.Database(t, "", nil))
-	for name, want := range map[string]struct{ installed, available bool }{
-		"plpgsql": {true, true}, "pg_trgm": {false, true}, "none of that name": {false, false},
-	} {
+	want := func(name string, isInstalled, isAvailable bool) {
 		installed, available, err := extension(context.Background(), c, name)
-		if err != nil || installed != want.installed || (available != "") != want.available {
+		if err != nil || installed != isInstalled || (available != "") != isAvailable {
 			t.Errorf("%s: installed %t, available %q, %v", name, installed, available, err)
 		}
 	}
+	want("plpgsql", true, true)
+	want("none of that name", false, false)
+	if _, err := c.Exec(context.Background(), "DROP EXTENSION plpgsql"); err != nil {
+		t.Fatal(err)
+	}
+	want("plpgsql", false, true)
 }
 
 func TestWithoutCitus(t *testing.T) {
 	const rest = ", on every node, set shared_preload_libraries = 'citus' in postgresql.conf, restart, and run CREATE " +
-		"EXTENSION citus; in the database as a superuser. " +
-		"Without Citus there is nothing to init: consentd serve makes the tables by itself"
+		"EXTENSION citus; in the database as a superuser. Without Citus there is nothing to init: consentd serve makes " +
+		"the tables by itself"
 	for _, tc := range []struct {
 		available string
 		version   int
 		want      string
 	}{
 		{"13.2-1", 15, "the server has Citus 13.2-1, but this database does not: run CREATE EXTENSION citus; in it as a " +
-			"superuser, here and in the database " +
-			"of the same name on every worker, and name the workers with SELECT citus_add_node('host', 5432);"},
+			"superuser, here and in the database of the same name on every worker, and name the workers with SELECT " +
+			"citus_add_node('host', 5432);"},
 		{"", 15, "the server has no Citus: install Citus 13.2, the last one for PostgreSQL 15" + rest},
 		{"", 17, "the server has no Citus: install Citus 14, which is for PostgreSQL 17" + rest},
 		{"", 19, "the server has no Citus: install a Citus for PostgreSQL 19" + rest},
@@ -207,17 +214,17 @@ func TestTablesFitTheSchema(t *testing.T) {
 	}
 	found := textsOf(t, c, `SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
 AND NOT relispartition
-AND relkind NOT IN ('i', 'I') AND relname NOT LIKE 'goose\_%'`) // views and sequences too, of which there are to be none
+AND relkind NOT IN ('i', 'I') AND relname NOT LIKE 'goose\_%'`) // views and sequences too, which are not to be
 	slices.Sort(listed)
 	slices.Sort(found)
 	if diff := cmp.Diff(listed, found); diff != "" {
 		t.Errorf("tables (-list +schema):\n%s", diff)
 	}
 	for _, table := range tables {
-		keys := textsOf(t, c, `SELECT CASE WHEN indisprimary THEN 'primary ' ELSE 'unique ' END || (SELECT string_agg(attname,
-' ' ORDER BY attname) FROM pg_attribute a
-WHERE a.attrelid = indrelid AND a.attnum = ANY (indkey[0:indnkeyatts - 1])) FROM pg_index
-WHERE indrelid = $1::text::regclass AND indisunique`, table.name)
+		keys := textsOf(t, c, `SELECT CASE WHEN indisprimary THEN 'primary ' ELSE 'unique ' END ||
+(SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute a
+  WHERE a.attrelid = indrelid AND a.attnum = ANY (indkey[0:indnkeyatts - 1]))
+FROM pg_index WHERE indrelid = $1::text::regclass AND indisunique`, table.name)
 		primary := func(key string) bool { return strings.HasPrefix(key, "primary ") }
 		if !slices.ContainsFunc(keys, primary) {
 			t.Errorf("%s has no primary key", table.name)
@@ -271,13 +278,12 @@ func TestCitusCluster(t *testing.T) {
 	url := ownSchema(t, server)
 	for _, want := range []string{"distributed by ", "was distributed already"} {
 		var said []string
-		if err := InitCitus(context.Background(), Options{URL: url},
-			func(line string) { said = append(said, line) }); err != nil {
+		say := func(line string) { said = append(said, line) }
+		if err := InitCitus(context.Background(), Options{URL: url}, say); err != nil {
 			t.Fatal(err)
 		}
-		if len(said) != len(tables) || slices.ContainsFunc(said, func(line string) bool {
-			return !strings.Contains(line, want)
-		}) {
+		otherwise := func(line string) bool { return !strings.Contains(line, want) }
+		if len(said) != len(tables) || slices.ContainsFunc(said, otherwise) {
 			t.Errorf("says %q, want %d times %q", said, len(tables), want)
 		}
 	}
@@ -314,8 +320,10 @@ func emptyTables(t *testing.T, c *pgx.Conn) {
 	for _, table := range tables {
 		names = append(names, table.name)
 	}
-	for _, statement := range []string{"TRUNCATE " + strings.Join(names, ", "),
-		"INSERT INTO instance_secrets (name, value) VALUES ('', '')"} {
+	for _, statement := range []string{
+		"TRUNCATE " + strings.Join(names, ", "),
+		"INSERT INTO instance_secrets (name, value) VALUES ('', '')",
+	} {
 		if _, err := c.Exec(context.Background(), statement); err != nil {
 			t.Fatal(err)
 		}
