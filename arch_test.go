@@ -34,34 +34,38 @@ const anything = "**"
 // without a row fails the test. Only cmd and tests import the store and its
 // engines: no row of another package names them.
 var mayImport = map[string][]string{
-	"ledger":                       {},
-	"client":                       {},
-	"cmd/*":                        {anything},
-	"cmd/consentd-bench":           {"internal/bench"},
-	"internal/bench":               {"internal/scratchpg"},
-	"internal/clitest":             {},
-	"internal/config":              {"internal/consent"},
-	"internal/consent":             {"ledger"},
-	"internal/console":             {"internal/protocol", "internal/service", "internal/consent"},
-	"internal/geo":                 {"internal/geo/table", "internal/consent"},
-	"internal/geo/gen":             {"internal/geo/table"},
-	"internal/geo/table":           {},
-	"internal/jobs":                {"internal/consent"},
-	"internal/pgtest":              {"internal/scratchpg"},
-	"internal/protocol":            {"internal/consent", "internal/service"},
-	"internal/protocol/*":          {"internal/protocol", "internal/service", "internal/consent"},
-	"internal/scratchpg":           {},
-	"internal/server":              {"internal/protocol", "internal/protocol/*", "internal/console", "internal/service", "internal/consent"},
+	"ledger":              {},
+	"client":              {},
+	"cmd/*":               {anything},
+	"cmd/consentd-bench":  {"internal/bench"},
+	"internal/bench":      {"internal/scratchpg"},
+	"internal/clitest":    {},
+	"internal/config":     {"internal/consent"},
+	"internal/consent":    {"ledger"},
+	"internal/console":    {"internal/protocol", "internal/service", "internal/consent"},
+	"internal/geo":        {"internal/geo/table", "internal/consent"},
+	"internal/geo/gen":    {"internal/geo/table"},
+	"internal/geo/table":  {},
+	"internal/jobs":       {"internal/consent"},
+	"internal/pgtest":     {"internal/scratchpg"},
+	"internal/protocol":   {"internal/consent", "internal/service"},
+	"internal/protocol/*": {"internal/protocol", "internal/service", "internal/consent"},
+	"internal/scratchpg":  {},
+	"internal/server": {"internal/protocol", "internal/protocol/*", "internal/console", "internal/service",
+		"internal/consent"},
 	"internal/service":             {"internal/service/*", "internal/sealing", "internal/consent", "ledger"},
 	"internal/service/idempotency": {"internal/consent"},
 	"internal/service/writer":      {"internal/service/idempotency", "internal/consent"},
-	"internal/store":               {"internal/store/engine", "internal/store/migrations", "internal/service", "internal/consent"},
-	"internal/store/engine":        {"internal/consent"},
-	"internal/store/migrations":    {"internal/consent"},
-	"internal/store/move":          {"internal/store/engine", "internal/store/postgres", "internal/store/sqlite", "internal/consent"},
-	"internal/store/postgres":      {"internal/store/engine", "internal/store/migrations", "internal/service", "internal/consent"},
-	"internal/store/sqlite":        {"internal/store/engine", "internal/store/migrations", "internal/consent"},
-	"internal/store/storetest":     {"internal/service", "internal/consent"},
+	"internal/store": {"internal/store/engine", "internal/store/migrations", "internal/service",
+		"internal/consent"},
+	"internal/store/engine":     {"internal/consent"},
+	"internal/store/migrations": {"internal/consent"},
+	"internal/store/move": {"internal/store/engine", "internal/store/postgres", "internal/store/sqlite",
+		"internal/consent"},
+	"internal/store/postgres": {"internal/store/engine", "internal/store/migrations", "internal/service",
+		"internal/consent"},
+	"internal/store/sqlite":    {"internal/store/engine", "internal/store/migrations", "internal/consent"},
+	"internal/store/storetest": {"internal/service", "internal/consent"},
 	"internal/webtest": {"internal/server", "internal/store", "internal/store/postgres", "internal/store/sqlite",
 		"internal/geo", "internal/service", "internal/consent", "internal/pgtest"},
 }
@@ -296,7 +300,8 @@ func readPackages(t *testing.T) map[string][]string {
 	t.Helper()
 	packages := map[string][]string{}
 	for _, file := range filesBelow(t, ".") {
-		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") || strings.Contains(file, "testdata"+string(filepath.Separator)) {
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") ||
+			strings.Contains(file, "testdata"+string(filepath.Separator)) {
 			continue
 		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
@@ -331,7 +336,8 @@ func filesBelow(t *testing.T, folder string) []string {
 			return err
 		}
 		name := entry.Name()
-		if entry.IsDir() && file != folder && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "node_modules") {
+		if entry.IsDir() && file != folder && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
+			name == "node_modules") {
 			return filepath.SkipDir
 		}
 		if entry.Type().IsRegular() {

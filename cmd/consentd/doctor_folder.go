@@ -46,7 +46,8 @@ func (d *doctor) folder() bool {
 	}
 	d.ok("data folder", dir)
 	if sqlite.Moved(dir) {
-		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it", "name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
+		d.fail("moved", "its data was moved into PostgreSQL, and no server starts on it",
+			"name the database with --database (CONSENTD_DATABASE_URL); the folder is of no use any more")
 	}
 	mayRead := d.access(dir, info)
 	d.diskSpace(dir)
@@ -60,8 +61,10 @@ func (d *doctor) folder() bool {
 		d.warn("database", "not looked at", "mend what failed above first")
 		return false
 	}
-	if file, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) || err == nil && file.Size() == 0 {
-		d.warn("database", "there is no "+sqlite.FileName+" with anything in it yet", "start consentd serve, or name another folder with --data")
+	if file, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) || err == nil &&
+		file.Size() == 0 {
+		d.warn("database", "there is no "+sqlite.FileName+" with anything in it yet",
+			"start consentd serve, or name another folder with --data")
 		return false
 	}
 	return true

@@ -283,12 +283,13 @@ func checkSQLite(t *testing.T, dir string, o tenant, want int) {
 	db := openFile(t, dir)
 	id := uuid.MustParse(o.organization)
 	var got [4]int
-	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]}, ResultFunc: func(s *zombiezen.Stmt) error {
-		for i := range got {
-			got[i] = s.ColumnInt(i)
-		}
-		return nil
-	}})
+	err := sqlitex.Execute(db, countSequence+"?", &sqlitex.ExecOptions{Args: []any{id[:]},
+		ResultFunc: func(s *zombiezen.Stmt) error {
+			for i := range got {
+				got[i] = s.ColumnInt(i)
+			}
+			return nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

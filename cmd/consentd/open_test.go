@@ -9,7 +9,8 @@ import (
 	"github.com/consentd/consentd/internal/store"
 )
 
-// TestPersonCacheSwitch: a server on a data folder has the cache of persons, unless it is switched off; a tool has none.
+// TestPersonCacheSwitch: a server on a data folder has the cache of persons, unless it is switched off; a tool has
+// none.
 func TestPersonCacheSwitch(t *testing.T) {
 	for _, tc := range []struct {
 		name            string

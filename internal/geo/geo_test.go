@@ -192,7 +192,8 @@ func TestMMDBThatIsNone(t *testing.T) {
 		"not an mmdb": {writeFile(t, []byte("PK\x03\x04 surely a zip")), "cannot be read"},
 		"cut":         {writeFile(t, good[:len(good)/2]), "cannot be read"},
 		"broken":      {writeFile(t, badPointer), "is broken"},
-		"AS numbers":  {writeMMDB(t, map[string]any{"1.0.0.0/24": map[string]any{"asn": 13335}}), "no network in it has a country"},
+		"AS numbers": {writeMMDB(t, map[string]any{"1.0.0.0/24": map[string]any{"asn": 13335}}),
+			"no network in it has a country"},
 	} {
 		_, err := New(Options{MMDB: c.path})
 		if err == nil {
@@ -206,7 +207,8 @@ func TestMMDBThatIsNone(t *testing.T) {
 }
 
 func FuzzCountry(f *testing.F) {
-	for _, s := range []string{"8.8.8.8", "::1", "2001:418:1439::2a0", "fe80::1%eth0", "::ffff:1.2.3.4%1", "255.255.255.255"} {
+	for _, s := range []string{"8.8.8.8", "::1", "2001:418:1439::2a0", "fe80::1%eth0", "::ffff:1.2.3.4%1",
+		"255.255.255.255"} {
 		addr := netip.MustParseAddr(s)
 		f.Add(addr.AsSlice(), addr.Zone())
 	}

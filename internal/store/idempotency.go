@@ -12,7 +12,8 @@ const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at
 WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
 // IdempotencyRecords implements service.Reader.
-func (t *tx) IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error) {
+func (t *tx) IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord,
+	error) {
 	found := make([]*consent.IdempotencyRecord, len(keys))
 	err := t.conn.Each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
 		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])

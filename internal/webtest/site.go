@@ -98,7 +98,8 @@ func (s *Site) addOrganizations(t *testing.T, svc *service.Service) {
 			"readkey":  {consent.OrganizationsRead, consent.ConsentsRead, consent.SubjectsRead},
 			"writekey": {consent.OrganizationsWrite, consent.ConsentsWrite, consent.SubjectsWrite},
 		} {
-			key, err := svc.CreateKey(ctx, actor, consent.NewKey{Name: name, Scopes: slices.Clone(scopes)}, consent.Idempotency{})
+			key, err := svc.CreateKey(ctx, actor, consent.NewKey{Name: name, Scopes: slices.Clone(scopes)},
+				consent.Idempotency{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,8 @@ func TestEventMistakes(t *testing.T) {
 		{`{"items":[{"consentState":["accepted"]}]}`, "items[0].consentState: must be a string"},
 		{`{"items":[{"email":1}]}`, "items[0].email: must be a string"},
 		{`{"items":[{"consentType":"x"}]}`, "items[0].consentType: must be a UUID, and not the nil one"},
-		{`{"items":[{"category":"other"}]}`, "items[0].category: must be one of disclosure, communication, privacy_setting, custom"},
+		{`{"items":[{"category":"other"}]}`,
+			"items[0].category: must be one of disclosure, communication, privacy_setting, custom"},
 		{`{"items":[{"label":"A"}]}`, "items[0].label: must be 1 to 128 of a-z, 0-9, _ and *"},
 		{`{"items":[{"label":""}]}`, "items[0].label: must be 1 to 128 of a-z, 0-9, _ and *"},
 		{`{"items":[{"label":"` + strings.Repeat("a", 129) + `"}]}`, "items[0].label: must be 1 to 128 of a-z, 0-9, _ and *"},
@@ -164,7 +165,8 @@ func TestShowEvent(t *testing.T) {
 		`,"consentAction":"import","consentDate":` + at + `,"consentState":"declined","dateCreated":` + at +
 		`,"dateUpdated":` + at +
 		`,"consentType":` + id + `,"expirationDate":"2027-01-31T12:00:00.123456Z","organization":` + id + `,"project":` + id +
-		`,"session":{"id":` + id + `,"ipAddress":"192.0.2.0","domain":"shop.example.com","geography":"DE","userAgent":"Mozilla/5.0"}` +
+		`,"session":{"id":` + id +
+		`,"ipAddress":"192.0.2.0","domain":"shop.example.com","geography":"DE","userAgent":"Mozilla/5.0"}` +
 		`,"submitter":` + id + `,"category":"privacy_setting","subcategory":"analytics","label":"*","version":1}]}`
 	if diff := cmp.Diff(want, string(answer.Body)); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)

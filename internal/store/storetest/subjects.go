@@ -284,7 +284,8 @@ func testClaims(f *fixture) {
 func testAnswers(f *fixture) {
 	a, b, key := f.organization(), f.organization(), f.id()
 	answer := func(o, k consent.ID, hash byte, at time.Time) consent.IdempotencyRecord {
-		return consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{Organization: o, Key: k, Hash: [32]byte{31: hash}},
+		return consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{Organization: o, Key: k,
+			Hash: [32]byte{31: hash}},
 			Fingerprint: [32]byte{hash}, Sealed: []byte{hash, 0, 255}, ExpiresAt: at}
 	}
 	kept := []consent.IdempotencyRecord{answer(a, key, 1, noon), answer(a, key, 2, noon.Add(time.Microsecond)),
@@ -298,7 +299,8 @@ func testAnswers(f *fixture) {
 		return got
 	}
 	for i := range kept {
-		same(f, "answers", read(consent.IdempotencyKey{Organization: a}, kept[i].IdempotencyKey), []*consent.IdempotencyRecord{nil, &kept[i]})
+		same(f, "answers", read(consent.IdempotencyKey{Organization: a}, kept[i].IdempotencyKey),
+			[]*consent.IdempotencyRecord{nil, &kept[i]})
 	}
 	again := answer(a, key, 1, noon.Add(2*time.Hour))
 	again.Sealed, again.Fingerprint = []byte("new"), [32]byte{9}
