@@ -145,7 +145,7 @@ func testPaths(t *testing.T, e *engine) {
 					where := fmt.Sprintf("%s /%s%.20s", method, root, path)
 					if res.Status != http.StatusNotFound {
 						w.Errorf("%s: %v", where, res)
-					} else if err := shapes[p.Name](res); err != nil && method != "HEAD" {
+					} else if err := checkShape(p.Name, res); err != nil && method != "HEAD" {
 						w.Errorf("%s: %v in %v", where, err, res)
 					}
 				}
@@ -179,7 +179,7 @@ func testMethods(t *testing.T, e *engine) {
 			if slices.Sort(got); res.Status != http.StatusMethodNotAllowed ||
 				!slices.Equal(got, slices.Sorted(slices.Values(methods))) {
 				w.Errorf("%s %s: want 405 with Allow %v, got %v", method, c.route.Pattern, methods, res)
-			} else if err := shapes[c.protocol](res); err != nil && method != "HEAD" {
+			} else if err := checkShape(c.protocol, res); err != nil && method != "HEAD" {
 				w.Errorf("%s %s: %v in %v", method, c.route.Pattern, err, res)
 			}
 		}

@@ -203,7 +203,7 @@ func crossTenant(w *harness, c *call, names []string, ours, theirs vars) {
 	spared := theirs["org"]
 	if got.Status >= 400 {
 		spared = "" // nobody's rows may change
-		if err := shapes[c.protocol](got); err != nil {
+		if err := checkShape(c.protocol, got); err != nil {
 			w.Errorf("%s %s: %v in %v", c.name, what, err, got)
 		}
 	}

@@ -27,7 +27,7 @@ func testMalformed(t *testing.T, e *engine) {
 				w.must(err)
 				res := &webtest.Response{Status: answer.StatusCode, Header: answer.Header, Body: body}
 				w.mayKeep("/"+root, res)
-				if err := shapes[p.Name](res); err != nil || res.Status != status || !answer.Close ||
+				if err := checkShape(p.Name, res); err != nil || res.Status != status || !answer.Close ||
 					!strings.Contains(string(body), msg) {
 					t.Errorf("/%s: %d: %v in %v", root, status, err, res)
 				}

@@ -297,9 +297,17 @@ func (c *call) refused(w *harness, res *webtest.Response, status int, what strin
 		w.Errorf("%s: %s: want %d, got %v", c.name, what, status, res)
 		return
 	}
-	if err := shapes[c.protocol](res); err != nil {
+	if err := checkShape(c.protocol, res); err != nil {
 		w.Errorf("%s: %s: %v in %v", c.name, what, err, res)
 	}
+}
+
+// checkShape checks that an answer is an error in a protocol's shape.
+func checkShape(protocol string, res *webtest.Response) error {
+	if shapes[protocol] == nil {
+		return fmt.Errorf("protocol %q has no checker of its errors' shape", protocol)
+	}
+	return shapes[protocol](res)
 }
 
 // shapes check the errors of each protocol.
