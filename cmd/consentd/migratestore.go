@@ -77,7 +77,8 @@ func (c *moveCmd) Run() error {
 	progress := newMoveProgress(os.Stderr, terminalWidth(os.Stderr))
 	began := time.Now()
 	report, err := move.Run(ctx, move.Options{From: dir, URL: cfg.Database, AdminURL: cfg.AdminDatabase, Rows: c.Batch,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Progress: progress.update})
+		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Progress: progress.update})
 	progress.end()
 	if errors.Is(err, move.ErrMoved) {
 		fmt.Printf("%v.\n", err)
@@ -129,7 +130,8 @@ func explain(err error, signalled, begun bool, dir, place string) error {
 	var differences *move.Differences
 	switch {
 	case errors.Is(err, sqlite.ErrLocked):
-		return &exitError{exitLocked, fmt.Errorf("data folder %s: a server, or another migrate-store, is running on it: stop it first", dir)}
+		return &exitError{exitLocked, fmt.Errorf("data folder %s: a server, or another migrate-store, is running on it: "+
+			"stop it first", dir)}
 	case errors.As(err, &differences):
 		return fmt.Errorf("move %s to %s: %w", dir, place, err)
 	case signalled && !begun:

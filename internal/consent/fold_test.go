@@ -364,12 +364,12 @@ func stepsOf(events []Event) []Step {
 func TestMostIsSure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events := drawEvents(t)
-		stands := fold(events, nil)
+		current := fold(events, nil)
 		sort := rapid.SampledFrom([]int{0, 1, 2, 3, 4, 5, 7, 8}).Draw(t, "sort") // but for an undated yes
 		e := makeEvent(sort, 99, minute(10), minute(10), 0, OptIn)
 		step := e.step()
-		if _, sure := stands.next(&step, minute(10)); !sure {
-			t.Fatalf("behind %+v a decision of now is not sure", stands)
+		if _, sure := current.next(&step, minute(10)); !sure {
+			t.Fatalf("behind %+v a decision of now is not sure", current)
 		}
 	})
 }
@@ -466,8 +466,8 @@ func TestDroppedEventsStillCount(t *testing.T) {
 		if len(events) == 0 || late.Weight == WeightUndated {
 			return
 		}
-		stands := fold(events, nil)
-		s := WorkingConsent{consent: stands, whole: true}
+		current := fold(events, nil)
+		s := WorkingConsent{consent: current, whole: true}
 		var left []Step
 		for i := range events {
 			if rapid.Bool().Draw(t, "kept") {
@@ -478,10 +478,10 @@ func TestDroppedEventsStillCount(t *testing.T) {
 			left[len(left)-1].Last = true
 			left[0].First = len(left) == len(events) // else a timeline breaks off before it comes to the first
 		}
-		s.know(append(left, stands.missingSteps(left)...))
-		if got := *s.Current(); got.Event != stands.Event || got.Active != stands.Active ||
-			!got.ExpiresAt.Equal(stands.ExpiresAt) {
-			t.Fatalf("with %d of %d events left it is %+v, it was %+v", len(left), len(events), got, stands)
+		s.know(append(left, current.missingSteps(left)...))
+		if got := *s.Current(); got.Event != current.Event || got.Active != current.Active ||
+			!got.ExpiresAt.Equal(current.ExpiresAt) {
+			t.Fatalf("with %d of %d events left it is %+v, it was %+v", len(left), len(events), got, current)
 		}
 		s.Add(&late, minute(9))
 		got, want := s.Current(), fold(append(events, late), nil)

@@ -110,7 +110,7 @@ func noAtMerge(a, b Consent, at time.Time) (no Step, ok bool) {
 	return no, true
 }
 
-// combine gives where several people stand who are asked about as one, by what they share: a no of any of them is a no,
+// combine gives one consent for two people who are asked about as one, by what they share: a no of either is a no,
 // else what was said and holds goes before what does not, and the later before the earlier.
 func combine(a, b Consent, at time.Time) Consent {
 	active := a.Active || b.Active

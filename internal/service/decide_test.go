@@ -44,13 +44,13 @@ func TestArrivalDoesNotMatter(t *testing.T) {
 		if len(events) != n {
 			t.Fatalf("%d events of %d", len(events), n)
 		}
-		stands := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]
+		current := h.person(t, a, user("ada")[0]).Consents[consent.Analytics]
 		want := decidingOf(events, events[0].Purpose)
-		if stands.Event != want.ID || stands.State != want.State || !stands.ExpiresAt.Equal(want.ExpiresAt) {
-			t.Fatalf("stands %s by %s, the event that decides is %s by %s", stands.State, stands.Event, want.State, want.ID)
+		if current.Event != want.ID || current.State != want.State || !current.ExpiresAt.Equal(want.ExpiresAt) {
+			t.Fatalf("stands %s by %s, the event that decides is %s by %s", current.State, current.Event, want.State, want.ID)
 		}
-		if since := sinceOf(events); !stands.Since.Equal(since) {
-			t.Fatalf("since %v, by the history %v", stands.Since, since)
+		if since := sinceOf(events); !current.Since.Equal(since) {
+			t.Fatalf("since %v, by the history %v", current.Since, since)
 		}
 	})
 }

@@ -57,8 +57,8 @@ func TestOverwriteOneAfterAnother(t *testing.T) {
 			set := drawSet(t)
 			got := h.record(t, a, replace(ada, set...))
 			p := h.person(t, a, ada[0])
-			if stands, want := inForce(p, h.clock.now()), strings.Join(set, " "); stands != want {
-				t.Fatalf("in force is %q, the overwrite said %q", stands, want)
+			if current, want := inForce(p, h.clock.now()), strings.Join(set, " "); current != want {
+				t.Fatalf("in force is %q, the overwrite said %q", current, want)
 			}
 			for key, c := range p.Consents { // and the ledger says the same
 				if want := decidingOf(h.events(t, a, ada[0]), c.Purpose); c.Event != want.ID {
@@ -100,9 +100,9 @@ func TestOverwritesAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		stands := inForce(h.person(t, a, ada[0]), h.clock.now())
-		if !slices.ContainsFunc(sets, func(set []string) bool { return stands == inOrder(set) }) {
-			t.Fatalf("round %d: in force is %q, which is none of the sets", round, stands)
+		current := inForce(h.person(t, a, ada[0]), h.clock.now())
+		if !slices.ContainsFunc(sets, func(set []string) bool { return current == inOrder(set) }) {
+			t.Fatalf("round %d: in force is %q, which is none of the sets", round, current)
 		}
 	}
 }

@@ -12,8 +12,8 @@ const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at
 WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
 // IdempotencyRecords implements service.Reader.
-func (t *tx) IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord,
-	error) {
+func (t *tx) IdempotencyRecords(ctx context.Context,
+	keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error) {
 	found := make([]*consent.IdempotencyRecord, len(keys))
 	err := t.conn.Each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
 		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])
@@ -36,7 +36,7 @@ SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = e
 const deleteAnswers = `/* delete_answers */ DELETE FROM kept_answers WHERE organization_id = $1 AND (key_id, hash) IN (
   SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
 
-func (t *tx) appendAnswers(ctx context.Context, c *consent.Changes) error {
+func (t *tx) appendIdempotencyRecords(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertAnswer, c.IdempotencyRecords, func(a *consent.IdempotencyRecord, args []any) []any {
 		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt)
 	})
