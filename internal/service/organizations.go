@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,12 +88,13 @@ func slugOf(name, otherwise string) string {
 func (s *Service) makeProject(d *consent.Catalog, in consent.NewProject, now time.Time) (consent.Project,
 	[]consent.Purpose) {
 	number := len(d.Projects) + 1
-	slug := slugOf(in.Name, "project")
-	for i := range d.Projects {
-		if d.Projects[i].Slug == slug {
-			slug += "-" + strconv.Itoa(number)
-			break
-		}
+	taken := func(slug string) bool {
+		return slices.ContainsFunc(d.Projects, func(p consent.Project) bool { return p.Slug == slug })
+	}
+	base := slugOf(in.Name, "project")
+	slug := base
+	for n := number; taken(slug); n++ {
+		slug = base + "-" + strconv.Itoa(n)
 	}
 	p := consent.Project{Organization: d.Organization.ID, ID: s.newID(), Number: number, Name: in.Name, Slug: slug,
 		WholeAddress: in.WholeAddress, CreatedAt: now, UpdatedAt: now, Details: in.Details}
