@@ -62,8 +62,8 @@ type Who struct {
 // Known tells whether it means anybody.
 func (w *Who) Known() bool { return w.Subject != NoID || len(w.Claimants) > 0 }
 
-// Crowded tells whether there are more people, or more that they decided, than are read.
-func (w *Who) Crowded() bool { return len(w.Claimants) > MaxClaimants || len(w.Consents) >= MaxShared }
+// TooMany tells whether there are more people, or more that they decided, than are read.
+func (w *Who) TooMany() bool { return len(w.Claimants) > MaxClaimants || len(w.Consents) >= MaxShared }
 
 // MaxShared is how many consents are read of people who share an identifier: more than one person can have in a
 // project. It bounds what a question may cost.

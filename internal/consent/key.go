@@ -52,7 +52,7 @@ type Actor struct {
 	Scopes       []Scope
 	// Person, where set, is the normalised user_id that this actor speaks for and is confined to.
 	Person string
-	Seal   [32]byte // encrypts idempotency records, see Once; only who has the credential can read them
+	Seal   [32]byte // encrypts idempotency records: only who has the credential can read them
 }
 
 // In points the actor at an organization. For another tenant's the answer is

@@ -16,7 +16,7 @@ func (d *Catalog) Person(project int, who *Who, at time.Time) *Person {
 		if p == nil {
 			continue
 		}
-		if who.Crowded() {
+		if who.TooMany() {
 			c.Grants = false
 		}
 		if other, several := person.Consents[p.Key]; several {

@@ -24,7 +24,7 @@ type Purpose struct {
 	Status       string // active, test, archived, obsolete
 	Duration     Duration
 	Required     bool
-	// RequireReaccept: an acceptance of an earlier version does not hold for this one.
+	// RequireReaccept is kept and shown. No rule asks for it yet: purposes have one version so far.
 	RequireReaccept bool
 	CreatedAt       time.Time
 	UpdatedAt       time.Time

@@ -13,7 +13,7 @@ import (
 // Record puts a batch of decisions on record: all or nothing, durable when it returns.
 // The answer to keep is rendered from a *Recorded. Errors: Invalid, Unprocessable (purpose or state
 // not acceptable), Forbidden, NotFound (organization, project, or a person who must be known),
-// Unavailable (not done: too busy or shutting down).
+// Unavailable (not done: too busy or shutting down; or the context ended, and then it may be done all the same).
 func (s *Service) Record(ctx context.Context, a consent.Actor, w consent.Write) (*consent.Recorded, error) {
 	if err := a.Require(cmp.Or(w.Scope, consent.ConsentsWrite)); err != nil {
 		return nil, err

@@ -190,8 +190,8 @@ func TestMuchAtOneInbox(t *testing.T) {
 	}
 }
 
-// TestCrowdedInbox: where more people named an address than are heard, nobody's yes is given.
-func TestCrowdedInbox(t *testing.T) {
+// TestTooManyClaimants: where more people named an address than are heard, nobody's yes is given.
+func TestTooManyClaimants(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)
 	inbox := named(consent.Email, "info@example.com")[0]

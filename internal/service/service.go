@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/service/idempotency"
 	"github.com/consentd/consentd/internal/service/writer"
 )
@@ -32,8 +33,8 @@ type Service struct {
 	writer   *writer.Writer
 	watchdog commitWatchdog
 
-	lists    *KeyedLimiter // of each organization
-	searches *KeyedLimiter // of all
+	lists    *limit.Keyed // of each organization
+	searches *limit.Keyed // of all
 	ended    chan struct{}
 	ending   sync.Once
 	sweeping sync.WaitGroup
@@ -54,7 +55,7 @@ type Options struct {
 func New(o Options) *Service {
 	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
 		ended: make(chan struct{}),
-		lists: NewKeyedLimiter(1), searches: NewKeyedLimiter(maxSearches)}
+		lists: limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -150,7 +151,7 @@ func (s *Service) search(ctx context.Context, organization consent.ID, read func
 	within, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
 	for _, queue := range []struct {
-		limiter *KeyedLimiter
+		limiter *limit.Keyed
 		of      consent.ID
 	}{{s.lists, organization}, {s.searches, consent.NoID}} {
 		done, err := queue.limiter.Acquire(within, queue.of)

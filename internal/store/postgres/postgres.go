@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/consentd/consentd/internal/consent"
-	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
@@ -98,8 +98,8 @@ func newEngine(o Options) *Engine {
 	if o.AdminURL == "" {
 		o.AdminURL = o.URL
 	}
-	return &Engine{o: o, log: o.Log, organizationWriters: service.NewKeyedLimiter(writersOfOne),
-		writers: service.NewKeyedLimiter(max(1, o.MaxConns*3/4))}
+	return &Engine{o: o, log: o.Log, organizationWriters: limit.NewKeyed(writersOfOne),
+		writers: limit.NewKeyed(max(1, o.MaxConns*3/4))}
 }
 
 // Engine is a pool of connections, a probe of the database, and what makes partitions. It holds nothing that another
@@ -116,8 +116,8 @@ type Engine struct {
 	replacing  sync.Mutex
 	replaced   time.Time // the last time; guarded by replacing
 
-	organizationWriters *service.KeyedLimiter  // limits the writes of each organization
-	writers             *service.KeyedLimiter  // limits all writes: what is left of the pool is for reads
+	organizationWriters *limit.Keyed           // limits the writes of each organization
+	writers             *limit.Keyed           // limits all writes: what is left of the pool is for reads
 	probePool           *pgxpool.Pool          // the probe's own connection: a busy pool says nothing of the database
 	outage              atomic.Pointer[outage] // nil: the database can be used
 	citus               bool                   // the database has the extension

@@ -1,4 +1,4 @@
-package service
+package limit
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // TestLimit has many wait for one key: no more than the limit go on at once, another key does not wait, who
 // gives up leaves nothing, and in the end nothing is kept.
 func TestLimit(t *testing.T) {
-	limiter := NewKeyedLimiter(2)
+	limiter := NewKeyed(2)
 	var running, most atomic.Int64
 	var clients sync.WaitGroup
 	for range 50 {

@@ -1,4 +1,5 @@
-package service
+// Package limit bounds how much of each organization goes on at a time. It does not know what that is.
+package limit
 
 import (
 	"context"
@@ -9,9 +10,9 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// KeyedLimiter limits how much of each organization goes on at a time. The others wait, in the order in which they
+// Keyed limits how much of each organization goes on at a time. The others wait, in the order in which they
 // came, so that a busy organization keeps nobody else waiting. It may be used at once from many goroutines.
-type KeyedLimiter struct {
+type Keyed struct {
 	most  int64
 	mu    sync.Mutex
 	byKey map[consent.ID]*keyedSemaphore
@@ -23,13 +24,13 @@ type keyedSemaphore struct {
 	users     int // who hold it or wait
 }
 
-// NewKeyedLimiter lets so many of each organization go on at a time.
-func NewKeyedLimiter(most int) *KeyedLimiter {
-	return &KeyedLimiter{most: int64(most), byKey: map[consent.ID]*keyedSemaphore{}}
+// NewKeyed lets so many of each organization go on at a time.
+func NewKeyed(most int) *Keyed {
+	return &Keyed{most: int64(most), byKey: map[consent.ID]*keyedSemaphore{}}
 }
 
 // Acquire waits for a place of an organization (NoID: of all), which done gives back; err is the context's.
-func (l *KeyedLimiter) Acquire(ctx context.Context, organization consent.ID) (done func(), err error) {
+func (l *Keyed) Acquire(ctx context.Context, organization consent.ID) (done func(), err error) {
 	l.mu.Lock()
 	s := l.byKey[organization]
 	if s == nil {
