@@ -23,6 +23,7 @@ type listener struct {
 	slots  chan struct{} // holds one for each open connection
 	peers  *peers        // who may have how many of them
 	begun  atomic.Int64  // connections with a request that is not answered yet
+	fresh  sync.Map      // *conn that have not sent a whole head of a request yet
 	closed chan struct{}
 	once   sync.Once
 	// malformed, where set, answers a request that net/http could not read; see Server.Malformed. Set before the first
@@ -84,10 +85,26 @@ func (l *listener) waitBegun(ctx context.Context) error {
 	}
 }
 
+// closeSilent closes the connections on which nothing has come: http.Server.Shutdown waits 5 s for each that is new,
+// such as a probe of a balancer.
+func (l *listener) closeSilent() {
+	l.fresh.Range(func(c, _ any) bool {
+		if c := c.(*conn); c.silent() {
+			_ = c.Close()
+		}
+		return true
+	})
+}
+
 // state is the http.Server's ConnState.
 func (l *listener) state(c net.Conn, s http.ConnState) {
-	if s == http.StateIdle {
+	switch s {
+	case http.StateNew:
+		l.fresh.Store(c, nil)
+	case http.StateIdle:
 		c.(*conn).answered()
+	default:
+		l.fresh.Delete(c)
 	}
 }
 
@@ -114,6 +131,13 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.began.add(p[:n])
 	}
 	return n, err
+}
+
+// silent tells whether nothing of a request has come.
+func (c *conn) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.began.size == 0
 }
 
 // answered forgets the request.

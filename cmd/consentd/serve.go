@@ -207,6 +207,7 @@ func (r *running) shutdown() error {
 	_ = r.listener.Close()
 	err := r.listener.waitBegun(ctx)
 	if err == nil {
+		r.listener.closeSilent()
 		err = r.http.Shutdown(ctx)
 	}
 	if err != nil {

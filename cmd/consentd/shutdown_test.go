@@ -58,6 +58,22 @@ func TestShutdownDelay(t *testing.T) {
 	}
 }
 
+// TestSilentConnections: connections on which nothing has come, such as a balancer's probe, do not hold the end up.
+func TestSilentConnections(t *testing.T) {
+	p := serveOn(t, t.TempDir(), []string{"CONSENTD_ROOT_KEY=" + rootKey}, "--shutdown-delay", "50ms",
+		"--shutdown-timeout", "3s")
+	silent := []net.Conn{dial(t, p.url), dial(t, p.url), dial(t, p.url)}
+	idle(t, p, 3) // what was connected before is accepted when these are answered
+	began := time.Now()
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t, 20*time.Second); code != 0 || time.Since(began) > 2*time.Second {
+		t.Errorf("exit code %d after %s", code, time.Since(began))
+	}
+	for _, c := range silent {
+		_ = c.Close()
+	}
+}
+
 // TestBegunRequestsAreAnswered ends a server that has read a part of requests. Their rest comes when it takes nothing
 // new any more, and they are answered.
 func TestBegunRequestsAreAnswered(t *testing.T) {
