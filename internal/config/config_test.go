@@ -331,8 +331,14 @@ func TestRefusedFiles(t *testing.T) {
 		{"sequence for one value", "listen: [a]", "listen (FILE line 1): it is not one plain value"},
 		{"mapping for a list", "cors-origins: {a: b}", "cors-origins (FILE line 1): it is not one plain value"},
 		{"sequence for a mapping", "regimes: [DE=opt-in]", "regimes (FILE line 1): it is not one plain value"},
-		{"nested", "cors-origins:\n- [a]", "cors-origins (FILE line 1): line 2: cannot unmarshal !!seq into string; " +
+		{"nested", "cors-origins:\n- [a]", "cors-origins (FILE line 1): line 2 is not one plain value; " +
 			"allowed: exact origins"},
+		{"null in a list", "trusted-proxies: [10.0.0.1, ~]", "trusted-proxies (FILE line 1): line 1 is not one plain value"},
+		{"nothing in a list", "cors-origins:\n-", "cors-origins (FILE line 1): line 2 is not one plain value"},
+		{"null as a name", "regimes: {~: opt-in}", "regimes (FILE line 1): line 1 is not one plain value"},
+		{"null as a member", "regimes:\n  DE:", "regimes (FILE line 1): line 2 is not one plain value"},
+		{"merged mappings", "regimes: {<<: {DE: opt-in}}", "regimes (FILE line 1): line 1 is not one plain value"},
+		{"a name twice", "regimes: {DE: opt-in, DE: opt-out}", "regimes (FILE line 1)"},
 		{"no value", "data:", "data (FILE line 1): it has no value"},
 		{"text", "just words", "it does not begin with a setting"},
 		{"sequence", "- a", "line 1: it does not begin with a setting"},

@@ -64,13 +64,9 @@ func plain(node *yaml.Node) bool {
 }
 
 // quiet drops the one message of the parser that repeats the file's text, which
-// may be a secret that begins with an asterisk, and puts several into one line.
+// may be a secret that begins with an asterisk.
 func quiet(err error) error {
-	var several *yaml.TypeError
-	switch {
-	case errors.As(err, &several):
-		return errors.New(strings.Join(several.Errors, "; "))
-	case err != nil && strings.Contains(err.Error(), "unknown anchor"):
+	if strings.Contains(err.Error(), "unknown anchor") {
 		return errUnquoted
 	}
 	return err
@@ -115,18 +111,28 @@ func textOf(s Setting, node *yaml.Node) (string, error) {
 	case node.Kind == yaml.ScalarNode:
 		return node.Value, nil
 	case node.Kind == yaml.SequenceNode && s.Type == TypeList:
-		var list []string
-		err := node.Decode(&list)
-		return strings.Join(list, ","), quiet(err)
+		list, err := scalars(node)
+		return strings.Join(list, ","), err
 	case node.Kind == yaml.MappingNode && s.Type == TypeMap:
-		var members map[string]string
-		err := node.Decode(&members)
-		pairs := make([]string, 0, len(members))
-		for name, value := range members {
-			pairs = append(pairs, name+"="+value)
+		members, err := scalars(node)
+		pairs := make([]string, 0, len(members)/2)
+		for i := 0; i+1 < len(members); i += 2 {
+			pairs = append(pairs, members[i]+"="+members[i+1])
 		}
-		slices.Sort(pairs)
-		return strings.Join(pairs, ","), quiet(err)
+		return strings.Join(pairs, ","), err
 	}
 	return "", errors.New("it is not one plain value")
+}
+
+// scalars gives the elements of a list, or the names and values of a mapping in turn. Whether a name is there twice is
+// seen where it is read.
+func scalars(node *yaml.Node) ([]string, error) {
+	values := make([]string, 0, len(node.Content))
+	for _, n := range node.Content {
+		if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Tag == "!!merge" {
+			return nil, fmt.Errorf("line %d is not one plain value", n.Line)
+		}
+		values = append(values, n.Value)
+	}
+	return values, nil
 }
