@@ -27,23 +27,28 @@ const (
 	smallDecoded     = 64 << 10 // what costs less is outside the budget: few items
 )
 
-// BodyBudget is the memory that large bodies share: one part for their bytes, the other for what is made of them.
-// A body takes each part once, in this order, and all that it needs of it. So no two bodies wait for each other.
+// BodyBudget is the memory that large bodies share. A body takes its bytes as they arrive, so that one which is
+// announced and does not come, or comes slowly, holds little. Where none are left it waits for as much as a whole body,
+// of a reserve: who has that asks for no more bytes. When a body has come to its end it takes memory for what is made
+// of it, at once and in the order of arrival. So nobody who holds what another needs waits for that other one.
 type BodyBudget struct {
 	stepTime    time.Duration
-	bytes       *semaphore.Weighted
+	bytes       *semaphore.Weighted // nobody waits for it
+	reserve     *semaphore.Weighted // MaxBody each
 	decoded     *semaphore.Weighted
 	decodedSize int64
 }
 
-// NewBodyBudget makes a budget of so many bytes for bodies, MaxBody at least, and so many for what is made of them.
+// NewBodyBudget makes a budget of so many bytes for bodies, of which an eighth is the reserve, MaxBody at least, and so
+// many for what is made of them.
 func NewBodyBudget(bytes, decoded int64) *BodyBudget {
-	return &BodyBudget{stepTime: stepTime, bytes: semaphore.NewWeighted(max(bytes, MaxBody)),
-		decoded: semaphore.NewWeighted(decoded), decodedSize: decoded}
+	reserve := max(bytes/8/MaxBody, 1) * MaxBody
+	return &BodyBudget{stepTime: stepTime, bytes: semaphore.NewWeighted(max(bytes-reserve, 0)),
+		reserve: semaphore.NewWeighted(reserve), decoded: semaphore.NewWeighted(decoded), decodedSize: decoded}
 }
 
 // held is what one call has of the budget.
-type held struct{ bytes, decoded int64 }
+type held struct{ bytes, reserve, decoded int64 }
 
 // acquire waits for memory as long as the context lasts.
 func acquire(ctx context.Context, from *semaphore.Weighted, size int64) error {
@@ -53,24 +58,26 @@ func acquire(ctx context.Context, from *semaphore.Weighted, size int64) error {
 	return nil
 }
 
-// acquireBytes takes memory for a whole body of a size. It waits for as long as the time that is left then does for a
+// acquireBytes makes what a body has as large as a size. It waits for as long as the time that is left then does for a
 // step: a body whose memory comes later would be refused as if it came too slowly.
 func (c *Call) acquireBytes(size int64) error {
-	if c.Budget == nil {
+	if c.Budget == nil || c.held.reserve > 0 {
 		return nil
 	}
-	if !c.Budget.bytes.TryAcquire(size) {
-		ctx := c.Request.Context()
-		if over, ok := ctx.Deadline(); ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, over.Add(-c.Budget.stepTime))
-			defer cancel()
-		}
-		if err := acquire(ctx, c.Budget.bytes, size); err != nil {
-			return err
-		}
+	if c.Budget.bytes.TryAcquire(size - c.held.bytes) {
+		c.held.bytes = size
+		return nil
 	}
-	c.held.bytes = size
+	ctx := c.Request.Context()
+	if over, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, over.Add(-c.Budget.stepTime))
+		defer cancel()
+	}
+	if err := acquire(ctx, c.Budget.reserve, MaxBody); err != nil {
+		return err
+	}
+	c.held.reserve = MaxBody
 	return nil
 }
 
@@ -101,9 +108,10 @@ func (c *Call) releaseDecoded() {
 // releaseBody gives back all that the call's body has.
 func (c *Call) releaseBody() {
 	c.releaseDecoded()
-	if c.held.bytes > 0 {
+	if c.held.bytes+c.held.reserve > 0 {
 		c.Budget.bytes.Release(c.held.bytes)
-		c.held.bytes = 0
+		c.Budget.reserve.Release(c.held.reserve)
+		c.held.bytes, c.held.reserve = 0, 0
 	}
 }
 

@@ -110,8 +110,8 @@ func (c *Call) readAll(r io.Reader, length int64) ([]byte, error) {
 	return body[:n], err
 }
 
-// readGrowing reads a body whose memory grows with what arrives of it. Where it turns out to be large it takes the
-// memory for the whole from the budget.
+// readGrowing reads a body whose memory grows with what arrives of it. Where it turns out to be large that comes from
+// the budget.
 func (c *Call) readGrowing(r io.Reader, length int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, smallBody))
 	if err == nil && len(body) == smallBody && length != smallBody {
@@ -123,18 +123,31 @@ func (c *Call) readGrowing(r io.Reader, length int64) ([]byte, error) {
 	return body, err
 }
 
-// readLarge reads the rest of a body.
-func (c *Call) readLarge(began []byte, r io.Reader, length int64) ([]byte, error) {
+// readLarge reads the rest of a body, with memory that is doubled whenever it is full.
+func (c *Call) readLarge(body []byte, r io.Reader, length int64) ([]byte, error) {
 	if length < 0 {
 		length = MaxBody
 	}
-	if err := c.acquireBytes(length); err != nil {
-		return nil, err
+	r = &steps{of: c, body: r}
+	for {
+		size := min(2*int64(len(body)), length)
+		if err := c.acquireBytes(size); err != nil {
+			return nil, err
+		}
+		grown := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // with space to find the end in
+		_, _ = grown.Write(body)                                      // into memory: it does not fail
+		if size == length {
+			_, err := grown.ReadFrom(r)
+			return grown.Bytes(), err
+		}
+		_, err := io.CopyN(grown, r, size-int64(len(body)))
+		if body = grown.Bytes(); errors.Is(err, io.EOF) {
+			return body, nil
+		}
+		if err != nil {
+			return body, err
+		}
 	}
-	whole := bytes.NewBuffer(make([]byte, 0, length+bytes.MinRead)) // with space to find the end in
-	_, _ = whole.Write(began)                                       // into memory: it does not fail
-	_, err := whole.ReadFrom(&steps{of: c, body: r})
-	return whole.Bytes(), err
 }
 
 // scan refuses what the decoder admits: deep nesting and NUL in strings, and a body that is missing. It counts the
