@@ -49,15 +49,11 @@ func progressLine(p move.Progress, took time.Duration) string {
 	if p.Step == move.Counting || p.Step == move.Analyzing {
 		return strings.TrimSpace(p.Step + " " + p.Table)
 	}
-	where := fmt.Sprintf("organization %d of %d", p.Organization, p.Organizations)
-	if p.Organization == 0 {
-		where = "the instance itself"
+	line := p.Step + ": "
+	if p.Table != "" {
+		line += p.Table + ", "
 	}
-	line := fmt.Sprintf("%s: %s, %s, %d of %s", p.Step, where, p.Table, p.Rows, plural(p.Total, "row"))
-	if p.Table == "" {
-		line = fmt.Sprintf("%s: %d of %s in %s", p.Step, p.Rows, plural(p.Total, "row"), plural(p.Organizations,
-			"organization"))
-	}
+	line += fmt.Sprintf("%d of %s", p.Rows, plural(p.Total, "row"))
 	done := p.Rows - p.Before
 	if done <= 0 || took <= 0 {
 		return line

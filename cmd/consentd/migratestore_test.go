@@ -225,19 +225,15 @@ func TestMigrateStoreMistakes(t *testing.T) {
 func TestProgressLine(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]move.Progress{
-		"counting events": {Step: move.Counting, Table: "events"},
-		"copying: 50 of 1000 rows in 3 organizations": {Step: move.Copying,
-			Organizations: 3, Rows: 50, Total: 1000, Before: 50},
-		"analyzing events": {Step: move.Analyzing,
-			Table: "events", Total: 1000},
-		"copying: organization 1 of 3, texts, 5 of 1000 rows, 0 rows/s": {Step: move.Copying,
-			Organization: 1, Organizations: 3, Table: "texts", Rows: 5, Total: 1000},
-		"copying: the instance itself, slugs, 0 of 1000 rows": {Step: move.Copying,
-			Organizations: 3, Table: "slugs", Total: 1000},
-		"copying: organization 2 of 3, events, 250 of 1000 rows, 20 rows/s, 38s left": {Step: move.Copying,
-			Organization: 2, Organizations: 3, Table: "events", Rows: 250, Total: 1000, Before: 50},
-		"comparing: organization 3 of 3, counts, 1000 of 1000 rows, 100 rows/s, 0s left": {Step: move.Comparing,
-			Organization: 3, Organizations: 3, Table: "counts", Rows: 1000, Total: 1000},
+		"counting events":                          {Step: move.Counting, Table: "events"},
+		"copying: 50 of 1000 rows":                 {Step: move.Copying, Rows: 50, Total: 1000, Before: 50},
+		"analyzing events":                         {Step: move.Analyzing, Table: "events", Total: 1000},
+		"copying: slugs, 0 of 1000 rows":           {Step: move.Copying, Table: "slugs", Total: 1000},
+		"copying: texts, 5 of 1000 rows, 0 rows/s": {Step: move.Copying, Table: "texts", Rows: 5, Total: 1000},
+		"copying: events, 250 of 1000 rows, 20 rows/s, 38s left": {Step: move.Copying, Table: "events", Rows: 250,
+			Total: 1000, Before: 50},
+		"comparing: counts, 1000 of 1000 rows, 100 rows/s, 0s left": {Step: move.Comparing, Table: "counts", Rows: 1000,
+			Total: 1000},
 	} {
 		if got := progressLine(p, 10*time.Second); got != want {
 			t.Errorf("%q, want %q", got, want)

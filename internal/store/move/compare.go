@@ -1,14 +1,15 @@
 package move
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -58,43 +59,29 @@ func (d *Differences) add(one Difference) {
 	d.Found = append(d.Found, one)
 }
 
-// compare reads both sides again, whole, and holds them against each other.
+// compare reads both sides again, whole, and holds them against each other, row by row.
 func (m *mover) compare(ctx context.Context) error {
 	m.step(Comparing, 0)
 	found := &Differences{}
-	// rows of the folder and of the database, by table
-	read, seen := make([]int64, len(moveTables)), make([]int64, len(moveTables))
-	n := 0
-	err := m.source.organizations(ctx, func(organization consent.ID) error {
-		for i, t := range moveTables {
-			if t.shared() && organization != consent.NoID {
-				continue
-			}
-			began := time.Now()
-			source, target, err := m.tallies(ctx, t, organization, n)
-			if err != nil {
-				return fmt.Errorf("compare %s of organization %s: %w", t.name, organization, err)
-			}
-			if source != target {
-				found.add(Difference{organization, t.name, source.rows, target.rows})
-			}
-			read[i], seen[i] = read[i]+source.rows, seen[i]+target.rows
-			m.report.Tables[i].Compared += time.Since(began)
+	seen := make([]int64, len(tables))
+	for i, t := range tables {
+		began := time.Now()
+		c := &comparison{target: m.target, table: t, found: found}
+		if err := m.compareTable(ctx, c); err != nil {
+			return fmt.Errorf("compare %s: %w", t.name, err)
 		}
-		n++
-		return nil
-	})
-	if err != nil {
-		return err
+		seen[i], m.report.Tables[i].Compared = c.seen, time.Since(began)
 	}
-	for i, t := range moveTables {
-		if read[i] != m.known.counts[i] {
-			return fmt.Errorf("%d rows of %s in the data folder belong to something that is no organization's id, so they "+
-				"were not moved: the folder is damaged; consentd doctor --data tells more", m.known.counts[i]-read[i], t.name)
+	for i, t := range tables {
+		m.progress(t.name, 0)
+		var n int64
+		if err := m.target.QueryRow(ctx, t.count()).Scan(&n); err != nil {
+			return fmt.Errorf("count %s in the database: %w", t.name, err)
 		}
-	}
-	if err := m.findMore(ctx, seen, found); err != nil {
-		return err
+		if n != seen[i] {
+			return fmt.Errorf("compare %s: something writes into the table while it is compared; stop it, and run the same "+
+				"command again", t.name)
+		}
 	}
 	if len(found.Found) > 0 {
 		return found
@@ -102,96 +89,127 @@ func (m *mover) compare(ctx context.Context) error {
 	return nil
 }
 
-// tallies reads a table of an organization on both sides, at the same time.
-func (m *mover) tallies(ctx context.Context, t *moveTable, organization consent.ID,
-	n int) (source, target tally, err error) {
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		source, err = m.tally(ctx, m.source.rows, t, organization, func(rows int) { m.progress(n, t.name, rows) })
-		return err
+// compareTable compares page by page of the data folder: with the rows that the database has from the page before to the
+// last key of this one. At the end come those that the database has behind them all.
+func (m *mover) compareTable(ctx context.Context, c *comparison) error {
+	var last []any
+	err := m.source.pages(ctx, c.table, nil, func(page [][]any) error {
+		before := last
+		last = page[len(page)-1][:c.table.key]
+		if err := c.page(ctx, page, before, last); err != nil {
+			return err
+		}
+		m.progress(c.table.name, int64(len(page)))
+		return nil
 	})
-	both.Go(func() (err error) {
-		target, err = m.tally(ctx, m.target.rows, t, organization, func(int) {})
-		return err
-	})
-	return source, target, both.Wait()
-}
-
-// readRows is how either side reads a page.
-type readRows func(ctx context.Context, t *moveTable, organization consent.ID, after []byte, limit int,
-	visit func(row []byte) error) error
-
-// tally reads all rows of an organization in a table, page by page.
-func (m *mover) tally(ctx context.Context, read readRows, t *moveTable, organization consent.ID,
-	progress func(rows int)) (sum tally, err error) {
-	var last, key []byte // nil: from the beginning
-	for {
-		before := sum.rows
-		err := read(ctx, t, organization, key, m.o.Rows, func(row []byte) error {
-			sum.add(row)
-			last = append(last[:0], row...)
-			return nil
-		})
-		if err != nil {
-			return sum, err
-		}
-		rows := int(sum.rows - before)
-		if rows > 0 {
-			progress(rows)
-		}
-		if rows < m.o.Rows {
-			return sum, nil
-		}
-		_, size, err := split(last, t.key)
-		if err != nil {
-			return sum, err
-		}
-		key = append(key[:0], last[:size]...)
+	if err == nil {
+		err = c.page(ctx, nil, last, nil)
 	}
-}
-
-// findMore finds rows of organizations that the source does not have. seen is how many rows were compared.
-func (m *mover) findMore(ctx context.Context, seen []int64, found *Differences) error {
-	for i, t := range moveTables {
-		m.progress(m.known.organizations, t.name, 0)
-		var n int64
-		if err := m.target.c.QueryRow(ctx, t.count()).Scan(&n); err != nil {
-			return fmt.Errorf("count %s in the database: %w", t.name, err)
-		}
-		if n == seen[i] {
-			continue
-		}
-		if err := m.unknownOrganizations(ctx, t, found, n-seen[i]); err != nil {
-			return fmt.Errorf("look for other organizations in %s: %w", t.name, err)
-		}
-	}
-	return nil
-}
-
-// unknownOrganizations names the organizations of some rows that are too many.
-func (m *mover) unknownOrganizations(ctx context.Context, t *moveTable, found *Differences, many int64) error {
-	if t.shared() {
-		return errChanging
-	}
-	rows, err := m.target.c.Query(ctx, "SELECT organization_id, count(*) FROM "+t.name+" GROUP BY organization_id")
-	if err != nil {
-		return err
-	}
-	var organization consent.ID
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&organization), &n}, func() error {
-		known, err := m.source.has(ctx, organization)
-		if err == nil && !known {
-			found.add(Difference{organization, t.name, 0, n})
-			many -= n
-		}
-		return err
-	})
-	if err == nil && many != 0 {
-		err = errChanging
-	}
+	c.settle()
 	return err
 }
 
-var errChanging = errors.New("something writes into the table while it is compared; stop it, and run the same " +
-	"command again")
+// comparison is that of one table. Rows come in the order of their organizations, so one of these is open at a time.
+type comparison struct {
+	target  *pgx.Conn
+	table   *table
+	found   *Differences
+	seen    int64 // rows of the database
+	open    Difference
+	differs bool // a row of the open organization does
+}
+
+// page compares a page of the data folder with the rows of the database behind one key and up to another. The rows of an
+// organization are paired one by one: both sides have the same order.
+func (c *comparison) page(ctx context.Context, page [][]any, after, upTo []any) error {
+	args := slices.Concat([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, after, upTo)
+	rows, err := c.target.Query(ctx, c.table.selectRows(after != nil, upTo != nil), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c.seen++
+		row := rows.RawValues()
+		organization := c.table.organization(row[0])
+		for len(page) > 0 && compareIDs(c.organizationOf(page), organization) < 0 {
+			page = c.missing(page)
+		}
+		c.openFor(organization)
+		c.open.Target++
+		if len(page) > 0 && c.organizationOf(page) == organization {
+			c.open.Source++
+			c.differs = c.differs || !sameRow(page[0], row)
+			page = page[1:]
+		}
+	}
+	for len(page) > 0 {
+		page = c.missing(page)
+	}
+	return rows.Err()
+}
+
+// missing takes the first row of a page, which the database does not have.
+func (c *comparison) missing(page [][]any) (rest [][]any) {
+	c.openFor(c.organizationOf(page))
+	c.open.Source++
+	return page[1:]
+}
+
+// organizationOf gives the organization of the first row.
+func (c *comparison) organizationOf(page [][]any) consent.ID {
+	first, _ := page[0][0].([]byte)
+	return c.table.organization(first)
+}
+
+// openFor makes an organization the open one.
+func (c *comparison) openFor(organization consent.ID) {
+	if c.open.Organization != organization || c.open.Table == "" {
+		c.settle()
+		c.open, c.differs = Difference{Organization: organization, Table: c.table.name}, false
+	}
+}
+
+// settle decides about the open organization, of which there are no more rows.
+func (c *comparison) settle() {
+	if c.differs || c.open.Source != c.open.Target {
+		c.found.add(c.open)
+	}
+}
+
+// sameRow holds values of the data folder against a row as PostgreSQL sends it in binary.
+func sameRow(values []any, row [][]byte) bool {
+	for i, raw := range row {
+		same := raw != nil
+		switch v := values[i].(type) {
+		case nil:
+			same = raw == nil
+		case []byte:
+			same = same && bytes.Equal(raw, v)
+		case bool:
+			same = same && (raw[0] != 0) == v
+		case int64:
+			same = same && number(raw) == v
+		case time.Time:
+			const epoch = 946684800 * 1_000_000 // PostgreSQL's, in microseconds since 1970
+			same = same && number(raw) == v.UnixMicro()-epoch
+		}
+		if !same {
+			return false
+		}
+	}
+	return true
+}
+
+// number reads an int2, int4 or int8.
+func number(raw []byte) int64 {
+	switch len(raw) {
+	case 2:
+		return int64(int16(binary.BigEndian.Uint16(raw)))
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(raw)))
+	}
+	return int64(binary.BigEndian.Uint64(raw))
+}
+
+func compareIDs(a, b consent.ID) int { return bytes.Compare(a[:], b[:]) }

@@ -3,6 +3,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,16 +17,11 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
-	"github.com/consentd/consentd/internal/store/postgres"
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
-const (
-	// moveRows is how many rows one transaction of a move writes, and one page of the comparison reads.
-	moveRows = 5000
-	// moveBytes bounds a page, and with it the memory that a move needs.
-	moveBytes = 4 << 20
-)
+// pageRows is how many rows one transaction writes, and one page of the comparison has.
+const pageRows = 5000
 
 // Options say what is moved where.
 type Options struct {
@@ -47,11 +43,9 @@ const (
 
 // Progress is how far a move is.
 type Progress struct {
-	Step                        string
-	Organization, Organizations int // the n-th of so many; 0: the instance's own rows
-	Table                       string
-	Rows, Total                 int64 // of the step
-	Before                      int64 // those of Rows that an earlier run copied
+	Step, Table string
+	Rows, Total int64 // of the step
+	Before      int64 // those of Rows that an earlier run copied
 }
 
 // Report is what a move did.
@@ -69,6 +63,9 @@ type Table struct {
 	Copied, Compared time.Duration
 }
 
+// ErrMoved says that a data folder's move has come to its end.
+var ErrMoved = errors.New("this data folder was moved into the database already")
+
 // Run copies everything from a data folder, which no server may use meanwhile (sqlite.ErrLocked), into an empty
 // PostgreSQL database, and compares both. It may end at any moment, and the next one goes on where it was; until one
 // has come to its end, no server starts on the database. An error of type *Differences says that the copy is not the
@@ -78,7 +75,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		o.Log = slog.Default()
 	}
 	if o.Rows <= 0 {
-		o.Rows = moveRows
+		o.Rows = pageRows
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
@@ -93,7 +90,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	// Nothing is written in this transaction: it is what keeps everybody else from writing, and shows one state.
 	err = folder.Update(ctx, consent.NoID, func(c engine.Conn) error {
-		m.source = &moveSource{c}
+		m.source = &source{c, o.Rows}
 		return m.run(ctx)
 	})
 	if end := folder.Close(); err == nil && end != nil {
@@ -105,135 +102,91 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	return m.report, err
 }
 
-// ErrMoved says that a data folder's move has come to its end.
-var ErrMoved = errors.New("this data folder was moved into the database already")
-
 // mover is a move under way.
 type mover struct {
 	o      Options
-	source *moveSource
-	target *moveTarget
+	source *source
+	target *pgx.Conn
 	known  survey
 	at     Progress
-	page   movePage
 	report Report
 }
 
 func (m *mover) run(ctx context.Context) (err error) {
-	if m.target, err = connectTarget(ctx, m.o.URL); err != nil { // first: a mistake in the URL shows before a long count
+	if m.target, err = connect(ctx, m.o.URL); err != nil { // first: a mistake in the URL shows before a long count
 		return err
 	}
-	defer m.target.close()
+	defer func() { _ = m.target.Close(context.Background()) }()
 	m.at.Step = Counting
-	m.known, err = m.source.survey(ctx, func(table string) { m.progress(0, table, 0) })
-	if err != nil {
+	if m.known, err = m.source.survey(ctx, func(table string) { m.progress(table, 0) }); err != nil {
 		return err
 	}
 	m.report.Organizations, m.report.Rows = m.known.organizations, m.known.rows
-	for i, t := range moveTables {
+	for i, t := range tables {
 		m.report.Tables = append(m.report.Tables, Table{Name: t.name, Rows: m.known.counts[i]})
 	}
-	database := postgres.Options{URL: m.o.URL, AdminURL: m.o.AdminURL, Log: m.o.Log}
-	if err := postgres.Prepare(ctx, database, m.begin); err != nil {
+	if m.report.Before, err = m.begin(ctx); err != nil {
 		return err
 	}
-	if err := m.copy(ctx); err != nil {
-		return err
+	m.step(Copying, m.report.Before)
+	for i, t := range tables {
+		began := time.Now()
+		if err := m.copy(ctx, t); err != nil {
+			return fmt.Errorf("copy %s: %w", t.name, err)
+		}
+		m.report.Tables[i].Copied = time.Since(began)
 	}
 	m.step(Analyzing, 0)
-	postgres.Analyze(ctx, database, func(table string) { m.progress(0, table, 0) })
+	m.analyze(ctx)
 	if err := m.compare(ctx); err != nil {
 		return err
 	}
-	return m.target.end(ctx)
-}
-
-// progress says how far the move is, with some more rows done.
-func (m *mover) progress(organization int, table string, more int) {
-	m.at.Organization, m.at.Table = organization, table
-	m.at.Rows += int64(more)
-	m.o.Progress(m.at)
+	return end(ctx, m.target)
 }
 
 // step begins the next one.
 func (m *mover) step(name string, before int64) {
-	m.at = Progress{Step: name, Organizations: m.known.organizations, Rows: before, Total: m.known.rows, Before: before}
-	m.progress(0, "", 0)
+	m.at = Progress{Step: name, Rows: before, Total: m.known.rows, Before: before}
+	m.progress("", 0)
 }
 
-// copy copies what is not there yet, organization by organization.
-func (m *mover) copy(ctx context.Context) error {
-	before, err := m.target.moved(ctx)
-	if err != nil {
-		return fmt.Errorf("read how far an earlier run came: %w", err)
-	}
-	m.report.Before = before
-	m.step(Copying, before)
-	n := 0
-	return m.source.organizations(ctx, func(organization consent.ID) error {
-		for done := false; !done; {
-			var err error
-			if done, err = m.copySome(ctx, organization, n); err != nil {
-				return err
-			}
+// progress says how far the move is, with some more rows done.
+func (m *mover) progress(table string, more int64) {
+	m.at.Table, m.at.Rows = table, m.at.Rows+more
+	m.o.Progress(m.at)
+}
+
+// copy copies the rows of a table that are not there yet. Those of organizations are written in the order of the key,
+// each page as one transaction: an earlier run ended behind the last row that is there. Citus may have committed the few
+// rows of the instance in part, so they are tried again from the first on.
+func (m *mover) copy(ctx context.Context, t *table) (err error) {
+	var after []any
+	if t.tenant() {
+		if after, err = lastKey(ctx, m.target, t); err != nil {
+			return fmt.Errorf("read how far the database is: %w", err)
 		}
-		n++
-		return nil
+	}
+	return m.source.pages(ctx, t, after, func(page [][]any) error {
+		added, err := write(ctx, m.target, t, page)
+		if err == nil {
+			m.progress(t.name, added)
+		}
+		return err
 	})
 }
 
-// copySome copies as many rows of an organization as one transaction takes; done: there are no more.
-func (m *mover) copySome(ctx context.Context, organization consent.ID, n int) (done bool, err error) {
-	rows, table := 0, ""
-	err = pgx.BeginFunc(ctx, m.target.c, func(tx pgx.Tx) error {
-		at, err := m.target.position(ctx, tx, organization, &m.known)
-		if err != nil {
-			return fmt.Errorf("read how far organization %s is: %w", organization, err)
-		}
-		for at.table < len(moveTables) && rows < m.o.Rows {
-			table = moveTables[at.table].name
-			more, err := m.copyPage(ctx, organization, &at, m.o.Rows-rows)
-			if err != nil {
-				return fmt.Errorf("copy %s of organization %s: %w", table, organization, err)
-			}
-			if rows += m.page.rows; more {
-				break
-			}
-			at.nextTable()
-		}
-		done = at.table == len(moveTables)
-		return m.target.keepPosition(ctx, tx, organization, at)
-	})
-	if err != nil {
-		return false, err
+// analyze tells the planner what the tables hold now. The database would find out by itself, after a while; so where it
+// fails, the log says so and nothing else happens.
+func (m *mover) analyze(ctx context.Context) {
+	c, err := connect(ctx, cmp.Or(m.o.AdminURL, m.o.URL))
+	if err == nil {
+		defer func() { _ = c.Close(context.Background()) }()
 	}
-	m.progress(n, table, rows)
-	return done, nil
-}
-
-// copyPage copies some rows of the table that an organization is at; more: there may be further ones.
-func (m *mover) copyPage(ctx context.Context, organization consent.ID, at *movePosition,
-	limit int) (more bool, err error) {
-	t := moveTables[at.table]
-	m.page.reset()
-	if t.shared() && organization != consent.NoID {
-		return false, nil
+	for i := 0; i < len(tables) && err == nil; i++ {
+		m.progress(tables[i].name, 0)
+		_, err = c.Exec(ctx, "ANALYZE "+tables[i].name)
 	}
-	began := time.Now()
-	defer func() { m.report.Tables[at.table].Copied += time.Since(began) }()
-	err = m.source.rows(ctx, t, organization, at.key, limit,
-		func(row []byte) error { return m.page.add(t, row, moveBytes) })
-	if err != nil && !errors.Is(err, errPageFull) {
-		return false, fmt.Errorf("read the data folder: %w", err)
+	if err != nil && ctx.Err() == nil {
+		m.o.Log.Warn("the new tables could not be analyzed; the database does so by itself after a while", "error", err)
 	}
-	more = m.page.rows == limit || err != nil
-	if m.page.rows == 0 {
-		return false, nil
-	}
-	if err := m.target.write(ctx, t, &m.page); err != nil {
-		return false, fmt.Errorf("write into the database: %w", err)
-	}
-	at.rows += int64(m.page.rows)
-	at.key, err = m.page.lastKey(t)
-	return more, err
 }

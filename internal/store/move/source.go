@@ -1,6 +1,7 @@
 package move
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,102 +9,141 @@ import (
 	"fmt"
 	"hash"
 	"time"
+	"unicode/utf8"
+
+	zombiezen "zombiezen.com/go/sqlite"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
-// moveSource is the data folder that a move reads. All of it is read within one transaction, which keeps others from
-// writing: no tool can change what was copied already.
-type moveSource struct{ conn engine.Conn }
+// pageBytes bounds a page of rows, and with it the memory that a move needs.
+const pageBytes = 4 << 20
 
-// rows calls visit for rows of a table in the order of its key: those of an organization, where the table is parted by
-// them, and behind a key, where there is one. visit must not keep the row.
-func (s *moveSource) rows(ctx context.Context, t *moveTable, organization consent.ID, after []byte, limit int,
-	visit func(row []byte) error) error {
-	args, done, err := t.arguments(organization, after)
-	if done || err != nil {
-		return err
-	}
-	var buffer []byte
-	return s.conn.Search(ctx, t.page(after != nil, limit), t.sqliteArgs(args), func(r engine.Row) error {
-		var err error
-		if buffer, err = t.appendRow(buffer[:0], r.(sqlite.Row).Stmt); err != nil {
-			return err
-		}
-		return visit(buffer)
+// source is the data folder. All of it is read within one transaction, which keeps others from writing.
+type source struct {
+	conn     engine.Conn
+	pageRows int
+}
+
+// pages calls visit for the rows of a table behind a key (nil: for all), in the order of the key and page by page.
+// While one page is visited, the next one is read.
+func (s *source) pages(ctx context.Context, t *table, after []any, visit func(rows [][]any) error) error {
+	both, ctx := errgroup.WithContext(ctx)
+	pages := make(chan [][]any)
+	both.Go(func() error {
+		defer close(pages)
+		return s.read(ctx, t, after, func(page [][]any) error {
+			select {
+			case pages <- page:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
 	})
-}
-
-// arguments gives the parameters of a page. done: there is no row behind the key.
-func (t *moveTable) arguments(organization consent.ID, after []byte) (args [][]byte, done bool, err error) {
-	if after == nil {
-		if !t.shared() {
-			args = [][]byte{organization[:]}
+	both.Go(func() error {
+		for page := range pages {
+			if err := visit(page); err != nil {
+				return err
+			}
 		}
-		return args, false, nil
-	}
-	args, size, err := split(after, t.key)
-	if err == nil && size != len(after) {
-		err = errors.New("a key is longer than its columns")
-	}
-	return args, !t.shared() && t.key == 1, err
+		return nil
+	})
+	return both.Wait()
 }
 
-// organizations calls visit for all zeros, which is the instance itself, and for every organization that has a row
-// anywhere, in order.
-func (s *moveSource) organizations(ctx context.Context, visit func(consent.ID) error) error {
-	for at := consent.NoID; ; {
-		if err := visit(at); err != nil {
+// read calls visit for page after page. A page has one row at least, however large that is.
+func (s *source) read(ctx context.Context, t *table, after []any, visit func(page [][]any) error) error {
+	var page [][]any
+	size := 0
+	err := s.conn.Search(ctx, t.selectRows(after != nil, false), after, func(r engine.Row) error {
+		row, bytes, err := t.scan(r.(sqlite.Row).Stmt)
+		if err != nil {
 			return err
 		}
-		next, err := s.after(ctx, at)
-		if err != nil {
-			return fmt.Errorf("look for organizations in the data folder: %w", err)
+		if len(page) == s.pageRows || len(page) > 0 && size+bytes > pageBytes {
+			if err := visit(page); err != nil {
+				return err
+			}
+			page, size = nil, 0
 		}
-		if next == consent.NoID {
-			return nil
-		}
-		at = next
+		page, size = append(page, row), size+bytes
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the data folder: %w", err)
 	}
+	if len(page) == 0 {
+		return nil
+	}
+	return visit(page)
 }
 
-// after gives the organization behind another; NoID: none.
-func (s *moveSource) after(ctx context.Context, organization consent.ID) (next consent.ID, err error) {
-	if err := ctx.Err(); err != nil {
-		return next, err
-	}
-	err = s.conn.Query(ctx, nextOrganization, []any{organization}, func(r engine.Row) error { return r.Scan(&next) })
-	return next, err
-}
-
-// has tells whether an organization has a row anywhere.
-func (s *moveSource) has(ctx context.Context, organization consent.ID) (bool, error) {
-	before := organization
-	for i := len(before) - 1; i >= 0; i-- {
-		if before[i]--; before[i] != 0xff {
-			next, err := s.after(ctx, before)
-			return next == organization, err
+// scan gives the row that a statement stands on, as values that pgx takes, and how many bytes it has.
+func (t *table) scan(stmt *zombiezen.Stmt) (row []any, size int, err error) {
+	row = make([]any, len(t.columns))
+	for i, c := range t.columns {
+		if row[i], err = value(stmt, i, c.kind); err != nil {
+			return nil, 0, fmt.Errorf("column %s: %w", c.name, err) // without the value: it may be personal data
+		}
+		if value, ok := row[i].([]byte); ok {
+			size += len(value)
 		}
 	}
-	return true, nil // all zeros: the instance
+	return row, size, nil
+}
+
+// value gives a column as bytes, a bool, an int64 or a time, or nil for NULL. It refuses what PostgreSQL cannot keep.
+func value(stmt *zombiezen.Stmt, i int, kind string) (any, error) {
+	if stmt.ColumnIsNull(i) {
+		return nil, nil
+	}
+	switch kind {
+	case "uuid", "bytea", "text":
+		b := make([]byte, stmt.ColumnLen(i))
+		stmt.ColumnBytes(i, b)
+		return b, checkBytes(b, kind)
+	}
+	v := stmt.ColumnInt64(i)
+	switch {
+	case kind == "timestamptz":
+		return time.UnixMicro(v), nil
+	case kind == "bool" && v>>1 == 0:
+		return v == 1, nil
+	case kind == "int8", kind == "int4" && v == int64(int32(v)), kind == "int2" && v == int64(int16(v)):
+		return v, nil
+	}
+	return nil, fmt.Errorf("a number that is no %s", kind)
+}
+
+func checkBytes(value []byte, kind string) error {
+	switch {
+	case kind == "uuid" && len(value) != 16:
+		return fmt.Errorf("an id of %d bytes", len(value))
+	case kind == "text" && (!utf8.Valid(value) || bytes.IndexByte(value, 0) >= 0):
+		return errors.New("a text that is not UTF-8, or that holds NUL, which PostgreSQL cannot keep")
+	}
+	return nil
 }
 
 // survey is what a move has to know of its source before it begins.
 type survey struct {
-	organizations int
 	counts        []int64 // by table
 	rows          int64
+	organizations int
 	first, last   time.Time // when the first and the last event was recorded
 	// identity stays the same for as long as the folder is used; state changes when it is written to.
 	identity, state [32]byte
 }
 
 // survey counts what there is. counting is told before each table.
-func (s *moveSource) survey(ctx context.Context, counting func(table string)) (found survey, err error) {
+func (s *source) survey(ctx context.Context, counting func(table string)) (found survey, err error) {
 	state := sha256.New()
-	for _, t := range moveTables {
+	for _, t := range tables {
 		counting(t.name)
 		var n int64
 		if err := s.conn.Search(ctx, t.count(), nil, func(r engine.Row) error { return r.Scan(&n) }); err != nil {
@@ -111,52 +151,45 @@ func (s *moveSource) survey(ctx context.Context, counting func(table string)) (f
 		}
 		found.counts = append(found.counts, n)
 		found.rows += n
+		if t.name == "organizations" {
+			found.organizations = int(n)
+		}
 		fmt.Fprintln(state, t.name, n)
 	}
-	err = s.organizations(ctx, func(organization consent.ID) error {
-		if organization != consent.NoID {
-			found.organizations++
-		}
-		return s.ledger(ctx, organization, &found, state)
-	})
+	var first, last consent.ID
+	err = s.conn.Search(ctx, "/* move_span */ SELECT min(event_id), max(event_id) FROM events", nil,
+		func(r engine.Row) error { return r.Scan(&first, &last) })
 	if err != nil {
-		return found, err
+		return found, fmt.Errorf("look for the first and the last event: %w", err)
 	}
+	if last != consent.NoID {
+		found.first, found.last = timeOf(first), timeOf(last)
+	}
+	// Two stores differ by what is made once: the first organization, and the first root key.
+	identity := sha256.New()
+	err = errors.Join(
+		s.hash(ctx, state, `/* move_heads */ SELECT organization_id, sequence, last_event_id FROM ledger_heads
+ORDER BY organization_id`),
+		s.hash(ctx, identity, `/* move_first_organization */ SELECT organization_id, created_at, NULL FROM organizations
+ORDER BY organization_id LIMIT 1`),
+		s.hash(ctx, identity, `/* move_first_root_key */ SELECT key_id, created_at, NULL FROM api_keys
+WHERE organization_id = zeroblob(16) ORDER BY key_id LIMIT 1`))
 	state.Sum(found.state[:0])
-	found.identity, err = s.identity(ctx)
+	identity.Sum(found.identity[:0])
 	return found, err
 }
 
-// ledger puts an organization's head into the state, and its first and last event into the survey.
-func (s *moveSource) ledger(ctx context.Context, organization consent.ID, found *survey, state hash.Hash) error {
-	err := s.conn.Query(ctx, `/* move_head */ SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`,
-		[]any{organization}, func(r engine.Row) error {
-			var sequence int64
-			var last consent.ID
-			err := r.Scan(&sequence, &last)
-			fmt.Fprintln(state, organization, sequence, last)
-			return err
-		})
-	for _, order := range []string{"", " DESC"} {
-		if err != nil {
-			break
-		}
-		err = s.conn.Query(ctx, "/* move_end_of_ledger */ SELECT event_id FROM events WHERE organization_id = $1 ORDER BY "+
-			"event_id"+order+" LIMIT 1", []any{organization}, func(r engine.Row) error {
-			var id consent.ID
-			err := r.Scan(&id)
-			at := timeOf(id)
-			if found.first.IsZero() || at.Before(found.first) {
-				found.first = at
-			}
-			if at.After(found.last) {
-				found.last = at
-			}
-			return err
-		})
-	}
+// hash puts the rows of a statement into a hash: an id, a number and an id.
+func (s *source) hash(ctx context.Context, into hash.Hash, statement string) error {
+	err := s.conn.Search(ctx, statement, nil, func(r engine.Row) error {
+		var id, last consent.ID
+		var n int64
+		err := r.Scan(&id, &n, &last)
+		fmt.Fprintln(into, id, n, last)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("read the ledger of organization %s: %w", organization, err)
+		return fmt.Errorf("read which store the data folder is: %w", err)
 	}
 	return nil
 }
@@ -164,28 +197,4 @@ func (s *moveSource) ledger(ctx context.Context, organization consent.ID, found 
 // timeOf is when an event was recorded, as its id says (RFC 9562, section 5.7).
 func timeOf(id consent.ID) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16)).UTC()
-}
-
-// identity tells one store from another by what is made once: the first organization, and the first root key.
-func (s *moveSource) identity(ctx context.Context) (sum [32]byte, err error) {
-	identity := sha256.New()
-	for _, statement := range []string{
-		"/* move_first_organization */ SELECT organization_id, created_at FROM organizations " +
-			"ORDER BY organization_id LIMIT 1",
-		"/* move_first_root_key */ SELECT key_id, created_at FROM api_keys WHERE organization_id = zeroblob(16) ORDER BY " +
-			"key_id LIMIT 1",
-	} {
-		err := s.conn.Query(ctx, statement, nil, func(r engine.Row) error {
-			var id consent.ID
-			var at int64
-			err := r.Scan(&id, &at)
-			fmt.Fprintln(identity, id, at)
-			return err
-		})
-		if err != nil {
-			return sum, fmt.Errorf("read which store the data folder is: %w", err)
-		}
-	}
-	identity.Sum(sum[:0])
-	return sum, nil
 }

@@ -4,141 +4,132 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/consentd/consentd/internal/consent"
 )
 
-// moveTable is what is known of a table that a move copies.
-type moveTable struct {
+// table is one that a move copies.
+type table struct {
 	name    string
-	columns []moveColumn
-	key     int    // its primary key is that many leading columns
-	only    string // a condition on the rows that are copied; "": all
+	columns []column
+	key     int      // its primary key is that many leading columns
+	only    []string // conditions on the rows that are copied
 }
 
-// moveColumn has a type by the name that PostgreSQL gives it.
-type moveColumn struct{ name, kind string }
+// column has a type by the name that PostgreSQL gives it.
+type column struct{ name, kind string }
 
-// moveTables are all tables with all of their columns, parents first: the one list of what a move copies and
+// tables are all tables with all of their columns, parents first: the one list of what a move copies and
 // compares. A test holds it against both schemas.
-var moveTables = []*moveTable{
+var tables = []*table{
 	// The row of the empty name is PostgreSQL's own, see its migration.
-	movable("instance_secrets", 1, `name text, value bytea`).but("name <> ''"),
-	movable("slugs", 1, `slug text, organization_id uuid`),
-	movable("organizations", 1, `organization_id uuid, name text, slug text, primary_domain text, status text, test bool,
+	newTable("instance_secrets", 1, `name text, value bytea`, "name <> ''"),
+	newTable("slugs", 1, `slug text, organization_id uuid`),
+	newTable("organizations", 1, `organization_id uuid, name text, slug text, primary_domain text, status text, test bool,
 		created_at timestamptz, updated_at timestamptz, details text`),
-	movable("projects", 2, `organization_id uuid, project_no int4, project_id uuid, name text, slug text,
+	newTable("projects", 2, `organization_id uuid, project_no int4, project_id uuid, name text, slug text,
 		whole_address bool, created_at timestamptz, updated_at timestamptz, details text`),
-	movable("purposes", 3, `organization_id uuid, project_no int4, purpose_no int4, purpose_id uuid, purpose_key text,
+	newTable("purposes", 3, `organization_id uuid, project_no int4, purpose_no int4, purpose_id uuid, purpose_key text,
 		category text, subcategory text, label text, version int4, name text, description text, url text, document_hash bytea,
 		read_only bool, valid_states text, status text, duration text, required bool, require_reaccept bool,
 		created_at timestamptz, updated_at timestamptz`),
-	movable("api_keys", 2, `organization_id uuid, key_id uuid, name text, scopes text, secret_hash bytea,
+	newTable("api_keys", 2, `organization_id uuid, key_id uuid, name text, scopes text, secret_hash bytea,
 		created_at timestamptz, expires_at timestamptz, revoked_at timestamptz`),
-	movable("texts", 2, `organization_id uuid, hash bytea, text text`),
-	movable("subjects", 2, `organization_id uuid, subject_id uuid, type text, merged_into uuid, created_at timestamptz,
+	newTable("texts", 2, `organization_id uuid, hash bytea, text text`),
+	newTable("subjects", 2, `organization_id uuid, subject_id uuid, type text, merged_into uuid, created_at timestamptz,
 		version int4, changed_at timestamptz, changed_by uuid, data text, profile text`),
-	movable("subject_archive", 3, `organization_id uuid, subject_id uuid, version int4, changed_at timestamptz,
+	newTable("subject_archive", 3, `organization_id uuid, subject_id uuid, version int4, changed_at timestamptz,
 		changed_by uuid, data text, profile text`),
-	movable("identifiers", 4, `organization_id uuid, kind text, project_no int4, value text, subject_id uuid`),
-	movable("identifier_claims", 5, `organization_id uuid, kind text, project_no int4, value text, subject_id uuid`),
-	movable("subject_merges", 3, `organization_id uuid, into_id uuid, from_id uuid, merged_at timestamptz,
+	newTable("identifiers", 4, `organization_id uuid, kind text, project_no int4, value text, subject_id uuid`),
+	newTable("identifier_claims", 5, `organization_id uuid, kind text, project_no int4, value text, subject_id uuid`),
+	newTable("subject_merges", 3, `organization_id uuid, into_id uuid, from_id uuid, merged_at timestamptz,
 		after_sequence int8`),
-	movable("events", 2, `organization_id uuid, event_id uuid, sequence int8, subject_id uuid, project_no int4,
+	newTable("events", 2, `organization_id uuid, event_id uuid, sequence int8, subject_id uuid, project_no int4,
 		purpose_no int4, state int2, action int2, weight int2, grants bool, occurred_at timestamptz, recorded_at timestamptz,
 		expires_at timestamptz, previous_id uuid, key_id uuid, domain text, country text, body bytea, ident bytea`),
-	movable("consents", 4, `organization_id uuid, subject_id uuid, project_no int4, purpose_no int4, event_id uuid,
+	newTable("consents", 4, `organization_id uuid, subject_id uuid, project_no int4, purpose_no int4, event_id uuid,
 		last_event_id uuid, state int2, weight int2, grants bool, active bool, occurred_at timestamptz,
 		expires_at timestamptz, since timestamptz`),
-	movable("ledger_heads", 1, `organization_id uuid, sequence int8, last_event_id uuid`),
-	movable("counts", 2, `organization_id uuid, name text, amount int8`),
-	movable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
+	newTable("ledger_heads", 1, `organization_id uuid, sequence int8, last_event_id uuid`),
+	newTable("counts", 2, `organization_id uuid, name text, amount int8`),
+	newTable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
 		expires_at timestamptz`),
 }
 
-// movable makes a table of its columns as "name type, …".
-func movable(name string, key int, columns string) *moveTable {
-	t := &moveTable{name: name, key: key}
-	for column := range strings.SplitSeq(columns, ",") {
-		part := strings.Fields(column)
-		t.columns = append(t.columns, moveColumn{part[0], part[1]})
+// newTable makes a table of its columns as "name type, …".
+func newTable(name string, key int, columns string, only ...string) *table {
+	t := &table{name: name, key: key, only: only}
+	for c := range strings.SplitSeq(columns, ",") {
+		part := strings.Fields(c)
+		t.columns = append(t.columns, column{part[0], part[1]})
 	}
 	return t
 }
 
-func (t *moveTable) but(only string) *moveTable {
-	t.only = only
-	return t
-}
+// tenant tells that each row is an organization's; the other tables are the instance's.
+func (t *table) tenant() bool { return t.columns[0].name == "organization_id" }
 
-// moveTypes are PostgreSQL's types by their names.
-var moveTypes = map[string]uint32{"uuid": pgtype.UUIDOID, "text": pgtype.TextOID, "bytea": pgtype.ByteaOID,
-	"bool": pgtype.BoolOID,
-	"int2": pgtype.Int2OID, "int4": pgtype.Int4OID, "int8": pgtype.Int8OID, "timestamptz": pgtype.TimestamptzOID}
-
-// shared tells that the table is the instance's and not parted by organization.
-func (t *moveTable) shared() bool { return t.columns[0].name != "organization_id" }
-
-// names lists the columns from one to before another.
-func (t *moveTable) names(from, to int) string {
-	names := make([]string, 0, to-from)
-	for _, c := range t.columns[from:to] {
-		names = append(names, c.name)
+// organization gives that of a row by its first column; all zeros: the row is the instance's.
+func (t *table) organization(first []byte) (id consent.ID) {
+	if t.tenant() {
+		copy(id[:], first)
 	}
-	return strings.Join(names, ", ")
+	return id
 }
 
-// parameters are $from+1 to $to.
-func parameters(from, to int) string {
-	names := make([]string, 0, to-from)
-	for n := from + 1; n <= to; n++ {
-		names = append(names, fmt.Sprint("$", n))
+// names gives the first columns.
+func (t *table) names(n int) []string {
+	names := make([]string, n)
+	for i, c := range t.columns[:n] {
+		names[i] = c.name
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
-// page reads rows in the order of the key: of the organization $1 where the table is parted by them, and, where after
-// is true, behind the key that the parameters are. Both engines take it.
-func (t *moveTable) page(after bool, limit int) string {
+// from is the part of a statement that names the table and the rows that are copied.
+func (t *table) from(conditions ...string) string {
+	if conditions = append(conditions, t.only...); len(conditions) == 0 {
+		return " FROM " + t.name
+	}
+	return " FROM " + t.name + " WHERE " + strings.Join(conditions, " AND ")
+}
+
+// selectRows reads rows in the order of the key. Where after is true, they are behind a key, and where upTo is true, not
+// behind another: the parameters are the columns of those keys. Both engines take it.
+func (t *table) selectRows(after, upTo bool) string {
+	key := strings.Join(t.names(t.key), ", ")
 	var conditions []string
-	own := 0 // how many columns of the key name the organization
-	if !t.shared() {
-		own = 1
-		conditions = append(conditions, "organization_id = $1")
-	}
-	if t.only != "" {
-		conditions = append(conditions, t.only)
-	}
 	if after {
-		conditions = append(conditions, "("+t.names(own, t.key)+") > ("+parameters(own, t.key)+")")
+		conditions = append(conditions, "("+key+") > ("+parameters(1, t.key)+")")
 	}
-	statement := "/* move_page */ SELECT " + t.names(0, len(t.columns)) + " FROM " + t.name
-	if len(conditions) > 0 {
-		statement += " WHERE " + strings.Join(conditions, " AND ")
+	if upTo {
+		conditions = append(conditions, "("+key+") <= ("+parameters(1+len(conditions)*t.key, t.key)+")")
 	}
-	if own < t.key {
-		statement += " ORDER BY " + t.names(own, t.key)
-	}
-	return statement + fmt.Sprint(" LIMIT ", limit)
+	return "/* move_select */ SELECT " + strings.Join(t.names(len(t.columns)), ", ") + t.from(conditions...) +
+		" ORDER BY " + key
 }
 
-// count counts the rows that a move copies.
-func (t *moveTable) count() string {
-	statement := "/* move_count */ SELECT count(*) FROM " + t.name
-	if t.only != "" {
-		statement += " WHERE " + t.only
-	}
-	return statement
+// selectLast reads the key of the last row.
+func (t *table) selectLast() string {
+	key := t.names(t.key)
+	return "/* move_last */ SELECT " + strings.Join(key, ", ") + t.from() + " ORDER BY " + strings.Join(key, " DESC, ") +
+		" DESC LIMIT 1"
 }
 
-// nextOrganization gives the least organization behind $1 that has a row in any table. Of each table one row is read: a
-// min() that has the condition below pushed into it reads all that are behind.
-var nextOrganization = func() string {
-	var each []string
-	for _, t := range moveTables {
-		if !t.shared() {
-			each = append(each, "SELECT id FROM (SELECT organization_id AS id FROM "+t.name+" WHERE organization_id > $1 "+
-				"ORDER BY organization_id LIMIT 1)")
-		}
+// insert adds a row that may be there already.
+func (t *table) insert() string {
+	n := len(t.columns)
+	return "/* move_insert */ INSERT INTO " + t.name + " (" + strings.Join(t.names(n), ", ") + ") VALUES (" +
+		parameters(1, n) + ") ON CONFLICT (" + strings.Join(t.names(t.key), ", ") + ") DO NOTHING"
+}
+
+// count counts the rows that are copied.
+func (t *table) count() string { return "/* move_count */ SELECT count(*)" + t.from() }
+
+// parameters are so many from $first on.
+func parameters(first, n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprint("$", first+i)
 	}
-	return "/* move_next_organization */ SELECT min(id) FROM (" + strings.Join(each, " UNION ALL ") + ")"
-}()
+	return strings.Join(list, ", ")
+}

@@ -54,7 +54,7 @@ func InitCitus(ctx context.Context, o Options, say func(line string)) error {
 	if err := checkCoordinator(ctx, c); err != nil {
 		return err
 	}
-	if err := e.prepareDatabase(ctx, nil); err != nil {
+	if err := e.prepareDatabase(ctx); err != nil {
 		return err
 	}
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection

@@ -150,16 +150,39 @@ func transientConnect(err error) bool {
 	return !errors.As(err, &refused) || transientCode(refused.Code)
 }
 
-// prepareDatabase checks the database and brings its schema up to date, while no other server does. begin is Prepare's;
-// nil: no move is to begin, and none may be unfinished.
-func (e *Engine) prepareDatabase(ctx context.Context,
-	begin func(ctx context.Context, c *pgx.Conn) (first, last time.Time, err error)) error {
-	c, err := e.checked(ctx)
+// prepareDatabase checks the database, brings its schema up to date, and makes its partitions, while no other server
+// does. It refuses a move that is not finished (ErrUnfinishedMove).
+func (e *Engine) prepareDatabase(ctx context.Context) error {
+	c, err := e.lockSchema(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close(context.Background()) }()
-	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection
+	if err := checkMove(ctx, c); err != nil {
+		return err
+	}
+	if err := e.makePartitions(ctx, c, time.Now(), time.Time{}); err != nil {
+		return fmt.Errorf("make the partitions of events: %w", err)
+	}
+	return nil
+}
+
+// lockSchema checks the database and brings its schema up to date. The lock of the schema is let go with the
+// connection that it gives.
+func (e *Engine) lockSchema(ctx context.Context) (*pgx.Conn, error) {
+	c, err := e.checked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.updateSchema(ctx, c); err != nil {
+		_ = c.Close(context.Background())
+		return nil, err
+	}
+	return c, nil
+}
+
+func (e *Engine) updateSchema(ctx context.Context, c *pgx.Conn) error {
+	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil {
 		return fmt.Errorf("wait for the lock of the schema: %w", err)
 	}
 	if err := e.sameDatabase(ctx); err != nil {
@@ -173,26 +196,7 @@ func (e *Engine) prepareDatabase(ctx context.Context,
 	if err := e.migrate(ctx, c.Config()); err != nil {
 		return err
 	}
-	if err := e.lookForCitus(ctx, c); err != nil {
-		return err
-	}
-	var first, last time.Time
-	if begin == nil {
-		err = checkMove(ctx, c)
-	} else {
-		first, last, err = begin(ctx, c)
-	}
-	if err != nil {
-		return err
-	}
-	until := time.Now()
-	if last.After(until) { // the clock of the server that recorded it was ahead once
-		until = last
-	}
-	if err := e.makePartitions(ctx, c, until, first); err != nil {
-		return fmt.Errorf("make the partitions of events: %w", err)
-	}
-	return nil
+	return e.lookForCitus(ctx, c)
 }
 
 // hasSchema refuses a database without our tables: a mistyped name must not become a new store.

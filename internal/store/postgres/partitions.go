@@ -226,9 +226,26 @@ func (e *Engine) makePartitions(ctx context.Context, c *pgx.Conn, now, first tim
 	return e.joinPartitions(ctx, c, plan.join, plan.joined)
 }
 
-// ClearPartitions drops the partitions of a database without events, where they do not part the months from first on,
-// which would all be in one. Prepare makes new ones.
-func ClearPartitions(ctx context.Context, c *pgx.Conn, first time.Time) error {
+// ReplacePartitions makes partitions for events that were recorded from first to last, in a database that has none yet;
+// c holds the schema's lock (Prepare). Where the partitions that are there would keep the first months in one, they are
+// dropped before.
+func ReplacePartitions(ctx context.Context, c *pgx.Conn, o Options, first, last time.Time) error {
+	e := newEngine(o)
+	var err error
+	if e.citus, _, err = extension(ctx, c, "citus"); err != nil {
+		return err
+	}
+	if err := dropEmptyPartitions(ctx, c, first); err != nil {
+		return err
+	}
+	now := time.Now()
+	if last.After(now) { // the clock of the server that recorded it was ahead once
+		now = last
+	}
+	return e.makePartitions(ctx, c, now, first)
+}
+
+func dropEmptyPartitions(ctx context.Context, c *pgx.Conn, first time.Time) error {
 	have, err := partitionsOf(ctx, c)
 	if err != nil || len(have) == 0 || first.IsZero() || !first.Before(have[0].to) {
 		return err

@@ -80,13 +80,9 @@ func Inspect(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Prepare brings the schema of a database up to date for a move into it. begin is called while nobody else changes the
-// schema and no server can come in; it gives when the first and the last event that are to come were recorded, for
-// which there are partitions afterwards.
-func Prepare(ctx context.Context, o Options,
-	begin func(ctx context.Context, c *pgx.Conn) (first, last time.Time, err error)) error {
-	return newEngine(o).prepareDatabase(ctx, begin)
-}
+// Prepare brings the schema of a database up to date and gives a connection that holds the schema's lock: until it is
+// closed, nobody else changes the schema and no server starts. A move that is not finished is no error.
+func Prepare(ctx context.Context, o Options) (*pgx.Conn, error) { return newEngine(o).lockSchema(ctx) }
 
 func newEngine(o Options) *Engine {
 	if o.Log == nil {
@@ -132,7 +128,7 @@ var _ engine.Engine = (*Engine)(nil)
 type counters struct{ retries, unknown, replaced, slow atomic.Int64 }
 
 func (e *Engine) open(ctx context.Context) error {
-	if err := e.prepareDatabase(ctx, nil); err != nil {
+	if err := e.prepareDatabase(ctx); err != nil {
 		return err
 	}
 	pool, err := e.newPool(ctx)
