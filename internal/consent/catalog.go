@@ -15,38 +15,38 @@ type Catalog struct {
 }
 
 // View gives the organization with its projects.
-func (d *Catalog) View() *OrganizationView {
-	return &OrganizationView{Organization: d.Organization, Projects: d.Projects}
+func (c *Catalog) View() *OrganizationView {
+	return &OrganizationView{Organization: c.Organization, Projects: c.Projects}
 }
 
 // Project finds a project; NoID means the default one.
-func (d *Catalog) Project(id ID) (*Project, error) {
-	for i := range d.Projects {
-		if d.Projects[i].ID == id || id == NoID && d.Projects[i].Default() {
-			return &d.Projects[i], nil
+func (c *Catalog) Project(id ID) (*Project, error) {
+	for i := range c.Projects {
+		if c.Projects[i].ID == id || id == NoID && c.Projects[i].Default() {
+			return &c.Projects[i], nil
 		}
 	}
 	return nil, &Error{Kind: NotFound, Msg: "project not found"}
 }
 
 // ProjectNumbered finds a project by its number; nil where there is none.
-func (d *Catalog) ProjectNumbered(number int) *Project {
-	if number < 1 || number > len(d.Projects) {
+func (c *Catalog) ProjectNumbered(number int) *Project {
+	if number < 1 || number > len(c.Projects) {
 		return nil
 	}
-	return &d.Projects[number-1]
+	return &c.Projects[number-1]
 }
 
 // PurposesOf gives the purposes of a project.
-func (d *Catalog) PurposesOf(project int) []Purpose {
-	from, _ := slices.BinarySearchFunc(d.Purposes, project, func(p Purpose, n int) int { return p.Project - n })
-	to, _ := slices.BinarySearchFunc(d.Purposes, project+1, func(p Purpose, n int) int { return p.Project - n })
-	return d.Purposes[from:to]
+func (c *Catalog) PurposesOf(project int) []Purpose {
+	from, _ := slices.BinarySearchFunc(c.Purposes, project, func(p Purpose, n int) int { return p.Project - n })
+	to, _ := slices.BinarySearchFunc(c.Purposes, project+1, func(p Purpose, n int) int { return p.Project - n })
+	return c.Purposes[from:to]
 }
 
 // PurposeNumbered finds a purpose by its numbers; nil where there is none.
-func (d *Catalog) PurposeNumbered(project, number int) *Purpose {
-	of := d.PurposesOf(project)
+func (c *Catalog) PurposeNumbered(project, number int) *Purpose {
+	of := c.PurposesOf(project)
 	if number < 1 || number > len(of) {
 		return nil
 	}
@@ -54,8 +54,8 @@ func (d *Catalog) PurposeNumbered(project, number int) *Purpose {
 }
 
 // PurposeByKey finds a purpose of a project; nil where there is none.
-func (d *Catalog) PurposeByKey(project int, key string) *Purpose {
-	of := d.PurposesOf(project)
+func (c *Catalog) PurposeByKey(project int, key string) *Purpose {
+	of := c.PurposesOf(project)
 	for i := range of {
 		if of[i].Key == key {
 			return &of[i]
@@ -65,8 +65,8 @@ func (d *Catalog) PurposeByKey(project int, key string) *Purpose {
 }
 
 // purpose finds what a reference names. nil without an error: it is to be made.
-func (d *Catalog) purpose(project int, ref PurposeRef) (*Purpose, error) {
-	of := d.PurposesOf(project)
+func (c *Catalog) purpose(project int, ref PurposeRef) (*Purpose, error) {
+	of := c.PurposesOf(project)
 	var found *Purpose
 	for i := range of {
 		p := &of[i]
@@ -88,11 +88,11 @@ func (d *Catalog) purpose(project int, ref PurposeRef) (*Purpose, error) {
 }
 
 // matching gives the numbers of the purposes whose taxonomy has any of the words of each list that is not empty.
-func (d *Catalog) matching(categories, subcategories, labels []string) []ProjectPurpose {
+func (c *Catalog) matching(categories, subcategories, labels []string) []ProjectPurpose {
 	out := []ProjectPurpose{}
 	has := func(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
-	for i := range d.Purposes {
-		if p := &d.Purposes[i]; has(categories, p.Taxonomy.Category) &&
+	for i := range c.Purposes {
+		if p := &c.Purposes[i]; has(categories, p.Taxonomy.Category) &&
 			has(subcategories, p.Taxonomy.Subcategory) && has(labels, p.Taxonomy.Label) {
 			out = append(out, ProjectPurpose{p.Project, p.Number})
 		}
@@ -101,9 +101,9 @@ func (d *Catalog) matching(categories, subcategories, labels []string) []Project
 }
 
 // NewPurpose makes the purpose that a project gets next.
-func (d *Catalog) NewPurpose(project int, id ID, now time.Time, in NewPurpose) Purpose {
+func (c *Catalog) NewPurpose(project int, id ID, now time.Time, in NewPurpose) Purpose {
 	p := Purpose{
-		Organization: d.Organization.ID, Project: project, Number: len(d.PurposesOf(project)) + 1,
+		Organization: c.Organization.ID, Project: project, Number: len(c.PurposesOf(project)) + 1,
 		ID: id, Key: in.Key, Taxonomy: in.Taxonomy, Version: 1, Name: in.Name, Description: in.Description,
 		URL: in.URL, ValidStates: in.ValidStates, Status: in.Status, Duration: in.Duration,
 		Required: in.Required, RequireReaccept: in.RequireReaccept, CreatedAt: now, UpdatedAt: now,
@@ -118,40 +118,40 @@ func (d *Catalog) NewPurpose(project int, id ID, now time.Time, in NewPurpose) P
 		p.Duration = DefaultDuration
 	}
 	if p.Key == "" {
-		p.Key = d.freeKey(project, in.Taxonomy)
+		p.Key = c.freeKey(project, in.Taxonomy)
 	}
 	return p
 }
 
 // With gives a catalog that has one more purpose, which must be the next of its project.
-func (d *Catalog) With(p Purpose) *Catalog {
-	at, _ := slices.BinarySearchFunc(d.Purposes, p.Project+1, func(p Purpose, n int) int { return p.Project - n })
-	more := *d
-	more.Purposes = slices.Insert(slices.Clone(d.Purposes), at, p)
+func (c *Catalog) With(p Purpose) *Catalog {
+	at, _ := slices.BinarySearchFunc(c.Purposes, p.Project+1, func(p Purpose, n int) int { return p.Project - n })
+	more := *c
+	more.Purposes = slices.Insert(slices.Clone(c.Purposes), at, p)
 	return &more
 }
 
 // freeKey makes a key from a taxonomy that the project does not have yet.
-func (d *Catalog) freeKey(project int, t Taxonomy) string {
+func (c *Catalog) freeKey(project int, t Taxonomy) string {
 	words := []string{t.Label, t.Subcategory, t.Category}
 	if t.Label == AnyLabel {
 		words = words[1:]
 	}
 	key := words[0]
 	for _, word := range words[1:] {
-		if d.PurposeByKey(project, key) == nil {
+		if c.PurposeByKey(project, key) == nil {
 			return key
 		}
 		key = word + "." + key
 	}
-	for d.PurposeByKey(project, key) != nil {
+	for c.PurposeByKey(project, key) != nil {
 		key += "_"
 	}
 	return key
 }
 
 // FreeTaxonomy files a purpose that came with a key alone under a triple that the project does not have yet.
-func (d *Catalog) FreeTaxonomy(project int, key string) Taxonomy {
+func (c *Catalog) FreeTaxonomy(project int, key string) Taxonomy {
 	label := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_':
@@ -163,7 +163,7 @@ func (d *Catalog) FreeTaxonomy(project int, key string) Taxonomy {
 	}, key)
 	t := Taxonomy{"custom", "unclassified", label[:min(len(label), 120)]}
 	for {
-		if p, _ := d.purpose(project, PurposeRef{Taxonomy: t, Create: true}); p == nil {
+		if p, _ := c.purpose(project, PurposeRef{Taxonomy: t, Create: true}); p == nil {
 			return t
 		}
 		t.Label += "_"

@@ -1,24 +1,24 @@
 package consent
 
 // Query looks up the names of a filter.
-func (d *Catalog) Query(f EventFilter) (EventQuery, []OwnedName, error) {
-	q := EventQuery{Organization: d.Organization.ID, From: f.From, To: f.To, States: f.States, Actions: f.Actions,
+func (c *Catalog) Query(f EventFilter) (EventQuery, []OwnedName, error) {
+	q := EventQuery{Organization: c.Organization.ID, From: f.From, To: f.To, States: f.States, Actions: f.Actions,
 		Keys: f.Keys, Domains: f.Domains, Countries: f.Countries, ByOccurredAt: f.ByOccurredAt, Ascending: f.Ascending,
 		Offset: f.Offset, Limit: f.Limit}
 	for _, id := range f.Projects {
-		p, err := d.Project(id)
+		p, err := c.Project(id)
 		if err != nil {
 			return q, nil, err
 		}
 		q.Projects = append(q.Projects, p.Number)
 	}
 	if len(f.Categories)+len(f.Subcategories)+len(f.Labels) > 0 {
-		q.Purposes = d.matching(f.Categories, f.Subcategories, f.Labels)
+		q.Purposes = c.matching(f.Categories, f.Subcategories, f.Labels)
 	}
 	projects := q.Projects
 	if projects == nil {
-		for i := range d.Projects {
-			projects = append(projects, d.Projects[i].Number)
+		for i := range c.Projects {
+			projects = append(projects, c.Projects[i].Number)
 		}
 	}
 	var people []OwnedName

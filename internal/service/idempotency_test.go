@@ -20,7 +20,7 @@ import (
 )
 
 // once is a protected write whose answer holds what was made and an e-mail address.
-func once(key, body string) consent.Idempotency {
+func withKey(key, body string) consent.Idempotency {
 	return consent.Idempotency{Key: key, Fingerprint: sha256.Sum256([]byte(body)),
 		Render: func(result any) ([]byte, error) {
 			return fmt.Appendf(nil, "answer for %s to %s: %+v", secretMail, body, result), nil
@@ -31,7 +31,7 @@ const secretMail = "ada.in.the.answer@example.com"
 
 func protected(key, body string, items ...consent.Item) consent.Write {
 	w := write(items...)
-	w.Idempotency = once(key, body)
+	w.Idempotency = withKey(key, body)
 	return w
 }
 
@@ -125,7 +125,7 @@ func TestRetryOfEveryWrite(t *testing.T) {
 	}
 	for name, call := range calls {
 		var want []byte
-		o := once("key of "+name, name)
+		o := withKey("key of "+name, name)
 		render := o.Render
 		o.Render = func(result any) ([]byte, error) {
 			answer, err := render(result)
@@ -137,7 +137,7 @@ func TestRetryOfEveryWrite(t *testing.T) {
 			continue
 		}
 		before := h.census(t, a)
-		if got := replayed(t, name, call(once("key of "+name, name))); !bytes.Equal(got, want) {
+		if got := replayed(t, name, call(withKey("key of "+name, name))); !bytes.Equal(got, want) {
 			t.Errorf("%s: the retry is answered %s", name, got)
 		}
 		if after := h.census(t, a); after != before {
@@ -157,9 +157,9 @@ func TestRefusedWriteKeepsNothing(t *testing.T) {
 	_, err := h.svc.Record(ctx, a, protected("k", "one", known))
 	isKind(t, "an unknown person", err, consent.NotFound, "")
 	_, err = h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "ada", MustExist: true,
-		Idempotency: once("s", "one")})
+		Idempotency: withKey("s", "one")})
 	isKind(t, "an unknown subject", err, consent.NotFound, "")
-	failing := once("f", "one")
+	failing := withKey("f", "one")
 	failing.Render = func(any) ([]byte, error) { return nil, errors.New("cannot render") }
 	w := write(item(user("ada")))
 	w.Idempotency = failing
@@ -210,7 +210,7 @@ func TestSameKeyAtOnce(t *testing.T) {
 			},
 			"record": func() error {
 				_, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "bob",
-					Idempotency: once(fmt.Sprint("s", round), "body")})
+					Idempotency: withKey(fmt.Sprint("s", round), "body")})
 				return err
 			},
 		} {
@@ -264,8 +264,8 @@ func (h *harness) holdWriter(t tester) (release func()) {
 	return func() { close(over) }
 }
 
-// TestKeptAnswersAreSealed: whoever has the database alone cannot read them.
-func TestKeptAnswersAreSealed(t *testing.T) {
+// TestIdempotencyRecordsAreSealed: whoever has the database alone cannot read them.
+func TestIdempotencyRecordsAreSealed(t *testing.T) {
 	h := newHarness(t)
 	a, _ := h.key(t, h.organization(t))
 	if _, err := h.svc.Record(context.Background(), a, protected("k", "body", item(user("somebody.else")))); err != nil {
@@ -345,16 +345,16 @@ func TestExpiredAnswersAreForgotten(t *testing.T) {
 	a, b := h.organization(t), h.organization(t)
 	for i := range 1500 { // more than one transaction forgets
 		key := fmt.Sprint("old", i)
-		if err := h.svc.RunOnce(ctx, a, once(key, key), func() (any, error) { return 1, nil }); err != nil {
+		if err := h.svc.RunOnce(ctx, a, withKey(key, key), func() (any, error) { return 1, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := h.svc.RunOnce(ctx, b, once("old", "old"), func() (any, error) { return 1, nil }); err != nil {
+	if err := h.svc.RunOnce(ctx, b, withKey("old", "old"), func() (any, error) { return 1, nil }); err != nil {
 		t.Fatal(err)
 	}
 	h.clock.add(23 * time.Hour)
 	for _, actor := range []consent.Actor{a, b} {
-		if err := h.svc.RunOnce(ctx, actor, once("young", "young"), func() (any, error) { return 1, nil }); err != nil {
+		if err := h.svc.RunOnce(ctx, actor, withKey("young", "young"), func() (any, error) { return 1, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -372,7 +372,7 @@ func TestExpiredAnswersAreForgotten(t *testing.T) {
 		if n := h.rows(t, "kept_answers", actor.Organization); n != 1 {
 			t.Errorf("after 25 hours %d answers are left of 1", n)
 		}
-		err := h.svc.RunOnce(ctx, actor, once("young", "young"), func() (any, error) { return nil, errors.New("ran again") })
+		err := h.svc.RunOnce(ctx, actor, withKey("young", "young"), func() (any, error) { return nil, errors.New("ran again") })
 		if got := replayed(t, "the young one", err); !strings.Contains(string(got), "young") {
 			t.Errorf("answered %s", got)
 		}

@@ -8,14 +8,14 @@ import (
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const selectAnswer = `/* select_answer */ SELECT fingerprint, sealed, expires_at FROM kept_answers
+const selectIdempotency = `/* select_idempotency */ SELECT fingerprint, sealed, expires_at FROM kept_answers
 WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
 // IdempotencyRecords implements service.Reader.
 func (t *tx) IdempotencyRecords(ctx context.Context,
 	keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error) {
 	found := make([]*consent.IdempotencyRecord, len(keys))
-	err := t.conn.Each(ctx, selectAnswer, len(keys), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, selectIdempotency, len(keys), func(i int, args []any) []any {
 		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])
 	}, func(i int, r engine.Row) error {
 		a := &consent.IdempotencyRecord{IdempotencyKey: keys[i]}
@@ -28,27 +28,30 @@ func (t *tx) IdempotencyRecords(ctx context.Context,
 	return found, err
 }
 
-const upsertAnswer = `/* upsert_answer */ INSERT INTO kept_answers (organization_id, key_id, hash, fingerprint, sealed,
-expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+const upsertIdempotency = `/* upsert_idempotency */ INSERT INTO kept_answers
+(organization_id, key_id, hash, fingerprint, sealed, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (organization_id, key_id, hash) DO UPDATE
 SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at`
 
-const deleteAnswers = `/* delete_answers */ DELETE FROM kept_answers WHERE organization_id = $1 AND (key_id, hash) IN (
+const deleteExpired = `/* delete_expired_idempotency */ DELETE FROM kept_answers
+WHERE organization_id = $1 AND (key_id, hash) IN (
   SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
 
 func (t *tx) appendIdempotencyRecords(ctx context.Context, c *consent.Changes) error {
-	err := insert(ctx, t.conn, upsertAnswer, c.IdempotencyRecords, func(a *consent.IdempotencyRecord, args []any) []any {
+	err := insert(ctx, t.conn, upsertIdempotency, c.IdempotencyRecords, func(a *consent.IdempotencyRecord,
+		args []any) []any {
 		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt)
 	})
 	if err != nil {
 		return err
 	}
-	return insert(ctx, t.conn, deleteAnswers, c.DropExpired, func(f *consent.ExpiredRecords, args []any) []any {
+	return insert(ctx, t.conn, deleteExpired, c.DropExpired, func(f *consent.ExpiredRecords, args []any) []any {
 		return append(args, &f.Organization, &f.Before, f.Limit)
 	})
 }
 
-const selectExpired = `/* select_expired */ SELECT DISTINCT organization_id FROM kept_answers WHERE expires_at < $1`
+const selectExpired = `/* select_expired_idempotency */ SELECT DISTINCT organization_id FROM kept_answers
+WHERE expires_at < $1`
 
 // WithExpiredRecords implements service.Reader. It names no organization: it is what finds them, on the instance's own
 // behalf.

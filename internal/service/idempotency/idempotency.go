@@ -13,8 +13,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// keepAnswers is how long an answer is kept.
-const keepAnswers = 24 * time.Hour
+// keepFor is how long an answer is kept.
+const keepFor = 24 * time.Hour
 
 // Key names the record of a write: whose it is, and by which Idempotency-Key.
 func Key(o consent.Idempotency, a consent.Actor) consent.IdempotencyKey {
@@ -50,7 +50,7 @@ func Keep(o consent.Idempotency, a consent.Actor, result any, now time.Time) (co
 	}
 	key := Key(o, a)
 	return consent.IdempotencyRecord{IdempotencyKey: key, Fingerprint: o.Fingerprint,
-		Sealed: cipherOf(o, a).Seal(nil, nil, answer, additional(key)), ExpiresAt: now.Add(keepAnswers)}, nil
+		Sealed: cipherOf(o, a).Seal(nil, nil, answer, additional(key)), ExpiresAt: now.Add(keepFor)}, nil
 }
 
 // cipherOf makes the AES-256-GCM of one request, from the caller's credential, the Idempotency-Key and the

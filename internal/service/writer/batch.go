@@ -23,7 +23,7 @@ type batch struct {
 	catalogs map[consent.ID]*consent.Catalog // of organizations that get a new purpose
 	people   *consent.People
 	created  map[consent.SubjectKey]bool // people whom this batch makes
-	answers  map[consent.IdempotencyKey]*consent.IdempotencyRecord
+	records  map[consent.IdempotencyKey]*consent.IdempotencyRecord
 	heads    map[consent.ID]*consent.Head
 	consents map[consent.ConsentKey]*consent.WorkingConsent
 	items    [][]batchItem // by request and item
@@ -54,7 +54,7 @@ func newBatch(o *Options, requests []*request) *batch {
 		changes: consent.Changes{Events: make([]consent.Event, 0, decisions),
 			Consents: make([]consent.Consent, 0, decisions)},
 		catalogs: map[consent.ID]*consent.Catalog{}, people: consent.NewPeople(), created: map[consent.SubjectKey]bool{},
-		answers: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{},
+		records: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{},
 		consents: map[consent.ConsentKey]*consent.WorkingConsent{},
 		items:    make([][]batchItem, len(requests))}
 }

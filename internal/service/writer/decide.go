@@ -17,11 +17,11 @@ func (b *batch) decide() error {
 		}
 		b.outcomes[i].recorded = recorded
 		if r.Idempotency.Key != "" {
-			answer, err := idempotency.Keep(r.Idempotency, r.Actor, recorded, b.now)
+			record, err := idempotency.Keep(r.Idempotency, r.Actor, recorded, b.now)
 			if err != nil {
 				return err
 			}
-			b.changes.IdempotencyRecords = append(b.changes.IdempotencyRecords, answer)
+			b.changes.IdempotencyRecords = append(b.changes.IdempotencyRecords, record)
 		}
 	}
 	b.close()

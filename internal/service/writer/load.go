@@ -61,7 +61,7 @@ func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err er
 			b.heads[o] = &head
 		}
 		for i := range kept {
-			b.answers[keys[i]] = kept[i]
+			b.records[keys[i]] = kept[i]
 		}
 		return nil
 	}, err
@@ -108,7 +108,7 @@ func (b *batch) loadPeople(ctx context.Context, tx Tx) error {
 // refused gives what ends a request before it changes anything, and makes the purposes that it needs.
 func (b *batch) refused(r *request) error {
 	if r.Idempotency.Key != "" {
-		kept := b.answers[idempotency.Key(r.Idempotency, r.Actor)]
+		kept := b.records[idempotency.Key(r.Idempotency, r.Actor)]
 		if err := idempotency.Replay(r.Idempotency, r.Actor, kept, b.now); err != nil {
 			return err
 		}

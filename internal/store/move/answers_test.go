@@ -64,7 +64,7 @@ func allAnswers(ctx context.Context, r service.Reader, f *movedStore) (map[strin
 	}
 	for _, o := range f.Organizations {
 		d, err := r.Catalog(ctx, o)
-		put(fmt.Sprint("directory of ", o), d, err)
+		put(fmt.Sprint("catalog of ", o), d, err)
 		keys, err := r.Keys(ctx, o, consent.NoID, 100)
 		put(fmt.Sprint("keys of ", o), keys, err)
 		named, total, err := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10_000})

@@ -89,8 +89,8 @@ func (m *mover) compare(ctx context.Context) error {
 	return nil
 }
 
-// compareTable compares page by page of the data folder: with the rows that the database has from the page before to the
-// last key of this one. At the end come those that the database has behind them all.
+// compareTable compares page by page of the data folder: with the rows that the database has from the page before to
+// the last key of this one. At the end come those that the database has behind them all.
 func (m *mover) compareTable(ctx context.Context, c *comparison) error {
 	var last []any
 	err := m.source.pages(ctx, c.table, nil, func(page [][]any) error {
@@ -119,8 +119,8 @@ type comparison struct {
 	differs bool // a row of the open organization does
 }
 
-// page compares a page of the data folder with the rows of the database behind one key and up to another. The rows of an
-// organization are paired one by one: both sides have the same order.
+// page compares a page of the data folder with the rows of the database behind one key and up to another. The rows of
+// an organization are paired one by one: both sides have the same order.
 func (c *comparison) page(ctx context.Context, page [][]any, after, upTo []any) error {
 	args := slices.Concat([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, after, upTo)
 	rows, err := c.target.Query(ctx, c.table.selectRows(after != nil, upTo != nil), args...)

@@ -157,8 +157,8 @@ func (m *mover) progress(table string, more int64) {
 }
 
 // copy copies the rows of a table that are not there yet. Those of organizations are written in the order of the key,
-// each page as one transaction: an earlier run ended behind the last row that is there. Citus may have committed the few
-// rows of the instance in part, so they are tried again from the first on.
+// each page as one transaction: an earlier run ended behind the last row that is there. Citus may have committed the
+// few rows of the instance in part, so they are tried again from the first on.
 func (m *mover) copy(ctx context.Context, t *table) (err error) {
 	var after []any
 	if t.tenant() {

@@ -93,8 +93,8 @@ func (t *table) from(conditions ...string) string {
 	return " FROM " + t.name + " WHERE " + strings.Join(conditions, " AND ")
 }
 
-// selectRows reads rows in the order of the key. Where after is true, they are behind a key, and where upTo is true, not
-// behind another: the parameters are the columns of those keys. Both engines take it.
+// selectRows reads rows in the order of the key. Where after is true, they are behind a key, and where upTo is true,
+// not behind another: the parameters are the columns of those keys. Both engines take it.
 func (t *table) selectRows(after, upTo bool) string {
 	key := strings.Join(t.names(t.key), ", ")
 	var conditions []string

@@ -30,7 +30,7 @@ type excuse struct{ begins, reason string }
 // acrossOrganizations are the statements that may go to every node. None of them is on the way of a request that
 // belongs to an organization.
 var acrossOrganizations = []excuse{
-	{"/* select_expired */", "finds the organizations that have answers to forget, now and then"},
+	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
 	{"/* count_organizations */", "the root key's list of organizations"},
 	{"/* list_organizations */", "the root key's list of organizations"},
 	{"SELECT organization_id, project_no, count(*) FROM events_", "counts what retention drops, once a month"},

@@ -281,7 +281,7 @@ func testClaims(f *fixture) {
 	}
 }
 
-func testAnswers(f *fixture) {
+func testIdempotencyRecords(f *fixture) {
 	a, b, key := f.organization(), f.organization(), f.id()
 	answer := func(o, k consent.ID, hash byte, at time.Time) consent.IdempotencyRecord {
 		return consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{Organization: o, Key: k,
