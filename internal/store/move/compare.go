@@ -89,8 +89,8 @@ func (m *mover) compare(ctx context.Context) error {
 	return nil
 }
 
-// compareTable compares page by page of the data folder: with the rows that the database has from the page before to
-// the last key of this one. At the end come those that the database has behind them all.
+// compareTable compares each page of the data folder with the rows that the database has behind the page before and up
+// to the last key of this one. At the end come the rows that the database has behind them all.
 func (m *mover) compareTable(ctx context.Context, c *comparison) error {
 	var last []any
 	err := m.source.pages(ctx, c.table, nil, func(page [][]any) error {
@@ -120,7 +120,7 @@ type comparison struct {
 }
 
 // page compares a page of the data folder with the rows of the database behind one key and up to another. The rows of
-// an organization are paired one by one: both sides have the same order.
+// an organization are paired one by one, since both sides have the same order.
 func (c *comparison) page(ctx context.Context, page [][]any, after, upTo []any) error {
 	args := slices.Concat([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, after, upTo)
 	rows, err := c.target.Query(ctx, c.table.selectRows(after != nil, upTo != nil), args...)
@@ -132,47 +132,41 @@ func (c *comparison) page(ctx context.Context, page [][]any, after, upTo []any) 
 		c.seen++
 		row := rows.RawValues()
 		organization := c.table.organization(row[0])
-		for len(page) > 0 && compareIDs(c.organizationOf(page), organization) < 0 {
-			page = c.missing(page)
-		}
-		c.openFor(organization)
-		c.open.Target++
-		if len(page) > 0 && c.organizationOf(page) == organization {
-			c.open.Source++
-			c.differs = c.differs || !sameRow(page[0], row)
+		for len(page) > 0 && bytes.Compare(c.table.organization(page[0][0]), organization) < 0 {
+			c.add(c.table.organization(page[0][0]), page[0], nil)
 			page = page[1:]
 		}
+		if len(page) > 0 && bytes.Equal(c.table.organization(page[0][0]), organization) {
+			c.add(organization, page[0], row)
+			page = page[1:]
+		} else {
+			c.add(organization, nil, row)
+		}
 	}
-	for len(page) > 0 {
-		page = c.missing(page)
+	for _, values := range page {
+		c.add(c.table.organization(values[0]), values, nil)
 	}
 	return rows.Err()
 }
 
-// missing takes the first row of a page, which the database does not have.
-func (c *comparison) missing(page [][]any) (rest [][]any) {
-	c.openFor(c.organizationOf(page))
-	c.open.Source++
-	return page[1:]
-}
-
-// organizationOf gives the organization of the first row.
-func (c *comparison) organizationOf(page [][]any) consent.ID {
-	first, _ := page[0][0].([]byte)
-	return c.table.organization(first)
-}
-
-// openFor makes an organization the open one.
-func (c *comparison) openFor(organization consent.ID) {
-	if c.open.Organization != organization || c.open.Table == "" {
+// add takes a pair of rows of an organization, one of which may be nil: it is missing.
+func (c *comparison) add(organization []byte, values []any, row [][]byte) {
+	if c.open.Table == "" || !bytes.Equal(c.open.Organization[:], organization) {
 		c.settle()
-		c.open, c.differs = Difference{Organization: organization, Table: c.table.name}, false
+		c.open, c.differs = Difference{Organization: consent.ID(organization), Table: c.table.name}, false
 	}
+	if values != nil {
+		c.open.Source++
+	}
+	if row != nil {
+		c.open.Target++
+	}
+	c.differs = c.differs || values == nil || row == nil || !sameRow(values, row)
 }
 
 // settle decides about the open organization, of which there are no more rows.
 func (c *comparison) settle() {
-	if c.differs || c.open.Source != c.open.Target {
+	if c.differs {
 		c.found.add(c.open)
 	}
 }
@@ -211,5 +205,3 @@ func number(raw []byte) int64 {
 	}
 	return int64(binary.BigEndian.Uint64(raw))
 }
-
-func compareIDs(a, b consent.ID) int { return bytes.Compare(a[:], b[:]) }

@@ -156,9 +156,9 @@ func (m *mover) progress(table string, more int64) {
 	m.o.Progress(m.at)
 }
 
-// copy copies the rows of a table that are not there yet. Those of organizations are written in the order of the key,
-// each page as one transaction: an earlier run ended behind the last row that is there. Citus may have committed the
-// few rows of the instance in part, so they are tried again from the first on.
+// copy copies the rows of a table that are not there yet. Pages are written in the order of the key, so an earlier run
+// ended behind the last row that is there. The few rows of the instance are tried again from the first on: Citus may
+// have committed some of a page only.
 func (m *mover) copy(ctx context.Context, t *table) (err error) {
 	var after []any
 	if t.tenant() {

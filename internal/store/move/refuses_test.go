@@ -150,22 +150,23 @@ func TestMoveNamesWhatCannotBe(t *testing.T) {
 	}
 	defer s.Close()
 	for statement, words := range map[string]string{
-		"UPDATE texts SET text = CAST(x'6164610061' AS TEXT)": "texts: read the data folder: column text: a text that is not UTF-8, or that " +
+		"UPDATE texts SET text = CAST(x'6164610061' AS TEXT)": "texts: column text: a text that is not UTF-8, or that " +
 			"holds NUL",
-		"UPDATE texts SET text = CAST(x'616461ff' AS TEXT)": "texts: read the data folder: column text: a text that is not UTF-8, or that " +
+		"UPDATE texts SET text = CAST(x'616461ff' AS TEXT)": "texts: column text: a text that is not UTF-8, or that " +
 			"holds NUL",
-		"INSERT INTO slugs VALUES ('ada', x'11')": "slugs: read the data folder: column organization_id: an id of 1 bytes",
-		"UPDATE projects SET whole_address = 2":   "projects: read the data folder: column whole_address: a number that is no bool",
-		"UPDATE projects SET whole_address = -1":  "projects: read the data folder: column whole_address: a number that is no bool",
-		"UPDATE purposes SET version = 1 << 31":   "purposes: read the data folder: column version: a number that is no int4",
-		"UPDATE consents SET state = 1 << 15":     "consents: read the data folder: column state: a number that is no int2",
+		"INSERT INTO slugs VALUES ('ada', x'11')": "slugs: column organization_id: an id of 1 bytes",
+		"UPDATE projects SET whole_address = 2":   "projects: column whole_address: a number that is no bool",
+		"UPDATE projects SET whole_address = -1":  "projects: column whole_address: a number that is no bool",
+		"UPDATE purposes SET version = 1 << 31":   "purposes: column version: a number that is no int4",
+		"UPDATE consents SET state = 1 << 15":     "consents: column state: a number that is no int2",
 	} {
 		undo := errors.New("undone")
 		err := s.Update(context.Background(), consent.NoID, func(c engine.Conn) error {
 			if err := c.Query(context.Background(), statement, nil, nil); err != nil {
 				return err
 			}
-			says(t, statement, readAll(&source{c, 10_000}), words)
+			name, fault, _ := strings.Cut(words, ": ")
+			says(t, statement, readAll(&source{c, 10_000}), name+": read the data folder: "+fault)
 			return undo
 		})
 		if !errors.Is(err, undo) {

@@ -140,7 +140,7 @@ type survey struct {
 	identity, state [32]byte
 }
 
-// survey counts what there is. counting is told before each table.
+// survey counts what there is. counting is called before each table.
 func (s *source) survey(ctx context.Context, counting func(table string)) (found survey, err error) {
 	state := sha256.New()
 	for _, t := range tables {

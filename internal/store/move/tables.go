@@ -69,11 +69,11 @@ func newTable(name string, key int, columns string, only ...string) *table {
 func (t *table) tenant() bool { return t.columns[0].name == "organization_id" }
 
 // organization gives that of a row by its first column; all zeros: the row is the instance's.
-func (t *table) organization(first []byte) (id consent.ID) {
-	if t.tenant() {
-		copy(id[:], first)
+func (t *table) organization(first any) []byte {
+	if id, ok := first.([]byte); ok && t.tenant() {
+		return id
 	}
-	return id
+	return consent.NoID[:]
 }
 
 // names gives the first columns.
@@ -93,8 +93,8 @@ func (t *table) from(conditions ...string) string {
 	return " FROM " + t.name + " WHERE " + strings.Join(conditions, " AND ")
 }
 
-// selectRows reads rows in the order of the key. Where after is true, they are behind a key, and where upTo is true,
-// not behind another: the parameters are the columns of those keys. Both engines take it.
+// selectRows reads rows in the order of the key: behind a key where after is true, and up to another where upTo is. The
+// parameters are the columns of those keys. Both engines take it.
 func (t *table) selectRows(after, upTo bool) string {
 	key := strings.Join(t.names(t.key), ", ")
 	var conditions []string
