@@ -64,7 +64,7 @@ func TestParseInstant(t *testing.T) {
 func FuzzParseInstant(f *testing.F) {
 	for _, s := range []string{"2026-01-31T12:00:00Z", "2026-01-31t12:00:00.5z", "2026-01-31T12:00:00.1234567899-18:00",
 		"2026-01-31T12:00:00+24:00", "2026-01-31T12:00:00,5Z", "2026-01-31T1:00:00Z", "2016-12-31T23:59:60Z",
-		"2028-02-29T00:00:00Z"} {
+		"2028-02-29T00:00:00Z", "2026-01-31T12:00:00+00:60"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -83,6 +83,9 @@ func FuzzParseInstant(f *testing.F) {
 			t.Fatalf("%q: %v is no Invalid", s, err)
 		}
 		if wrong != nil || strings.Contains(s, ",") || len(s) > 12 && s[12] == ':' {
+			return
+		}
+		if strings.HasSuffix(s, ":60") { // package time takes an offset of 60 minutes, RFC 3339 (section 5.6) does not
 			return
 		}
 		if _, offset := want.Zone(); err != errOffset || offset >= -maxOffset && offset <= maxOffset {
