@@ -27,11 +27,6 @@ func NewWorkingConsent(of ConsentKey) *WorkingConsent {
 		Purpose: of.Purpose}}
 }
 
-// Key tells whose it is and on what.
-func (w *WorkingConsent) Key() ConsentKey {
-	return ConsentKey{w.consent.Organization, w.consent.Subject, w.consent.Project, w.consent.Purpose}
-}
-
 // Load sets it to what is on record.
 func (w *WorkingConsent) Load(c Consent) { w.consent = c }
 
