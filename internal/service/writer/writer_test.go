@@ -58,8 +58,8 @@ func TestGroupSharesTheNextCommitToo(t *testing.T) {
 		}
 		clients.Wait()
 		w.Close()
-		// 8 clients with 20 writes each: alone they would make up to 160 batches.
-		if got := sizes(); len(got) > 45 || slices.Min(got[2:]) < 3 {
+		// 8 clients with 20 writes each: alone they would make up to 160 batches. The last takes what is left.
+		if got := sizes(); len(got) > 45 || slices.Min(got[2:len(got)-1]) < 3 {
 			t.Errorf("%d batches of %v", len(got), got)
 		}
 	})
