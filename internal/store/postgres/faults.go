@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -52,8 +53,7 @@ func (e *Engine) retry(ctx context.Context, attempt func(context.Context) (timed
 		case !timedOut && !transient(err):
 			return e.diskFull(err)
 		case time.Now().Add(wait).After(until):
-			return &consent.Error{Kind: consent.Unavailable, Msg: "the database does not answer; nothing was done, retry",
-				Err: err}
+			return unavailable(err)
 		}
 		e.counts.retries.Add(1)
 		select {
@@ -61,9 +61,22 @@ func (e *Engine) retry(ctx context.Context, attempt func(context.Context) (timed
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
 		}
+		done, late := e.retries.Acquire(within, consent.NoID)
+		if late != nil {
+			if ctx.Err() != nil {
+				return errors.Join(ctx.Err(), err)
+			}
+			return unavailable(err)
+		}
 		timedOut, err = attempt(within)
+		done()
 		timedOut = timedOut || within.Err() != nil && ctx.Err() == nil
 	}
+}
+
+// unavailable says that a transaction failed for a reason that lasted; err is the last one.
+func unavailable(err error) error {
+	return &consent.Error{Kind: consent.Unavailable, Msg: "the database does not answer; nothing was done, retry", Err: err}
 }
 
 // diskFull gives for a full disk the error that SQLite's engine gives: reads go on, and what was refused may be tried
@@ -73,12 +86,18 @@ func (e *Engine) diskFull(err error) error {
 	if !errors.As(err, &refused) || refused.Code != "53100" {
 		return err
 	}
-	// of a row of refusals the first says it
-	if now := time.Now().UnixMilli(); now-e.fullLogged.Swap(now) > time.Minute.Milliseconds() {
+	if firstOfRow(&e.fullLogged) {
 		e.log.Error("the database's disk is full: reading only", "error", err)
 	}
 	return &consent.Error{Kind: consent.Unavailable,
 		Msg: "the database's disk is full: reads go on, writes are refused until there is room", Err: err}
+}
+
+// firstOfRow tells whether an error is the first of a row, which is logged. last is when the one before it was, in Unix
+// milliseconds.
+func firstOfRow(last *atomic.Int64) bool {
+	now := time.Now().UnixMilli()
+	return now-last.Swap(now) > time.Minute.Milliseconds()
 }
 
 // countFailure counts deadlines in a row, and gives up connections that lead to a server which no longer takes writes.
@@ -91,6 +110,9 @@ func (e *Engine) countFailure(err error, timedOut bool) {
 		}
 	case errors.As(err, &refused) && refused.Code == "25006":
 		e.pool.Load().Reset()
+	case errors.As(err, &refused) && refused.Code == "08006" && firstOfRow(&e.nodeLogged):
+		e.log.Error("the database answers, but does not reach a node behind it: organizations on that node are refused, "+
+			"the others are served", "error", err)
 	}
 }
 

@@ -389,6 +389,56 @@ func TestOneOrganizationLeavesConnections(t *testing.T) {
 	}
 }
 
+// TestDeadNodeLeavesConnections writes and reads for many organizations of a node that the database does not reach, as
+// Citus' coordinator says of a worker that is down: the others are served as before. Red where a write that waits for
+// its next attempt holds a place, or where all may run again at once.
+func TestDeadNodeLeavesConnections(t *testing.T) {
+	e := open(t, Options{URL: pgtest.Database(t, "", nil)})
+	ctx, end := context.WithCancel(context.Background())
+	does(t, admin(t, e), `CREATE FUNCTION dead_node() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.04);
+RAISE EXCEPTION 'connection to the remote node failed: Connection refused' USING ERRCODE = '08006'; END $$`)
+	ask := func(c engine.Conn) error { return c.Query(ctx, "SELECT dead_node()", nil, nil) }
+	var clients sync.WaitGroup
+	refused := func(err error) {
+		if ctx.Err() == nil && !consent.IsKind(err, consent.Unavailable) {
+			t.Errorf("an organization on the dead node: %v", err)
+		}
+	}
+	for i := range 40 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				refused(e.Update(ctx, consent.ID{1, 15: byte(i)}, ask))
+			}
+		})
+		for range 4 {
+			clients.Go(func() {
+				for ctx.Err() == nil {
+					refused(e.ViewOnce(ctx, ask))
+				}
+			})
+		}
+	}
+	slowest, looks, full := time.Duration(0), 0, 0
+	for began := time.Now(); time.Since(began) < 8*time.Second; time.Sleep(5 * time.Millisecond) {
+		looks++
+		if pool := e.pool.Load().Stat(); pool.AcquiredConns() == pool.MaxConns() {
+			full++
+		}
+		one := time.Now()
+		err := errors.Join(e.Update(context.Background(), consent.ID{2}, func(engine.Conn) error { return nil }), e.Ready())
+		if slowest = max(slowest, time.Since(one)); err != nil {
+			t.Fatalf("an organization on a living node: %v", err)
+		}
+	}
+	if slowest > 2*time.Second || full > looks/2 {
+		t.Errorf("the slowest write on a living node took %s; at %d of %d looks all connections were in use", slowest, full,
+			looks)
+	}
+	t.Logf("slowest %s, full at %d of %d looks, %d retries", slowest, full, looks, e.counts.retries.Load())
+	end()
+	clients.Wait()
+}
+
 // TestFullDiskOfPostgres: as on SQLite, writes are refused for the moment, and their callers told why.
 func TestFullDiskOfPostgres(t *testing.T) {
 	address := pgtest.Database(t, "", nil)

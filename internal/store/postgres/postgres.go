@@ -95,7 +95,7 @@ func newEngine(o Options) *Engine {
 		o.AdminURL = o.URL
 	}
 	return &Engine{o: o, log: o.Log, organizationWriters: limit.NewKeyed(writersOfOne),
-		writers: limit.NewKeyed(max(1, o.MaxConns*3/4))}
+		writers: limit.NewKeyed(max(1, o.MaxConns*3/4)), retries: limit.NewKeyed(max(1, o.MaxConns/4))}
 }
 
 // Engine is a pool of connections, a probe of the database, and what makes partitions. It holds nothing that another
@@ -109,11 +109,13 @@ type Engine struct {
 	hosts      atomic.Uint32 // where the next connection starts to look
 	deadlines  atomic.Int32  // in a row
 	fullLogged atomic.Int64  // when it was logged last that the disk is full, in Unix milliseconds
+	nodeLogged atomic.Int64  // the same of a node that the database does not reach
 	replacing  sync.Mutex
 	replaced   time.Time // the last time; guarded by replacing
 
 	organizationWriters *limit.Keyed           // limits the writes of each organization
 	writers             *limit.Keyed           // limits all writes: what is left of the pool is for reads
+	retries             *limit.Keyed           // limits what runs again: it may fail once more, and takes few connections
 	probePool           *pgxpool.Pool          // the probe's own connection: a busy pool says nothing of the database
 	outage              atomic.Pointer[outage] // nil: the database can be used
 	citus               bool                   // the database has the extension
@@ -230,12 +232,18 @@ func (e *Engine) Update(ctx context.Context, organization consent.ID, write func
 	if outage := e.outage.Load(); outage != nil && errors.Is(outage.why, errUndurable) {
 		return errUndurable
 	}
-	done, err := e.queue(ctx, organization)
+	done, err := queue(ctx, e.organizationWriters, organization)
 	if err != nil {
 		return err
 	}
 	defer done()
 	return e.retry(ctx, func(ctx context.Context) (bool, error) {
+		// Of all writes, each attempt waits anew: between them one whose node is down keeps nobody else waiting.
+		done, err := queue(ctx, e.writers, consent.NoID)
+		if err != nil {
+			return false, err
+		}
+		defer done()
 		return e.withConn(ctx, func(c *conn) error {
 			c.owner = organization
 			c.queue = append(c.queue, request{statement: beginWrite})
@@ -254,20 +262,12 @@ func (e *Engine) Update(ctx context.Context, organization consent.ID, write func
 	})
 }
 
-// queue waits until an organization may write. done is to be called afterwards.
-func (e *Engine) queue(ctx context.Context, organization consent.ID) (done func(), err error) {
+// queue waits until a limit of writes lets an organization go on (NoID: all). done is to be called afterwards.
+func queue(ctx context.Context, writes *limit.Keyed, organization consent.ID) (done func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
-	ofOne, err := e.organizationWriters.Acquire(waiting, organization)
-	if err == nil {
-		var ofAll func()
-		if ofAll, err = e.writers.Acquire(waiting, consent.NoID); err == nil {
-			return func() { ofAll(); ofOne() }, nil
-		}
-		ofOne()
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if done, err = writes.Acquire(waiting, organization); err == nil || ctx.Err() != nil {
+		return done, err
 	}
 	return nil, &consent.Error{Kind: consent.Unavailable, Msg: "too many writes are waiting; nothing was done, retry",
 		Err: err}
