@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 		"internal/consent"},
 	"internal/service":             {"internal/service/*", "internal/limit", "internal/sealing", "internal/consent", "ledger"},
 	"internal/service/idempotency": {"internal/consent"},
-	"internal/service/writer":      {"internal/service/idempotency", "internal/consent"},
+	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent"},
 	"internal/store": {"internal/store/engine", "internal/store/migrations", "internal/service",
 		"internal/consent"},
 	"internal/store/engine":     {"internal/consent"},

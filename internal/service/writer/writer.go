@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/service/idempotency"
 )
 
-// What one batch takes at most; what comes later waits for the next.
+// What one batch takes at most, and how many writes may wait for it; what comes later waits for the next.
 const (
 	batchRequests  = 256
 	batchDecisions = 4096
@@ -33,7 +34,7 @@ const (
 // once. Its methods may be called at once from many goroutines.
 type Writer struct {
 	o       Options
-	slots   chan struct{} // holds one for each write that waits
+	places  *limit.Keyed // of each queue: one whose database does not answer fills its own
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -68,6 +69,7 @@ type queue struct {
 type request struct {
 	*consent.Prepared
 	expired func() error // whether the caller still waits
+	taken   func()       // gives back its place in the queue
 	result  chan outcome // has room for one
 }
 
@@ -79,7 +81,7 @@ type outcome struct {
 
 // New makes a writer; Close ends it.
 func New(o Options) *Writer {
-	return &Writer{o: o, slots: make(chan struct{}, queueLength), queues: map[consent.ID]*queue{}}
+	return &Writer{o: o, places: limit.NewKeyed(queueLength), queues: map[consent.ID]*queue{}}
 }
 
 // Close lets what waits be written; later writes are Unavailable. It may be called twice.
@@ -100,14 +102,17 @@ func (w *Writer) Closed() bool {
 // Write puts a write on record with others, and waits for what becomes of it. Errors: Unavailable (not done, or the
 // context ended), *Replayed, NotFound, Conflict, and what the store says.
 func (w *Writer) Write(ctx context.Context, p *consent.Prepared) (*consent.Recorded, error) {
-	r := &request{Prepared: p, expired: ctx.Err, result: make(chan outcome, 1)}
-	select {
-	case w.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, &consent.Error{Kind: consent.Unavailable, Msg: "the server is too busy; retry", Err: ctx.Err()}
+	key := p.Actor.Organization
+	if w.o.AcrossTenants {
+		key = consent.NoID
 	}
-	if !w.enqueue(r) {
-		<-w.slots
+	taken, err := w.places.Acquire(ctx, key)
+	if err != nil {
+		return nil, &consent.Error{Kind: consent.Unavailable, Msg: "the server is too busy; retry", Err: err}
+	}
+	r := &request{Prepared: p, expired: ctx.Err, taken: taken, result: make(chan outcome, 1)}
+	if !w.enqueue(key, r) {
+		taken()
 		return nil, &consent.Error{Kind: consent.Unavailable, Msg: "the server is shutting down; retry"}
 	}
 	select {
@@ -119,16 +124,12 @@ func (w *Writer) Write(ctx context.Context, p *consent.Prepared) (*consent.Recor
 	}
 }
 
-// enqueue puts a write into its queue; false: the writer is closed.
-func (w *Writer) enqueue(r *request) bool {
+// enqueue puts a write into the queue of a key; false: the writer is closed.
+func (w *Writer) enqueue(key consent.ID, r *request) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return false
-	}
-	key := r.Actor.Organization
-	if w.o.AcrossTenants {
-		key = consent.NoID
 	}
 	q := w.queues[key]
 	if q == nil {
@@ -175,8 +176,8 @@ func (w *Writer) take(key consent.ID, q *queue) []*request {
 	}
 	batch := q.waiting[:n:n]
 	q.waiting = q.waiting[n:]
-	for range n {
-		<-w.slots
+	for _, r := range batch {
+		r.taken()
 	}
 	return batch
 }

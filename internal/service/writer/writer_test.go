@@ -120,6 +120,37 @@ func TestTenantsHaveQueuesOfTheirOwn(t *testing.T) {
 	})
 }
 
+// TestFullQueueIsItsTenantsOwn: where an organization's database does not answer, as many as may wait do, one more is
+// refused when its time is over, and another organization is written at once.
+func TestFullQueueIsItsTenantsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, living := consent.ID{1}, consent.ID{2}
+		w := New(Options{Now: time.Now, Commit: func(_ context.Context, of consent.ID, _ func(Tx) error) error {
+			if of == dead {
+				time.Sleep(time.Hour)
+			}
+			return errRefused
+		}})
+		within, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		var clients sync.WaitGroup
+		for range queueLength + batchRequests + 1 {
+			clients.Go(func() {
+				if _, err := w.Write(within, write(dead, "")); !consent.IsKind(err, consent.Unavailable) {
+					t.Errorf("a write that nobody could take: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := w.Write(within, write(living, "")); !errors.Is(err, errRefused) || time.Since(began) > 0 {
+			t.Errorf("another organization's write: %v after %s", err, time.Since(began))
+		}
+		clients.Wait()
+		w.Close()
+	})
+}
+
 func TestCloseWritesWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, sizes := refusing(Options{AcrossTenants: true})
