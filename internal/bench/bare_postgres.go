@@ -168,8 +168,8 @@ func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTrans
 	}
 	head := &pgx.Batch{}
 	head.Queue("BEGIN")
-	head.Queue(`SELECT sequence FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE`, t.organization)
-	head.Queue(`SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`, t.organization)
+	head.Queue(`SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE`,
+		t.organization)
 	head.Queue(bareOwners, t.organization, repeated("user_id", rows), repeated(int64(0), rows), columnsOf(rows).name)
 	consents, c := &pgx.Batch{}, columnsOf(known)
 	consents.Queue(bareConsents, t.organization, c.subject, c.project, c.purpose)
@@ -190,22 +190,30 @@ CROSS JOIN LATERAL (SELECT * FROM consents WHERE organization_id = $1::uuid AND 
 AND project_no = many.p3 AND purpose_no = many.p4 OFFSET 0) AS found`
 	bareSubjects = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at,
 changed_by, data)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::timestamptz[],
+SELECT o.organization_id, many.* FROM organizations o
+CROSS JOIN unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::timestamptz[],
 $7::uuid[], $8::text[]) AS many
+WHERE o.organization_id = $1
 ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
 changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
 	bareIdentifiers = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
-SELECT $1::uuid, many.* FROM unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
+SELECT o.organization_id, many.* FROM organizations o
+CROSS JOIN unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
+WHERE o.organization_id = $1
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
 	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state,
 action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
+SELECT o.organization_id, many.* FROM organizations o
+CROSS JOIN unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
 $9::int8[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[],
-$16::text[], $17::text[], $18::bytea[], $19::bytea[]) AS many`
+$16::text[], $17::text[], $18::bytea[], $19::bytea[]) AS many
+WHERE o.organization_id = $1`
 	bareUpserts = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id,
 state, weight, grants, active, occurred_at, expires_at, since)
-SELECT $1::uuid, many.* FROM unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::int8[],
+SELECT o.organization_id, many.* FROM organizations o
+CROSS JOIN unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::int8[],
 $9::bool[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[]) AS many
+WHERE o.organization_id = $1
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
 last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
 active = excluded.active, occurred_at = excluded.occurred_at,

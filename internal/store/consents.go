@@ -135,12 +135,10 @@ func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
 	})
 }
 
-const selectHead = `/* select_head */ SELECT sequence, last_event_id FROM ledger_heads WHERE organization_id = $1`
-
 // Heads implements service.Reader.
 func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error) {
 	found := make(map[consent.ID]consent.Head, len(organizations))
-	err := t.conn.Each(ctx, selectHead, len(organizations), func(i int, args []any) []any {
+	err := t.conn.Each(ctx, engine.SelectHead, len(organizations), func(i int, args []any) []any {
 		return append(args, &organizations[i])
 	}, func(i int, r engine.Row) error {
 		h := consent.Head{Organization: organizations[i]}

@@ -1,5 +1,5 @@
 // Package engine is what the store and its engines share: the interfaces by which the store's SQL runs, and the types
-// of its arguments. It knows no database, and of the tables the kept counts alone.
+// of its arguments. It knows no database, and of the tables the heads and the kept counts alone.
 package engine
 
 import (

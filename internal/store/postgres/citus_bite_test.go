@@ -72,6 +72,9 @@ var refused = map[string][]string{
 		"INSERT INTO texts (hash, organization_id, text) SELECT many.*, $1 FROM unnest($2::bytea[], $3::text[]) AS many",
 		"INSERT INTO texts (organization_id, hash, text) SELECT $1::uuid, hash, text FROM texts",
 		"INSERT INTO texts (organization_id, hash, text) SELECT $1::uuid, $2, $3 UNION SELECT $4, $5, $6",
+		"INSERT INTO texts (organization_id, hash, text) SELECT o.organization_id, $1, $2 FROM organizations o",
+		"INSERT INTO texts (organization_id, hash, text) SELECT many.p1, $2, $3 FROM organizations o CROSS JOIN " +
+			"unnest($1::uuid[]) AS many (p1) WHERE o.organization_id = $2",
 		"MERGE INTO texts t USING (VALUES ($1)) AS v (id) ON t.organization_id = v.id WHEN MATCHED THEN DELETE",
 		"COPY texts FROM STDIN",
 	},
@@ -91,6 +94,13 @@ var refused = map[string][]string{
 		"SELECT * FROM jobs WHERE organization_id = $1",
 		"CREATE TABLE jobs (organization_id uuid PRIMARY KEY)",
 		"SELECT * FROM information_schema.tables",
+	},
+	"one phase": {
+		"INSERT INTO texts (organization_id, hash, text) SELECT $1::uuid, many.* FROM unnest($2::bytea[], $3::text[]) AS many",
+		"INSERT INTO texts (hash, organization_id, text) SELECT many.p2, $1, many.p3 FROM organizations o CROSS JOIN " +
+			"unnest($2::bytea[], $3::text[]) AS many (p2, p3) WHERE o.organization_id = $1",
+		"INSERT INTO texts (organization_id, hash, text) SELECT coalesce(o.organization_id, $1), $2, $3 FROM " +
+			"organizations o WHERE o.organization_id = $1",
 	},
 	"moved row": {
 		"UPDATE subjects SET organization_id = $2 WHERE organization_id = $1",
@@ -214,8 +224,8 @@ var taken = []string{
 		"organization_id = $1)",
 	"INSERT INTO texts (hash, organization_id, text) VALUES ($1, $2, $3), ($4, $2, $5) ON CONFLICT (organization_id, " +
 		"hash) DO UPDATE SET text = coalesce(excluded.text, '')",
-	"INSERT INTO texts (organization_id, hash, text) SELECT $1::uuid, many.* FROM unnest($2::bytea[], $3::text[]) AS " +
-		"many ON CONFLICT DO NOTHING RETURNING hash",
+	"INSERT INTO texts (organization_id, hash, text) SELECT o.organization_id, many.* FROM organizations o CROSS JOIN " +
+		"unnest($2::bytea[], $3::text[]) AS many WHERE o.organization_id = $1 ON CONFLICT DO NOTHING RETURNING hash",
 	"INSERT INTO instance_secrets (name, value) VALUES ('', '')",
 	"CREATE TABLE texts (organization_id uuid NOT NULL, hash bytea NOT NULL, subject_id uuid, PRIMARY KEY (hash, " +
 		"organization_id), " +

@@ -22,6 +22,9 @@ var citusRules = []rule{
 	{"organization", "MergeStmt CopyStmt", always("its organizations cannot be told from the statement")},
 	{"one organization", "", severalShards},
 	{"lock", "", lockOnEveryNode},
+	// What a SELECT makes up, Citus pulls to the coordinator and copies from there, in a commit of two phases. It goes
+	// to the node where a table is that gives the organization.
+	{"one phase", "InsertStmt", pulledToCoordinator},
 	{"moved row", "UpdateStmt", setsShard("targetList")},
 	{"moved row", "InsertStmt", setsShard("onConflictClause.targetList")},
 	// A table that is not in the list is not distributed.
@@ -181,6 +184,19 @@ func severalShards(s *statement, _ node) string {
 		}
 	}
 	return ""
+}
+
+// pulledToCoordinator finds fault with rows of an INSERT whose organization no table gives.
+func pulledToCoordinator(_ *statement, n node) string {
+	at := slices.Index(n.texts("cols.ResTarget.name"), byOrganization)
+	source := n.node("selectStmt.SelectStmt")
+	if t := tableOf(n.text("relation.relname")); t == nil || source == nil || source["valuesLists"] != nil {
+		return ""
+	}
+	if given := source.nodes("targetList.ResTarget.val"); at >= 0 && at < len(given) && given[at]["ColumnRef"] != nil {
+		return ""
+	}
+	return "no table gives the organization that its SELECT has"
 }
 
 // lockOnEveryNode has a name of its own because, unlike a read, it cannot be excused.

@@ -45,16 +45,17 @@ func (s *statement) queries(part any, outer *scope) {
 	})
 }
 
-// query finds out what holds the columns of a query's tables, and of those of the queries in it.
-func (s *statement) query(n node, outer *scope) {
+// query finds out what holds the columns of a query's tables, and of those of the queries in it. It gives the query's
+// scope.
+func (s *statement) query(n node, outer *scope) *scope {
 	q := &scope{outer: outer, ctes: s.ctes(n, outer)}
 	for _, arm := range append(n.nodes("larg"), n.nodes("rarg")...) { // of a UNION
 		s.query(arm, q)
 	}
 	into := s.from(q, node{"RangeVar": n["relation"]})
 	s.from(q, append(n.nodes("fromClause"), n.nodes("usingClause")...)...)
-	if len(into) > 0 && n["selectStmt"] != nil {
-		into[0].shard = insertedShard(n, into[0].table)
+	if source := n.node("selectStmt.SelectStmt"); len(into) > 0 && source != nil {
+		into[0].shard = insertedShard(n, into[0].table, s.query(source, q))
 	}
 	q.conditions = append(q.conditions, conditionsOf(n.node("whereClause"), q.tables)...)
 	for range q.conditions { // one may hold what another one needs
@@ -67,10 +68,11 @@ func (s *statement) query(n node, outer *scope) {
 	}
 	s.tables = append(s.tables, q.tables...)
 	rest := maps.Clone(n)
-	delete(rest, "withClause")
-	delete(rest, "larg")
-	delete(rest, "rarg")
+	for _, read := range []string{"withClause", "larg", "rarg", "selectStmt"} {
+		delete(rest, read)
+	}
 	s.queries(rest, q)
+	return q
 }
 
 // ctes reads the queries before another one, and gives the names that mean no tables in it.
@@ -205,7 +207,8 @@ func shardOf(value node, t table) string {
 }
 
 // insertedShard tells what an INSERT puts into the column; "" where that cannot be told or is not the same in all rows.
-func insertedShard(n node, t table) (shard string) {
+// from is the scope of its VALUES or SELECT.
+func insertedShard(n node, t table, from *scope) (shard string) {
 	at := slices.Index(n.texts("cols.ResTarget.name"), t.by)
 	source := n.node("selectStmt.SelectStmt")
 	rows := [][]node{source.nodes("targetList.ResTarget.val")}
@@ -220,6 +223,9 @@ func insertedShard(n node, t table) (shard string) {
 			return "" // of a star, which columns stand behind it is unknown
 		}
 		held := shardOf(row[at], t)
+		if read := from.column(row[at]); read != nil && read.table.by == t.by {
+			held = read.shard
+		}
 		if held == "" || shard != "" && held != shard {
 			return ""
 		}

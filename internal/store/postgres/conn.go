@@ -22,6 +22,8 @@ type conn struct {
 	prepared    map[string]*pgconn.StatementDescription
 	names       int        // given to prepared statements so far
 	owner       consent.ID // whose the transaction is; NoID: the instance's
+	toLock      bool       // the first statement has to take the owner's lock
+	locked      bool       // the owner's row was there to be locked
 	queue       []request
 	columns     []column
 	args        []any
@@ -40,6 +42,7 @@ type request struct {
 	oids      []uint32
 	once      bool                   // it is not kept prepared
 	scan      func(engine.Row) error // nil: nobody asks for rows
+	writes    int64                  // how many rows it has to write; 0: that is not known
 }
 
 // failedAt is the error of a statement, by its place in its round trip.
@@ -86,7 +89,7 @@ func (c *conn) Each(_ context.Context, statement string, n int, fill func(int, [
 		return nil
 	}
 	set := false
-	if form := setFormOf(statement); form != nil && n > 1 {
+	if form := setFormOf(statement); form != nil && n > 1 && (form.numbered || c.knowsOrganization()) {
 		var err error
 		if set, err = c.putSet(form, n, fill, scan); err != nil {
 			return err
@@ -115,8 +118,38 @@ func (c *conn) Prefetch(read func() error) (wait func() error, err error) {
 	return c.flush, read()
 }
 
+// knowsOrganization tells whether the organization of rows that are written is sure to be there: it was locked. A
+// transaction of the instance makes them, and looks what its statements wrote before it commits.
+func (c *conn) knowsOrganization() bool { return c.locked || c.owner == consent.NoID }
+
+// lock queues the statement that takes the owner's lock, where it has not been. It tells whether that is all that a
+// statement asks for whose rows are scanned.
+func (c *conn) lock(statement string, args []any, scan func(engine.Row) error) (done bool, err error) {
+	if !c.toLock {
+		return false, nil
+	}
+	c.toLock = false
+	if c.owner == consent.NoID {
+		return false, c.put(lockInstance, nil, nil, false)
+	}
+	if statement == engine.SelectHead {
+		of, ok := idOf(args[0])
+		done = ok && of == c.owner
+	}
+	return done, c.put(lockOrganization, []any{&c.owner}, func(r engine.Row) error {
+		c.locked = true
+		if !done || scan == nil {
+			return nil
+		}
+		return scan(r)
+	}, false)
+}
+
 // put queues a statement for one row.
 func (c *conn) put(statement string, args []any, scan func(engine.Row) error, once bool) error {
+	if done, err := c.lock(statement, args, scan); done || err != nil {
+		return err
+	}
 	r := request{statement: statement, params: make([][]byte, len(args)), oids: make([]uint32, len(args)), once: once,
 		scan: scan}
 	b := make([]byte, 0, 24*len(args))
@@ -138,9 +171,12 @@ func (c *conn) put(statement string, args []any, scan func(engine.Row) error, on
 	return nil
 }
 
-// putSet queues a statement for many rows; false: the rows are not all of one organization.
+// putSet queues a statement for many rows; false: they are not all of one organization, or the instance's.
 func (c *conn) putSet(form *setForm, n int, fill func(int, []any) []any,
 	scan func(int, engine.Row) error) (bool, error) {
+	if _, err := c.lock("", nil, nil); err != nil {
+		return false, err
+	}
 	for len(c.columns) < form.params-1 {
 		c.columns = append(c.columns, column{})
 	}
@@ -155,7 +191,7 @@ func (c *conn) putSet(form *setForm, n int, fill func(int, []any) []any,
 		if i == 0 {
 			organization = of
 		}
-		if !ok || of != organization {
+		if !ok || of != organization || of == consent.NoID { // the instance is in no table of organizations
 			return false, nil
 		}
 		for j := range columns {
@@ -172,6 +208,9 @@ func (c *conn) putSet(form *setForm, n int, fill func(int, []any) []any,
 	for i := range columns {
 		r.params = append(r.params, append([]byte(nil), columns[i].array(n)...))
 		r.oids = append(r.oids, arrayTypes[columns[i].oid])
+	}
+	if form.all {
+		r.writes = int64(n)
 	}
 	if scan != nil {
 		r.scan = func(found engine.Row) error {
@@ -291,8 +330,12 @@ func (c *conn) receive(p *pgconn.Pipeline, queue []request, preparing map[string
 		case *pgconn.ResultReader:
 			n, tag, err := scanAll(result, queue[at].scan)
 			rows += n
-			if err == nil && queue[at].statement == commit && tag != commit {
+			switch {
+			case err != nil:
+			case queue[at].statement == commit && tag.String() != commit:
 				err = errRolledBack
+			case queue[at].writes > 0 && tag.RowsAffected() != queue[at].writes:
+				err = errMissingRows
 			}
 			if err != nil && first == nil {
 				first = &failedAt{at, err}
@@ -303,7 +346,7 @@ func (c *conn) receive(p *pgconn.Pipeline, queue []request, preparing map[string
 }
 
 // scanAll reads the rows of one answer to their end, also where scan fails.
-func scanAll(result *pgconn.ResultReader, scan func(engine.Row) error) (n int, tag string, err error) {
+func scanAll(result *pgconn.ResultReader, scan func(engine.Row) error) (n int, tag pgconn.CommandTag, err error) {
 	r := row{}
 	for result.NextRow() {
 		if n++; scan == nil || err != nil {
@@ -312,11 +355,11 @@ func scanAll(result *pgconn.ResultReader, scan func(engine.Row) error) (n int, t
 		r.fields, r.values = result.FieldDescriptions(), result.Values()
 		err = scan(&r)
 	}
-	done, end := result.Close()
+	tag, end := result.Close()
 	if end != nil {
 		err = end
 	}
-	return n, done.String(), err
+	return n, tag, err
 }
 
 // row is an engine.Row over the values of an answer.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -159,9 +160,17 @@ var (
 	errNoStandby  = errors.New("the commit's wait for its synchronous standby was cancelled")
 )
 
-// commit ends a transaction with what waits, in one round trip. Its error is consent.ErrUnknown unless it is certain
-// that nothing was done.
+// errMissingRows is about rows of an organization that is not there.
+var errMissingRows = errors.New("a statement for many rows wrote fewer: their organization is not there")
+
+// commit ends a transaction with what waits, in one round trip, or two where it has to be seen first what was written.
+// Its error is consent.ErrUnknown unless it is certain that nothing was done.
 func (c *conn) commit() error {
+	if !c.locked && slices.ContainsFunc(c.queue, func(r request) bool { return r.writes > 0 }) {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
 	at := len(c.queue)
 	c.queue, c.noStandby = append(c.queue, request{statement: commit}), false
 	err := c.flush()

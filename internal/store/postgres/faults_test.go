@@ -338,15 +338,8 @@ func TestOneOrganizationLeavesConnections(t *testing.T) {
 	ctx := context.Background()
 	now := time.Now()
 	big, small := consent.ID{1, 15: 1}, consent.ID{1, 15: 2}
-	for _, o := range []consent.ID{big, small} {
-		err := s.Update(ctx, consent.NoID, func(tx service.Tx) error {
-			return tx.Append(ctx, &consent.Changes{Heads: []consent.Head{{Organization: o}},
-				Organizations: []consent.Organization{{ID: o, Slug: o.String(), CreatedAt: now, UpdatedAt: now}}})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeOrganization(t, s, big)
+	makeOrganization(t, s, small)
 	holder := admin(t, e)
 	for _, statement := range []string{"BEGIN", "SELECT 1 FROM ledger_heads WHERE organization_id = '" + big.String() +
 		"' FOR UPDATE"} {

@@ -199,11 +199,11 @@ set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', 
 )
 
 // The first statement of a write takes the lock that keeps its organization's other transactions waiting: whatever
-// is read afterwards has all that they committed.
+// is read afterwards has all that they committed. What it gives itself has that too: PostgreSQL reads a row anew whose
+// lock it waited for (https://www.postgresql.org/docs/15/transaction-iso.html, Read Committed), so it is the head too.
 const (
-	lockOrganization = `/* lock_organization */ SELECT sequence FROM ledger_heads
-WHERE organization_id = $1 FOR NO KEY UPDATE`
-	lockInstance = `/* lock_instance */ SELECT name FROM instance_secrets WHERE name = '' FOR NO KEY UPDATE`
+	lockOrganization = "/* lock_organization */ " + engine.HeadOf + " FOR NO KEY UPDATE"
+	lockInstance     = `/* lock_instance */ SELECT name FROM instance_secrets WHERE name = '' FOR NO KEY UPDATE`
 )
 
 // View implements engine.Engine.
@@ -245,15 +245,8 @@ func (e *Engine) Update(ctx context.Context, organization consent.ID, write func
 		}
 		defer done()
 		return e.withConn(ctx, func(c *conn) error {
-			c.owner = organization
 			c.queue = append(c.queue, request{statement: beginWrite})
-			lock, args := lockOrganization, []any{organization}
-			if organization == consent.NoID {
-				lock, args = lockInstance, nil
-			}
-			if err := c.put(lock, args, nil, false); err != nil {
-				return err
-			}
+			c.owner, c.toLock = organization, true
 			if err := write(c); err != nil {
 				return err
 			}
@@ -292,7 +285,8 @@ func (e *Engine) withConnOf(ctx context.Context, pool *pgxpool.Pool, do func(*co
 		return false, err
 	}
 	c := connOf(pooled.Conn().PgConn())
-	c.caller, c.timedOut, c.owner, c.plannerFree, c.queue, c.slow = ctx, false, consent.NoID, false, c.queue[:0], e.logSlow
+	c.caller, c.slow, c.queue = ctx, e.logSlow, c.queue[:0]
+	c.owner, c.toLock, c.locked, c.timedOut, c.plannerFree = consent.NoID, false, false, false, false
 	done := false
 	defer func() {
 		switch {

@@ -11,14 +11,18 @@ import (
 )
 
 // A statement is written once, for one row. Where it runs for many rows of one organization, it is turned into one
-// that takes the other parameters as arrays, so that the rows cost one statement. Citus keeps such a statement on
-// one node, since $1, the organization, stays a constant.
+// that takes the other parameters as arrays, so that the rows cost one statement. Citus keeps a query on one node, since
+// $1, the organization, stays a constant. It does so with an INSERT only where the organization of the new rows comes
+// from a table that is spread as they are: else the rows go through the coordinator, and the commit takes two phases,
+// after which a node that crashes shows them only when Citus has recovered them. So they are joined to their
+// organization. It has to be there, or nothing is written: see conn.knowsOrganization and conn.commit.
 
 // setForm is what is known of a statement's form for many rows.
 type setForm struct {
 	statement string
-	params    int // how many parameters the statement has, $1 among them
-	numbered  bool
+	params    int  // how many parameters the statement has, $1 among them
+	numbered  bool // it is a query, whose rows tell to which list of arguments they belong
+	all       bool // it writes a row for each list
 }
 
 var (
@@ -39,6 +43,7 @@ func setFormOf(statement string) *setForm {
 	case form.params < 2:
 		form = nil
 	case insertForm.MatchString(statement):
+		form.all = !strings.Contains(statement, "DO NOTHING")
 	case selectForm.MatchString(statement):
 		form.numbered = true
 	default:
@@ -74,7 +79,8 @@ func (f *setForm) text(columns []column) string {
 	from := "unnest(" + strings.Join(arrays, ", ") + ")"
 	if !f.numbered {
 		part := insertForm.FindStringSubmatch(f.statement)
-		return part[1] + " SELECT $1::uuid, many.* FROM " + from + " AS many" + part[3]
+		return part[1] + " SELECT o." + byOrganization + ", many.* FROM " + tenantsRoot + " o CROSS JOIN " + from +
+			" AS many WHERE o." + byOrganization + " = $1" + part[3]
 	}
 	row := parameter.ReplaceAllStringFunc(f.statement, func(p string) string {
 		if p == "$1" {
