@@ -37,6 +37,12 @@ type OwnedName struct {
 	Identifier
 }
 
+// NamedConsent names the consent of whoever has an identifier.
+type NamedConsent struct {
+	Name             OwnedName
+	Project, Purpose int
+}
+
 // OwnedIdentifier says which subject has an identifier.
 type OwnedIdentifier struct {
 	OwnedName

@@ -43,6 +43,11 @@ type PreparedItem struct {
 	rest        []byte   // the canonical form of identity behind its first member
 }
 
+// MakesPurposes tells whether a decision is about a purpose that is to be made.
+func (p *PreparedItem) MakesPurposes() bool {
+	return slices.ContainsFunc(p.Decisions, func(d PreparedDecision) bool { return d.Found == nil })
+}
+
 // PreparedDecision is a Decision of which all names are looked up.
 type PreparedDecision struct {
 	Decision          // times in UTC and microseconds

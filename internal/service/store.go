@@ -64,6 +64,9 @@ type Reader interface {
 	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
 	// Consents gives the current consents, by index of keys; zero where there is none.
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
+	// ConsentsByName gives what Owners and Consents of those owners would, by index of asked.
+	ConsentsByName(ctx context.Context, asked []consent.NamedConsent) (owners []consent.ID, consents []consent.Consent,
+		err error)
 	// ConsentsOf gives all current consents of each subject.
 	ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error)
 	// History gives what the fold needs of all events of a key that led to its consent, in any order.

@@ -13,9 +13,10 @@ import (
 const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id,
 c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
 
-func scanConsent(r engine.Row, c *consent.Consent) error {
-	return r.Scan(&c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last, (*uint8)(&c.State),
-		(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+// scanConsent reads a row of consentColumns and what stands before them.
+func scanConsent(r engine.Row, c *consent.Consent, before ...any) error {
+	return r.Scan(append(before, &c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last,
+		(*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)...)
 }
 
 const selectConsent = `/* select_consent */ SELECT ` + consentColumns + ` FROM consents c
@@ -29,6 +30,59 @@ func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
 	}, func(i int, r engine.Row) error { return scanConsent(r, &found[i]) })
 	return found, err
+}
+
+const selectConsentByName = `/* select_consent_by_name */ SELECT i.subject_id, ` + consentColumns + `
+FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id
+AND c.project_no = $2 AND c.purpose_no = $3
+WHERE i.organization_id = $1 AND i.kind = $4 AND i.project_no = $5 AND i.value = $6`
+
+// ConsentsByName implements service.Reader.
+func (t *tx) ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.ID, []consent.Consent,
+	error) {
+	owners, found := make([]consent.ID, len(asked)), make([]consent.Consent, len(asked))
+	err := t.conn.Each(ctx, selectConsentByName, len(asked), func(i int, args []any) []any {
+		a := &asked[i]
+		return append(args, &a.Name.Organization, a.Project, a.Purpose, (*string)(&a.Name.Kind), a.Name.Project,
+			&a.Name.Value)
+	}, func(i int, r engine.Row) error { return scanConsent(r, &found[i], &owners[i]) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return owners, found, t.consentsByOwnID(ctx, asked, owners, found)
+}
+
+// consentsByOwnID fills in what is asked of those who are named by their own id.
+func (t *tx) consentsByOwnID(ctx context.Context, asked []consent.NamedConsent, owners []consent.ID,
+	found []consent.Consent) error {
+	var at []int
+	var names []consent.OwnedName
+	for i := range asked {
+		if owners[i] == consent.NoID {
+			at, names = append(at, i), append(names, asked[i].Name)
+		}
+	}
+	own := make([]consent.ID, len(names))
+	if err := t.ownersOfOwnID(ctx, names, own); err != nil {
+		return err
+	}
+	var keys []consent.ConsentKey
+	for n, owner := range own {
+		owners[at[n]] = owner
+		keys = append(keys, consent.ConsentKey{Organization: names[n].Organization, Subject: owner,
+			Project: asked[at[n]].Project, Purpose: asked[at[n]].Purpose})
+	}
+	keys = slices.DeleteFunc(keys, func(k consent.ConsentKey) bool { return k.Subject == consent.NoID })
+	if len(keys) == 0 {
+		return nil
+	}
+	consents, err := t.Consents(ctx, keys)
+	for n, owner := range own {
+		if err == nil && owner != consent.NoID {
+			found[at[n]], consents = consents[0], consents[1:]
+		}
+	}
+	return err
 }
 
 const selectConsentsOf = `/* select_consents_of */ SELECT ` + consentColumns +

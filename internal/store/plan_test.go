@@ -24,7 +24,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page"} // of a statement itself
 	for name, statement := range map[string]string{
-		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent,
+		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent, "consent by name": selectConsentByName,
 		"consents": selectConsentsOf,
 		"person":   selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent,
 		"events of people": list, "count of people": count,

@@ -25,6 +25,7 @@ type batch struct {
 	created  map[consent.SubjectKey]bool // people whom this batch makes
 	records  map[consent.IdempotencyKey]*consent.IdempotencyRecord
 	heads    map[consent.ID]*consent.Head
+	read     map[consent.ConsentKey]consent.Consent // with who is who; zero: there is none
 	consents map[consent.ConsentKey]*consent.WorkingConsent
 	items    [][]batchItem // by request and item
 	changed  []*consent.WorkingConsent
@@ -55,6 +56,7 @@ func newBatch(o *Options, requests []*request) *batch {
 			Consents: make([]consent.Consent, 0, decisions)},
 		catalogs: map[consent.ID]*consent.Catalog{}, people: consent.NewPeople(), created: map[consent.SubjectKey]bool{},
 		records: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{},
+		read:     map[consent.ConsentKey]consent.Consent{},
 		consents: map[consent.ConsentKey]*consent.WorkingConsent{},
 		items:    make([][]batchItem, len(requests))}
 }

@@ -90,19 +90,48 @@ func (b *batch) loadCatalogs(ctx context.Context, tx Tx) error {
 	return nil
 }
 
+// loadPeople reads who is who. Of whoever is named by one identifier alone it reads the consents too, which saves a
+// round trip.
 func (b *batch) loadPeople(ctx context.Context, tx Tx) error {
 	var names []consent.OwnedName
 	var several []bool // the item gives more than one identifier
+	var asked []consent.NamedConsent
 	for _, r := range b.requests {
 		for i := range r.Items {
-			given := r.Items[i].Identifiers
-			for _, id := range given {
+			item := &r.Items[i]
+			if len(item.Identifiers) == 1 && len(item.Decisions) > 0 && !item.MakesPurposes() {
+				name := consent.OwnedName{Organization: r.Actor.Organization, Identifier: item.Identifiers[0]}
+				for _, d := range item.Decisions {
+					asked = append(asked, consent.NamedConsent{Name: name, Project: r.Project.Number, Purpose: d.Found.Number})
+				}
+				continue
+			}
+			for _, id := range item.Identifiers {
 				names = append(names, consent.OwnedName{Organization: r.Actor.Organization, Identifier: id})
-				several = append(several, len(given) > 1 && !r.Items[i].Known)
+				several = append(several, len(item.Identifiers) > 1 && !item.Known)
 			}
 		}
 	}
+	if err := b.loadByName(ctx, tx, asked); err != nil || len(names) == 0 {
+		return err
+	}
 	return addPeople(ctx, tx, b.people, names, func(i int) bool { return several[i] })
+}
+
+func (b *batch) loadByName(ctx context.Context, tx Tx, asked []consent.NamedConsent) error {
+	if len(asked) == 0 {
+		return nil
+	}
+	owners, consents, err := tx.ConsentsByName(ctx, asked)
+	for i, owner := range owners {
+		if owner != consent.NoID {
+			a := &asked[i]
+			b.people.SetOwner(a.Name, owner)
+			b.read[consent.ConsentKey{Organization: a.Name.Organization, Subject: owner, Project: a.Project,
+				Purpose: a.Purpose}] = consents[i]
+		}
+	}
+	return err
 }
 
 // refused gives what ends a request before it changes anything, and makes the purposes that it needs.
@@ -224,13 +253,9 @@ func (b *batch) plan() (asked []consent.ConsentKey, late bool) {
 					purpose = b.catalogs[key.Organization].PurposeByKey(key.Project, d.Purpose.Key)
 				}
 				key.Purpose = purpose.Number
-				working := b.consents[key]
-				if working == nil {
-					working = consent.NewWorkingConsent(key)
-					b.consents[key] = working
-					if !b.created[consent.SubjectKey{Organization: key.Organization, Subject: key.Subject}] {
-						asked = append(asked, key)
-					}
+				working, ask := b.working(key)
+				if ask {
+					asked = append(asked, key)
 				}
 				item.decisions[at] = pending{d, purpose, working}
 				late = late || d.MayBeLate(purpose, b.now)
@@ -238,6 +263,20 @@ func (b *batch) plan() (asked []consent.ConsentKey, late bool) {
 		}
 	}
 	return asked, late
+}
+
+// working gives the consent of a key as the batch moves it. ask tells that the store may know it, and was not asked.
+func (b *batch) working(key consent.ConsentKey) (working *consent.WorkingConsent, ask bool) {
+	if working = b.consents[key]; working != nil {
+		return working, false
+	}
+	working = consent.NewWorkingConsent(key)
+	b.consents[key] = working
+	known, read := b.read[key]
+	if known.Event != consent.NoID {
+		working.Load(known)
+	}
+	return working, !read && !b.created[consent.SubjectKey{Organization: key.Organization, Subject: key.Subject}]
 }
 
 func (b *batch) eachPending(do func(*pending)) {

@@ -11,6 +11,7 @@ type Tx interface {
 	PeopleReader
 	Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error)
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
+	ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.ID, []consent.Consent, error)
 	ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error)
 	History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error)
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)

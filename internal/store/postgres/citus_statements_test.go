@@ -18,8 +18,10 @@ import (
 
 // recorder stands between engines and their servers and keeps what the engines send, whichever way they send it.
 type recorder struct {
-	mu   sync.Mutex
-	sent map[string]bool
+	mu       sync.Mutex
+	sent     map[string]bool
+	executed int // statements that were run, where they were prepared
+	trips    int // round trips of those
 }
 
 // through gives a URL by which a server is reached through the recorder until the test ends.
@@ -91,6 +93,10 @@ func (r *recorder) record(client *pgproto3.Backend) {
 			r.sent[m.Query] = true
 		case *pgproto3.Query:
 			r.sent[m.String] = true
+		case *pgproto3.Execute:
+			r.executed++
+		case *pgproto3.Sync:
+			r.trips++
 		}
 		r.mu.Unlock()
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -54,6 +55,63 @@ func testConsents(f *fixture) {
 			State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}
 	f.append(consent.Changes{Consents: []consent.Consent{full, bare}})
 	check(full, bare, bobs)
+}
+
+// testConsentsByName asks of people who are named in every way, one alone and all at once: it gives what Owners and
+// Consents give.
+func testConsentsByName(f *fixture) {
+	o, other := f.organization(), f.organization()
+	ada, merged, nobody := named(consent.UserID, "ada"), named(consent.AnonymousID, "browser"), named(consent.Email, "x@y.z")
+	scoped := consent.Identifier{Kind: consent.UserID, Project: 2, Value: "ada"}
+	subject, two, own, from := f.subject(o, ada), f.subject(o, scoped), f.subject(o), f.subject(o, merged)
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: own, From: from, MergedAt: noon}},
+		Identifiers: []consent.OwnedIdentifier{owned(o, merged, own)}})
+	elsewhere := f.subject(other, ada)
+	for n, s := range []consent.ID{subject, two, own, elsewhere} {
+		of := o
+		if s == elsewhere {
+			of = other
+		}
+		f.append(consent.Changes{Consents: []consent.Consent{{Organization: of, Subject: s, Project: 1,
+			Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Weight: consent.WeightActive, Grants: true,
+			Active: true, OccurredAt: noon.Add(time.Duration(n) * time.Hour), ExpiresAt: noon.AddDate(1, n, 0), Since: noon}}})
+	}
+	var asked []consent.NamedConsent
+	var names []consent.OwnedName
+	for _, of := range []consent.ID{o, other} {
+		for _, name := range []consent.Identifier{ada, nobody, ownID(own), ownID(from), scoped, merged, ownID(subject),
+			ownID(f.id())} {
+			for _, purpose := range []int{2, 1} {
+				names = append(names, consent.OwnedName{Organization: of, Identifier: name})
+				asked = append(asked, consent.NamedConsent{Name: names[len(names)-1], Project: 1, Purpose: purpose})
+			}
+		}
+	}
+	f.view(func(ctx context.Context, r service.Reader) error {
+		want, err := r.Owners(ctx, names)
+		keys := make([]consent.ConsentKey, len(asked))
+		for i, a := range asked {
+			keys[i] = consent.ConsentKey{Organization: a.Name.Organization, Subject: want[i], Project: 1, Purpose: a.Purpose}
+		}
+		consents, err2 := r.Consents(ctx, keys)
+		half := len(asked) / 2 // those of one organization, and then of both
+		for _, some := range [][]consent.NamedConsent{asked[:half], asked} {
+			owners, found, err3 := r.ConsentsByName(ctx, some)
+			same(f, "owners", owners, want[:len(some)])
+			same(f, "their consents", found, consents[:len(some)])
+			err2 = errors.Join(err2, err3)
+		}
+		for i := range asked {
+			owners, found, err3 := r.ConsentsByName(ctx, asked[i:i+1])
+			same(f, "an owner", owners, want[i:i+1])
+			same(f, "a consent", found, consents[i:i+1])
+			err2 = errors.Join(err2, err3)
+		}
+		if want[0] != subject || want[8] != two || want[4] != own || want[6] != own || consents[0].Event == consent.NoID {
+			f.Errorf("the test has not the people that it needs: %v", want)
+		}
+		return errors.Join(err, err2)
+	})
 }
 
 func testPerson(f *fixture) {

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
 		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges",
 			testMerges}, {"claims", testClaims}, {"consents", testConsents},
+		{"consents by name", testConsentsByName},
 		{"person", testPerson}, {"persons who change", testChangingPersons},
 		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"idempotency records",
 			testIdempotencyRecords},
