@@ -19,16 +19,17 @@ func scanEvent(r engine.Row, e *consent.Event, blobs ...any) error {
 		&e.Key, &e.Domain, &e.Country}, blobs...)...)
 }
 
-// chain walks the timelines of members backwards from their heads.
-const chain = `chain (event_id) AS (
-  SELECT c.last_event_id FROM members m
+// chain walks the timelines of members backwards from their heads. A CTE's columns are named in its first SELECT: Citus
+// drops a list of them behind the CTE's name.
+const chain = `chain AS (
+  SELECT c.last_event_id AS event_id FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.last_event_id IS NOT NULL)
   UNION ALL
   SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id
     AND e.previous_id IS NOT NULL))`
 
 // members are a subject and those that were merged into it.
-const members = `members (subject_id) AS (
+const members = `members AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND subject_id = $2
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
@@ -39,9 +40,8 @@ e.occurred_at, e.recorded_at, e.expires_at`
 // selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as
 // much as to find it.
 const selectHistory = `/* select_history */ WITH RECURSIVE ` + members + `,
-chain (event_id, previous_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at,
-  last) AS (
-  SELECT ` + historyColumns + `, TRUE FROM members m
+chain AS (
+  SELECT ` + historyColumns + `, TRUE AS last FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id AND c.project_no = $3
     AND c.purpose_no = $4)
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = c.last_event_id)
@@ -135,7 +135,7 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 		people := &search{args: s.args}
 		anyOf(people, "subject_id", q.Subjects)
 		selected := people.conditions[0]
-		with = `WITH RECURSIVE members (subject_id) AS (
+		with = `WITH RECURSIVE members AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `),
 ` + chain + ` `

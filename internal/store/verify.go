@@ -200,16 +200,16 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 
 // selectHistories gives all events that led to each of a range of consents, one consent after the other, without asking
 // whether the subject's record is still there.
-const selectHistories = `/* select_histories */ WITH RECURSIVE page (subject_id, project_no, purpose_no) AS (
+const selectHistories = `/* select_histories */ WITH RECURSIVE page AS (
   SELECT c.subject_id, c.project_no, c.purpose_no FROM consents c WHERE c.organization_id = $1
     AND (c.subject_id, c.project_no, c.purpose_no) >= ($2, $3, $4)
     AND (c.subject_id, c.project_no, c.purpose_no) <= ($5, $6, $7)),
-members (subject_id, project_no, purpose_no, member_id) AS (
-  SELECT p.subject_id, p.project_no, p.purpose_no, p.subject_id FROM page p
+members AS (
+  SELECT p.subject_id, p.project_no, p.purpose_no, p.subject_id AS member_id FROM page p
   UNION SELECT p.subject_id, p.project_no, p.purpose_no, m.from_id FROM page p
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = p.subject_id)),
-chain (subject_id, project_no, purpose_no, event_id) AS (
-  SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id FROM members m
+chain AS (
+  SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id AS event_id FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.member_id AND c.project_no = m.project_no
     AND c.purpose_no = m.purpose_no AND c.last_event_id IS NOT NULL)
   UNION

@@ -139,6 +139,22 @@ var refused = map[string][]string{
 		"WITH made AS (INSERT INTO counts (organization_id, name) VALUES ($1, $2) RETURNING name) SELECT name FROM made",
 		"WITH set AS (UPDATE texts SET text = $2 WHERE organization_id = $1) DELETE FROM subjects WHERE organization_id = $1",
 	},
+	"columns of a CTE": {
+		"WITH c (id) AS (SELECT event_id FROM consents WHERE organization_id = $1) SELECT id FROM c",
+		"WITH c (a, event_id) AS (SELECT subject_id, event_id FROM consents WHERE organization_id = $1) SELECT a FROM c",
+		"WITH c (subject_id, event_id) AS (SELECT event_id, subject_id FROM consents WHERE organization_id = $1) SELECT 1",
+		"WITH c (event_id) AS (SELECT event_id, subject_id FROM consents WHERE organization_id = $1) SELECT subject_id " +
+			"FROM c",
+		"WITH c (n) AS (SELECT count(*) FROM consents WHERE organization_id = $1) SELECT n FROM c",
+		"WITH c (subject_id) AS (SELECT * FROM consents WHERE organization_id = $1) SELECT subject_id FROM c",
+		"WITH c (n) AS (VALUES (1)) SELECT n FROM c",
+		"WITH RECURSIVE c (id) AS (SELECT event_id FROM consents WHERE organization_id = $1 UNION ALL SELECT " +
+			"e.previous_id AS id FROM c JOIN events e ON e.organization_id = $1 AND e.event_id = c.id) SELECT id FROM c",
+		"WITH c (id) AS (SELECT event_id FROM consents WHERE organization_id = $1 UNION SELECT event_id AS id FROM " +
+			"consents WHERE organization_id = $1 UNION SELECT event_id AS id FROM consents WHERE organization_id = $1) " +
+			"SELECT id FROM c",
+		"SELECT * FROM (WITH c (id) AS (SELECT event_id FROM consents WHERE organization_id = $1) SELECT id FROM c) AS s",
+	},
 	"code": {
 		"CREATE TRIGGER t BEFORE INSERT ON texts FOR EACH ROW EXECUTE FUNCTION f()",
 		"CREATE RULE r AS ON DELETE TO texts DO INSTEAD NOTHING",
@@ -214,8 +230,10 @@ var taken = []string{
 	"SELECT * FROM subjects s CROSS JOIN LATERAL (SELECT * FROM events e WHERE e.organization_id = s.organization_id " +
 		"OFFSET 0) AS e WHERE s.organization_id = $1",
 	"WITH events AS (SELECT event_id FROM consents WHERE organization_id = $1) SELECT * FROM events",
-	"WITH RECURSIVE c (id) AS (SELECT event_id FROM consents WHERE organization_id = $1 UNION ALL SELECT previous_id " +
+	"WITH RECURSIVE c AS (SELECT event_id AS id FROM consents WHERE organization_id = $1 UNION ALL SELECT previous_id " +
 		"FROM c JOIN events e ON e.organization_id = $1 AND e.event_id = c.id) SELECT id FROM c",
+	"WITH c (id, subject_id) AS (SELECT e.event_id AS id, e.subject_id FROM events e WHERE e.organization_id = $1 UNION " +
+		"SELECT last_event_id, subject_id FROM consents WHERE organization_id = $1) SELECT id FROM c",
 	"SELECT * FROM slugs WHERE slug = $1",
 	"SELECT name FROM instance_secrets WHERE name = '' FOR NO KEY UPDATE",
 	"SELECT sequence FROM ledger_heads WHERE organization_id = $1 FOR NO KEY UPDATE",

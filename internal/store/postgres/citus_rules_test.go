@@ -45,6 +45,8 @@ var citusRules = []rule{
 		}
 		return ""
 	}},
+	// Citus drops a CTE's list of columns when it inlines the CTE.
+	{"columns of a CTE", "CommonTableExpr", renamedColumns},
 
 	// Triggers are refused, rules are not carried out on the nodes, and functions would have to be on each. The settings
 	// that policies look at do not reach the nodes. Sequences count on each node for itself.
@@ -245,6 +247,30 @@ func subSelectInUpsert(_ *statement, n node) string {
 		return "a sub-select in VALUES or DO UPDATE"
 	}
 	return ""
+}
+
+// renamedColumns finds fault with a CTE whose list of columns says more than its first SELECT.
+func renamedColumns(_ *statement, n node) string {
+	list := n.texts("aliascolnames.String.sval")
+	if len(list) == 0 {
+		return ""
+	}
+	first := n.node("ctequery.SelectStmt")
+	for first.node("larg") != nil { // the first arm of a UNION
+		first = first.node("larg")
+	}
+	var names []string
+	for _, target := range first.nodes("targetList.ResTarget") {
+		name := target.text("name")
+		if fields := target.texts("val.ColumnRef.fields.String.sval"); name == "" && len(fields) > 0 {
+			name = fields[len(fields)-1]
+		}
+		names = append(names, name)
+	}
+	if slices.Equal(list, names) {
+		return ""
+	}
+	return n.text("ctename") + " lists " + strings.Join(list, ", ") + ", its first SELECT " + strings.Join(names, ", ")
 }
 
 // columnsOf gives the columns that a constraint is about, wherever it was written.
