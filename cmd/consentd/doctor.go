@@ -12,6 +12,8 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/store/postgres"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 type doctorCmd struct {
@@ -22,8 +24,8 @@ type doctorCmd struct {
 // Help implements kong.HelpProvider.
 func (doctorCmd) Help() string {
 	return `Checks the configuration, the data folder or the database, the ledgers, the clock and this machine's limits.
-One line a check: ok, warn or fail, and what to do. It changes nothing and may run beside a server; run it as the user
-that the server runs as.
+One line a check: ok, warn or fail, and what to do; error where the check itself could not be done, which says nothing
+of the data. It changes nothing and may run beside a server; run it as the user that the server runs as.
 
 What it found goes to stdout. Where it takes more than a second, progress goes to stderr: every second on a terminal,
 else every 5 s. Ctrl-C ends it, with what it has found so far.
@@ -36,7 +38,8 @@ Examples:
 
 Environment: as for consentd serve.
 
-Exit codes: 0 nothing failed (there may be warnings), 1 something failed or a signal stopped it, 2 wrong command line.`
+Exit codes: 0 nothing failed (there may be warnings), 1 something failed, could not be checked, or a signal stopped it,
+2 wrong command line.`
 }
 
 // Run checks everything that can be checked.
@@ -44,7 +47,7 @@ func (c *doctorCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder,
+	d := &doctor{out: os.Stdout, full: c.Full, restore: restoreFolder, again: againFolder,
 		progress: newDoctorProgress(os.Stderr, terminalWidth(os.Stderr))}
 	defer d.progress.end()
 	cfg, err := c.load()
@@ -73,10 +76,12 @@ type doctor struct {
 	out      io.Writer
 	progress *doctorProgress // nil: nobody looks
 	restore  string          // what to do where data is damaged
+	again    string          // what to do where a check could not be done
 	cfg      *config.Config
 	full     bool
 	stopped  bool // by a signal
 	fails    int
+	errors   int // checks that could not be done
 	warns    int
 	last     time.Time // of the last event on record, where all ledgers were looked at; zero: none
 }
@@ -100,6 +105,17 @@ func (d *doctor) fail(check, found, advice string) {
 	d.line("fail", check, found, advice)
 }
 
+// cannot writes that a check could not be done. That says nothing of the data, so nobody is to restore a backup because
+// of it, unless the database itself found its data damaged.
+func (d *doctor) cannot(check string, err error) {
+	if sqlite.Damaged(err) || postgres.Damaged(err) {
+		d.fail(check, "the database finds its data damaged: "+err.Error(), d.restore)
+		return
+	}
+	d.errors++
+	d.line("error", check, "the check could not be done, which says nothing of the data: "+err.Error(), d.again)
+}
+
 // ends reports whether a signal ends the check that was under way, and says of it that it is not done.
 func (d *doctor) ends(ctx context.Context, check, found string) bool {
 	if ctx.Err() == nil {
@@ -112,12 +128,15 @@ func (d *doctor) ends(ctx context.Context, check, found string) bool {
 
 // verdict closes the output; what failed was said line by line.
 func (d *doctor) verdict() error {
-	so := ""
+	not, so := "", ""
+	if d.errors > 0 {
+		not = fmt.Sprintf("%s could not be done, ", plural(d.errors, "check"))
+	}
 	if d.stopped {
 		so = " so far; stopped by a signal"
 	}
-	d.progress.pause(func() { fmt.Fprintf(d.out, "\n%d failed, %s%s\n", d.fails, plural(d.warns, "warning"), so) })
-	if d.fails > 0 || d.stopped {
+	d.progress.pause(func() { fmt.Fprintf(d.out, "\n%d failed, %s%s%s\n", d.fails, not, plural(d.warns, "warning"), so) })
+	if d.fails > 0 || d.errors > 0 || d.stopped {
 		return errSaid
 	}
 	return nil

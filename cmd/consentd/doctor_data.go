@@ -21,11 +21,14 @@ const notDone = "not looked at to the end: stopped by a signal"
 
 const restoreFolder = "stop the server, keep a copy of the folder as it is, and restore the last backup; then compare"
 
+const againFolder = "run it again, as the user that the server runs as, and see that the disk is sound; if it stays " +
+	"so, report this line: it is then a mistake in consentd"
+
 // database checks what is in the data folder.
 func (d *doctor) database(ctx context.Context) {
 	file, err := sqlite.Inspect(d.cfg.Data)
 	if err != nil {
-		d.fail("database", err.Error(), d.restore)
+		d.cannot("database", err)
 		return
 	}
 	i := store.Inspect(file)
@@ -53,7 +56,7 @@ func (d *doctor) database(ctx context.Context) {
 func (d *doctor) faults(check, good string, found []string, err error) bool {
 	switch {
 	case err != nil:
-		d.fail(check, "the database cannot be read: "+err.Error(), d.restore)
+		d.cannot(check, err)
 	case len(found) > 0:
 		d.fail(check, strings.Join(found, "; "), d.restore)
 	default:
@@ -71,7 +74,7 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 		d.fail("schema", "it is of a consentd from before the first release",
 			"start with an empty data folder or database, or go on with the consentd that made it")
 	case err != nil:
-		d.fail("schema", "it cannot be read: "+err.Error(), d.restore)
+		d.cannot("schema", err)
 	case have > want:
 		d.fail("schema", fmt.Sprintf("version %d; this consentd knows up to %d", have, want),
 			"use the newer consentd that made it")
@@ -122,21 +125,17 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 	var t tally
 	d.progress.step("ledgers")
 	err := d.organizations(ctx, i, &t)
-	if ctx.Err() == nil && err != nil {
-		d.fail("ledgers", "they cannot be read: "+err.Error(), d.restore)
-		return
-	}
 	d.progress.update(func(s *doctorStatus) { *s = doctorStatus{} })
-	if d.ends(ctx, "ledgers", fmt.Sprintf("stopped by a signal after %d of %s; looked at %s and %s",
-		t.organizations, plural(t.of, "organization"), plural(t.blobs, "event"), plural(t.consents, "consent"))) {
-		for _, so := range []struct {
-			check string
-			far   *faultList
-		}{{"ledgers", &t.ledger}, {"events", &t.blob}, {"consents", &t.fold}} {
-			if found := so.far.all(); len(found) > 0 {
-				d.faults(so.check, "", found, nil)
-			}
+	ended := d.ends(ctx, "ledgers", fmt.Sprintf("stopped by a signal after %d of %s; looked at %s and %s",
+		t.organizations, plural(t.of, "organization"), plural(t.blobs, "event"), plural(t.consents, "consent")))
+	if err != nil && !ended {
+		if t.at != "" {
+			err = fmt.Errorf("organization %s: %w", t.at, err)
 		}
+		d.cannot("ledgers", err)
+	}
+	if err != nil || ended {
+		d.foundSoFar(&t)
 		return
 	}
 	d.faults("ledgers", fmt.Sprintf("%s, %s, sequences without gaps, every event on one timeline",
@@ -145,6 +144,18 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 		t.blob.all(), nil)
 	d.faults("consents", fmt.Sprintf("%d looked at, each the fold of its events", t.consents), t.fold.all(), nil)
 	d.last = t.last
+}
+
+// foundSoFar writes what was found where not all was looked at.
+func (d *doctor) foundSoFar(t *tally) {
+	for _, so := range []struct {
+		check string
+		far   *faultList
+	}{{"ledgers", &t.ledger}, {"events", &t.blob}, {"consents", &t.fold}} {
+		if found := so.far.all(); len(found) > 0 {
+			d.faults(so.check, "", found, nil)
+		}
+	}
 }
 
 // organizations checks one after the other. Its error says that the database could not be read.

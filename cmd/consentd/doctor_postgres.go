@@ -11,8 +11,12 @@ import (
 const restoreDatabase = "stop the servers, and restore the last backup into another database; then compare " +
 	"(docs/operating.md)"
 
+const againDatabase = "run it again, and see that the database is up, on Citus each of its nodes, and what its log " +
+	"says; if it stays so, report this line: it is then a mistake in consentd"
+
 // postgres checks the database and what is in it.
 func (d *doctor) postgres(ctx context.Context) {
+	d.restore, d.again = restoreDatabase, againDatabase
 	d.ok("data", "in "+d.cfg.Place())
 	d.progress.step("opening the database")
 	e, err := postgres.Inspect(ctx, postgresOptions(d.cfg, slog.New(slog.DiscardHandler), false))
@@ -27,7 +31,6 @@ func (d *doctor) postgres(ctx context.Context) {
 	i := store.Inspect(e)
 	defer i.Close()
 	d.ok("database", "it takes writes and keeps what it acknowledged; the next months have their partitions")
-	d.restore = restoreDatabase
 	if d.schema(ctx, i) {
 		d.ledgers(ctx, i)
 	} else if !d.stopped {

@@ -67,19 +67,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Inspect opens a database for checks, and says what is wrong with its settings or its partitions. It changes nothing,
-// also not the schema, and may run beside servers; its statements may take as long as they like.
-func Inspect(ctx context.Context, o Options) (*Engine, error) {
-	o.Tool = true
-	e := newEngine(o)
-	e.noStatementTimeout = true
-	if err := e.inspect(ctx); err != nil {
-		_ = e.Close()
-		return nil, err
-	}
-	return e, nil
-}
-
 // Prepare brings the schema of a database up to date and gives a connection that holds the schema's lock: until it is
 // closed, nobody else changes the schema and no server starts. A move that is not finished is no error.
 func Prepare(ctx context.Context, o Options) (*pgx.Conn, error) { return newEngine(o).lockSchema(ctx) }
@@ -148,27 +135,6 @@ func (e *Engine) open(ctx context.Context) error {
 		e.running.Go(func() { e.keepPartitions(running) })
 	}
 	return nil
-}
-
-// inspect opens a database of which nothing is to be changed.
-func (e *Engine) inspect(ctx context.Context) error {
-	c, err := e.checked(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close(context.Background()) }()
-	if err := checkPartitions(ctx, c, time.Now()); err != nil {
-		return err
-	}
-	if err := checkMove(ctx, c); err != nil {
-		return err
-	}
-	if err := e.lookForCitus(ctx, c); err != nil {
-		return err
-	}
-	pool, err := e.newPool(ctx)
-	e.pool.Store(pool)
-	return err
 }
 
 // Close implements engine.Engine.

@@ -37,6 +37,12 @@ func Inspect(dir string) (*File, error) {
 	return f, nil
 }
 
+// Damaged tells whether an error says that SQLite finds its file damaged, or that it is none of its files.
+func Damaged(err error) bool {
+	code := sqlite.ErrCode(err).ToPrimary()
+	return code == sqlite.ResultCorrupt || code == sqlite.ResultNotADB
+}
+
 // Close implements engine.Viewer.
 func (f *File) Close() error { return f.conn.c.Close() }
 
