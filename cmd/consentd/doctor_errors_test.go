@@ -84,3 +84,17 @@ func mustBeError(t *testing.T, p *process, parts ...string) {
 		t.Errorf("a restore is advised: %s", lines[0])
 	}
 }
+
+// TestDoctorAsksTheAdminForTheSchema: on Citus the table of migrations is on the coordinator alone. Here it is in a
+// schema that only the admin's URL shows.
+func TestDoctorAsksTheAdminForTheSchema(t *testing.T) {
+	t.Parallel()
+	address := historyOnPostgres(t)
+	change(t, address, `CREATE SCHEMA coordinator; ALTER TABLE goose_db_version SET SCHEMA coordinator`)
+	p := command(t, []string{"CONSENTD_DATABASE_URL=" + address,
+		"CONSENTD_ADMIN_DATABASE_URL=" + address + "&search_path=coordinator,public"}, "doctor")
+	if p.code != 0 {
+		t.Errorf("exit code %d", p.code)
+	}
+	hold(t, "two URLs", p.out.String(), "ok    schema", "ok    ledgers", "ok    consents")
+}

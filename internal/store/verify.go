@@ -41,7 +41,17 @@ func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 		if err != nil {
 			return migrations.Explain(err)
 		}
-		return t.conn.Search(ctx, selectVersion, nil, func(r engine.Row) error { return r.Scan(&have) })
+		return nil
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	view := i.engine.View
+	if e, ok := i.engine.(engine.AdminViewer); ok {
+		view = e.ViewAdmin
+	}
+	err = view(ctx, func(c engine.Conn) error {
+		return c.Search(ctx, selectVersion, nil, func(r engine.Row) error { return r.Scan(&have) })
 	})
 	return have, want, err
 }

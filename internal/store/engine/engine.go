@@ -32,6 +32,13 @@ type Viewer interface {
 	Close() error
 }
 
+// AdminViewer is a Viewer of a database on several nodes, of which one alone has the version of the schema.
+type AdminViewer interface {
+	Viewer
+	// ViewAdmin runs read on a connection to that node. Each statement may see a state of its own.
+	ViewAdmin(ctx context.Context, read func(Conn) error) error
+}
+
 // Conn is a connection to an engine, used by one goroutine. Statements number their parameters $1, $2, … in the order
 // of their first appearance.
 //

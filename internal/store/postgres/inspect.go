@@ -3,9 +3,12 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/consentd/consentd/internal/store/engine"
 )
 
 // Inspect opens a database for checks, and says what is wrong with its settings or its partitions. It changes nothing,
@@ -40,6 +43,20 @@ func (e *Engine) inspect(ctx context.Context) error {
 	pool, err := e.newPool(ctx)
 	e.pool.Store(pool)
 	return err
+}
+
+var _ engine.AdminViewer = (*Engine)(nil)
+
+// ViewAdmin implements engine.AdminViewer: on Citus the coordinator alone has the version of the schema.
+func (e *Engine) ViewAdmin(ctx context.Context, read func(engine.Conn) error) error {
+	admin, err := e.admin(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", advised(err))
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	c := connOf(admin.PgConn())
+	c.caller, c.slow = ctx, e.logSlow
+	return read(c)
 }
 
 // Damaged tells whether an error says that the database finds its data damaged (PostgreSQL, appendix A, class XX).
