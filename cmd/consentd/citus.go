@@ -32,11 +32,17 @@ type citusInitCmd struct{}
 
 // Help implements kong.HelpProvider.
 func (citusInitCmd) Help() string {
-	return `Brings the schema up to date and distributes each table, one line a table. What is distributed already stays
-as it is, so it may run again, also after a failure in the middle and after an upgrade of consentd with new tables.
+	return `Makes the tables, or brings them up to date, and distributes each of them, one line a table. What is
+distributed already stays as it is, so it may run again, also after a failure in the middle and after an upgrade of
+consentd with new tables.
 
-It works on the coordinator: --admin-database, or --database where that is not given. The database may be empty, or hold
-data of consentd's, which is copied to the nodes: then stop the servers first, and have a backup.
+It works on the coordinator: --admin-database, or --database where that is not given. The database has the extension
+citus, and is empty or holds data of consentd's, which is copied to the nodes: then stop the servers first, and have a
+backup. In a database that holds tables of others, such as one whose name was mistyped, it makes and changes nothing.
+
+In the end it switches JIT off for the roles of both URLs (ALTER ROLE … SET jit = off), which Citus passes on to the
+workers: settings of a session do not reach them, and there JIT takes most of the time of a page. Where it may not, it
+prints the statement for a superuser. Sessions that are there already keep what they had: restart the servers.
 
 Examples:
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/consentd/consentd/internal/pgtest"
@@ -30,4 +31,38 @@ func TestCitusInit(t *testing.T) {
 	if out := plain.out.String(); out != "" {
 		t.Errorf("it prints %q", out)
 	}
+}
+
+// TestOnCitus runs the commands on a stand-in of Citus' catalog, from an empty database on.
+func TestOnCitus(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t, "", nil)
+	pgtest.CitusStandIn(t, address)
+	env := []string{"CONSENTD_DATABASE_URL=" + address}
+	made := command(t, env, "citus", "init")
+	if made.code != 0 {
+		t.Fatalf("citus init ends with %d: %s", made.code, made.errOut.String())
+	}
+	hold(t, "citus init", made.out.String(), "store_moves: distributed by organization_id\n", "role consentd: JIT is off")
+	served := serveWith(t, env, "serve", "--listen", "127.0.0.1:0")
+	served.stop(t)
+	hold(t, "doctor", command(t, env, "doctor").out.String(), "ok    citus          2 workers up, all tables distributed",
+		"\n0 failed, 0 warnings\n")
+
+	change(t, address, `UPDATE stand_in_workers SET up = false WHERE host = 'worker2';
+DELETE FROM pg_dist_partition WHERE logicalrelid = 'counts'::regclass; ALTER ROLE consentd RESET jit`)
+	p := command(t, env, "doctor")
+	if p.code != exitFailed {
+		t.Errorf("exit code %d", p.code)
+	}
+	hold(t, "doctor", p.out.String(), "fail  citus          a worker does not answer: worker2:5432", "bring it back",
+		"warn  citus          tables are on the coordinator alone: counts", "run consentd citus init",
+		`To do: run ALTER ROLE "consentd" SET jit = off;`, "1 failed, 2 warnings")
+	several := strings.Replace(address, "@", "@127.0.0.1:1,", 1)
+	p = command(t, []string{"CONSENTD_DATABASE_URL=" + several, "CONSENTD_ADMIN_DATABASE_URL=" + address}, "serve",
+		"--listen", "127.0.0.1:0")
+	if p.code != exitFailed {
+		t.Errorf("a server on several nodes: exit code %d", p.code)
+	}
+	hold(t, "a server on several nodes", p.errOut.String(), "not distributed: counts", "run consentd citus init")
 }

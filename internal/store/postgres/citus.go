@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Citus spreads each table over shards by one column. Those of tenants share their places, so that all an organization
@@ -41,11 +42,13 @@ const (
 	citusShards = 64
 )
 
-// InitCitus brings the schema of a database up to date, as a server does that starts, and distributes its tables over
-// the nodes of Citus. What is distributed stays, so it may run again, also after it failed in the middle. say is called
-// with a line for each table.
+// InitCitus makes the tables in an empty database, or brings them up to date, as a server does that starts, and
+// distributes them over the nodes of Citus. It refuses a database that holds tables of others. What is distributed
+// stays, so it may run again, also after it failed in the middle. say is called with a line for each table and role.
 func InitCitus(ctx context.Context, o Options, say func(line string)) error {
+	o.Tool = false // which makes no tables
 	e := newEngine(o)
+	e.distributing = true
 	c, err := e.admin(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
@@ -54,36 +57,42 @@ func InitCitus(ctx context.Context, o Options, say func(line string)) error {
 	if err := checkCoordinator(ctx, c); err != nil {
 		return err
 	}
+	if err := checkOwner(ctx, c); err != nil {
+		return err
+	}
 	if err := e.prepareDatabase(ctx); err != nil {
 		return err
 	}
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil { // let go with the connection
 		return fmt.Errorf("wait for the lock of the schema: %w", err)
 	}
-	return (&distribution{c, say}).run(ctx)
-}
-
-// lookForCitus notes whether there is Citus, and says where a migration made a table that is not distributed yet, while
-// the others are.
-func (e *Engine) lookForCitus(ctx context.Context, c *pgx.Conn) (err error) {
-	if e.citus, _, err = extension(ctx, c, "citus"); err != nil || !e.citus {
+	if err := (&distribution{c, say}).run(ctx); err != nil {
 		return err
 	}
-	rows, err := c.Query(ctx, "SELECT logicalrelid::text FROM pg_dist_partition")
-	if err != nil {
-		return fmt.Errorf("ask Citus for the distributed tables: %w", err)
+	return e.disableJIT(ctx, c, say)
+}
+
+// selectForeign tells whether the tables of ours are there, and counts those of others: what belongs to extensions is
+// nobody's, nor is what other schemas hold beside tables of ours.
+const selectForeign = `/* select_foreign */ SELECT to_regclass('ledger_heads') IS NOT NULL, count(*) FROM pg_class t
+JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE t.relkind IN ('r', 'p', 'v', 'm', 'f') AND t.relname <> 'goose_db_version'
+AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
+AND NOT EXISTS (SELECT 1 FROM pg_depend d
+  WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+AND NOT EXISTS (SELECT 1 FROM pg_class o WHERE o.relnamespace = n.oid AND o.relname = 'ledger_heads')`
+
+// checkOwner refuses a database that holds tables and none of ours: its name may be mistyped.
+func checkOwner(ctx context.Context, c *pgx.Conn) error {
+	ours, others := false, 0
+	if err := c.QueryRow(ctx, selectForeign).Scan(&ours, &others); err != nil {
+		return fmt.Errorf("look for tables of others: %w", err)
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("ask Citus for the distributed tables: %w", err)
+	if ours || others == 0 {
+		return nil
 	}
-	begun := slices.Contains(names, tenantsRoot)
-	for _, t := range tables {
-		if begun && !slices.Contains(names, t.name) {
-			e.log.Warn("a table is on the coordinator alone: run consentd citus init", "table", t.name)
-		}
-	}
-	return nil
+	return fmt.Errorf("the database holds %d tables or views of others and none of consentd's: name another one with "+
+		"--database or --admin-database, empty or with data of consentd's", others)
 }
 
 // checkCoordinator refuses a server without Citus, and a node of it that takes no schema.
@@ -281,6 +290,34 @@ func (d *distribution) alone(ctx context.Context) error {
 				"distributed", servers)
 		}
 	}
+}
+
+// disableJIT switches JIT off for the roles of both URLs. Citus passes it on to the workers, which no setting of a
+// session reaches: there JIT took 502 of the 550 ms of a page. Whoever may not gets the statement to have run.
+func (e *Engine) disableJIT(ctx context.Context, c *pgx.Conn, say func(line string)) error {
+	requests, err := ParseURL(e.o.URL)
+	if err != nil {
+		return err
+	}
+	for _, role := range slices.Compact([]string{c.Config().User, requests.User}) {
+		_, err := c.Exec(ctx, withoutJIT(role))
+		var refused *pgconn.PgError
+		switch {
+		case err == nil:
+			say("role " + role + ": JIT is off on all nodes, for sessions that begin from now on")
+		case errors.As(err, &refused) && refused.Code == "42501":
+			say("role " + role + ": JIT stays as it is, since " + c.Config().User + " may not change the role: run " +
+				withoutJIT(role) + "; on the coordinator as a superuser")
+		default:
+			return fmt.Errorf("switch JIT off for the role %s: %w; the tables are distributed: run it again to go on", role, err)
+		}
+	}
+	return nil
+}
+
+// withoutJIT is the statement that switches JIT off for a role.
+func withoutJIT(role string) string {
+	return "ALTER ROLE " + pgx.Identifier{role}.Sanitize() + " SET jit = off"
 }
 
 // removeLocal removes the rows that a table had before it was distributed: they are copied, but stay on the

@@ -44,11 +44,6 @@ var acrossOrganizations = []excuse{
 
 // unsent are the statements in the source that no test sends to PostgreSQL.
 var unsent = []excuse{
-	{"SELECT groupid FROM pg_dist_local_group", "Citus's own; TestCitusCluster sends it"},
-	{"SELECT create_distributed_table(", "Citus's own; TestCitusCluster sends it"},
-	{"SELECT partmethod::text", "Citus's own; TestCitusCluster sends it"},
-	{"SELECT truncate_local_data_after_distributing_table(", "Citus's own"},
-	{"SELECT logicalrelid::text FROM pg_dist_partition", "Citus's own catalog, asked where there is one"},
 	{"ALTER TABLE events ATTACH PARTITION ", "partitions are not joined on Citus"},
 	{"LOCK TABLE ", "partitions are not joined on Citus"},
 	{"CREATE TABLE %s (LIKE events", "partitions are not joined on Citus"},
@@ -204,10 +199,10 @@ func sendAll(t *testing.T, r *recorder) {
 	t.Run("move", func(t *testing.T) { SendMove(t, r.through(t, pgtest.Database(t, "", nil))) })
 }
 
-// sendInit makes the schema, and goes on as citus init does, to where Citus is needed.
+// sendInit makes the schema, and distributes it on a stand-in of Citus.
 func sendInit(t *testing.T, r *recorder) {
-	url := r.through(t, pgtest.Database(t, "", nil))
-	ctx := context.Background()
+	address := pgtest.Database(t, "", nil)
+	url, ctx := r.through(t, address), context.Background()
 	if err := newEngine(Options{URL: url, Tool: true}).prepareDatabase(ctx); err == nil {
 		t.Error("a tool made a schema")
 	}
@@ -217,11 +212,11 @@ func sendInit(t *testing.T, r *recorder) {
 	if err := newEngine(Options{URL: url}).prepareDatabase(ctx); err != nil {
 		t.Fatal(err)
 	}
-	d := &distribution{connect(t, url), func(string) {}}
-	if err := d.prepare(ctx, tables); err != nil {
+	pgtest.CitusStandIn(t, address)
+	if err := InitCitus(ctx, Options{URL: url}, func(string) {}); err != nil {
 		t.Error(err)
 	}
-	if err := d.removeLocal(ctx, table{name: "events"}); err != nil {
+	if _, err := newEngine(Options{URL: url}).Cluster(ctx); err != nil {
 		t.Error(err)
 	}
 }

@@ -282,10 +282,11 @@ func TestCitusCluster(t *testing.T) {
 		if err := InitCitus(context.Background(), Options{URL: url}, say); err != nil {
 			t.Fatal(err)
 		}
-		otherwise := func(line string) bool { return !strings.Contains(line, want) }
-		if len(said) != len(tables) || slices.ContainsFunc(said, otherwise) {
-			t.Errorf("says %q, want %d times %q", said, len(tables), want)
-		}
+		mustSay(t, said, want, ": JIT ")
+	}
+	found, err := newEngine(Options{URL: url}).Cluster(context.Background())
+	if err != nil || found.Workers == 0 || len(found.Down)+len(found.Local)+len(found.JIT) > 0 {
+		t.Errorf("the cluster is %+v, %v", found, err)
 	}
 	storetest.Run(t, func(t *testing.T) service.Store {
 		emptyTables(t, connect(t, url))

@@ -37,7 +37,7 @@ func (e *Engine) inspect(ctx context.Context) error {
 	if err := checkMove(ctx, c); err != nil {
 		return err
 	}
-	if err := e.lookForCitus(ctx, c); err != nil {
+	if e.citus, _, err = extension(ctx, c, "citus"); err != nil {
 		return err
 	}
 	pool, err := e.newPool(ctx)

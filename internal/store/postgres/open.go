@@ -181,7 +181,7 @@ func (e *Engine) lockSchema(ctx context.Context) (*pgx.Conn, error) {
 	return c, nil
 }
 
-func (e *Engine) updateSchema(ctx context.Context, c *pgx.Conn) error {
+func (e *Engine) updateSchema(ctx context.Context, c *pgx.Conn) (err error) {
 	if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(schemaLock)); err != nil {
 		return fmt.Errorf("wait for the lock of the schema: %w", err)
 	}
@@ -193,10 +193,13 @@ func (e *Engine) updateSchema(ctx context.Context, c *pgx.Conn) error {
 			return err
 		}
 	}
+	if e.citus, _, err = extension(ctx, c, "citus"); err != nil {
+		return err
+	}
 	if err := e.migrate(ctx, c.Config()); err != nil {
 		return err
 	}
-	return e.lookForCitus(ctx, c)
+	return e.checkDistribution(ctx, c)
 }
 
 // hasSchema refuses a database without our tables: a mistyped name must not become a new store.

@@ -106,6 +106,7 @@ type Engine struct {
 	probePool           *pgxpool.Pool          // the probe's own connection: a busy pool says nothing of the database
 	outage              atomic.Pointer[outage] // nil: the database can be used
 	citus               bool                   // the database has the extension
+	distributing        bool                   // InitCitus is at work
 	counts              counters
 	stop                context.CancelFunc
 	running             sync.WaitGroup

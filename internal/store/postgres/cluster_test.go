@@ -1,0 +1,240 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consentd/consentd/internal/pgtest"
+)
+
+// These tests run on plain PostgreSQL with a stand-in of Citus' catalog: they hold what is said to Citus, and what is
+// made of its answers.
+
+// lockedLog takes a log while a test reads it.
+type lockedLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lockedLog) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// onCitus gives a database with the schema and a stand-in of Citus, its tables distributed.
+func onCitus(t *testing.T) string {
+	t.Helper()
+	address := pgtest.Database(t, "", nil)
+	pgtest.CitusStandIn(t, address)
+	if err := InitCitus(context.Background(), Options{URL: address}, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+func exec(t *testing.T, address, statement string) {
+	t.Helper()
+	if _, err := connect(t, address).Exec(context.Background(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestInitCitus makes the tables of an empty database and distributes them; a second time it finds all done.
+func TestInitCitus(t *testing.T) {
+	address := pgtest.Database(t, "", nil)
+	pgtest.CitusStandIn(t, address)
+	for _, want := range []string{"distributed by ", "was distributed already"} {
+		var said []string
+		err := InitCitus(context.Background(), Options{URL: address, Tool: true}, func(line string) {
+			said = append(said, line)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSay(t, said, want, "JIT is off on all nodes")
+	}
+	e := open(t, Options{URL: address})
+	if err := e.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// mustSay wants a line for each table, and one for the role.
+func mustSay(t *testing.T, said []string, ofTables, ofRole string) {
+	t.Helper()
+	if len(said) != len(tables)+1 || !strings.Contains(said[len(said)-1], ofRole) ||
+		slices.ContainsFunc(said[:len(said)-1], func(line string) bool { return !strings.Contains(line, ofTables) }) {
+		t.Errorf("says %q, want %d times %q and %q", said, len(tables), ofTables, ofRole)
+	}
+}
+
+// TestInitCitusKeepsOutOfOthersDatabases: a mistyped name must not become a store. What an extension brings, and
+// goose's own table, which a run that failed may have left, are nobody's.
+func TestInitCitusKeepsOutOfOthersDatabases(t *testing.T) {
+	for name, tc := range map[string]struct {
+		statement string
+		refused   bool
+	}{
+		"a table":               {"CREATE TABLE invoices (id int)", true},
+		"a view":                {"CREATE VIEW v AS SELECT 1 AS n", true},
+		"another schema":        {"CREATE SCHEMA app; CREATE TABLE app.invoices (id int)", true},
+		"partitions":            {"CREATE TABLE p (id int) PARTITION BY LIST (id)", true},
+		"a table of goose":      {"CREATE TABLE goose_db_version (id int)", false},
+		"consentd's in another": {"CREATE SCHEMA other; CREATE TABLE other.ledger_heads (id int)", false},
+		"an extension's": {"CREATE TABLE extra (id int); INSERT INTO pg_depend VALUES ('pg_class'::regclass, " +
+			"'extra'::regclass, 0, 'pg_extension'::regclass, 99999, 0, 'e')", false},
+		"nothing": {"SELECT 1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := pgtest.Database(t, "", nil)
+			pgtest.CitusStandIn(t, address)
+			on(t, pgtest.Server(t), databaseIn(t, address), "SET allow_system_table_mods = on; "+tc.statement)
+			err := checkOwner(context.Background(), connect(t, address))
+			if tc.refused != (err != nil && strings.Contains(err.Error(), "1 tables or views of others")) {
+				t.Errorf("refused: %v", err)
+			}
+			if !tc.refused {
+				return
+			}
+			if err := InitCitus(context.Background(), Options{URL: address}, func(string) {}); err == nil {
+				t.Error("tables were made in the database of others")
+			}
+			const goose = "SELECT coalesce(to_regclass('goose_db_version')::text, '')"
+			if has := textsOf(t, connect(t, address), goose); has[0] != "" {
+				t.Error("a database that was refused is changed")
+			}
+		})
+	}
+}
+
+// TestDisableJIT: the roles of both URLs, each once; where one may not be changed, what a superuser is to run.
+func TestDisableJIT(t *testing.T) {
+	address, s := onCitus(t), pgtest.Server(t)
+	on(t, s, "postgres", `CREATE ROLE "data ""1""" LOGIN; CREATE ROLE clerk LOGIN`)
+	defer on(t, s, "postgres", `DROP ROLE "data ""1""", clerk; ALTER ROLE consentd RESET jit`)
+	disable := func(admin, requests string) (said []string) {
+		t.Helper()
+		o := Options{URL: changed(t, address, requests), AdminURL: changed(t, address, admin)}
+		err := newEngine(o).disableJIT(context.Background(), connect(t, o.AdminURL), func(line string) {
+			said = append(said, line)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	const done = ": JIT is off on all nodes, for sessions that begin from now on"
+	if said := disable("consentd", `data "1"`); !slices.Equal(said, []string{"role consentd" + done,
+		`role data "1"` + done}) {
+		t.Errorf("a superuser: %q", said)
+	}
+	if said := disable("consentd", "consentd"); !slices.Equal(said, []string{"role consentd" + done}) {
+		t.Errorf("one role: %q", said)
+	}
+	const refused = `role data "1": JIT stays as it is, since clerk may not change the role: run ALTER ROLE "data ""1""" ` +
+		`SET jit = off; on the coordinator as a superuser`
+	if said := disable("clerk", `data "1"`); !slices.Equal(said, []string{"role clerk" + done, refused}) {
+		t.Errorf("one who may not: %q", said)
+	}
+	set := textsOf(t, connect(t, address), `SELECT r.rolname::text || ' ' || array_to_string(s.setconfig, ' ')
+FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole ORDER BY 1`)
+	if diff := cmp.Diff([]string{"clerk jit=off", "consentd jit=off", `data "1" jit=off`}, set); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+// TestDistributionAtTheStart: tables that are on the coordinator alone are an error for who asks other nodes too.
+func TestDistributionAtTheStart(t *testing.T) {
+	address := postgresURL(t)
+	pgtest.CitusStandIn(t, address)
+	one, both := Options{URL: address}, Options{URL: address, AdminURL: changed(t, address, "", "application_name", "x")}
+	several := Options{URL: strings.Replace(address, "@", "@127.0.0.1:1,", 1), AdminURL: address}
+	refused := func(o Options, parts ...string) {
+		t.Helper()
+		for _, o.Tool = range []bool{false, true} {
+			mustRefuse(t, o, append(parts, "consentd citus init", "--database")...)
+		}
+	}
+	warned := func(o Options, parts ...string) {
+		t.Helper()
+		var log lockedLog
+		o.Log = log.logger()
+		e, err := Open(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, part := range parts {
+			if !strings.Contains(log.String(), part) {
+				t.Errorf("the log lacks %q: %s", part, log.String())
+			}
+		}
+		if len(parts) == 0 && log.String() != "" {
+			t.Errorf("the log has %s", log.String())
+		}
+	}
+	warned(one, "its tables are not distributed", "consentd citus init")
+	warned(both, "its tables are not distributed", "consentd citus init")
+	refused(several, "its tables are not distributed")
+	if _, err := Prepare(context.Background(), several); err == nil || !strings.Contains(err.Error(), "citus init") {
+		t.Errorf("a move into it: %v", err)
+	}
+	if err := InitCitus(context.Background(), several, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	defer on(t, pgtest.Server(t), "postgres", "ALTER ROLE consentd RESET jit")
+	warned(several)
+	exec(t, address, "DELETE FROM pg_dist_partition WHERE logicalrelid IN ('counts'::regclass, 'texts'::regclass)")
+	warned(one, "these tables are not distributed: texts, counts")
+	refused(several, "these tables are not distributed: texts, counts")
+}
+
+func TestCluster(t *testing.T) {
+	address, s := onCitus(t), pgtest.Server(t)
+	on(t, s, "postgres", "CREATE ROLE reader LOGIN; ALTER ROLE consentd SET jit = off")
+	defer on(t, s, "postgres", "DROP ROLE reader; ALTER ROLE consentd RESET jit")
+	o := Options{URL: address}
+	mustBe := func(what string, want *Cluster) {
+		t.Helper()
+		got, err := newEngine(o).Cluster(context.Background())
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	mustBe("all well", &Cluster{Workers: 2})
+	exec(t, address, "UPDATE stand_in_workers SET up = false WHERE host = 'worker2'")
+	const down = "worker2:5432: failed to connect to worker2:5432"
+	mustBe("a worker is down", &Cluster{Workers: 2, Down: []string{down}})
+	exec(t, address, "DELETE FROM pg_dist_partition WHERE logicalrelid = 'counts'::regclass")
+	o = Options{URL: strings.Replace(changed(t, address, "reader"), "@", "@127.0.0.1:1,", 1), AdminURL: address}
+	mustBe("another role and other nodes", &Cluster{Workers: 2, Down: []string{down}, Local: []string{"counts"},
+		OtherNodes: true, JIT: []string{`ALTER ROLE "reader" SET jit = off`}})
+	o.URL = changed(t, address, "nobody")
+	got, err := newEngine(o).Cluster(context.Background())
+	if err == nil || got == nil || !slices.Equal(got.Down, []string{down}) {
+		t.Errorf("a role that may not ask: %+v, %v", got, err)
+	}
+	o = Options{URL: postgresURL(t)}
+	mustBe("no Citus", nil)
+}
