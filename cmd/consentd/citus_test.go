@@ -49,6 +49,20 @@ func TestOnCitus(t *testing.T) {
 	hold(t, "doctor", command(t, env, "doctor").out.String(), "ok    citus          2 workers up, all tables distributed",
 		"\n0 failed, 0 warnings\n")
 
+	up := pgtest.NodeDown(t, address, "organizations")
+	served = serveWith(t, env, "serve", "--listen", "127.0.0.1:0")
+	served.stop(t)
+	hold(t, "the server's log", served.errOut.String(), "nobody looked whether there is a root key")
+	down := command(t, env, "doctor")
+	if down.code != exitFailed || strings.Contains(down.out.String(), "restore") {
+		t.Errorf("exit code %d:\n%s", down.code, down.out.String())
+	}
+	hold(t, "doctor", down.out.String(), "error ledgers", "SQLSTATE 08006", "0 failed, 1 check could not be done, ")
+	up()
+	up = pgtest.NodeDown(t, address, "store_moves")
+	hold(t, "doctor", command(t, env, "doctor").out.String(), "error database", "SQLSTATE 08006", "each of its nodes")
+	up()
+
 	change(t, address, `UPDATE stand_in_workers SET up = false WHERE host = 'worker2';
 DELETE FROM pg_dist_partition WHERE logicalrelid = 'counts'::regclass; ALTER ROLE consentd RESET jit`)
 	p := command(t, env, "doctor")

@@ -25,6 +25,10 @@ func (d *doctor) postgres(ctx context.Context) {
 	if err != nil && d.ends(ctx, "database", notDone) {
 		return
 	}
+	if postgres.NodeUnreachable(err) {
+		d.cannot("database", err)
+		return
+	}
 	if err != nil {
 		d.fail("database", err.Error(), "mend it, or name another database with --database; docs/operating.md tells how it "+
 			"is set up")

@@ -17,7 +17,8 @@ import (
 // openedStore is a store with what its engine has to say for metrics.
 type openedStore struct {
 	service.Store
-	figures func() []engine.Figure
+	figures  func() []engine.Figure
+	nodeDown func(error) bool // an error says that a part of the store cannot be reached, while others can
 }
 
 // openStore opens the store that the configuration names: PostgreSQL, or SQLite in the data folder. serving is for
@@ -28,7 +29,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger, servin
 		if err != nil {
 			return nil, fmt.Errorf("database %s: %w", cfg.Place(), err)
 		}
-		return &openedStore{store.New(e), e.Figures}, nil
+		return &openedStore{store.New(e), e.Figures, e.NodeDown}, nil
 	}
 	e, err := sqlite.Open(ctx, cfg.Data, sqlite.Options{Exclusive: serving, Log: log})
 	if errors.Is(err, sqlite.ErrLocked) {
@@ -41,7 +42,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger, servin
 	if serving && cfg.PersonCache {
 		s = store.CachePersons(s, e)
 	}
-	return &openedStore{s, func() []engine.Figure { return nil }}, nil
+	return &openedStore{s, func() []engine.Figure { return nil }, func(error) bool { return false }}, nil
 }
 
 // otherServer says whether a server runs on the data folder: who starts the same command twice finds the address taken,

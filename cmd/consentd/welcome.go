@@ -14,13 +14,18 @@ import (
 
 // ensureRootKey sees to it that somebody has a key: the configured root key, or one that is made and printed at the
 // first start on an empty store. On a store that is not empty none is made: a log would show it, long after anybody
-// looks.
+// looks. None is made either while a node of Citus is down: whether the store is empty cannot be known then.
 func (r *running) ensureRootKey(ctx context.Context) error {
 	if r.cfg.RootKey != "" {
 		r.service.UseRootKey(r.cfg.RootKey)
 		return nil
 	}
 	page, err := r.service.Organizations(ctx, r.service.Operator(), consent.OrganizationFilter{Limit: 1})
+	if r.store.nodeDown(err) {
+		r.log.Warn("a node of Citus does not answer, so nobody looked whether there is a root key, and none was made",
+			"error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("look for organizations: %w", err)
 	}
@@ -54,6 +59,10 @@ func (r *running) ensureRootKey(ctx context.Context) error {
 // warnWithoutRootKey warns where a store that is in use has no root key of its own: it had one by CONSENTD_ROOT_KEY.
 func (r *running) warnWithoutRootKey(ctx context.Context, w *welcome) error {
 	has, err := r.service.HasRootKey(ctx)
+	if r.store.nodeDown(err) {
+		r.log.Warn("a node of Citus does not answer, so nobody looked whether there is a root key", "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("look for the root key: %w", err)
 	}

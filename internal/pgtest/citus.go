@@ -50,3 +50,20 @@ func run(t testing.TB, address, statements string) {
 		t.Fatal(err)
 	}
 }
+
+// NodeDown has every read of a table of a database with CitusStandIn fail as on Citus where the node of the rows is
+// down; up ends that.
+func NodeDown(t testing.TB, address, table string) (up func()) {
+	t.Helper()
+	run(t, address, `CREATE FUNCTION node_down() RETURNS boolean STABLE LANGUAGE plpgsql AS $$ BEGIN
+RAISE 'connection to the remote node worker1:5432 failed' USING ERRCODE = '08006'; END $$;
+ALTER TABLE `+table+` RENAME TO out_of_reach;
+CREATE VIEW `+table+` AS SELECT * FROM out_of_reach WHERE node_down();
+UPDATE pg_dist_partition SET logicalrelid = '`+table+`'::regclass WHERE logicalrelid = 'out_of_reach'::regclass`)
+	return func() {
+		t.Helper()
+		run(t, address, `UPDATE pg_dist_partition SET logicalrelid = 'out_of_reach'::regclass
+WHERE logicalrelid = '`+table+`'::regclass;
+DROP VIEW `+table+`; ALTER TABLE out_of_reach RENAME TO `+table+`; DROP FUNCTION node_down`)
+	}
+}

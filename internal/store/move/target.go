@@ -61,6 +61,9 @@ WHERE datname = current_database() AND application_name = $1`, postgres.Applicat
 	if err := postgres.ReplacePartitions(ctx, c, database, m.known.first, m.known.last); err != nil {
 		return 0, fmt.Errorf("make the partitions of events: %w", err)
 	}
+	if err := postgres.MarkMove(ctx, c); err != nil {
+		return 0, err
+	}
 	_, err = c.Exec(ctx, `/* begin_move */ INSERT INTO store_moves (organization_id, source, source_state, rows_moved,
 began_at) VALUES ($1, $2, $3, 0, $4)`, consent.NoID[:], m.known.identity[:], m.known.state[:], time.Now())
 	if err != nil {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Cluster is what a cluster of Citus looks like from the database.
@@ -78,6 +80,16 @@ FROM run_command_on_workers('SHOW jit')`)
 		return fmt.Errorf("ask the workers of Citus: %w", err)
 	}
 	f.Workers, f.Down = workers, down
+	return nil
+}
+
+// workersUp refuses a cluster of which a worker is down. It is asked before what needs all of them, and locks tables on
+// the coordinator while Citus waits for one that does not answer.
+func workersUp(ctx context.Context, c *pgx.Conn) error {
+	var found Cluster
+	if err := found.askWorkers(ctx, c); err == nil && len(found.Down) > 0 { // an error says nothing of the workers
+		return errors.New("a worker of Citus does not answer: " + strings.Join(found.Down, "; "))
+	}
 	return nil
 }
 
@@ -151,3 +163,20 @@ func serversOf(c *pgx.ConnConfig) []string {
 	}
 	return servers
 }
+
+// NodeUnreachable tells whether an error is what a node of Citus says when it cannot reach another one, or what that
+// one said when it ended. On a database without Citus it has no meaning.
+func NodeUnreachable(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case "08000", "08001", "08003", "08004", "08006", "08007", "57P01", "57P02", "57P03":
+		return true
+	}
+	return strings.HasPrefix(refused.Message, "failure on connection marked as essential")
+}
+
+// NodeDown is NodeUnreachable where the database has Citus.
+func (e *Engine) NodeDown(err error) bool { return e.citus && NodeUnreachable(err) }

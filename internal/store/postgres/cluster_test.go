@@ -8,10 +8,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store"
 )
 
 // These tests run on plain PostgreSQL with a stand-in of Citus' catalog: they hold what is said to Citus, and what is
@@ -237,4 +241,179 @@ func TestCluster(t *testing.T) {
 	}
 	o = Options{URL: postgresURL(t)}
 	mustBe("no Citus", nil)
+}
+
+// TestStartWhileANodeIsDown: the server starts, serves what can be reached, and looks for the rest until it finds it.
+func TestStartWhileANodeIsDown(t *testing.T) {
+	address := onCitus(t)
+	up := pgtest.NodeDown(t, address, "store_moves")
+	// New partitions cannot be made either.
+	exec(t, address, "DROP TABLE "+lastPartition(t, address))
+	exec(t, address, `CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+IF current_query() LIKE '%PARTITION OF events%' THEN
+  RAISE 'connection to the remote node worker1:5432 failed' USING ERRCODE = '08006'; END IF; END $$`)
+	exec(t, address, "CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION no_ddl()")
+	e, log := start(t, address)
+	mustWrite(t, e)
+	time.Sleep(300 * time.Millisecond) // many tries
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 || strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("%d warnings: %s", n, log.String())
+	}
+	up()
+	exec(t, address, "DROP EVENT TRIGGER no_ddl")
+	eventually(t, log, "are looked after again")
+	if e.moveUnknown.Load() {
+		t.Error("whether a move is unfinished is still unknown")
+	}
+	if err := checkPartitions(context.Background(), connect(t, address), time.Now().AddDate(0, 2, 0)); err != nil {
+		t.Error(err)
+	}
+	mustWrite(t, e)
+}
+
+// TestPartitionsWaitForWorkers: no table is locked for a statement that needs a worker which is down.
+func TestPartitionsWaitForWorkers(t *testing.T) {
+	address := onCitus(t)
+	exec(t, address, "UPDATE stand_in_workers SET up = false WHERE host = 'worker2'")
+	last := lastPartition(t, address)
+	exec(t, address, "DROP TABLE "+last)
+	e, log := start(t, address)
+	mustWrite(t, e)
+	eventually(t, log, "worker2:5432: failed to connect")
+	if lastPartition(t, address) == last {
+		t.Error("it was made while a worker was down")
+	}
+	exec(t, address, "UPDATE stand_in_workers SET up = true")
+	eventually(t, log, "are looked after again")
+	if got := lastPartition(t, address); got != last {
+		t.Errorf("the last partition is %s, want %s", got, last)
+	}
+}
+
+// TestSchemaIsNotCheckedWhileANodeIsDown, which does not keep the server from its start.
+func TestSchemaIsNotCheckedWhileANodeIsDown(t *testing.T) {
+	address := onCitus(t)
+	pgtest.NodeDown(t, address, "events")
+	var log lockedLog
+	e := newEngine(Options{URL: address, Log: log.logger()})
+	cfg := connect(t, address).Config()
+	if err := e.migrate(context.Background(), cfg); err == nil {
+		t.Error("the error is passed over without Citus")
+	}
+	e.citus = true
+	if err := e.migrate(context.Background(), cfg); err != nil || !strings.Contains(log.String(), "was not checked") {
+		t.Errorf("%v, the log: %s", err, log.String())
+	}
+}
+
+// TestStartWithoutNextMonth: where the partitions that are there do not last, the server does not start.
+func TestStartWithoutNextMonth(t *testing.T) {
+	address := onCitus(t)
+	for range monthsAhead {
+		exec(t, address, "DROP TABLE "+lastPartition(t, address))
+	}
+	exec(t, address, `CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+RAISE 'connection to the remote node worker1:5432 failed' USING ERRCODE = '08006'; END $$`)
+	exec(t, address, "CREATE EVENT TRIGGER no_ddl ON ddl_command_start WHEN TAG IN ('CREATE TABLE') "+
+		"EXECUTE FUNCTION no_ddl()")
+	mustRefuse(t, Options{URL: address}, "all nodes of Citus are up", "08006")
+}
+
+// TestStartWhileAMoveCannotBeAsked: the mark on the coordinator refuses the start; without one, the server serves
+// until it finds the move, and then nothing more.
+func TestStartWhileAMoveCannotBeAsked(t *testing.T) {
+	address := onCitus(t)
+	c := connect(t, address)
+	if err := MarkMove(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, address, `INSERT INTO store_moves (organization_id, source, source_state, rows_moved, began_at)
+VALUES ('00000000-0000-0000-0000-000000000000', '', '', 0, now())`)
+	mustRefuse(t, Options{URL: address}, ErrUnfinishedMove.Error())
+	up := pgtest.NodeDown(t, address, "store_moves")
+	mustRefuse(t, Options{URL: address}, "has begun", "bring that node back")
+	exec(t, address, "COMMENT ON TABLE goose_db_version IS NULL")
+	e, log := start(t, address)
+	mustWrite(t, e)
+	up()
+	eventually(t, log, "nothing is served any more")
+	s := store.New(e)
+	ctx := context.Background()
+	for what, err := range map[string]error{"ready": s.Ready(), "write": s.Update(ctx, consent.NoID, oneSecret),
+		"read": s.View(ctx, func(service.Reader) error { return nil })} {
+		if !consent.IsKind(err, consent.Unavailable) || !strings.Contains(err.Error(), "a move into the database") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if n := strings.Count(log.String(), "nothing is served any more"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+// TestMarkOfAMoveGoes with the first start after its end.
+func TestMarkOfAMoveGoes(t *testing.T) {
+	address := onCitus(t)
+	if err := MarkMove(context.Background(), connect(t, address)); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, Options{URL: address}).Ready(); err != nil {
+		t.Error(err)
+	}
+	pgtest.NodeDown(t, address, "store_moves")
+	e, _ := start(t, address)
+	mustWrite(t, e)
+}
+
+// start opens a database as a server does, with quick tries again.
+func start(t *testing.T, address string) (*Engine, *lockedLog) {
+	t.Helper()
+	log := &lockedLog{}
+	e := newEngine(Options{URL: address, Log: log.logger()})
+	e.partitionsRetry = 20 * time.Millisecond
+	err := e.open(context.Background())
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, log
+}
+
+// oneSecret writes one of a new name.
+func oneSecret(tx service.Tx) error {
+	secret := consent.Secret{Name: time.Now().String(), Value: []byte{1}}
+	return tx.Append(context.Background(), &consent.Changes{Secrets: []consent.Secret{secret}})
+}
+
+func mustWrite(t *testing.T, e *Engine) {
+	t.Helper()
+	s := store.New(e)
+	if err := s.Update(context.Background(), consent.NoID, oneSecret); err != nil {
+		t.Errorf("a write: %v", err)
+	}
+	if err := s.Ready(); err != nil {
+		t.Errorf("not ready: %v", err)
+	}
+}
+
+func eventually(t *testing.T, log *lockedLog, part string) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), part); {
+		if time.Now().After(until) {
+			t.Fatalf("the log lacks %q: %s", part, log.String())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func lastPartition(t *testing.T, address string) string {
+	t.Helper()
+	have, err := partitionsOf(context.Background(), connect(t, address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return have[len(have)-1].name
 }

@@ -28,6 +28,9 @@ func (e *Engine) retry(ctx context.Context, attempt func(context.Context) (timed
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if e.moveUnfinished.Load() {
+		return errUnfinishedMove
+	}
 	if e.noStatementTimeout { // who inspects says what went wrong, and must not look at anything twice
 		_, err := attempt(ctx)
 		return err

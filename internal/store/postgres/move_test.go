@@ -3,7 +3,10 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store"
@@ -28,6 +31,16 @@ func sendMove(t *testing.T, url string) {
 	}
 	if _, err := move.Run(ctx, move.Options{From: dir, URL: url, Rows: 97}); err != nil {
 		t.Fatal(err)
+	}
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := ""
+	err = c.QueryRow(ctx, "SELECT obj_description('goose_db_version'::regclass, 'pg_class')").Scan(&mark)
+	err = errors.Join(err, c.Close(ctx))
+	if err != nil || !strings.Contains(mark, "a move into this database has begun") {
+		t.Errorf("the mark of the move is %q, %v", mark, err)
 	}
 	e, err := postgres.Inspect(ctx, postgres.Options{URL: url})
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/migrations"
 )
 
@@ -118,15 +117,20 @@ func (e *Engine) admin(ctx context.Context) (*pgx.Conn, error) {
 	return e.connect(ctx, e.o.AdminURL)
 }
 
-// connect makes one connection; it waits for a database that is not there yet.
-func (e *Engine) connect(ctx context.Context, url string) (*pgx.Conn, error) {
+// connectOnce makes one connection for maintenance, if the database is there.
+func connectOnce(ctx context.Context, url string) (*pgx.Conn, error) {
 	cfg, err := ParseURL(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.RuntimeParams["application_name"] = "consentd admin"
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// connect makes one connection; it waits for a database that is not there yet.
+func (e *Engine) connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	for began, said := time.Now(), false; ; {
-		c, err := pgx.ConnectConfig(ctx, cfg)
+		c, err := connectOnce(ctx, url)
 		var connect *pgconn.ConnectError
 		if err == nil || !errors.As(err, &connect) || !transientConnect(err) || time.Since(began) > openTimeout {
 			return c, err
@@ -151,19 +155,32 @@ func transientConnect(err error) bool {
 }
 
 // prepareDatabase checks the database, brings its schema up to date, and makes its partitions, while no other server
-// does. It refuses a move that is not finished (ErrUnfinishedMove).
+// does. It refuses a move that is not finished (ErrUnfinishedMove). What cannot be done since a node of Citus is down,
+// and can safely wait, is left to keepPartitions.
 func (e *Engine) prepareDatabase(ctx context.Context) error {
 	c, err := e.lockSchema(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close(context.Background()) }()
-	if err := checkMove(ctx, c); err != nil {
+	if err := e.settleMove(ctx, c); err != nil {
 		return err
 	}
-	if err := e.makePartitions(ctx, c, time.Now(), time.Time{}); err != nil {
-		return fmt.Errorf("make the partitions of events: %w", err)
+	err = e.makePartitions(ctx, c, time.Now(), time.Time{})
+	if err == nil {
+		return nil
 	}
+	err = fmt.Errorf("make the partitions of events: %w", err)
+	if !e.citus || e.distributing {
+		return err
+	}
+	if missing := checkPartitions(ctx, c, time.Now()); missing != nil {
+		return fmt.Errorf("%w; without them the events of this month or the next could not be written: see that all nodes "+
+			"of Citus are up, and start it again", err)
+	}
+	e.log.Warn("the partitions of later months are missing, or old ones could not be dropped; it is tried again",
+		"error", err)
+	e.behind.Store(true)
 	return nil
 }
 
@@ -227,26 +244,12 @@ func (e *Engine) migrate(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema up to date: %w", advised(err))
 	}
-	return migrations.Check(ctx, provider, db, e.log)
-}
-
-// ErrUnfinishedMove says that a database holds a part of a data folder's rows.
-var ErrUnfinishedMove = errors.New("a move from a data folder into this database is not finished: run the same " +
-	"consentd migrate-store once more, which goes on where it was, or drop the database and create it anew")
-
-// checkMove refuses a database into which a move has not come to its end (ErrUnfinishedMove).
-func checkMove(ctx context.Context, c *pgx.Conn) error {
-	var one int
-	err := c.QueryRow(ctx, `/* unfinished_move */ SELECT 1 FROM store_moves
-WHERE organization_id = $1 AND ended_at IS NULL`,
-		[16]byte(consent.NoID)).Scan(&one)
-	switch {
-	case err == nil:
-		return ErrUnfinishedMove
-	case errors.Is(err, pgx.ErrNoRows):
+	err = migrations.Check(ctx, provider, db, e.log)
+	if e.NodeDown(err) { // nothing was to be migrated, or it would have failed before
+		e.log.Warn("a node of Citus does not answer, so the schema was not checked", "error", err)
 		return nil
 	}
-	return fmt.Errorf("look for a move that is not finished: %w", err)
+	return err
 }
 
 // leastVersion is PostgreSQL 15: NULLS and partitioning behave as the schema expects, and Citus 13 begins there.

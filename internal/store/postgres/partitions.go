@@ -27,6 +27,8 @@ const (
 	joinAfter     = 12 // months that stay as they are, if there are few enough
 	// partitionsEvery is how often they are looked at; with months of lead there is no hurry.
 	partitionsEvery = time.Hour
+	// partitionsRetry is how often after a failure, such as while a node of Citus is down.
+	partitionsRetry = 30 * time.Second
 )
 
 // partition is a range of the events by time; from zero: from the beginning.
@@ -205,6 +207,11 @@ func (e *Engine) makePartitions(ctx context.Context, c *pgx.Conn, now, first tim
 		return fmt.Errorf("read the partitions: %w", err)
 	}
 	plan := planPartitions(have, now, first, e.o.Retention)
+	if e.citus && len(plan.create)+len(plan.drop) > 0 {
+		if err := workersUp(ctx, c); err != nil {
+			return err
+		}
+	}
 	if len(plan.create) > 0 {
 		statements := []string{"SET LOCAL lock_timeout = '10s'"}
 		for _, p := range plan.create {
@@ -339,27 +346,43 @@ func (e *Engine) joinPartitions(ctx context.Context, c *pgx.Conn, months []parti
 	return nil
 }
 
-// keepPartitions looks after the partitions for as long as the server runs; of many servers, one does at a time.
+// keepPartitions looks after the partitions for as long as the server runs; of many servers, one does at a time. What
+// failed is tried again every partitionsRetry, and logged once.
 func (e *Engine) keepPartitions(running context.Context) {
-	for {
-		wait := partitionsEvery/2 + rand.N(partitionsEvery)
+	for failed := e.behind.Load() || e.moveUnknown.Load(); ; {
+		wait := partitionsEvery
+		if failed {
+			wait = e.partitionsRetry
+		}
 		select {
 		case <-running.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(wait/2 + rand.N(wait)):
 		}
-		if err := e.lookAfterPartitions(running); err != nil && running.Err() == nil {
+		err := e.lookAfterPartitions(running)
+		switch {
+		case running.Err() != nil:
+			return
+		case err != nil && !failed:
 			e.log.Error("the partitions of events could not be looked after; it is tried again", "error", err)
+		case err == nil && failed:
+			e.log.Info("the partitions of events are looked after again")
 		}
+		failed = err != nil
 	}
 }
 
 func (e *Engine) lookAfterPartitions(ctx context.Context) error {
-	c, err := e.admin(ctx)
+	c, err := connectOnce(ctx, e.o.AdminURL)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close(context.Background()) }()
+	if e.moveUnknown.Load() {
+		if err := e.lookForMove(ctx, c); err != nil || e.moveUnfinished.Load() {
+			return err
+		}
+	}
 	mine := false
 	if err := c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(schemaLock)).Scan(&mine); err != nil || !mine {
 		return err

@@ -82,7 +82,8 @@ func newEngine(o Options) *Engine {
 		o.AdminURL = o.URL
 	}
 	return &Engine{o: o, log: o.Log, organizationWriters: limit.NewKeyed(writersOfOne),
-		writers: limit.NewKeyed(max(1, o.MaxConns*3/4)), retries: limit.NewKeyed(max(1, o.MaxConns/4))}
+		writers: limit.NewKeyed(max(1, o.MaxConns*3/4)), retries: limit.NewKeyed(max(1, o.MaxConns/4)),
+		partitionsRetry: partitionsRetry}
 }
 
 // Engine is a pool of connections, a probe of the database, and what makes partitions. It holds nothing that another
@@ -107,6 +108,10 @@ type Engine struct {
 	outage              atomic.Pointer[outage] // nil: the database can be used
 	citus               bool                   // the database has the extension
 	distributing        bool                   // InitCitus is at work
+	behind              atomic.Bool            // the start left partitions to keepPartitions
+	moveUnknown         atomic.Bool            // whether a move is unfinished could not be asked yet
+	moveUnfinished      atomic.Bool            // one is: nothing may be served
+	partitionsRetry     time.Duration
 	counts              counters
 	stop                context.CancelFunc
 	running             sync.WaitGroup
@@ -299,6 +304,8 @@ func (e *Engine) logSlow(statements string, took time.Duration, rows int) {
 func (e *Engine) Ready() error {
 	outage := e.outage.Load()
 	switch {
+	case e.moveUnfinished.Load():
+		return errUnfinishedMove
 	case outage == nil:
 		return nil
 	case errors.Is(outage.why, errUndurable):
