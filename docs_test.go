@@ -55,6 +55,20 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestNoMergeIsLeft: a merge that was not finished may compile where it stands in a text, and reach users as help.
+func TestNoMergeIsLeft(t *testing.T) {
+	marker := regexp.MustCompile(`(?m)^(<{7}|={7}|>{7}|\|{7})( |$)`)
+	for _, file := range readSource(t).files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := marker.FindIndex(text); at != nil {
+			t.Errorf("%s has %q", file, text[at[0]:min(at[0]+60, len(text))])
+		}
+	}
+}
+
 // TestArchitectureNamesEveryPackage: a map without one of them would mislead.
 func TestArchitectureNamesEveryPackage(t *testing.T) {
 	text, err := os.ReadFile("ARCHITECTURE.md")

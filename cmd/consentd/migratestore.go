@@ -29,12 +29,8 @@ type moveCmd struct {
 // Help implements kong.HelpProvider.
 func (moveCmd) Help() string {
 	return `Copies everything from a data folder into an empty PostgreSQL database: organizations, keys, people, the whole
-<<<<<<< HEAD
-ledger, idempotency records. Then it reads both sides again and compares them, row by row; a difference is told by its
-=======
-ledger, kept answers. Then it reads both sides again and compares them, row by row; a difference is reported by its
->>>>>>> fdc4c0b (move: compare a pair of rows in one place)
-organization and table. The data folder stays as it is. Without --to and --admin-to the database is the one of
+ledger, idempotency records. Then it reads both sides again and compares them, row by row; a difference is reported
+by its organization and table. The data folder stays as it is. Without --to and --admin-to the database is the one of
 CONSENTD_DATABASE_URL and CONSENTD_ADMIN_DATABASE_URL; give it by CONSENTD_DATABASE_URL_FILE where the URL holds a
 password.
 
