@@ -33,8 +33,8 @@ func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent
 }
 
 const selectConsentByName = `/* select_consent_by_name */ SELECT i.subject_id, ` + consentColumns + `
-FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id
-AND c.project_no = $2 AND c.purpose_no = $3
+FROM identifiers i LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id
+  AND c.project_no = $2 AND c.purpose_no = $3)
 WHERE i.organization_id = $1 AND i.kind = $4 AND i.project_no = $5 AND i.value = $6`
 
 // ConsentsByName implements service.Reader.
@@ -109,7 +109,8 @@ c.occurred_at, c.expires_at, c.since`
 
 // selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming.
 const selectPerson = `/* select_person */ SELECT i.subject_id, FALSE, ` + personColumns + `
-FROM identifiers i LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2
+FROM identifiers i
+LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2)
 WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
 
 // selectPersons is about everybody whom an identifier may mean.
@@ -117,7 +118,7 @@ const selectPersons = `/* select_persons */ SELECT i.subject_id, i.claims, ` + p
 FROM (SELECT subject_id, FALSE AS claims FROM identifiers
   WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
   UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
-LEFT JOIN consents c ON c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5 LIMIT 5000`
+LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5) LIMIT 5000`
 
 var _ [0]struct{} = [5000 - consent.MaxShared]struct{}{} // as selectPersons says
 

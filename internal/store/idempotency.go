@@ -33,9 +33,12 @@ const upsertIdempotency = `/* upsert_idempotency */ INSERT INTO kept_answers
 ON CONFLICT (organization_id, key_id, hash) DO UPDATE
 SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at`
 
+// deleteExpired removes those that expired first, and all that expired with the last of them. It asks for no list of
+// keys: a planner may look through all of an organization's records for each of those.
 const deleteExpired = `/* delete_expired_idempotency */ DELETE FROM kept_answers
-WHERE organization_id = $1 AND (key_id, hash) IN (
-  SELECT key_id, hash FROM kept_answers WHERE organization_id = $1 AND expires_at < $2 LIMIT $3)`
+WHERE organization_id = $1 AND expires_at <= (SELECT max(expires_at) FROM (
+  SELECT expires_at FROM kept_answers WHERE organization_id = $1 AND expires_at < $2
+  ORDER BY expires_at LIMIT $3) AS few)`
 
 func (t *tx) appendIdempotencyRecords(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertIdempotency, c.IdempotencyRecords, func(a *consent.IdempotencyRecord,

@@ -79,9 +79,10 @@ func (t *tx) Claimants(ctx context.Context, names []consent.OwnedName) ([][]cons
 }
 
 const selectIdentifiers = `/* select_identifiers */ SELECT kind, project_no, value FROM identifiers
-WHERE organization_id = $1 AND subject_id = $2 ORDER BY kind, project_no, value`
+WHERE organization_id = $1 AND subject_id = $2`
 
-// Identifiers implements service.Reader.
+// Identifiers implements service.Reader. They are sorted here: for an order that the primary key has, PostgreSQL may
+// read all of the organization's along it.
 func (t *tx) Identifiers(ctx context.Context,
 	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error) {
 	found := make(map[consent.SubjectKey][]consent.Identifier, len(subjects))
@@ -93,6 +94,11 @@ func (t *tx) Identifiers(ctx context.Context,
 		found[subjects[i]] = append(found[subjects[i]], id)
 		return err
 	})
+	for _, ids := range found {
+		slices.SortFunc(ids, func(a, b consent.Identifier) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
+		})
+	}
 	return found, err
 }
 

@@ -29,7 +29,8 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"person":   selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent,
 		"events of people": list, "count of people": count,
 		"claims": selectClaims, "merges": selectMerges, "delete claims": deleteClaims, "merged": markMerged,
-		"delete merged": deleteMerged, "head": engine.SelectHead, "answer": selectIdempotency, "key": selectKey, "subject": selectSubject,
+		"delete subject": deleteSubject, "head": engine.SelectHead, "answer": selectIdempotency, "key": selectKey,
+		"subject": selectSubject,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -58,8 +59,8 @@ func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID,
 	if f.Text != "" {
 		q.where(foldedData+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(folded(f.Text))+"%")
 	}
-	const from = ` FROM identifiers i JOIN subjects s ON s.organization_id = i.organization_id
-AND s.subject_id = i.subject_id`
+	const from = ` FROM identifiers i
+CROSS JOIN subjects s ON (s.organization_id = $1 AND s.subject_id = i.subject_id)`
 	total, err := t.countNamed(ctx, organization, f, &q, from)
 	if err != nil {
 		return nil, 0, err
@@ -137,10 +138,6 @@ const deleteClaims = `/* delete_claims */ DELETE FROM identifier_claims WHERE or
 
 const deleteSubject = `/* delete_subject */ DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
 
-// deleteMerged removes those who turned out to be the subject: their own ids would go on naming it.
-const deleteMerged = `/* delete_merged */ DELETE FROM subjects WHERE organization_id = $1 AND subject_id IN (
-  SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
-
 func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, deleteIdentifier, c.RemovedIdentifiers, func(n *consent.OwnedName, args []any) []any {
 		return append(args, &n.Organization, string(n.Kind), n.Project, n.Value)
@@ -148,13 +145,28 @@ func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
-	for _, statement := range []string{deleteMerged, deleteClaims, deleteSubject} {
-		err := insert(ctx, t.conn, statement, c.RemovedSubjects, func(k *consent.SubjectKey, args []any) []any {
-			return append(args, &k.Organization, &k.Subject)
-		})
-		if err != nil {
-			return err
+	byKey := func(k *consent.SubjectKey, args []any) []any { return append(args, &k.Organization, &k.Subject) }
+	if err := insert(ctx, t.conn, deleteClaims, c.RemovedSubjects, byKey); err != nil {
+		return err
+	}
+	all, err := t.withMerged(ctx, c.RemovedSubjects)
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, deleteSubject, all, byKey)
+}
+
+// withMerged adds those who turned out to be one of the subjects: their own ids would go on naming it.
+func (t *tx) withMerged(ctx context.Context, subjects []consent.SubjectKey) ([]consent.SubjectKey, error) {
+	merges, err := t.Merges(ctx, subjects)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(subjects)
+	for _, key := range subjects {
+		for _, m := range merges[key] {
+			all = append(all, consent.SubjectKey{Organization: m.Organization, Subject: m.From})
 		}
 	}
-	return nil
+	return all, nil
 }

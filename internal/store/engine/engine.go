@@ -45,7 +45,8 @@ type AdminViewer interface {
 // Arguments: consent.ID, *consent.ID, int, int64, *int64, bool, string, *string, []byte, *time.Time (zero: NULL),
 // *OptionalID (zero: NULL), OptionalText (nil: NULL).
 //
-// "CROSS JOIN t a ON (…)" means: for each row so far look up those of t, by an index. SQLite takes it so. PostgreSQL's
+// "CROSS JOIN t a ON (…)" means: for each row so far look up those of t, by an index; so does "LEFT JOIN t a ON (…)",
+// with the brackets. SQLite takes it so. PostgreSQL's
 // engine rewrites it, since a planner that changes the order of the join reads all of an organization.
 //
 // A statement begins with its name in a comment, by which logs and the database's own views show it.

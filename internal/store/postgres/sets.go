@@ -61,13 +61,18 @@ func countParams(statement string) (most int) {
 	return most
 }
 
-// lookup is a join that must stay in its order, see conn.
-var lookup = regexp.MustCompile(`CROSS JOIN (\w+) (\w+) ON \(([^()]*)\)`)
+// lookup and outerLookup are joins that must stay in their order, see engine.Conn.
+var (
+	lookup      = regexp.MustCompile(`CROSS JOIN (\w+) (\w+) ON \(([^()]*)\)`)
+	outerLookup = regexp.MustCompile(`LEFT JOIN (\w+) (\w+) ON \(([^()]*)\)`)
+)
 
 // inOrder writes the look-ups of a statement so that PostgreSQL keeps their order: OFFSET 0 is what its planner does
 // not look through (https://www.postgresql.org/docs/15/queries-limit.html; src/backend/optimizer/prep/prepjointree.c).
 func inOrder(statement string) string {
-	return lookup.ReplaceAllString(statement, "CROSS JOIN LATERAL (SELECT * FROM $1 $2 WHERE $3 OFFSET 0) AS $2")
+	const row = "LATERAL (SELECT * FROM $1 $2 WHERE $3 OFFSET 0) AS $2"
+	statement = lookup.ReplaceAllString(statement, "CROSS JOIN "+row)
+	return outerLookup.ReplaceAllString(statement, "LEFT JOIN "+row+" ON TRUE")
 }
 
 // text gives the statement for many rows, where columns are those of $2 and on.
