@@ -131,6 +131,9 @@ func eventSource(q *consent.EventQuery) string {
 func eventSearch(q *consent.EventQuery) (s *search, with string) {
 	s = &search{}
 	s.where("e.organization_id = ?", q.Organization)
+	if q.Subjects == nil {
+		s.where("e.project_no >= 0") // all are, and it is what events_by_time asks for
+	}
 	if q.Subjects != nil {
 		people := &search{args: s.args}
 		anyOf(people, "subject_id", q.Subjects)

@@ -20,8 +20,9 @@ import (
 type recorder struct {
 	mu       sync.Mutex
 	sent     map[string]bool
-	executed int // statements that were run, where they were prepared
-	trips    int // round trips of those
+	executed int                  // statements that were run, where they were prepared
+	trips    int                  // round trips of those
+	notice   func(message string) // is called with what the server notes; nil: nobody listens
 }
 
 // through gives a URL by which a server is reached through the recorder until the test ends.
@@ -63,12 +64,30 @@ func (r *recorder) pass(client net.Conn, address string) {
 	}
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(client, server)
+		r.answer(client, server)
 		_ = client.Close()
 	})
 	r.record(pgproto3.NewBackend(io.TeeReader(client, server), nil))
 	_ = server.Close()
 	back.Wait()
+}
+
+// answer passes on what the server sends, until it sends no more.
+func (r *recorder) answer(client io.Writer, server io.Reader) {
+	if r.notice == nil {
+		_, _ = io.Copy(client, server)
+		return
+	}
+	messages := pgproto3.NewFrontend(io.TeeReader(server, client), nil)
+	for {
+		message, err := messages.Receive()
+		if err != nil {
+			return
+		}
+		if n, ok := message.(*pgproto3.NoticeResponse); ok {
+			r.notice(n.Message)
+		}
+	}
 }
 
 // record keeps the statements that a client sends, until it sends no more.
