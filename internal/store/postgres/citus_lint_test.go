@@ -65,11 +65,30 @@ func TestCitusTakesTheMigrations(t *testing.T) {
 		for _, f := range l.lint(string(text)) {
 			t.Errorf("%s: %s: %s", file, f.rule, f.fault)
 		}
+		sequential := strings.Contains(string(text), "SET LOCAL citus.multi_shard_modify_mode = 'sequential';")
+		if file != files[0] && indexesPartitions(t, string(text)) && !sequential {
+			t.Errorf("%s: the indexes of the partitions' shards get long names, which Citus refuses to make in a transaction "+
+				"that changed shards side by side: set citus.multi_shard_modify_mode", file)
+		}
 		if file != files[0] && refers(t, string(text)) {
 			t.Errorf("%s: a foreign key: where the tables are distributed already, a new one is not until citus init runs "+
 				"again, and cannot refer to them", file)
 		}
 	}
+}
+
+// indexesPartitions reports whether a migration makes an index of a table that has partitions.
+func indexesPartitions(t *testing.T, migration string) (found bool) {
+	t.Helper()
+	statements, err := parseSQL(migration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk(statements, func(kind string, n node) bool {
+		found = found || kind == "IndexStmt" && n.text("relation.relname") == "events"
+		return !found
+	})
+	return found
 }
 
 // refers tells whether a migration makes a foreign key.
