@@ -16,7 +16,8 @@ import (
 )
 
 // CitusURL leads to a database on the coordinator of a Citus cluster, with the extension and the workers; "": there is
-// none. Run the tests with -p 1 there: tables cannot be distributed while servers are connected.
+// none. Run the tests with -p 1 there: tables cannot be distributed while servers are connected, and what other
+// packages write meanwhile would be taken for a test's own, see onePhase.
 func CitusURL() string { return os.Getenv("CONSENTD_TEST_CITUS_URL") }
 
 // TellOfCitus says where the tests of a package do not run on Citus too.
@@ -52,9 +53,18 @@ func CitusDatabase(t testing.TB) (url string) {
 	return url
 }
 
+// freshCitus gives stores that fail the test where a write of an organization is not committed in one phase.
 func freshCitus(t testing.TB) func() (service.Store, error) {
 	t.Helper()
-	return opener(CitusDatabase(t))
+	url := CitusDatabase(t)
+	open := opener(url)
+	return func() (service.Store, error) {
+		s, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return newOnePhase(t, s, url, func(fault string) { t.Error(fault) }), nil
+	}
 }
 
 var distributed struct {
