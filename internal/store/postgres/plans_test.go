@@ -185,6 +185,9 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`) {
 // largeRows are enough for the height of an index to count: of 20,000, events_by_time as it was before did no harm.
 const largeRows = 100_000
 
+// manyPeople are how many one statement is about, where it can be about many.
+const manyPeople = 200
+
 // checkPlans runs the statements and looks at their plans.
 func checkPlans(t *testing.T, c *pgx.Conn, address string) {
 	t.Helper()
@@ -193,29 +196,34 @@ func checkPlans(t *testing.T, c *pgx.Conn, address string) {
 	s := store.New(open(t, Options{URL: r.through(t, address) + "&" + plannedAsOnWorker.Encode()}))
 	notes.forget() // what a start asks
 	for _, o := range []consent.ID{largeOrganization, newOrganization} {
-		for _, n := range []int{1, 200} {
+		for _, n := range []int{1, manyPeople} {
 			runStatements(t, s, shardPeople(t, c, o, n))
 		}
 	}
 	notes.mu.Lock()
 	defer notes.mu.Unlock()
-	faults, planned := map[string]bool{}, map[string]bool{}
+	faults, planned := map[string]bool{}, map[string]int{}
 	for i := range notes.plans {
 		p := &notes.plans[i]
 		name := engine.Comment(p.Statement)
 		if name == "" {
 			continue // not the store's
 		}
-		planned[name] = true
+		planned[name]++
 		if fault := p.fault(); fault != "" && !faults[name] && excuseFor(plansExcused, p.Statement) == "" {
 			faults[name] = true
 			t.Errorf("%s: %s\n%s", name, fault, p.text)
 		}
 	}
+	for name, n := range planned {
+		if strings.HasPrefix(name, "/* select_") && n > manyPeople/2 {
+			t.Errorf("%s ran %d times: of many rows each costs a round trip, and is planned anew", name, n)
+		}
+	}
 	for _, w := range writtenStatements(t) {
 		name := engine.Comment(w.text)
 		if strings.HasPrefix(w.place, "../") && strings.Count(w.place, "/") == 1 && name != "" &&
-			!strings.HasPrefix(w.place, "../verify.go:") && !planned[name] && excuseFor(plansExcused, name) == "" {
+			!strings.HasPrefix(w.place, "../verify.go:") && planned[name] == 0 && excuseFor(plansExcused, name) == "" {
 			t.Errorf("%s: %s was not run: have runStatements run it, or excuse it", w.place, name)
 		}
 	}

@@ -28,7 +28,7 @@ type setForm struct {
 var (
 	insertForm = regexp.MustCompile(`(?s)^((?:/\*.*?\*/ )?INSERT INTO \w+ \(organization_id, [^)]*\))` +
 		`\s+VALUES \((\$1(?:, \$\d+)+)\)(.*)$`)
-	selectForm = regexp.MustCompile(`(?s)^(?:/\*.*?\*/ )?SELECT .*organization_id = \$1\b`)
+	selectForm = regexp.MustCompile(`(?s)^(?:/\*.*?\*/ )?(?:SELECT|WITH RECURSIVE) .*organization_id = \$1\b`)
 	parameter  = regexp.MustCompile(`\$(\d+)`)
 	setForms   sync.Map // statement → *setForm; nil: it has none
 )

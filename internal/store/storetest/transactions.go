@@ -97,8 +97,11 @@ func testBigBatch(f *fixture) {
 		consents, err3 := r.Consents(ctx, keys)
 		histories, err4 := r.History(ctx, keys)
 		events, total, err5 := r.Events(ctx, consent.EventQuery{Organization: o, From: noon, Ascending: true, Limit: n})
+		if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+			return err
+		}
 		if len(identifiers) != n || len(consents) != n || len(histories) != n || len(events) != n || total != n {
-			f.Errorf("of %d: %d identifiers, %d consents, %d histories, %d events, total %d", n, len(identifiers), len(consents),
+			f.Fatalf("of %d: %d identifiers, %d consents, %d histories, %d events, total %d", n, len(identifiers), len(consents),
 				len(histories), len(events), total)
 		}
 		for i := range owners {
@@ -107,7 +110,7 @@ func testBigBatch(f *fixture) {
 				f.Fatalf("row %d is not what was written", i)
 			}
 		}
-		return errors.Join(err, err2, err3, err4, err5)
+		return nil
 	})
 }
 
