@@ -169,6 +169,10 @@ var errMissingRows = errors.New("a statement for many rows wrote fewer: their or
 // commit ends a transaction with what waits, in one round trip, or two where it has to be seen first what was written.
 // Its error is consent.ErrUnknown unless it is certain that nothing was done.
 func (c *conn) commit() error {
+	// Also where nothing was asked for: a commit waits for the disk and the standby only behind what took a lock.
+	if _, err := c.lock("", nil, nil); err != nil {
+		return err
+	}
 	if !c.locked && slices.ContainsFunc(c.queue, func(r request) bool { return r.writes > 0 }) {
 		if err := c.flush(); err != nil {
 			return err
