@@ -65,14 +65,40 @@ func TestCitusTakesTheMigrations(t *testing.T) {
 		for _, f := range l.lint(string(text)) {
 			t.Errorf("%s: %s: %s", file, f.rule, f.fault)
 		}
-		sequential := strings.Contains(string(text), "SET LOCAL citus.multi_shard_modify_mode = 'sequential';")
-		if file != files[0] && indexesPartitions(t, string(text)) && !sequential {
-			t.Errorf("%s: the indexes of the partitions' shards get long names, which Citus refuses to make in a transaction "+
-				"that changed shards side by side: set citus.multi_shard_modify_mode", file)
+		up, down, _ := strings.Cut(string(text), "-- +goose Down")
+		for direction, part := range map[string]string{"up": up, "down": down} {
+			if file != files[0] && indexesPartitions(t, part) && !beginsSequential(part) {
+				t.Errorf("%s, %s: the indexes of the partitions' shards get long names, which Citus refuses to make in a "+
+					"transaction that changed shards side by side: begin with %s", file, direction, setSequential)
+			}
 		}
 		if file != files[0] && refers(t, string(text)) {
 			t.Errorf("%s: a foreign key: where the tables are distributed already, a new one is not until citus init runs "+
 				"again, and cannot refer to them", file)
+		}
+	}
+}
+
+// setSequential has Citus change one shard of a node after the other until the transaction ends.
+const setSequential = "SET LOCAL citus.multi_shard_modify_mode = 'sequential';"
+
+var commentLine = regexp.MustCompile(`(?m)^--.*\n`)
+
+// beginsSequential tells whether setSequential stands before all other statements.
+func beginsSequential(migration string) bool {
+	return strings.HasPrefix(strings.TrimSpace(commentLine.ReplaceAllString(migration, "")), setSequential)
+}
+
+// TestBeginsSequential: it is of no use behind a change, nor in a comment.
+func TestBeginsSequential(t *testing.T) {
+	for migration, want := range map[string]bool{
+		"-- +goose Up\n-- Why.\n\n" + setSequential + "\nDROP INDEX i;\n": true,
+		"-- +goose Up\nDROP INDEX i;\n" + setSequential + "\n":            false,
+		"-- +goose Up\n-- " + setSequential + "\nDROP INDEX i;\n":         false,
+		"-- +goose Up\nDROP INDEX i;\n":                                   false,
+	} {
+		if beginsSequential(migration) != want {
+			t.Errorf("want %v of %q", want, migration)
 		}
 	}
 }
