@@ -51,7 +51,7 @@ func InitCitus(ctx context.Context, o Options, say func(line string)) error {
 	e.distributing = true
 	c, err := e.admin(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
+		return fmt.Errorf("connect to the database: %w", advised(err))
 	}
 	defer func() { _ = c.Close(context.Background()) }()
 	if err := checkCoordinator(ctx, c); err != nil {

@@ -66,6 +66,15 @@ coalesce(max(default_version), '') FROM pg_available_extensions WHERE name = 'ci
 	}
 }
 
+// TestInitCitusSaysHowToComeIn: who is not let in reads what to do, as from a server that starts.
+func TestInitCitusSaysHowToComeIn(t *testing.T) {
+	address := pgtest.Server(t).URL("not_there_at_all")
+	err := InitCitus(context.Background(), Options{URL: address}, func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "make it: CREATE DATABASE") {
+		t.Errorf("a database that is not there: %v", err)
+	}
+}
+
 // TestExtension asks for one that is there, one that could be, and one that could not. PL/pgSQL comes with each server.
 func TestExtension(t *testing.T) {
 	c := connect(t, pgtest.Database(t, "", nil))
