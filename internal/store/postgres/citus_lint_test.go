@@ -264,6 +264,9 @@ func sendInit(t *testing.T, r *recorder) {
 	if _, err := newEngine(Options{URL: url}).Cluster(ctx); err != nil {
 		t.Error(err)
 	}
+	if err := newEngine(Options{URL: url, AdminURL: address}).checkRights(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 // sendPartitions makes partitions and drops some of them half a year later.

@@ -37,6 +37,9 @@ func (e *Engine) inspect(ctx context.Context) error {
 	if err := checkMove(ctx, c); err != nil {
 		return err
 	}
+	if err := e.checkRights(ctx); err != nil {
+		return err
+	}
 	if e.citus, _, err = extension(ctx, c, "citus"); err != nil {
 		return err
 	}

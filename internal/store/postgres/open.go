@@ -216,7 +216,10 @@ func (e *Engine) updateSchema(ctx context.Context, c *pgx.Conn) (err error) {
 	if err := e.migrate(ctx, c.Config()); err != nil {
 		return err
 	}
-	return e.checkDistribution(ctx, c)
+	if err := e.checkDistribution(ctx, c); err != nil {
+		return err
+	}
+	return e.checkRights(ctx)
 }
 
 // hasSchema refuses a database without our tables: a mistyped name must not become a new store.
@@ -328,6 +331,38 @@ func (e *Engine) sameDatabase(ctx context.Context) error {
 	if other {
 		return errors.New("database and admin-database lead to two different databases: the second is another way to the " +
 			"first, on Citus its coordinator")
+	}
+	return nil
+}
+
+// selectForbidden names the role of a connection, and which of some tables it may not read or not write. One that is
+// not there is not among them.
+const selectForbidden = `/* select_forbidden */ SELECT quote_ident(current_user), coalesce(string_agg(name, ', '), '')
+FROM unnest($1::text[]) AS name WHERE NOT (has_table_privilege(to_regclass(name), 'SELECT')
+AND has_table_privilege(to_regclass(name), 'INSERT'))`
+
+// checkRights refuses a role for requests that may not use the tables, which the admin's role has made: a server would
+// be ready, and every request would fail.
+func (e *Engine) checkRights(ctx context.Context) error {
+	if e.o.URL == e.o.AdminURL || e.distributing { // before it can be given rights, somebody makes the tables
+		return nil
+	}
+	c, err := e.connect(ctx, e.o.URL)
+	if err != nil {
+		return fmt.Errorf("connect to the database for requests: %w", advised(err))
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.name
+	}
+	var role, forbidden string
+	if err := c.QueryRow(ctx, selectForbidden, names).Scan(&role, &forbidden); err != nil {
+		return fmt.Errorf("look what the role for requests may do: %w", err)
+	}
+	if forbidden != "" {
+		return fmt.Errorf("the role of the URL for requests may not use the tables of the admin's: run GRANT SELECT, "+
+			"INSERT, UPDATE, DELETE ON %s TO %s; as their owner, or name the owner in --database", forbidden, role)
 	}
 	return nil
 }

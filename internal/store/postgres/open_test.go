@@ -243,3 +243,31 @@ func TestTwoDatabases(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRoleForRequestsWithoutRights: a role that may not use the tables would be served as ready, and each request would
+// fail. It is refused at the start and by the doctor, and taken once it has what the reason names.
+func TestRoleForRequestsWithoutRights(t *testing.T) {
+	address, s := postgresURL(t), pgtest.Server(t)
+	on(t, s, "postgres", "CREATE ROLE clerk_of_requests LOGIN")
+	t.Cleanup(func() {
+		on(t, s, databaseIn(t, address), "DROP OWNED BY clerk_of_requests; DROP ROLE clerk_of_requests")
+	})
+	o := Options{URL: changed(t, address, "clerk_of_requests"), AdminURL: address}
+	mustRefuse(t, o, "clerk_of_requests", "organizations", "ledger_heads", "GRANT SELECT, INSERT, UPDATE, DELETE")
+	if e, err := Inspect(context.Background(), o); err == nil || !strings.Contains(err.Error(), "GRANT SELECT, INSERT") {
+		t.Errorf("the doctor finds %v", err)
+		if err == nil {
+			_ = e.Close()
+		}
+	}
+	grant := func(on string) string {
+		return "GRANT SELECT, INSERT, UPDATE, DELETE ON " + on + " TO clerk_of_requests"
+	}
+	exec(t, address, grant("ALL TABLES IN SCHEMA public"))
+	exec(t, address, "REVOKE INSERT ON events FROM clerk_of_requests")
+	mustRefuse(t, o, grant("events"))
+	exec(t, address, grant("events"))
+	if err := store.New(open(t, o)).Update(context.Background(), consent.NoID, oneText); err != nil {
+		t.Errorf("with all rights: %v", err)
+	}
+}
