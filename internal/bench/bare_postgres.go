@@ -60,7 +60,7 @@ type barePostgresRow struct {
 	occurred, recorded                time.Time
 	expires                           *time.Time
 	previous                          *[16]byte
-	domain, country                   string
+	domain, country, protocol         string
 	body, ident                       []byte
 	name                              string
 }
@@ -73,7 +73,7 @@ func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, erro
 	defer c.Close(context.Background())
 	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no,
 e.purpose_no, e.state, e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id,
-e.domain, e.country, e.body, e.ident, i.value
+e.domain, e.country, e.protocol, e.body, e.ident, i.value
 FROM events e JOIN identifiers i ON i.organization_id = e.organization_id AND i.subject_id = e.subject_id
 ORDER BY e.organization_id, e.event_id LIMIT $1`, bareLimit)
 	if err != nil {
@@ -82,7 +82,7 @@ ORDER BY e.organization_id, e.event_id LIMIT $1`, bareLimit)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r barePostgresRow, err error) {
 		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state,
 			&r.action, &r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country,
-			&r.body, &r.ident, &r.name)
+			&r.protocol, &r.body, &r.ident, &r.name)
 		return r, err
 	})
 }
@@ -104,7 +104,7 @@ type bareColumns struct {
 	occurred, recorded              []time.Time
 	expires                         []*time.Time
 	previous                        []*[16]byte
-	domain, country                 []string
+	domain, country, protocol       []string
 	body, ident                     [][]byte
 	name                            []string
 }
@@ -128,6 +128,7 @@ func columnsOf(rows []barePostgresRow) (c bareColumns) {
 		c.previous = append(c.previous, r.previous)
 		c.domain = append(c.domain, r.domain)
 		c.country = append(c.country, r.country)
+		c.protocol = append(c.protocol, r.protocol)
 		c.body = append(c.body, r.body)
 		c.ident = append(c.ident, r.ident)
 		c.name = append(c.name, r.name)
@@ -202,11 +203,12 @@ CROSS JOIN unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
 WHERE o.organization_id = $1
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
 	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state,
-action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, body, ident)
+action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, protocol,
+body, ident)
 SELECT o.organization_id, many.* FROM organizations o
 CROSS JOIN unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
 $9::int8[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[],
-$16::text[], $17::text[], $18::bytea[], $19::bytea[]) AS many
+$16::text[], $17::text[], $18::text[], $19::bytea[], $20::bytea[]) AS many
 WHERE o.organization_id = $1`
 	bareUpserts = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id,
 state, weight, grants, active, occurred_at, expires_at, since)
@@ -233,7 +235,8 @@ func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx
 	}
 	c := columnsOf(rows)
 	b.Queue(bareEvents, organization, c.event, c.sequence, c.subject, c.project, c.purpose, c.state, c.action, c.weight,
-		c.grants, c.occurred, c.recorded, c.expires, c.previous, c.key, c.domain, c.country, c.body, c.ident)
+		c.grants, c.occurred, c.recorded, c.expires, c.previous, c.key, c.domain, c.country, c.protocol, c.body,
+		c.ident)
 	c = columnsOf(last)
 	b.Queue(bareUpserts, organization, c.subject, c.project, c.purpose, c.event, c.event, c.state, c.weight, c.grants,
 		repeated(true, last), c.occurred, c.expires, c.occurred)

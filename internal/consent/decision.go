@@ -77,7 +77,7 @@ func (p *Prepared) Event(item *PreparedItem, d *PreparedDecision, r *Recording) 
 		Project: p.Project.Number, Purpose: r.Purpose.Number, State: d.State, Action: d.Action, Weight: d.weight(),
 		Grants: grants(d.State, d.Action, d.Regime), OccurredAt: occurredAt, RecordedAt: recordedAt,
 		ExpiresAt: d.expiry(r.Purpose, occurredAt), Previous: r.Current.Last, Key: p.Actor.Key,
-		Domain: p.Origin.Domain, Country: p.Origin.Country, IdentityJSON: r.IdentityJSON}
+		Domain: p.Origin.Domain, Country: p.Origin.Country, Protocol: p.Origin.Protocol, IdentityJSON: r.IdentityJSON}
 	body := Body{Action: d.Action.String(), Locale: item.Locale, Project: p.Project.ID.String(), Purpose: r.Purpose.Key,
 		PurposeVersion: r.Purpose.versionAt(d.OccurredAt), Regime: d.Regime, State: d.State.String(), Undated: d.undated(),
 		OccurredAt: formatInstant(e.OccurredAt), ExpiresAt: formatInstant(e.ExpiresAt)}

@@ -78,6 +78,7 @@ type Event struct {
 	Key          ID        // the API key that submitted it
 	Domain       string    // the site, as a host name; may be empty
 	Country      string    // where the person was, as Places names it
+	Protocol     string    // by which it came; may be empty
 
 	// Body and Identity are canonical JSON (RFC 8785), kept byte for byte:
 	// what was decided, and who and from where.

@@ -61,6 +61,7 @@ func CheckEvent(d *Catalog, e *Event) error {
 		{"key", ident.Key, e.Key.String()},
 		{"country", ident.Country, e.Country},
 		{"domain", ident.Domain, e.Domain},
+		{"protocol", ident.Protocol, e.Protocol},
 	} {
 		if pair.blob != pair.row {
 			return fmt.Errorf("%s is %q in the blob and %q in the row", pair.what, pair.blob, pair.row)

@@ -10,13 +10,14 @@ import (
 )
 
 const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no, e.state,
-e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country`
+e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country,
+e.protocol`
 
 // scanEvent reads a row of eventColumns and what blobs follow.
 func scanEvent(r engine.Row, e *consent.Event, blobs ...any) error {
 	return r.Scan(append([]any{&e.Organization, &e.ID, &e.Sequence, &e.Subject, &e.Project, &e.Purpose, (*uint8)(&e.State),
 		(*uint8)(&e.Action), (*uint8)(&e.Weight), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous,
-		&e.Key, &e.Domain, &e.Country}, blobs...)...)
+		&e.Key, &e.Domain, &e.Country, &e.Protocol}, blobs...)...)
 }
 
 // chain walks the timelines of members backwards from their heads. A CTE's columns are named in its first SELECT: Citus
@@ -197,12 +198,13 @@ func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, 
 
 const insertEvent = `/* insert_event */ INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no,
 purpose_no, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country,
-body, ident) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
+protocol, body, ident)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`
 
 func (t *tx) appendEvents(ctx context.Context, c *consent.Changes) error {
 	return insert(ctx, t.conn, insertEvent, c.Events, func(e *consent.Event, args []any) []any {
 		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State),
 			int(e.Action), int(e.Weight), e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt,
-			(*engine.OptionalID)(&e.Previous), &e.Key, &e.Domain, &e.Country, e.BodyJSON, e.IdentityJSON)
+			(*engine.OptionalID)(&e.Previous), &e.Key, &e.Domain, &e.Country, &e.Protocol, e.BodyJSON, e.IdentityJSON)
 	})
 }

@@ -37,7 +37,7 @@ func (i *Inspection) Schema(ctx context.Context) (have, want int64, err error) {
 	}
 	const selectVersion = "/* select_schema */ SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied"
 	err = i.view(ctx, func(t *tx) error {
-		err := t.conn.Search(ctx, migrations.HasWeights, []any{consent.NoID}, func(engine.Row) error { return nil })
+		err := t.conn.Search(ctx, migrations.SelectLatest, []any{consent.NoID}, func(engine.Row) error { return nil })
 		if err != nil {
 			return migrations.Explain(err)
 		}

@@ -43,10 +43,10 @@ func Provider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
 var ErrEarlier = errors.New("the data was made by a consentd from before the first release, whose schema is read no " +
 	"more: start with an empty data folder or database, or go on with the consentd that made it")
 
-// HasWeights asks for a column that the first migration made only since shortly before the first release.
-const HasWeights = `/* check_schema */ SELECT weight FROM events WHERE organization_id = $1`
+// SelectLatest asks for columns that the first migration made only since shortly before the first release.
+const SelectLatest = `/* check_schema */ SELECT weight, protocol FROM events WHERE organization_id = $1`
 
-// Explain tells what it means that HasWeights failed: ErrEarlier, or an error that wraps err.
+// Explain tells what it means that SelectLatest failed: ErrEarlier, or an error that wraps err.
 func Explain(err error) error {
 	var refused interface{ SQLState() string } // PostgreSQL's
 	if errors.As(err, &refused) && refused.SQLState() == "42703" || strings.Contains(err.Error(), "no such column") {
@@ -58,7 +58,7 @@ func Explain(err error) error {
 // Check refuses a schema of before the first release (ErrEarlier), and warns of one that a newer version has made:
 // during an upgrade the old servers go on with that, else somebody went back.
 func Check(ctx context.Context, provider *goose.Provider, db *sql.DB, log *slog.Logger) error {
-	rows, err := db.QueryContext(ctx, HasWeights, consent.NoID.String())
+	rows, err := db.QueryContext(ctx, SelectLatest, consent.NoID.String())
 	if err == nil {
 		err = errors.Join(rows.Err(), rows.Close())
 	}

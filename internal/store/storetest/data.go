@@ -261,6 +261,7 @@ func (f *Data) event(o, subject consent.ID) consent.Event {
 			f.random.IntN(4)),
 		Grants:     f.random.IntN(2) == 0,
 		OccurredAt: f.at(), RecordedAt: recorded, ExpiresAt: f.some(), Domain: f.odd(), Country: "DE",
+		Protocol: f.odd(),
 		BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte("\x00\xff" + f.odd())}
 	if f.random.IntN(2) == 0 {
 		e.Key = f.Keys[f.random.IntN(len(f.Keys))][1]

@@ -20,7 +20,7 @@ func (f *fixture) event(o, subject consent.ID, project, purpose int, change func
 		Purpose: purpose, State: consent.Accepted,
 		Action: consent.UserClick, Weight: consent.WeightActive, Grants: true, OccurredAt: noon,
 		RecordedAt: noon.Add(time.Microsecond), Key: consent.ID{7}, Domain: "shop.example",
-		Country: "DE", BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte(`{"i":"é"}`)}
+		Country: "DE", Protocol: "native", BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte(`{"i":"é"}`)}
 	if change != nil {
 		change(&e)
 	}
@@ -37,12 +37,12 @@ func testEvent(f *fixture) {
 	o := f.organization()
 	full := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
 		e.State, e.Action, e.ExpiresAt, e.Previous = consent.Viewed, consent.System, noon.AddDate(7973, 0, 0), consent.ID{3}
-		e.Sequence, e.Domain, e.Country = 1<<60, odd[0], odd[1]
+		e.Sequence, e.Domain, e.Country, e.Protocol = 1<<60, odd[0], odd[1], odd[2]
 		e.BodyJSON, e.IdentityJSON = []byte("\x00\xff"), make([]byte, 100_000)
 	})
 	bare := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
-		e.Weight, e.Grants, e.Domain, e.Country, e.Key, e.BodyJSON, e.IdentityJSON = consent.WeightUndated, false, "", "",
-			consent.NoID, []byte{}, []byte{}
+		e.Weight, e.Grants, e.Domain, e.Country, e.Protocol = consent.WeightUndated, false, "", "", ""
+		e.Key, e.BodyJSON, e.IdentityJSON = consent.NoID, []byte{}, []byte{}
 		e.OccurredAt = time.UnixMicro(0).UTC()
 	})
 	f.append(consent.Changes{Events: []consent.Event{full, bare}})

@@ -177,6 +177,7 @@ CREATE TABLE events (
     key_id           UUID NOT NULL,
     domain           TEXT NOT NULL,
     country          TEXT NOT NULL,
+    protocol         TEXT NOT NULL,
     body             BYTEA NOT NULL,
     ident            BYTEA NOT NULL,
     PRIMARY KEY (organization_id, event_id)

@@ -172,6 +172,7 @@ CREATE TABLE events (
     key_id          BLOB NOT NULL,
     domain          TEXT NOT NULL,
     country         TEXT NOT NULL,
+    protocol        TEXT NOT NULL,
     body            BLOB NOT NULL,
     ident           BLOB NOT NULL,
     PRIMARY KEY (organization_id, event_id)
