@@ -25,7 +25,7 @@ var (
 	testRun    = regexp.MustCompile(`-(?:bench|run) '?(\w\w+)[^\n]* \./([\w/]+)`)
 	// serviceTable is a table of which the last column names methods of the service.
 	serviceTable = regexp.MustCompile(`(?m)^\|.*\| service(?: method)? \|\n((?:\|.*\n)+)`)
-	folderName   = regexp.MustCompile(`(?:^|[ ./])((?:cmd|docs|findings|internal|scripts)/[\w./-]*\w)`)
+	folderName   = regexp.MustCompile(`(?:^| |\./)((?:cmd|docs|findings|internal|scripts)/[\w./-]*\w)`)
 )
 
 // elsewhere are names of documents that are not in this repository.

@@ -29,6 +29,20 @@ func (c *Catalog) Project(id ID) (*Project, error) {
 	return nil, &Error{Kind: NotFound, Msg: "project not found"}
 }
 
+// ProjectNamed finds a project by its id, its slug or the word "default".
+func (c *Catalog) ProjectNamed(name string) (*Project, error) {
+	if name == "default" {
+		return c.Project(NoID)
+	}
+	id, isID := ParseID(name)
+	for i := range c.Projects {
+		if p := &c.Projects[i]; isID && p.ID == id || p.Slug == name {
+			return p, nil
+		}
+	}
+	return nil, &Error{Kind: NotFound, Msg: "project not found"}
+}
+
 // ProjectNumbered finds a project by its number; nil where there is none.
 func (c *Catalog) ProjectNumbered(number int) *Project {
 	if number < 1 || number > len(c.Projects) {

@@ -30,6 +30,8 @@ type Error struct {
 	Field string
 	Msg   string
 	Err   error
+	// More are further mistakes of the same request, for those who show all of them.
+	More []*Error
 }
 
 func (e *Error) Error() string {

@@ -33,18 +33,24 @@ const firstPart = 4 << 10
 // UTF-8, NUL in strings, trailing data or nesting past 32. Names match by case; unknown members are passed over.
 // Errors: Invalid with the field, TooLarge, 415.
 func ReadJSON(c *Call, v any) error {
-	body, err := c.readBody()
+	body, err := c.readScanned()
 	if err != nil {
-		return err
-	}
-	objects, err := scan(body)
-	if err != nil {
-		return err
-	}
-	if err := c.acquireDecoded(len(body), objects); err != nil {
 		return err
 	}
 	return decode(body, v)
+}
+
+// readScanned reads a body that can be decoded, with the memory that this takes.
+func (c *Call) readScanned() ([]byte, error) {
+	body, err := c.readBody()
+	if err != nil {
+		return nil, err
+	}
+	objects, err := scan(body)
+	if err != nil {
+		return nil, err
+	}
+	return body, c.acquireDecoded(len(body), objects)
 }
 
 // Unmarshal is ReadJSON of bytes.
@@ -60,6 +66,44 @@ func decode(body []byte, v any) error {
 		return jsonError(err)
 	}
 	return nil
+}
+
+// ReadStrict is ReadJSON for an API that refuses members which it does not know: those, and members of a wrong type,
+// are Unprocessable, since they could be read.
+func ReadStrict(c *Call, v any) error {
+	body, err := c.readScanned()
+	if err != nil {
+		return err
+	}
+	return decodeStrict(body, v)
+}
+
+// UnmarshalStrict is ReadStrict of bytes.
+func UnmarshalStrict(body []byte, v any) error {
+	if _, err := scan(body); err != nil {
+		return err
+	}
+	return decodeStrict(body, v)
+}
+
+func decodeStrict(body []byte, v any) error {
+	err := json.Unmarshal(body, v, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	if unreadable := decode(body, new(jsontext.Value)); unreadable != nil { // which goes before all that is wrong
+		return unreadable
+	}
+	var semantic *json.SemanticError
+	if errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic) {
+		return consent.Errorf(consent.Unprocessable, fieldOf(semantic.JSONPointer),
+			"is not known here; look at how it is spelled")
+	}
+	e := *consent.AsError(jsonError(err))
+	if e.Kind == consent.Invalid && e.Field != "" {
+		e.Kind = consent.Unprocessable
+	}
+	return &e
 }
 
 func (c *Call) readBody() ([]byte, error) {

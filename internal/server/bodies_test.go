@@ -43,6 +43,9 @@ func typed(kind string) map[string]string { return map[string]string{"Content-Ty
 
 var chunked = map[string]string{"Transfer-Encoding": "chunked"}
 
+// strict is the protocol that refuses members which it does not know, and unknownMember what the mutations add.
+const strict, unknownMember = "native", `{"x":`
+
 // mutations are the rows of common.md, "Limits", and what stands beside them.
 var mutations = []mutation{
 	{"as it is", 0, with(`"x":1`), nil},
@@ -51,6 +54,8 @@ var mutations = []mutation{
 	{"Content-Type with charset", 0, with(`"x":1`), typed("application/json; charset=UTF-8")},
 	{"nested 32 deep", 0, with(`"x":` + nested(31)), nil},
 	{"escaped characters", 0, with(`"x":"\u0001\\u0000"`), nil},
+	{"nothing added, in chunks", 0, func(body string) string { return body }, chunked},
+	{"nothing added, without Content-Type", 0, func(body string) string { return body }, typed("")},
 	{"of 1 MiB", 0, padded(protocol.MaxBody), nil},
 
 	{"cut short", 400, func(body string) string { return body[:len(body)-1] }, nil},
@@ -120,6 +125,9 @@ func (c *call) mutated(w *harness, m mutation) {
 	maps.Copy(change, m.header)
 	before := w.contents()
 	res := c.send(w, w.mine, change, body)
+	if m.status == 0 && c.protocol == strict && strings.HasPrefix(body, unknownMember) {
+		m.status = http.StatusUnprocessableEntity
+	}
 	if m.status == 0 {
 		if res.Status < 200 || res.Status > 299 {
 			w.Errorf("%s: %s: %v", c.name, m.name, res)

@@ -104,16 +104,25 @@ func (s *Service) freshCatalog(ctx context.Context, organization consent.ID) (*c
 // catalogWith gives an organization that has a project; NotFound where it has not.
 func (s *Service) catalogWith(ctx context.Context, organization, project consent.ID) (*consent.Catalog,
 	*consent.Project, error) {
+	return s.catalogFinding(ctx, organization, func(d *consent.Catalog) (*consent.Project, error) {
+		return d.Project(project)
+	})
+}
+
+// catalogFinding gives an organization with the project that find finds in it. What is not found may have been made by
+// another server just now.
+func (s *Service) catalogFinding(ctx context.Context, organization consent.ID,
+	find func(*consent.Catalog) (*consent.Project, error)) (*consent.Catalog, *consent.Project, error) {
 	d, err := s.catalog(ctx, organization)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := d.Project(project)
+	p, err := find(d)
 	if err == nil {
 		return d, p, nil
 	}
 	if d, err = s.freshCatalog(ctx, organization); err == nil {
-		p, err = d.Project(project)
+		p, err = find(d)
 	}
 	return d, p, err
 }

@@ -177,3 +177,12 @@ func (s *Service) CreateProject(ctx context.Context, a consent.Actor, in consent
 	s.cache.drop()
 	return &project, err
 }
+
+// ProjectNamed finds a project of the actor's organization by its id, its slug or the word "default". It asks for no
+// scope: what is done with the project does. Errors: NotFound.
+func (s *Service) ProjectNamed(ctx context.Context, a consent.Actor, name string) (*consent.Project, error) {
+	_, p, err := s.catalogFinding(ctx, a.Organization, func(d *consent.Catalog) (*consent.Project, error) {
+		return d.ProjectNamed(name)
+	})
+	return p, err
+}

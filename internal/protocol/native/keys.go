@@ -7,19 +7,28 @@ import (
 	"github.com/consentd/consentd/internal/protocol"
 )
 
+func (a *api) keyRoutes(access protocol.Access) []protocol.Route {
+	const keys = inOrganization + "/keys"
+	return []protocol.Route{
+		{Method: http.MethodPost, Pattern: keys, Handle: access.Handle(a.createKey)},
+		{Method: http.MethodGet, Pattern: keys, Handle: access.Handle(a.listKeys)},
+		{Method: http.MethodDelete, Pattern: keys + "/{keyId}", Handle: access.Handle(a.revokeKey)},
+	}
+}
+
 // createKey answers POST {org}/keys: 201 with the key's text, which no other answer has.
 func (a *api) createKey(c *protocol.Call) error {
-	var request *newKey
-	if err := protocol.ReadJSON(c, &request); err != nil {
+	request, err := readBody[newKey](c)
+	if err != nil {
 		return err
 	}
 	input, err := request.input()
 	if err != nil {
-		return err
+		return inBody(err)
 	}
-	return protocol.Reply(c, func(idempotency consent.Idempotency) (consent.CreatedKey, error) {
+	return inBody(protocol.Reply(c, func(idempotency consent.Idempotency) (consent.CreatedKey, error) {
 		return a.svc.CreateKey(c.Request.Context(), c.Actor, input, idempotency)
-	}, createdAnswer)
+	}, createdAnswer))
 }
 
 func createdAnswer(made consent.CreatedKey) (protocol.Answer, error) {
@@ -32,20 +41,20 @@ func createdAnswer(made consent.CreatedKey) (protocol.Answer, error) {
 
 // listKeys answers GET {org}/keys: a page in order of id, revoked keys too.
 func (a *api) listKeys(c *protocol.Call) error {
-	p, err := pageOf(c.Request.URL.RawQuery)
+	q := query(c, limitParameter, cursorParameter)
+	p, err := a.page(c, q)
 	if err != nil {
 		return err
 	}
-	keys, err := a.svc.Keys(c.Request.Context(), c.Actor, p.after, p.limit+1)
+	keys, err := a.svc.Keys(c.Request.Context(), c.Actor, p.afterID(), p.limit+1)
 	if err != nil {
 		return err
 	}
-	answer := keyList{}
-	if len(keys) > p.limit {
-		keys = keys[:p.limit]
-		answer.NextCursor = cursorOf(keys[p.limit-1].ID)
+	keys, next, err := cutPage(a, c, p, keys, func(k *consent.Key) consent.ID { return k.ID })
+	if err != nil {
+		return err
 	}
-	answer.Items = make([]key, len(keys))
+	answer := keyList{Items: make([]key, len(keys)), NextCursor: next}
 	for i := range keys {
 		answer.Items[i] = keyOf(&keys[i])
 	}

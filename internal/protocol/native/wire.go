@@ -33,9 +33,6 @@ type keyList struct {
 
 // input makes the core's input for a key, which checks name and scopes. Errors: Invalid, with the field.
 func (r *newKey) input() (consent.NewKey, error) {
-	if r == nil {
-		return consent.NewKey{}, consent.Errorf(consent.Invalid, "", "the request body must be a JSON object")
-	}
 	input := consent.NewKey{Name: r.Name, Scopes: r.Scopes}
 	if r.ExpiresAt == nil {
 		return input, nil
