@@ -15,6 +15,7 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
 )
@@ -160,7 +161,9 @@ func (r *running) open(ctx context.Context) (err error) {
 		return err
 	}
 	r.handler = server.New(server.Options{Service: r.service, Places: places, Log: r.log, Metrics: metrics,
-		PublicURL: r.publicURL(), CORSOrigins: r.cfg.CORSOrigins, TrustedProxies: r.cfg.TrustedProxies})
+		PublicURL: r.publicURL(), CORSOrigins: r.cfg.CORSOrigins, TrustedProxies: r.cfg.TrustedProxies,
+		Limits: server.Limits{Key: limit.Quota(r.cfg.RateKey), Organization: limit.Quota(r.cfg.RateOrganization),
+			Failures: limit.Quota(r.cfg.RateFailures)}})
 	r.listener.malformed = r.handler.Malformed
 	r.http = &http.Server{Handler: r.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,

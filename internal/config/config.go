@@ -36,6 +36,9 @@ type Config struct {
 	RootKey             string `json:"-"` // "" for none
 	TrustedProxies      []netip.Prefix
 	CORSOrigins         []string
+	RateKey             Rate   // requests of each key
+	RateOrganization    Rate   // requests about each organization
+	RateFailures        Rate   // wrong credentials of each address
 	GeoMMDB             string // "" for the built-in table
 	Regimes             map[string]consent.Regime
 	PublicURL           string // without a slash at the end
@@ -45,6 +48,12 @@ type Config struct {
 	ShutdownTimeout     time.Duration
 
 	given []given
+}
+
+// Rate is how many are let through within a window; the zero Rate is no limit.
+type Rate struct {
+	Count  int
+	Window time.Duration
 }
 
 // given is a setting's value as text, and where it came from.

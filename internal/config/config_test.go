@@ -39,7 +39,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Listen: "127.0.0.1:8080", Data: "./data", DatabaseConnections: 16, PersonCache: true,
-		Regimes:   map[string]consent.Regime{},
+		Regimes: map[string]consent.Regime{}, RateFailures: Rate{120, time.Minute},
 		PublicURL: "http://127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text",
 		ShutdownDelay: 300 * time.Millisecond, ShutdownTimeout: 25 * time.Second,
 	}
@@ -65,6 +65,9 @@ cors-origins:
   - https://www.example.com
   - capacitor://localhost
   - http://[::1]:3000
+rate-limit-key: 600/m
+rate-limit-organization: 50/10s
+rate-limit-failures: 30/1h
 geo-mmdb: country.mmdb
 regimes: {NO: opt-out, us: opt-in, UNKNOWN: opt-out, UK: opt-out, el: opt-out}
 public-url: https://consent.example.com/base/
@@ -88,7 +91,8 @@ func TestEverySettingFromTheFile(t *testing.T) {
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32"),
 		},
 		CORSOrigins: []string{"https://www.example.com", "capacitor://localhost", "http://[::1]:3000"},
-		GeoMMDB:     "country.mmdb",
+		RateKey:     Rate{600, time.Minute}, RateOrganization: Rate{50, 10 * time.Second}, RateFailures: Rate{30, time.Hour},
+		GeoMMDB: "country.mmdb",
 		Regimes: map[string]consent.Regime{
 			"NO": consent.OptOut, "US": consent.OptIn, "UNKNOWN": consent.OptOut,
 			"GB": consent.OptOut, "GR": consent.OptOut,
@@ -194,6 +198,17 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"cors-origins", "https://a.example/", "as browsers send it, https://a.example"},
 	{"cors-origins", "https://a.example:443", "as browsers send it, https://a.example"},
 	{"cors-origins", "http://a.example:80", "as browsers send it, http://a.example"},
+	{"rate-limit-key", "600", "it is not a count and a window with a slash"},
+	{"rate-limit-key", "0/m", "the count: it is out of range"},
+	{"rate-limit-key", "1000001/m", "the count: it is out of range"},
+	{"rate-limit-key", "many/m", "the count: it is not a whole number"},
+	{"rate-limit-organization", "10/", "the window: it is not a duration"},
+	{"rate-limit-organization", "10/d", "the window: it is not a duration"},
+	{"rate-limit-organization", "10/500ms", "the window: it is out of range"},
+	{"rate-limit-organization", "10/61m", "the window: it is out of range"},
+	{"rate-limit-organization", "10/1500ms", "the window: it is not whole seconds"},
+	{"rate-limit-failures", "0", "it cannot be turned off"},
+	{"rate-limit-failures", "", "it cannot be turned off"},
 	{"regimes", "DE", "does not name a regime"},
 	{"regimes", "DE=maybe", "does not name a regime"},
 	{"regimes", "DEU=opt-in", "does not begin with a country's code"},
@@ -461,25 +476,28 @@ func TestPrint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `SETTING               VALUE                  FROM
-config                -                      default
-listen                127.0.0.1:8080         default
-data                  "my\tdata"             flag --data
-database              -                      default
-admin-database        -                      default
-database-connections  16                     default
-retention             0                      default
-person-cache          on                     default
-root-key              ********               flag --root-key
-trusted-proxies       -                      default
-cors-origins          -                      default
-geo-mmdb              -                      default
-regimes               -                      default
-public-url            http://127.0.0.1:8080  default, made from listen
-log-level             warn                   environment CONSENTD_LOG_LEVEL
-log-format            text                   default
-shutdown-delay        300ms                  default
-shutdown-timeout      25s                    default
+	want := `SETTING                  VALUE                  FROM
+config                   -                      default
+listen                   127.0.0.1:8080         default
+data                     "my\tdata"             flag --data
+database                 -                      default
+admin-database           -                      default
+database-connections     16                     default
+retention                0                      default
+person-cache             on                     default
+root-key                 ********               flag --root-key
+trusted-proxies          -                      default
+cors-origins             -                      default
+rate-limit-key           0                      default
+rate-limit-organization  0                      default
+rate-limit-failures      120/m                  default
+geo-mmdb                 -                      default
+regimes                  -                      default
+public-url               http://127.0.0.1:8080  default, made from listen
+log-level                warn                   environment CONSENTD_LOG_LEVEL
+log-format               text                   default
+shutdown-delay           300ms                  default
+shutdown-timeout         25s                    default
 `
 	if d := cmp.Diff(want, c.String()); d != "" {
 		t.Errorf("Print (-want +got):\n%s", d)

@@ -216,6 +216,43 @@ func checkOrigin(item string) error {
 	return nil
 }
 
+// setRate reads COUNT/WINDOW; 0 or nothing is no limit. A window may leave its number out: 600/m is 600/1m.
+func setRate(field *Rate, v string) error {
+	if v == "" || v == "0" {
+		return nil
+	}
+	count, window, ok := strings.Cut(v, "/")
+	if !ok {
+		return errors.New("it is not a count and a window with a slash between them")
+	}
+	r := Rate{}
+	if err := setNumber(&r.Count, count, 1, maxRateCount); err != nil {
+		return fmt.Errorf("the count: %w", err)
+	}
+	if window == "s" || window == "m" || window == "h" {
+		window = "1" + window
+	}
+	if err := setDuration(&r.Window, window, time.Second, maxRateWindow); err != nil {
+		return fmt.Errorf("the window: %w", err)
+	}
+	if r.Window%time.Second != 0 {
+		return errors.New("the window: it is not whole seconds")
+	}
+	*field = r
+	return nil
+}
+
+// setRateFailures refuses to have no limit: whoever may try as often as they like makes the store look up each try.
+func setRateFailures(c *Config, v string) error {
+	if err := setRate(&c.RateFailures, v); err != nil {
+		return err
+	}
+	if c.RateFailures.Count == 0 {
+		return errors.New("it cannot be turned off")
+	}
+	return nil
+}
+
 func setRegimes(c *Config, v string) error {
 	list, err := items(v)
 	if err != nil {

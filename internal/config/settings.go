@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Type says what a setting's text looks like; in the YAML file it also decides
 // whether a sequence (list) or a mapping (map) may stand in place of the text.
@@ -17,6 +20,7 @@ const (
 	TypeWord     Type = "word"
 	TypeDuration Type = "duration"
 	TypeNumber   Type = "number"
+	TypeRate     Type = "rate"
 )
 
 // Setting is one row of the table: all that is known of a setting, in one place.
@@ -58,6 +62,13 @@ var fileSetting = Setting{
 	Allowed: "the path of a readable YAML file",
 	set:     func(c *Config, v string) error { return setPath(&c.File, v, true) },
 }
+
+const (
+	maxRateCount  = 1_000_000
+	maxRateWindow = time.Hour
+	rateAllowed   = "COUNT/WINDOW, such as 600/m or 50/10s, with a count from 1 to 1000000 and a window of whole " +
+		"seconds, at most an hour"
+)
 
 const databaseAllowed = "a URL postgres://user:password@host:port/database, several hosts separated by commas, or " +
 	"nothing"
@@ -128,6 +139,25 @@ var table = []Setting{
 		Help:    "Web origins whose pages may call from the browser. Not set: none.",
 		Allowed: "exact origins, scheme://host or scheme://host:port, separated by commas",
 		set:     setCORSOrigins,
+	},
+	{
+		Name: "rate-limit-key", Env: "CONSENTD_RATE_LIMIT_KEY", Type: TypeRate, Default: "0",
+		Help:    "Requests of each API key that one server answers, as in 600/m; the others are 429. 0: any number.",
+		Allowed: rateAllowed + ", or 0",
+		set:     func(c *Config, v string) error { return setRate(&c.RateKey, v) },
+	},
+	{
+		Name: "rate-limit-organization", Env: "CONSENTD_RATE_LIMIT_ORGANIZATION", Type: TypeRate, Default: "0",
+		Help:    "The same for all keys of an organization together.",
+		Allowed: rateAllowed + ", or 0",
+		set:     func(c *Config, v string) error { return setRate(&c.RateOrganization, v) },
+	},
+	{
+		Name: "rate-limit-failures", Env: "CONSENTD_RATE_LIMIT_FAILURES", Type: TypeRate, Default: "120/m",
+		Help: "Wrong credentials from one address (of IPv6, one /64) after which the server looks only at those that it " +
+			"knows as good.",
+		Allowed: rateAllowed,
+		set:     setRateFailures,
 	},
 	{
 		Name: "geo-mmdb", Env: "CONSENTD_GEO_MMDB", Type: TypePath,

@@ -19,26 +19,57 @@ type Access struct {
 }
 
 // Handle makes a handler that runs another one once it is known who calls, before anything else is looked at.
-// Errors: Unauthenticated, which does not tell a missing key from an unknown one; those of Organization.
+// Errors: Unauthenticated, which does not tell a missing key from an unknown one; those of Organization and of Limits.
 func (a Access) Handle(handle func(*Call) error) func(*Call) error {
 	return func(c *Call) error {
-		actor, err := a.Authenticate(c.Request.Context(), a.Key(c.Request))
-		if consent.IsKind(err, consent.Unauthenticated) {
-			return &consent.Error{Kind: consent.Unauthenticated, Err: err,
-				Msg: "missing or unknown credentials: send an API key " + a.Hint}
-		}
-		if err != nil {
+		if err := a.identify(c); err != nil {
 			return err
-		}
-		c.Actor = actor // for the access line, whatever comes of it
-		if a.Organization != nil {
-			if actor, err = a.Organization(c, actor); err != nil {
-				return err
-			}
-			c.Actor = actor
 		}
 		return handle(c)
 	}
+}
+
+// identify finds out who calls, and holds clients to their limits. A call without a credential costs nothing and
+// counts nowhere: some clients send one only when they are asked to.
+func (a Access) identify(c *Call) error {
+	credential, limits := a.Key(c.Request), c.Limits
+	if limits == nil || credential == "" {
+		return a.authenticate(c, credential, unlimited{})
+	}
+	if err := limits.Admit(c.Header(), c.Client, credential); err != nil {
+		return err
+	}
+	err := a.authenticate(c, credential, limits)
+	switch {
+	case err == nil:
+		limits.Good(credential)
+	case consent.IsKind(err, consent.Unauthenticated):
+		limits.Wrong(c.Client)
+	}
+	return err
+}
+
+// authenticate finds the actor, first of the credential, then for the organization that the call is about.
+func (a Access) authenticate(c *Call, credential string, limits Limits) error {
+	actor, err := a.Authenticate(c.Request.Context(), credential)
+	if consent.IsKind(err, consent.Unauthenticated) {
+		return &consent.Error{Kind: consent.Unauthenticated, Err: err,
+			Msg: "missing or unknown credentials: send an API key " + a.Hint}
+	}
+	if err != nil {
+		return err
+	}
+	c.Actor = actor // for the access line, whatever comes of it
+	if err := limits.Count(c.Header(), actor); err != nil {
+		return err
+	}
+	if a.Organization != nil {
+		if actor, err = a.Organization(c, actor); err != nil {
+			return err
+		}
+		c.Actor = actor
+	}
+	return limits.CountOrganization(c.Header(), actor)
 }
 
 // InPath is an Access.Organization for paths that name the organization by its id. The root key may name any.

@@ -46,6 +46,7 @@ type Call struct {
 	// Reserve, where set, takes memory for a large answer while it is sent; false: there is none now.
 	Reserve func(size int64) (release func(), ok bool)
 	Budget  *BodyBudget // where set, what all calls' large bodies share; Handle gives back what this one has of it
+	Limits  Limits      // where set, how often clients may call
 	held    held
 	body    []byte
 }
@@ -60,7 +61,9 @@ func (c *Call) WriteHeader(status int) {
 			h["Cache-Control"] = noStore
 		}
 		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-			h["Retry-After"] = retryAfter
+			if _, said := h["Retry-After"]; !said {
+				h["Retry-After"] = retryAfter
+			}
 		}
 	}
 	c.ResponseWriter.WriteHeader(status)

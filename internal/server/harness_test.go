@@ -39,6 +39,7 @@ const issuer = "http://consentd.test"
 type harness struct {
 	testing.TB
 	svc       *service.Service
+	options   server.Options
 	server    *server.Server
 	protocols []protocol.Protocol
 	store     *faultyStore
@@ -114,10 +115,10 @@ func openHarness(t testing.TB, g database) *harness {
 	w.svc = service.New(service.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
 		Clock: func() time.Time { return time.Now().Add(-time.Duration(w.ago.Load())) }})
 	w.svc.UseRootKey(webtest.RootKey)
-	options := server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
+	w.options = server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
 		CORSOrigins: []string{"https://shop.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	w.protocols = server.Protocols(w.svc, options)
-	w.server = server.New(options)
+	w.protocols = server.Protocols(w.svc, w.options)
+	w.server = server.New(w.options)
 	listener := httptest.NewServer(w.server)
 	w.url, w.urls = listener.URL, []string{listener.URL}
 	w.end = sync.OnceValue(func() error {

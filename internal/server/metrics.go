@@ -18,6 +18,7 @@ type Metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	series    sync.Map // answered → *answeredSeries: looking labels up by their text is slow
+	refused   *prometheus.CounterVec
 	batches   *prometheus.CounterVec
 	batchSize prometheus.Histogram
 	batchTime prometheus.Histogram
@@ -31,6 +32,8 @@ func NewMetrics(version string, ready func() error) *Metrics {
 			Help: "Requests answered."}, []string{"protocol", "method", "route", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "consentd_request_duration_seconds",
 			Help: "Time from the head of a request to the end of its answer.", Buckets: buckets}, []string{"protocol"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_requests_limited_total",
+			Help: "Requests answered 429, by the limit that refused them."}, []string{"limit"}),
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_batches_total",
 			Help: "Transactions that write decisions."}, []string{"outcome"}),
 		batchSize: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_batch_requests",
@@ -40,7 +43,7 @@ func NewMetrics(version string, ready func() error) *Metrics {
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, m.batches, m.batchSize, m.batchTime,
+	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {
 			if ready() != nil {
@@ -57,6 +60,9 @@ func NewMetrics(version string, ready func() error) *Metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consentd_build_info", Help: "1; the labels tell the build.",
 			ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()}}, func() float64 { return 1 }),
 	)
+	for _, of := range []string{ofKey, ofOrganization, ofFailures} { // shown before the first one is counted
+		m.refused.WithLabelValues(of)
+	}
 	m.registry = registry
 	m.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
@@ -115,6 +121,13 @@ func (m *Metrics) request(protocol, method, route string, status int, took time.
 	series := found.(*answeredSeries)
 	series.count.Inc()
 	series.duration.Observe(took.Seconds())
+}
+
+// limited counts a request that a limit refused.
+func (m *Metrics) limited(of string) {
+	if m != nil {
+		m.refused.WithLabelValues(of).Inc()
+	}
 }
 
 // Batch counts a batch that was written; see service.Options.Observe.

@@ -46,6 +46,7 @@ type Options struct {
 	PublicURL      string       // the issuer of tokens
 	CORSOrigins    []string
 	TrustedProxies []netip.Prefix // whose forwarding headers are believed, see client
+	Limits         Limits
 }
 
 // Server is an http.Handler for all protocols and for /healthz, /readyz and /metrics.
@@ -56,6 +57,7 @@ type Server struct {
 	fallback  *mounted // for paths that nobody owns
 	bodies    *protocol.BodyBudget
 	answers   *semaphore.Weighted
+	limits    protocol.Limits
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
 	lines     sync.Map // protocol, method and route → slog.Handler
@@ -82,6 +84,7 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*mounted{},
 		bodies:  protocol.NewBodyBudget(bodyBytes, decodedBytes),
 		answers: semaphore.NewWeighted(answerBytes),
+		limits:  newLimits(o.Limits, o.Metrics.limited),
 		ids:     strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
@@ -161,7 +164,7 @@ func (s *Server) reserve(size int64) (release func(), ok bool) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve,
-		Budget: s.bodies, ID: s.nextID()}
+		Budget: s.bodies, Limits: s.limits, ID: s.nextID()}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p := s.find(r.URL.Path)
 	name := p.Name
