@@ -104,12 +104,15 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"middle event deleted": {plant(`DELETE FROM events WHERE sequence = 5`), "ledgers"},
 		"sequence changed":     {plant(`UPDATE events SET sequence = 100` + lastEvent), "ledgers"},
 		"event added": {plant(`INSERT INTO events SELECT organization_id, x'ffffffffffff7fffbfffffffffffffff',` +
-			` sequence + 1, subject_id, project_no, purpose_no, state, action, weight, grants, occurred_at, recorded_at,` +
-			` expires_at, NULL, key_id, domain, country, protocol, body, ident FROM events` + lastEvent), "ledgers"},
-		"timeline cut":  {plant(`UPDATE events SET previous_id = NULL WHERE previous_id IS NOT NULL`), "ledgers"},
-		"count changed": {plant(`UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'`), "ledgers"},
-		"head changed":  {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
-		"state changed": {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
+			` sequence + 1, subject_id, project_no, purpose_no, purpose_version, state, action, weight, grants,` +
+			` occurred_at, recorded_at, expires_at, NULL, key_id, domain, country, protocol, body, ident` +
+			` FROM events` + lastEvent), "ledgers"},
+		"timeline cut":            {plant(`UPDATE events SET previous_id = NULL WHERE previous_id IS NOT NULL`), "ledgers"},
+		"count changed":           {plant(`UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'`), "ledgers"},
+		"head changed":            {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
+		"state changed":           {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
+		"version changed":         {plant(`UPDATE events SET purpose_version = 7` + lastEvent), "events"},
+		"consent version changed": {plant(`UPDATE consents SET purpose_version = 7`), "consents"},
 		"body changed": {plant(`UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'accepted',` +
 			` 'declined') AS BLOB)`), "events"},
 		"protocol changed": {plant(`UPDATE events SET protocol = 'other'` + lastEvent), "events"},

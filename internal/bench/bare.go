@@ -55,11 +55,11 @@ func bareInserts(ctx context.Context, from, to string, phase time.Duration) (flo
 
 const (
 	bareEvent = `INSERT INTO events
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
-	bareConsent = `INSERT INTO consents VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
+	bareConsent = `INSERT INTO consents VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
-active = excluded.active, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, purpose_version = excluded.purpose_version, state = excluded.state,
+weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 	bareSubject    = `INSERT INTO subjects VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 	bareIdentifier = `INSERT INTO identifiers VALUES ($1, $2, $3, $4, $5)`
@@ -141,7 +141,7 @@ func readRows(path string) ([]bareRow, error) {
 	for i, e := range events {
 		id := string(e[3].([]byte))
 		rows[i] = bareRow{event: e, subject: bySubject[id], identifier: byOwner[id],
-			consent: []any{e[0], e[3], e[4], e[5], e[1], e[1], e[6], e[8], e[9], int64(1), e[10], e[12], e[10]}}
+			consent: []any{e[0], e[3], e[4], e[5], e[1], e[1], e[6], e[7], e[9], e[10], int64(1), e[11], e[13], e[11]}}
 		delete(bySubject, id) // only the first event of a person makes one
 		delete(byOwner, id)
 	}

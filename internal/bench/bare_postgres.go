@@ -55,7 +55,7 @@ type barePostgresRow struct {
 	organization, event, subject, key [16]byte
 	sequence                          int64
 	project, purpose, state, action   int64
-	weight                            int64
+	version, weight                   int64
 	grants                            bool
 	occurred, recorded                time.Time
 	expires                           *time.Time
@@ -72,17 +72,17 @@ func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, erro
 	}
 	defer c.Close(context.Background())
 	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no,
-e.purpose_no, e.state, e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id,
-e.domain, e.country, e.protocol, e.body, e.ident, i.value
+e.purpose_no, e.purpose_version, e.state, e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at,
+e.previous_id, e.domain, e.country, e.protocol, e.body, e.ident, i.value
 FROM events e JOIN identifiers i ON i.organization_id = e.organization_id AND i.subject_id = e.subject_id
 ORDER BY e.organization_id, e.event_id LIMIT $1`, bareLimit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r barePostgresRow, err error) {
-		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.state,
-			&r.action, &r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain, &r.country,
-			&r.protocol, &r.body, &r.ident, &r.name)
+		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.version,
+			&r.state, &r.action, &r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain,
+			&r.country, &r.protocol, &r.body, &r.ident, &r.name)
 		return r, err
 	})
 }
@@ -99,7 +99,7 @@ type bareColumns struct {
 	event, subject, key             [][16]byte
 	sequence                        []int64
 	project, purpose, state, action []int64
-	weight                          []int64
+	version, weight                 []int64
 	grants                          []bool
 	occurred, recorded              []time.Time
 	expires                         []*time.Time
@@ -118,6 +118,7 @@ func columnsOf(rows []barePostgresRow) (c bareColumns) {
 		c.sequence = append(c.sequence, r.sequence)
 		c.project = append(c.project, r.project)
 		c.purpose = append(c.purpose, r.purpose)
+		c.version = append(c.version, r.version)
 		c.state = append(c.state, r.state)
 		c.action = append(c.action, r.action)
 		c.weight = append(c.weight, r.weight)
@@ -202,23 +203,23 @@ SELECT o.organization_id, many.* FROM organizations o
 CROSS JOIN unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
 WHERE o.organization_id = $1
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
-	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state,
-action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country, protocol,
-body, ident)
+	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no,
+purpose_version, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain,
+country, protocol, body, ident)
 SELECT o.organization_id, many.* FROM organizations o
 CROSS JOIN unnest($2::uuid[], $3::int8[], $4::uuid[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
-$9::int8[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[],
-$16::text[], $17::text[], $18::text[], $19::bytea[], $20::bytea[]) AS many
+$9::int8[], $10::int8[], $11::bool[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::uuid[],
+$16::uuid[], $17::text[], $18::text[], $19::text[], $20::bytea[], $21::bytea[]) AS many
 WHERE o.organization_id = $1`
 	bareUpserts = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id,
-state, weight, grants, active, occurred_at, expires_at, since)
+purpose_version, state, weight, grants, active, occurred_at, expires_at, since)
 SELECT o.organization_id, many.* FROM organizations o
 CROSS JOIN unnest($2::uuid[], $3::int8[], $4::int8[], $5::uuid[], $6::uuid[], $7::int8[], $8::int8[],
-$9::bool[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[]) AS many
+$9::int8[], $10::bool[], $11::bool[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[]) AS many
 WHERE o.organization_id = $1
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
-active = excluded.active, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, purpose_version = excluded.purpose_version, state = excluded.state,
+weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 	bareHead  = `UPDATE ledger_heads SET sequence = $2, last_event_id = $3 WHERE organization_id = $1`
 	bareCount = `INSERT INTO counts (organization_id, name, amount) VALUES ($1, 'events/1', $2)
@@ -234,12 +235,12 @@ func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx
 		b.Queue(bareIdentifiers, organization, repeated("user_id", fresh), repeated(int64(0), fresh), c.name, c.subject)
 	}
 	c := columnsOf(rows)
-	b.Queue(bareEvents, organization, c.event, c.sequence, c.subject, c.project, c.purpose, c.state, c.action, c.weight,
-		c.grants, c.occurred, c.recorded, c.expires, c.previous, c.key, c.domain, c.country, c.protocol, c.body,
-		c.ident)
+	b.Queue(bareEvents, organization, c.event, c.sequence, c.subject, c.project, c.purpose, c.version, c.state, c.action,
+		c.weight, c.grants, c.occurred, c.recorded, c.expires, c.previous, c.key, c.domain, c.country, c.protocol,
+		c.body, c.ident)
 	c = columnsOf(last)
-	b.Queue(bareUpserts, organization, c.subject, c.project, c.purpose, c.event, c.event, c.state, c.weight, c.grants,
-		repeated(true, last), c.occurred, c.expires, c.occurred)
+	b.Queue(bareUpserts, organization, c.subject, c.project, c.purpose, c.event, c.event, c.version, c.state, c.weight,
+		c.grants, repeated(true, last), c.occurred, c.expires, c.occurred)
 	end := rows[len(rows)-1]
 	b.Queue(bareHead, organization, end.sequence, end.event)
 	b.Queue(bareCount, organization, int64(len(rows)))

@@ -26,15 +26,16 @@ VALUES ($1, $2, 'user', $3, 1, $3, $1, '{}')`
 VALUES ($1, 'user_id', 0, $2, $3)
 ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = identifiers.subject_id
 RETURNING subject_id`
-	naiveEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no, state,
-action, weight, grants, occurred_at, recorded_at, expires_at, key_id, domain, country, protocol, body,
-ident) VALUES ($1, $2, 0, $3, 1, $4, 1, 1, 4, true, $5, $5, $6, $1, '', 'UNKNOWN', 'naive', $7, $8)`
+	naiveEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no,
+purpose_version, state, action, weight, grants, occurred_at, recorded_at, expires_at, key_id, domain, country,
+protocol, body, ident)
+VALUES ($1, $2, 0, $3, 1, $4, 1, 1, 1, 4, true, $5, $5, $6, $1, '', 'UNKNOWN', 'naive', $7, $8)`
 	naiveConsent = `INSERT INTO consents (organization_id, subject_id, project_no, purpose_no, event_id, last_event_id,
-state, weight, grants, active, occurred_at, expires_at, since)
-VALUES ($1, $2, 1, $3, $4, $4, 1, 4, true, true, $5, $6, $5)
+purpose_version, state, weight, grants, active, occurred_at, expires_at, since)
+VALUES ($1, $2, 1, $3, $4, $4, 1, 1, 4, true, true, $5, $6, $5)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
-active = excluded.active, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, purpose_version = excluded.purpose_version, state = excluded.state,
+weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 )
 

@@ -43,7 +43,8 @@ var newest = ID(bytes.Repeat([]byte{0xff}, len(NoID)))
 func (d *PreparedDecision) step(purpose *Purpose, current *Consent, now time.Time) Step {
 	occurredAt, recordedAt := d.dates(current, now)
 	return Step{Event: newest, State: d.State, Weight: d.weight(), Grants: grants(d.State, d.Action, d.Regime),
-		OccurredAt: Effective(occurredAt, recordedAt), ExpiresAt: d.expiry(purpose, occurredAt)}
+		OccurredAt: Effective(occurredAt, recordedAt), ExpiresAt: d.expiry(purpose, occurredAt),
+		PurposeVersion: purpose.versionAt(d.OccurredAt)}
 }
 
 // Records tells whether the decision makes an event about somebody with a current consent. A replacement takes back
@@ -74,12 +75,13 @@ type Recording struct {
 func (p *Prepared) Event(item *PreparedItem, d *PreparedDecision, r *Recording) EventView {
 	occurredAt, recordedAt := d.dates(r.Current, r.Now)
 	e := Event{Organization: p.Actor.Organization, ID: r.ID, Sequence: r.Sequence, Subject: r.Subject,
-		Project: p.Project.Number, Purpose: r.Purpose.Number, State: d.State, Action: d.Action, Weight: d.weight(),
+		Project: p.Project.Number, Purpose: r.Purpose.Number,
+		PurposeVersion: r.Purpose.versionAt(d.OccurredAt), State: d.State, Action: d.Action, Weight: d.weight(),
 		Grants: grants(d.State, d.Action, d.Regime), OccurredAt: occurredAt, RecordedAt: recordedAt,
 		ExpiresAt: d.expiry(r.Purpose, occurredAt), Previous: r.Current.Last, Key: p.Actor.Key,
 		Domain: p.Origin.Domain, Country: p.Origin.Country, Protocol: p.Origin.Protocol, IdentityJSON: r.IdentityJSON}
 	body := Body{Action: d.Action.String(), Locale: item.Locale, Project: p.Project.ID.String(), Purpose: r.Purpose.Key,
-		PurposeVersion: r.Purpose.versionAt(d.OccurredAt), Regime: d.Regime, State: d.State.String(), Undated: d.undated(),
+		PurposeVersion: e.PurposeVersion, Regime: d.Regime, State: d.State.String(), Undated: d.undated(),
 		OccurredAt: formatInstant(e.OccurredAt), ExpiresAt: formatInstant(e.ExpiresAt)}
 	if d.Text != nil {
 		body.DisplayedText = "sha256:" + hex.EncodeToString(d.Text.Hash)

@@ -67,18 +67,20 @@ type Event struct {
 	Subject      ID    // the person as known when it was recorded; a merge does not rewrite it
 	Project      int   // number within the organization
 	Purpose      int   // number within the project
-	State        State
-	Action       Action
-	Weight       Weight
-	Grants       bool      // see grants
-	OccurredAt   time.Time // as was said; microseconds, UTC, like all times here. See Effective
-	RecordedAt   time.Time
-	ExpiresAt    time.Time // zero: never
-	Previous     ID        // the event recorded before it for the same subject and purpose; zero: none
-	Key          ID        // the API key that submitted it
-	Domain       string    // the site, as a host name; may be empty
-	Country      string    // where the person was, as Places names it
-	Protocol     string    // by which it came; may be empty
+	// PurposeVersion is the version of the purpose that was decided on; 0: none held yet, see Purpose.versionAt.
+	PurposeVersion int
+	State          State
+	Action         Action
+	Weight         Weight
+	Grants         bool      // see grants
+	OccurredAt     time.Time // as was said; microseconds, UTC, like all times here. See Effective
+	RecordedAt     time.Time
+	ExpiresAt      time.Time // zero: never
+	Previous       ID        // the event recorded before it for the same subject and purpose; zero: none
+	Key            ID        // the API key that submitted it
+	Domain         string    // the site, as a host name; may be empty
+	Country        string    // where the person was, as Places names it
+	Protocol       string    // by which it came; may be empty
 
 	// Body and Identity are canonical JSON (RFC 8785), kept byte for byte:
 	// what was decided, and who and from where.

@@ -52,8 +52,10 @@ type Step struct {
 	// make a later no lose.
 	OccurredAt time.Time
 	ExpiresAt  time.Time // zero: never
-	Subject    ID        // of the event, as it was recorded
-	Sequence   int64     // of the event: what merges had happened when it was recorded
+	// PurposeVersion is the version of the purpose that was decided on.
+	PurposeVersion int
+	Subject        ID    // of the event, as it was recorded
+	Sequence       int64 // of the event: what merges had happened when it was recorded
 	// Of a timeline as it is on record: whether the event was recorded last, and whether none was recorded before it. A
 	// timeline has as many of either, one of each for every person that was merged; fewer first ones where retention has
 	// dropped some.
@@ -63,7 +65,7 @@ type Step struct {
 func (e *Event) step() Step {
 	return Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants, OccurredAt: Effective(e.OccurredAt,
 		e.RecordedAt),
-		ExpiresAt: e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence}
+		ExpiresAt: e.ExpiresAt, PurposeVersion: e.PurposeVersion, Subject: e.Subject, Sequence: e.Sequence}
 }
 
 // Effective gives the time by which an event takes its place in the order: when it occurred, but never later than
@@ -153,6 +155,7 @@ func latest(sorted []Step) Consent {
 func (c Consent) by(s *Step, since time.Time) Consent {
 	c.Event, c.State, c.Weight, c.Grants, c.OccurredAt, c.ExpiresAt = s.Event, s.State, s.Weight, s.Grants, s.OccurredAt,
 		s.ExpiresAt
+	c.PurposeVersion = s.PurposeVersion
 	c.Active = c.Active || s.Weight >= WeightUndated
 	if c.Since = since; !s.Grants {
 		c.Since = time.Time{}
@@ -163,7 +166,7 @@ func (c Consent) by(s *Step, since time.Time) Consent {
 // step gives the step that decides.
 func (c *Consent) step() Step {
 	return Step{Event: c.Event, State: c.State, Weight: c.Weight, Grants: c.Grants, OccurredAt: c.OccurredAt,
-		ExpiresAt: c.ExpiresAt}
+		ExpiresAt: c.ExpiresAt, PurposeVersion: c.PurposeVersion}
 }
 
 // unbroken tells since when a step is granted that follows the one that decides.

@@ -32,7 +32,7 @@ var sorts = []struct {
 func makeEvent(sort, number int, occurred, recorded time.Time, life int, regime Regime) Event {
 	of := sorts[sort]
 	e := Event{ID: ID{15: byte(number)}, Sequence: int64(number), Subject: ID{1}, Project: 1, Purpose: 2,
-		State: of.state, Action: of.action,
+		PurposeVersion: number % 50, State: of.state, Action: of.action,
 		Weight: weigh(of.state, of.action, of.undated), Grants: grants(of.state, of.action, regime), OccurredAt: occurred,
 		RecordedAt: recorded}
 	if life > 0 {
@@ -161,7 +161,7 @@ func modelSince(events []Event) time.Time {
 
 func modelFold(events []Event) Consent {
 	last, active := modelDecider(events)
-	return Consent{Event: last.ID, State: last.State, Weight: last.Weight, Grants: last.Grants, Active: active,
+	return Consent{Event: last.ID, PurposeVersion: last.PurposeVersion, State: last.State, Weight: last.Weight, Grants: last.Grants, Active: active,
 		OccurredAt: modelTime(*last),
 		ExpiresAt:  last.ExpiresAt, Since: modelSince(events)}
 }

@@ -56,6 +56,7 @@ func CheckEvent(d *Catalog, e *Event) error {
 		{"expires_at", body.ExpiresAt, formatInstant(e.ExpiresAt)},
 		{"project", body.Project, view.ProjectID.String()},
 		{"purpose", body.Purpose, purpose},
+		{"purpose_version", fmt.Sprint(body.PurposeVersion), fmt.Sprint(e.PurposeVersion)},
 		{"grants", fmt.Sprint(grants(e.State, e.Action, body.Regime)), fmt.Sprint(e.Grants)},
 		{"weight", fmt.Sprint(weigh(e.State, e.Action, body.Undated)), fmt.Sprint(e.Weight)},
 		{"key", ident.Key, e.Key.String()},

@@ -84,12 +84,14 @@ type Consent struct {
 	Purpose      int
 	Event        ID // the event that decides
 	Last         ID // the event recorded last: the head of the chain of Event.Previous
-	State        State
-	Weight       Weight
-	Grants       bool      // see grants
-	Active       bool      // something active is on record: the person has made a choice once
-	OccurredAt   time.Time // from when on the event decides, see Effective; behind what a merge set aside, see timeline
-	ExpiresAt    time.Time
+	// PurposeVersion is the version of the purpose that the event that decides is about.
+	PurposeVersion int
+	State          State
+	Weight         Weight
+	Grants         bool      // see grants
+	Active         bool      // something active is on record: the person has made a choice once
+	OccurredAt     time.Time // from when on the event decides, see Effective; behind what a merge set aside, see timeline
+	ExpiresAt      time.Time
 	// Since is when it was first granted without a break since; zero: not granted. What was said and what was implied
 	// are granted apart.
 	Since time.Time

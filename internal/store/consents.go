@@ -11,12 +11,13 @@ import (
 )
 
 const consentColumns = `c.organization_id, c.subject_id, c.project_no, c.purpose_no, c.event_id, c.last_event_id,
-c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
+c.purpose_version, c.state, c.weight, c.grants, c.active, c.occurred_at, c.expires_at, c.since`
 
 // scanConsent reads a row of consentColumns and what stands before them.
 func scanConsent(r engine.Row, c *consent.Consent, before ...any) error {
 	return r.Scan(append(before, &c.Organization, &c.Subject, &c.Project, &c.Purpose, &c.Event, &c.Last,
-		(*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)...)
+		&c.PurposeVersion, (*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt,
+		&c.Since)...)
 }
 
 const selectConsent = `/* select_consent */ SELECT ` + consentColumns + ` FROM consents c
@@ -104,8 +105,8 @@ func (t *tx) ConsentsOf(ctx context.Context,
 }
 
 // personColumns are what selectPerson and selectPersons show. Who has no consent in the project has a row with NULLs.
-const personColumns = `c.project_no, c.purpose_no, c.event_id, c.state, c.weight, c.grants, c.active,
-c.occurred_at, c.expires_at, c.since`
+const personColumns = `c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
+c.active, c.occurred_at, c.expires_at, c.since`
 
 // selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming.
 const selectPerson = `/* select_person */ SELECT i.subject_id, FALSE, ` + personColumns + `
@@ -134,8 +135,8 @@ func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (w
 	err = t.conn.Query(ctx, statement, args, func(r engine.Row) error {
 		c := consent.Consent{Organization: name.Organization}
 		var claims bool
-		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, (*uint8)(&c.State), (*uint8)(&c.Weight),
-			&c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
+			(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 		if c.Event != consent.NoID {
 			if who.Consents == nil {
 				who.Consents = make([]consent.Consent, 0, fewConsents)
@@ -172,11 +173,11 @@ func (t *tx) ownConsents(ctx context.Context, name consent.OwnedName, project in
 }
 
 const upsertConsent = `/* upsert_consent */ INSERT INTO consents (organization_id, subject_id, project_no, purpose_no,
-event_id, last_event_id, state, weight, grants, active, occurred_at, expires_at, since)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+event_id, last_event_id, purpose_version, state, weight, grants, active, occurred_at, expires_at, since)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET event_id = excluded.event_id,
-last_event_id = excluded.last_event_id, state = excluded.state, weight = excluded.weight, grants = excluded.grants,
-active = excluded.active, occurred_at = excluded.occurred_at,
+last_event_id = excluded.last_event_id, purpose_version = excluded.purpose_version, state = excluded.state,
+weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 
 func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
@@ -186,7 +187,7 @@ func (t *tx) appendConsents(ctx context.Context, c *consent.Changes) error {
 	})
 	return insert(ctx, t.conn, upsertConsent, c.Consents, func(c *consent.Consent, args []any) []any {
 		return append(args, &c.Organization, &c.Subject, c.Project, c.Purpose, &c.Event, (*engine.OptionalID)(&c.Last),
-			int(c.State), int(c.Weight), c.Grants, c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+			c.PurposeVersion, int(c.State), int(c.Weight), c.Grants, c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 	})
 }
 

@@ -9,15 +9,16 @@ import (
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no, e.state,
-e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id, e.key_id, e.domain, e.country,
-e.protocol`
+const eventColumns = `e.organization_id, e.event_id, e.sequence, e.subject_id, e.project_no, e.purpose_no,
+e.purpose_version, e.state, e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at, e.previous_id,
+e.key_id, e.domain, e.country, e.protocol`
 
 // scanEvent reads a row of eventColumns and what blobs follow.
 func scanEvent(r engine.Row, e *consent.Event, blobs ...any) error {
-	return r.Scan(append([]any{&e.Organization, &e.ID, &e.Sequence, &e.Subject, &e.Project, &e.Purpose, (*uint8)(&e.State),
-		(*uint8)(&e.Action), (*uint8)(&e.Weight), &e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous,
-		&e.Key, &e.Domain, &e.Country, &e.Protocol}, blobs...)...)
+	return r.Scan(append([]any{&e.Organization, &e.ID, &e.Sequence, &e.Subject, &e.Project, &e.Purpose,
+		&e.PurposeVersion, (*uint8)(&e.State), (*uint8)(&e.Action), (*uint8)(&e.Weight), &e.Grants,
+		&e.OccurredAt, &e.RecordedAt, &e.ExpiresAt, &e.Previous, &e.Key, &e.Domain, &e.Country,
+		&e.Protocol}, blobs...)...)
 }
 
 // chain walks the timelines of members backwards from their heads. A CTE's columns are named in its first SELECT: Citus
@@ -35,8 +36,8 @@ const members = `members AS (
   UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
 
 // historyColumns are what is wanted of each event of a timeline.
-const historyColumns = `e.event_id, e.previous_id, e.subject_id, e.sequence, e.state, e.weight, e.grants,
-e.occurred_at, e.recorded_at, e.expires_at`
+const historyColumns = `e.event_id, e.previous_id, e.subject_id, e.sequence, e.purpose_version, e.state, e.weight,
+e.grants, e.occurred_at, e.recorded_at, e.expires_at`
 
 // selectHistory walks a timeline like chain, and takes along what is wanted of each event: to find it again costs as
 // much as to find it.
@@ -49,8 +50,8 @@ chain AS (
   UNION ALL
   SELECT ` + historyColumns + `, FALSE FROM chain
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.previous_id))
-SELECT event_id, subject_id, sequence, state, weight, grants, occurred_at, recorded_at, expires_at, last,
-previous_id IS NULL FROM chain`
+SELECT event_id, subject_id, sequence, purpose_version, state, weight, grants, occurred_at, recorded_at, expires_at,
+last, previous_id IS NULL FROM chain`
 
 // History implements service.Reader.
 func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error) {
@@ -61,8 +62,8 @@ func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consen
 		k := &keys[i]
 		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
 	}, func(i int, r engine.Row) error {
-		err := r.Scan(&s.Event, &s.Subject, &s.Sequence, (*uint8)(&s.State), (*uint8)(&s.Weight), &s.Grants,
-			&s.OccurredAt, &recordedAt, &s.ExpiresAt, &s.Last, &s.First)
+		err := r.Scan(&s.Event, &s.Subject, &s.Sequence, &s.PurposeVersion, (*uint8)(&s.State), (*uint8)(&s.Weight),
+			&s.Grants, &s.OccurredAt, &recordedAt, &s.ExpiresAt, &s.Last, &s.First)
 		s.OccurredAt = consent.Effective(s.OccurredAt, recordedAt)
 		found[keys[i]] = append(found[keys[i]], s)
 		return err
@@ -197,14 +198,14 @@ func (t *tx) countEvents(ctx context.Context, q *consent.EventQuery, s *search, 
 }
 
 const insertEvent = `/* insert_event */ INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no,
-purpose_no, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain, country,
-protocol, body, ident)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`
+purpose_no, purpose_version, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id,
+domain, country, protocol, body, ident)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
 
 func (t *tx) appendEvents(ctx context.Context, c *consent.Changes) error {
 	return insert(ctx, t.conn, insertEvent, c.Events, func(e *consent.Event, args []any) []any {
-		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, int(e.State),
-			int(e.Action), int(e.Weight), e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt,
+		return append(args, &e.Organization, &e.ID, &e.Sequence, &e.Subject, e.Project, e.Purpose, e.PurposeVersion,
+			int(e.State), int(e.Action), int(e.Weight), e.Grants, &e.OccurredAt, &e.RecordedAt, &e.ExpiresAt,
 			(*engine.OptionalID)(&e.Previous), &e.Key, &e.Domain, &e.Country, &e.Protocol, e.BodyJSON, e.IdentityJSON)
 	})
 }

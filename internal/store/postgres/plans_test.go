@@ -261,8 +261,8 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"identifiers SELECT @org, 'user_id', 0, 'u' || i, @id@rows",
 		"identifier_claims SELECT @org, 'email', 0, 'c' || i, @id@rows",
 		"subject_merges SELECT @org, @id, @other, now(), 1@rows",
-		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
-		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, TRUE, TRUE, now()@rows",
+		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
+		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",
 	} {
 		execute(t, c, values.Replace("INSERT INTO "+insert))

@@ -14,7 +14,7 @@ func testConsents(f *fixture) {
 	o := f.organization()
 	ada, bob := f.subject(o), f.subject(o)
 	full := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(),
-		State: consent.Implied, Weight: consent.WeightPassive, Grants: true, Active: true,
+		PurposeVersion: 7, State: consent.Implied, Weight: consent.WeightPassive, Grants: true, Active: true,
 		OccurredAt: noon, ExpiresAt: noon.Add(time.Microsecond), Since: noon.Add(-time.Hour)}
 	bare := consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), State: consent.Declined,
 		OccurredAt: noon}
@@ -52,7 +52,8 @@ func testConsents(f *fixture) {
 		State: consent.Withdrawn, Weight: consent.WeightActive,
 		OccurredAt: noon.Add(time.Second)},
 		consent.Consent{Organization: o, Subject: ada, Project: 2, Purpose: 2, Event: f.id(), Last: f.id(),
-			State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.AddDate(1, 0, 0), Since: noon}
+			PurposeVersion: 2, State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.AddDate(1, 0, 0),
+			Since: noon}
 	f.append(consent.Changes{Consents: []consent.Consent{full, bare}})
 	check(full, bare, bobs)
 }
@@ -121,7 +122,8 @@ func testPerson(f *fixture) {
 		Value: "p"})
 	other, from := f.subject(o, named(consent.UserID, "other")), f.subject(o, browser)
 	c := consent.Consent{Organization: o, Subject: ada, Project: 1, Purpose: 2, Event: f.id(), Last: f.id(),
-		State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.Add(time.Hour), Since: noon}
+		PurposeVersion: 3, State: consent.Accepted, Grants: true, OccurredAt: noon, ExpiresAt: noon.Add(time.Hour),
+		Since: noon}
 	second, elsewhere := c, c
 	second.Purpose, second.Event, second.Last, second.ExpiresAt, second.Since, second.Grants = 3, f.id(), consent.NoID,
 		time.Time{}, time.Time{}, false

@@ -209,7 +209,7 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 		}
 		e.Previous = before.Last
 		current[key] = consent.Consent{Organization: o, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose,
-			Event: e.ID, Last: e.ID,
+			Event: e.ID, Last: e.ID, PurposeVersion: e.PurposeVersion,
 			State: e.State, Weight: e.Weight, Grants: e.Grants, Active: f.random.IntN(2) == 0, OccurredAt: e.OccurredAt,
 			ExpiresAt: e.ExpiresAt, Since: f.some()}
 		c.Events = append(c.Events, e)
@@ -256,8 +256,8 @@ func (f *Data) event(o, subject consent.ID) consent.Event {
 	next := f.id()
 	copy(id[6:], next[6:])
 	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: 1 + f.random.IntN(3),
-		Purpose: 1 + f.random.IntN(4),
-		State:   consent.State(1 + f.random.IntN(5)), Action: consent.Action(1 + f.random.IntN(4)), Weight: consent.Weight(1 +
+		Purpose: 1 + f.random.IntN(4), PurposeVersion: f.random.IntN(4),
+		State: consent.State(1 + f.random.IntN(5)), Action: consent.Action(1 + f.random.IntN(4)), Weight: consent.Weight(1 +
 			f.random.IntN(4)),
 		Grants:     f.random.IntN(2) == 0,
 		OccurredAt: f.at(), RecordedAt: recorded, ExpiresAt: f.some(), Domain: f.odd(), Country: "DE",

@@ -17,7 +17,7 @@ import (
 func (f *fixture) event(o, subject consent.ID, project, purpose int, change func(*consent.Event)) consent.Event {
 	id := f.id()
 	e := consent.Event{Organization: o, ID: id, Sequence: int64(f.made), Subject: subject, Project: project,
-		Purpose: purpose, State: consent.Accepted,
+		Purpose: purpose, PurposeVersion: 5, State: consent.Accepted,
 		Action: consent.UserClick, Weight: consent.WeightActive, Grants: true, OccurredAt: noon,
 		RecordedAt: noon.Add(time.Microsecond), Key: consent.ID{7}, Domain: "shop.example",
 		Country: "DE", Protocol: "native", BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte(`{"i":"é"}`)}
@@ -29,7 +29,7 @@ func (f *fixture) event(o, subject consent.ID, project, purpose int, change func
 
 func consentOf(e consent.Event) consent.Consent {
 	return consent.Consent{Organization: e.Organization, Subject: e.Subject, Project: e.Project, Purpose: e.Purpose,
-		Event: e.ID, Last: e.ID,
+		Event: e.ID, Last: e.ID, PurposeVersion: e.PurposeVersion,
 		State: e.State, Weight: e.Weight, Grants: e.Grants, Active: true, OccurredAt: e.OccurredAt, ExpiresAt: e.ExpiresAt}
 }
 
@@ -37,7 +37,7 @@ func testEvent(f *fixture) {
 	o := f.organization()
 	full := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
 		e.State, e.Action, e.ExpiresAt, e.Previous = consent.Viewed, consent.System, noon.AddDate(7973, 0, 0), consent.ID{3}
-		e.Sequence, e.Domain, e.Country, e.Protocol = 1<<60, odd[0], odd[1], odd[2]
+		e.Sequence, e.Domain, e.Country, e.Protocol, e.PurposeVersion = 1<<60, odd[0], odd[1], odd[2], 1<<31-1
 		e.BodyJSON, e.IdentityJSON = []byte("\x00\xff"), make([]byte, 100_000)
 	})
 	bare := f.event(o, f.id(), 1, 2, func(e *consent.Event) {
@@ -190,7 +190,7 @@ func (c *searchable) check(f *fixture, q consent.EventQuery) {
 // stepOf is how History gives an event; all are those among which another may have been recorded behind it.
 func stepOf(e *consent.Event, all []consent.Event) consent.Step {
 	last := !slices.ContainsFunc(all, func(other consent.Event) bool { return other.Previous == e.ID })
-	return consent.Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants,
+	return consent.Step{Event: e.ID, PurposeVersion: e.PurposeVersion, State: e.State, Weight: e.Weight, Grants: e.Grants,
 		OccurredAt: consent.Effective(e.OccurredAt, e.RecordedAt),
 		ExpiresAt:  e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence, Last: last, First: e.Previous == consent.NoID}
 }
