@@ -251,11 +251,18 @@ func (w *harness) deadCredentials(actor consent.Actor, v vars) {
 // do sends one request over loopback TCP, to each server one after another; target, headers and body are templates.
 func (w *harness) do(v vars, method, target string, headers map[string]string, body string) *webtest.Response {
 	w.Helper()
+	return w.doAt(int(w.calls.Add(1)), v, method, target, headers, body)
+}
+
+// doAt sends one request to the server of that number, modulo how many there are.
+func (w *harness) doAt(server int, v vars, method, target string, headers map[string]string,
+	body string) *webtest.Response {
+	w.Helper()
 	filled := map[string]string{}
 	for name, value := range headers {
 		filled[name] = v.expand(value)
 	}
-	url := w.urls[int(w.calls.Add(1))%len(w.urls)]
+	url := w.urls[server%len(w.urls)]
 	res := webtest.DoURL(w, url, method, v.expand(target), filled, v.expand(body))
 	w.mayKeep(method+" "+target, res)
 	return res
