@@ -35,13 +35,13 @@ type Options struct {
 
 // Places implements consent.Places.
 type Places struct {
-	table   *table.Table
-	regimes map[string]consent.Regime
+	table *table.Table
+	rules map[string]*consent.Rule
 }
 
 // New reads the tables. The embedded one is unpacked once in the life of the process.
 func New(opts Options) (*Places, error) {
-	regimes, err := newRegimes(opts.Regimes)
+	rules, err := newRules(opts.Regimes)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func New(opts Options) (*Places, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Places{table: t, regimes: regimes}, nil
+	return &Places{table: t, rules: rules}, nil
 }
 
 // Close has nothing to let go of: New keeps no file open.

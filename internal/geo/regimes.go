@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -142,22 +143,55 @@ var optOut = []struct{ country, reason string }{
 	{"XK", "Law No 04/L-109 on Electronic Communications: what it says of unsolicited mail was not found"},
 }
 
+// What an answer says of where its rule is written.
+const (
+	ourTable      = "consentd's table of countries, as of 2026-11-29"
+	operatorTable = "the setting regimes of the server"
+)
+
 // Regime implements consent.Places. A code that is no country's has the regime of consent.UnknownCountry.
 func (p *Places) Regime(country string) consent.Regime {
-	if regime, ok := p.regimes[consent.CountryCode(country)]; ok {
-		return regime
+	if rule := p.rules[consent.CountryCode(country)]; rule != nil {
+		return rule.Regime
 	}
 	return consent.OptOut
 }
 
-// newRegimes is the regime table with the operator's rows in place of ours.
-func newRegimes(overrides map[string]consent.Regime) (map[string]consent.Regime, error) {
-	regimes := make(map[string]consent.Regime, len(optIn)+len(optOut)+len(overrides))
-	for _, row := range optIn {
-		regimes[row.country] = consent.OptIn
+// Rule implements consent.Places. A law is in force from the beginning of its day or year, in UTC. What the operator
+// chose has no date, so it holds at every instant.
+func (p *Places) Rule(country string, at time.Time) consent.Rule {
+	country = consent.CountryCode(country)
+	found := p.rules[country]
+	if found == nil {
+		return consent.Rule{Country: country, Regime: consent.OptOut, Kind: consent.NotListed, Source: ourTable}
 	}
+	rule := *found
+	if rule.Since != "" && at.Before(dayOf(rule.Since)) {
+		rule.Regime, rule.Kind, rule.Since, rule.Until = consent.OptOut, consent.LawToCome, "", rule.Since
+	}
+	return rule
+}
+
+// dayOf is when a day or a year begins. A test reads every row of the table.
+func dayOf(since string) time.Time {
+	day, err := time.Parse(time.DateOnly, since)
+	if err != nil {
+		day, _ = time.Parse("2006", since)
+	}
+	return day
+}
+
+// newRules is the regime table with the operator's rows in place of ours.
+func newRules(overrides map[string]consent.Regime) (map[string]*consent.Rule, error) {
+	rules := make(map[string]*consent.Rule, len(optIn)+len(optOut)+len(overrides))
+	for _, row := range optIn {
+		rules[row.country] = &consent.Rule{Country: row.country, Regime: consent.OptIn, Kind: consent.LawInForce,
+			Law: row.source, Since: row.since, Source: ourTable}
+	}
+	rules[consent.UnknownCountry].Kind = consent.UnknownPlace
 	for _, row := range optOut {
-		regimes[row.country] = consent.OptOut
+		rules[row.country] = &consent.Rule{Country: row.country, Regime: consent.OptOut, Kind: consent.NoneFound,
+			Law: row.reason, Source: ourTable}
 	}
 	given := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(overrides)) {
@@ -172,7 +206,9 @@ func newRegimes(overrides map[string]consent.Regime) (map[string]consent.Regime,
 		if other, ok := given[country]; ok {
 			return nil, fmt.Errorf("regimes: %s and %s are one country; keep one of them", other, key)
 		}
-		given[country], regimes[country] = key, regime
+		given[country] = key
+		rules[country] = &consent.Rule{Country: country, Regime: regime, Kind: consent.OperatorsChoice,
+			Source: operatorTable}
 	}
-	return regimes, nil
+	return rules, nil
 }

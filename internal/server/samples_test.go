@@ -158,6 +158,9 @@ var samples = map[string][]sample{
 		scopes: []consent.Scope{consent.OrganizationsWrite}, body: `{"name":"key {{n}}","scopes":["organizations:write"]}`}},
 	"GET /api/v1/organizations/{organizationId}/keys": {{target: nativeKeys + "?limit=3", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.OrganizationsRead}}},
+	"GET /api/v1/organizations/{organizationId}/regime": {{target: "/api/v1/organizations/{{org}}/regime" +
+		"?region=US-CA&gpc=1&at=2026-03-01&project={{project}}", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.ConsentsRead}}},
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},
