@@ -48,12 +48,13 @@ var mayImport = map[string][]string{
 	"internal/geo/table":  {},
 	"internal/jobs":       {"internal/consent"},
 	"internal/limit":      {"internal/consent"},
+	"internal/openapi":    {},
 	"internal/pgtest":     {"internal/scratchpg"},
 	"internal/protocol":   {"internal/consent", "internal/service"},
 	"internal/protocol/*": {"internal/protocol", "internal/service", "internal/consent"},
 	"internal/scratchpg":  {},
 	"internal/server": {"internal/protocol", "internal/protocol/*", "internal/console", "internal/limit",
-		"internal/service", "internal/consent"},
+		"internal/openapi", "internal/service", "internal/consent"},
 	"internal/service":             {"internal/service/*", "internal/limit", "internal/sealing", "internal/consent", "ledger"},
 	"internal/service/idempotency": {"internal/consent"},
 	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent"},
@@ -68,7 +69,7 @@ var mayImport = map[string][]string{
 	"internal/store/sqlite":    {"internal/store/engine", "internal/store/migrations", "internal/consent"},
 	"internal/store/storetest": {"internal/service", "internal/consent"},
 	"internal/webtest": {"internal/server", "internal/store", "internal/store/postgres", "internal/store/sqlite",
-		"internal/geo", "internal/service", "internal/consent", "internal/pgtest"},
+		"internal/geo", "internal/openapi", "internal/service", "internal/consent", "internal/pgtest"},
 }
 
 // forTests are the packages that only tests import.

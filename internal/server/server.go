@@ -22,11 +22,12 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/openapi"
 	"github.com/consentd/consentd/internal/protocol"
 	"github.com/consentd/consentd/internal/service"
 )
 
-// system is what /healthz, /readyz and /metrics go by in place of a protocol.
+// system is what /healthz, /readyz, /metrics and the documents go by in place of a protocol.
 const system = "system"
 
 // Bounds of a request besides those of the body.
@@ -49,7 +50,7 @@ type Options struct {
 	Limits         Limits
 }
 
-// Server is an http.Handler for all protocols and for /healthz, /readyz and /metrics.
+// Server is an http.Handler for all protocols, for /healthz, /readyz and /metrics, and for the documents of the calls.
 type Server struct {
 	Options
 	protocols []protocol.Protocol
@@ -62,6 +63,7 @@ type Server struct {
 	last      atomic.Uint64
 	lines     sync.Map // protocol, method and route → slog.Handler
 	draining  atomic.Bool
+	docs      *openapi.Site
 }
 
 // mounted is a protocol with its router, which finds patterns, and what handles them.
@@ -83,9 +85,9 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	}
 	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*mounted{},
 		bodies:  protocol.NewBodyBudget(bodyBytes, decodedBytes),
-		answers: semaphore.NewWeighted(answerBytes),
-		limits:  newLimits(o.Limits, o.Metrics.limited),
-		ids:     strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
+		answers: semaphore.NewWeighted(answerBytes), docs: documents(),
+		limits: newLimits(o.Limits, o.Metrics.limited),
+		ids:    strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
 		for _, root := range p.Roots {
@@ -177,7 +179,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		c.Header().Set("Connection", "close")
 	}
-	if p == s.fallback && s.serveSystem(c, r) {
+	if (p == s.fallback || r.URL.Path == openapi.DocumentPath) && s.serveSystem(c, r) {
 		name = system
 		return
 	}

@@ -63,6 +63,12 @@
 //
 // The first }} ends a variable: a text that ends in } needs {{hex:7d}}.
 //
+// # The document
+//
+// Against a site of NewSite an exchange must also be as the OpenAPI document has it (package openapi): the answer
+// always, in its status, Content-Type, headers and body, with no member that is not documented; the request where it
+// was taken.
+//
 // # Failures
 //
 // An exchange that fails is reported and the next one played, until one needs a variable that the failed one was to

@@ -16,6 +16,8 @@ import (
 type Site struct {
 	Handler http.Handler
 	Vars    map[string]string // initial variables; not written to
+	// documented says that every exchange has to be as the OpenAPI document has it.
+	documented bool
 }
 
 // Run plays each file that glob matches as a parallel subtest: on each engine against a site over a fresh store, and,
@@ -79,7 +81,7 @@ func play(exchanges []*exchange, site *Site) (errs []error) {
 	vars := map[string]string{}
 	maps.Copy(vars, site.Vars)
 	for _, ex := range exchanges {
-		err := ex.play(srv.Listener.Addr().String(), vars)
+		err := ex.play(srv.Listener.Addr().String(), vars, site.documented)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s %s: %w", ex.place, ex.method, abbreviate(ex.target), err))
 		}
@@ -91,7 +93,7 @@ func play(exchanges []*exchange, site *Site) (errs []error) {
 }
 
 // play sends the request and compares the answer. Captured variables are added to vars only if all of it is right.
-func (ex *exchange) play(addr string, vars map[string]string) error {
+func (ex *exchange) play(addr string, vars map[string]string, documented bool) error {
 	x := &expander{vars: vars}
 	req := &request{method: ex.method, target: x.text(ex.target), body: x.text(strings.Join(ex.body, "\n"))}
 	for _, h := range ex.headers {
@@ -111,6 +113,9 @@ func (ex *exchange) play(addr string, vars map[string]string) error {
 		return fmt.Errorf("\n%s\nanswer:\n%s", indent(strings.Join(m.problems, "\n")), indent(res.String()))
 	}
 	maps.Copy(vars, m.vars)
+	if documented {
+		return asDocumented(req, res)
+	}
 	return nil
 }
 

@@ -47,6 +47,7 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 	if len(stores) > 1 {
 		site.Handler = &servers
 	}
+	site.documented = true
 	handler := site.Handler
 	site.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keys") {

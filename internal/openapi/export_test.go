@@ -1,0 +1,4 @@
+package openapi
+
+// DocumentOf is Document of other files.
+var DocumentOf = documentOf
