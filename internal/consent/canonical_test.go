@@ -3,6 +3,7 @@ package consent
 import (
 	"encoding/json"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -67,13 +68,14 @@ func TestBodyIsCanonical(t *testing.T) {
 		b := Body{Action: UserClick.String(), DisplayedText: drawText(t, "text"), ExpiresAt: drawText(t, "expires"),
 			Locale: drawText(t, "locale"), OccurredAt: formatInstant(noon), Project: ID{1}.String(), Purpose: drawText(t,
 				"purpose"),
-			PurposeVersion: rapid.IntRange(1, 1<<31).Draw(t, "version"), Regime: OptIn, State: Accepted.String()}
+			PurposeVersion: rapid.IntRange(1, 1<<31).Draw(t, "version"), Regime: OptIn, State: Accepted.String(),
+			Metadata: drawMetadata(t)}
 		got := b.canonical()
 		if want := canonicalByLibrary(t, got); string(got) != want {
 			t.Fatalf("body reads\n%s, canonical is\n%s", got, want)
 		}
 		var back Body
-		if err := json.Unmarshal(got, &back); err != nil || back != b {
+		if err := json.Unmarshal(got, &back); err != nil || !reflect.DeepEqual(back, b) {
 			t.Fatalf("%+v reads back as %+v (%v)", b, back, err)
 		}
 	})
@@ -94,7 +96,8 @@ func TestIdentIsCanonical(t *testing.T) {
 				item.Identifiers = append(item.Identifiers, Identifier{Kind: kind, Value: drawText(t, "value") + "v"})
 			}
 		}
-		p.identify(&Item{Evidence: Evidence{FormURL: drawText(t, "url")}}, item)
+		p.identify(&Item{Evidence: Evidence{FormURL: drawText(t, "url"), NoticeURL: drawText(t, "notice"),
+			Country: rapid.SampledFrom([]string{"", "DE", "de", "ZZ"}).Draw(t, "said")}}, item, &p.Origin)
 		_, got := item.IdentityOf("anonymous")
 		if want := canonicalByLibrary(t, got); string(got) != want {
 			t.Fatalf("ident reads\n%s, canonical is\n%s", got, want)

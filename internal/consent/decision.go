@@ -36,6 +36,16 @@ func (d *PreparedDecision) expiry(purpose *Purpose, occurredAt time.Time) time.T
 	return d.ExpiresAt
 }
 
+// version gives the version of a purpose's text to which the decision is: the one that it names or the one of now, but
+// none that was made only later.
+func (d *PreparedDecision) version(purpose *Purpose) int {
+	held := purpose.versionAt(d.OccurredAt)
+	if d.PurposeVersion == 0 {
+		return held
+	}
+	return min(held, d.PurposeVersion)
+}
+
 // newest stands for the id of an event that is yet to be made: it is greater than all on record.
 var newest = ID(bytes.Repeat([]byte{0xff}, len(NoID)))
 
@@ -44,7 +54,7 @@ func (d *PreparedDecision) step(purpose *Purpose, current *Consent, now time.Tim
 	occurredAt, recordedAt := d.dates(current, now)
 	return Step{Event: newest, State: d.State, Weight: d.weight(), Grants: grants(d.State, d.Action, d.Regime),
 		OccurredAt: Effective(occurredAt, recordedAt), ExpiresAt: d.expiry(purpose, occurredAt),
-		PurposeVersion: purpose.versionAt(d.OccurredAt)}
+		PurposeVersion: d.version(purpose)}
 }
 
 // Records tells whether the decision makes an event about somebody with a current consent. A replacement takes back
@@ -76,16 +86,21 @@ func (p *Prepared) Event(item *PreparedItem, d *PreparedDecision, r *Recording) 
 	occurredAt, recordedAt := d.dates(r.Current, r.Now)
 	e := Event{Organization: p.Actor.Organization, ID: r.ID, Sequence: r.Sequence, Subject: r.Subject,
 		Project: p.Project.Number, Purpose: r.Purpose.Number,
-		PurposeVersion: r.Purpose.versionAt(d.OccurredAt), State: d.State, Action: d.Action, Weight: d.weight(),
+		PurposeVersion: d.version(r.Purpose), State: d.State, Action: d.Action, Weight: d.weight(),
 		Grants: grants(d.State, d.Action, d.Regime), OccurredAt: occurredAt, RecordedAt: recordedAt,
 		ExpiresAt: d.expiry(r.Purpose, occurredAt), Previous: r.Current.Last, Key: p.Actor.Key,
-		Domain: p.Origin.Domain, Country: p.Origin.Country, Protocol: p.Origin.Protocol, IdentityJSON: r.IdentityJSON}
-	body := Body{Action: d.Action.String(), Locale: item.Locale, Project: p.Project.ID.String(), Purpose: r.Purpose.Key,
+		Domain: r.Identity.Domain, Country: r.Identity.Country, Protocol: r.Identity.Protocol, IdentityJSON: r.IdentityJSON}
+	body := Body{Action: d.Action.String(), Locale: item.Locale, Metadata: item.Metadata,
+		Project: p.Project.ID.String(), Purpose: r.Purpose.Key,
 		PurposeVersion: e.PurposeVersion, Regime: d.Regime, State: d.State.String(), Undated: d.undated(),
 		OccurredAt: formatInstant(e.OccurredAt), ExpiresAt: formatInstant(e.ExpiresAt)}
 	if d.Text != nil {
 		body.DisplayedText = "sha256:" + hex.EncodeToString(d.Text.Hash)
 	}
 	e.BodyJSON = body.canonical()
-	return EventView{Event: e, ProjectID: p.Project.ID, PurposeOf: r.Purpose, Body: body, Identity: *r.Identity}
+	view := EventView{Event: e, ProjectID: p.Project.ID, PurposeOf: r.Purpose, Body: body, Identity: *r.Identity}
+	if d.Text != nil {
+		view.Text = d.Text.Text
+	}
+	return view
 }

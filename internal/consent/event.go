@@ -96,25 +96,33 @@ type Origin struct {
 	Country   string // set by an adapter that was told the place; else by Places from Address
 }
 
-// Evidence is where a person was asked, and in which language. All members may be empty.
+// Evidence is where a person was asked, in which language, and from where the person answered. All members may be
+// empty. Those of the last four that are given stand instead of what the Origin says, for a caller who is not the
+// person's own browser.
 type Evidence struct {
-	FormURL string
-	Locale  string
+	FormURL   string
+	NoticeURL string // the notice or policy that was shown
+	Locale    string
+	Country   string // a code that CountryCode reads; empty: that of Address
+	Address   netip.Addr
+	UserAgent string
+	Domain    string
 }
 
 // Body is the decoded Event.Body.
 type Body struct {
-	Action         string `json:"action"`
-	DisplayedText  string `json:"displayed_text,omitempty"` // "sha256:<hex>" of the text
-	ExpiresAt      string `json:"expires_at,omitempty"`
-	Locale         string `json:"locale,omitempty"`
-	OccurredAt     string `json:"occurred_at"`
-	Project        string `json:"project"`
-	Purpose        string `json:"purpose"`
-	PurposeVersion int    `json:"purpose_version"`
-	Regime         Regime `json:"regime"`
-	State          string `json:"state"`
-	Undated        bool   `json:"undated,omitempty"` // an import that did not say when
+	Action         string   `json:"action"`
+	DisplayedText  string   `json:"displayed_text,omitempty"` // "sha256:<hex>" of the text
+	ExpiresAt      string   `json:"expires_at,omitempty"`
+	Locale         string   `json:"locale,omitempty"`
+	Metadata       Metadata `json:"metadata,omitempty"`
+	OccurredAt     string   `json:"occurred_at"`
+	Project        string   `json:"project"`
+	Purpose        string   `json:"purpose"`
+	PurposeVersion int      `json:"purpose_version"`
+	Regime         Regime   `json:"regime"`
+	State          string   `json:"state"`
+	Undated        bool     `json:"undated,omitempty"` // an import that did not say when
 }
 
 // canonical gives the body's canonical JSON.
@@ -125,6 +133,9 @@ func (b *Body) canonical() []byte {
 	out = appendMember(out, "displayed_text", b.DisplayedText)
 	out = appendMember(out, "expires_at", b.ExpiresAt)
 	out = appendMember(out, "locale", b.Locale)
+	if len(b.Metadata) > 0 {
+		out = b.Metadata.append(appendName(out, "metadata"))
+	}
 	out = appendMember(out, "occurred_at", b.OccurredAt)
 	out = appendMember(out, "project", b.Project)
 	out = appendMember(out, "purpose", b.Purpose)
@@ -142,11 +153,13 @@ func (b *Body) canonical() []byte {
 type Identity struct {
 	AnonymousID string            `json:"anonymous_id"` // the id by which the person is known to a browser
 	Country     string            `json:"country"`
+	CountrySaid string            `json:"country_said,omitempty"` // as the caller wrote it, where that is not Country
 	Domain      string            `json:"domain,omitempty"`
 	FormURL     string            `json:"form_url,omitempty"`
 	Identifiers map[string]string `json:"identifiers"` // kind to value, as given in this write
 	IP          string            `json:"ip,omitempty"`
 	Key         string            `json:"key"`
+	NoticeURL   string            `json:"notice_url,omitempty"`
 	Protocol    string            `json:"protocol"`
 	Session     string            `json:"session"` // one id a request
 	UserAgent   string            `json:"user_agent,omitempty"`

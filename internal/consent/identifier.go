@@ -12,6 +12,7 @@ const (
 	Email         IdentifierKind = "email"
 	Phone         IdentifierKind = "phone"
 	AnonymousID   IdentifierKind = "anonymous_id" // a browser's, a UUID
+	SubjectID     IdentifierKind = "subject_id"   // a subject's own id, see Item.Subject; nobody gets one
 	typedPrefix                  = "subject:"     // and the type: a subject that is no user
 )
 
@@ -54,6 +55,9 @@ func (k IdentifierKind) single() bool { return k.Strength() <= 1 }
 
 // Naming tells whether an organization names a subject by the kind: UserID or a typed one.
 func (k IdentifierKind) Naming() bool { return k.Strength() == 0 }
+
+// OwnID tells whether an identifier of the kind may be a subject's own id.
+func (k IdentifierKind) OwnID() bool { return k == AnonymousID || k == SubjectID }
 
 // Identifier names one subject of an organization.
 type Identifier struct {

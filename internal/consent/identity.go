@@ -86,10 +86,13 @@ func stronger(given []Identifier, at int) []Identifier {
 // Owner gives who has an identifier, or whom that one was merged into; NoID: nobody.
 func (p *People) Owner(organization ID, id Identifier) ID {
 	owner := p.owners[OwnedName{organization, id}]
-	if into, ok := p.merged[SubjectKey{organization, owner}]; ok {
-		return into
+	for {
+		into, ok := p.merged[SubjectKey{organization, owner}]
+		if !ok {
+			return owner
+		}
+		owner = into
 	}
-	return owner
 }
 
 // contradicts tells whether the candidate has another value of any of these kinds, all of which

@@ -8,14 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// How much of what a request says of itself is kept.
-const (
-	maxUserAgent = 512
-	maxDomain    = 253
-	maxFormURL   = 2048
-	maxLocale    = 35 // BCP 47: registered tags stay below
-	maxText      = 64 << 10
-)
+// maxText is the most bytes of what a person was told.
+const maxText = 64 << 10
 
 // maxAhead is how far in the future a decision may be dated: clocks differ.
 const maxAhead = 5 * time.Minute
@@ -31,6 +25,7 @@ type Prepared struct {
 	Session     ID
 	Items       []PreparedItem
 	Decisions   int // how many events it can make
+	mistakes    mistakes
 }
 
 // PreparedItem is a valid Item.
@@ -39,6 +34,8 @@ type PreparedItem struct {
 	Known       bool
 	Decisions   []PreparedDecision // those of Replace included
 	Locale      string
+	Metadata    Metadata
+	unknown     *Error   // says that who must be known is not
 	identity    Identity // without AnonymousID
 	rest        []byte   // the canonical form of identity behind its first member
 }
@@ -57,10 +54,12 @@ type PreparedDecision struct {
 	Replaces bool // it is a Replacement's: a withdrawal is recorded only where there is something to take back
 }
 
-// Facts are what the rules need to know besides a write and its catalog. They read no clock and draw no lots.
+// Facts are what the rules need to know besides a write and its catalog. They read no clock and draw no lots. Country
+// and Regime are those of Places.
 type Facts struct {
 	Now     time.Time // UTC, microseconds
 	Session ID        // a new one
+	Country func(netip.Addr) string
 	Regime  func(country string) Regime
 	Hash    func(text string) []byte // SHA-256
 }
@@ -78,50 +77,82 @@ func Prepare(a Actor, d *Catalog, w *Write, f Facts) (*Prepared, error) {
 		Session: f.Session, Items: make([]PreparedItem, len(w.Items))}
 	p.Origin.UserAgent = clean(w.Origin.UserAgent, maxUserAgent)
 	p.Origin.Domain = clean(w.Origin.Domain, maxDomain)
+	p.mistakes.all = w.AllMistakes
 	for i := range w.Items {
-		if err := p.prepareItem(w, i, &f); err != nil {
-			return nil, err
+		if p.prepareItem(w, i, &f); p.mistakes.enough() {
+			break
 		}
+	}
+	if err := p.mistakes.err(); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
 
-func (p *Prepared) prepareItem(w *Write, i int, f *Facts) error {
+// prepareItem fills in one item, and notes what is wrong with it.
+func (p *Prepared) prepareItem(w *Write, i int, f *Facts) {
 	in, out := &w.Items[i], &p.Items[i]
-	if len(in.Identifiers) == 0 {
-		return Errorf(Unprocessable, w.field(i, "identifiers"), "needs at least one identifier")
+	out.Known, out.Locale, out.Metadata = in.Known, in.Evidence.Locale, in.Metadata
+	note := func(err error) { p.mistakes.add(err, func(noun string) string { return w.field(i, noun) }) }
+	note(p.prepareNames(in, out))
+	if err := p.Actor.Confined(out.Identifiers); err != nil && len(out.Identifiers) > 0 {
+		p.mistakes.add(err, nil)
 	}
-	given, err := PrepareIdentifiers(in.Identifiers, p.Project.Number, in.EmailFirst)
-	if err != nil {
-		e := AsError(err)
-		return Errorf(e.Kind, w.field(i, e.Field), "%s", e.Msg)
+	origin := p.Origin
+	told, err := origin.replace(&in.Evidence, f)
+	note(err)
+	note(in.Metadata.check())
+	if out.unknown = ErrNoSubject; in.Subject != NoID {
+		out.unknown = Errorf(Unprocessable, w.field(i, string(SubjectID)), "names nobody")
 	}
-	if kind, twice := givenTwice(given); twice {
-		return Errorf(Invalid, w.field(i, string(kind)), "must be given once")
-	}
-	if err := p.Actor.Confined(given); err != nil {
-		return err
-	}
-	if err := checkEvidence(in.Evidence); err != nil {
-		return Errorf(Invalid, w.field(i, err.Field), "%s", err.Msg)
-	}
-	out.Identifiers, out.Known, out.Locale = given, in.Known, in.Evidence.Locale
 	for _, d := range in.Decisions {
-		decision, err := p.prepareDecision(d, f)
-		if err != nil {
-			e := AsError(err)
-			return &Error{Kind: e.Kind, Field: w.field(i, e.Field), Msg: e.Msg}
-		}
+		decision, err := p.prepareDecision(d, &origin, told, f)
+		note(err)
 		out.Decisions = append(out.Decisions, decision)
 	}
 	if in.Replace != nil {
-		if err := p.prepareReplacement(in.Replace, out, f); err != nil {
-			return err
-		}
+		p.mistakes.add(p.prepareReplacement(in.Replace, out, f), nil)
 	}
 	p.Decisions += len(out.Decisions)
-	p.identify(in, out)
+	p.identify(in, out, &origin)
+}
+
+// prepareNames settles by what an item names its person.
+func (p *Prepared) prepareNames(in *Item, out *PreparedItem) error {
+	if in.Subject != NoID {
+		if len(in.Identifiers) > 0 {
+			return Errorf(Unprocessable, string(SubjectID), "must not be given beside identifiers")
+		}
+		out.Identifiers, out.Known = []Identifier{{Kind: SubjectID, Value: in.Subject.String()}}, true
+		return nil
+	}
+	if len(in.Identifiers) == 0 {
+		return Errorf(Unprocessable, "identifiers", "needs at least one identifier")
+	}
+	given, err := PrepareIdentifiers(in.Identifiers, p.Project.Number, in.EmailFirst)
+	if err != nil {
+		return err
+	}
+	if kind, twice := givenTwice(given); twice {
+		return Errorf(Invalid, string(kind), "must be given once")
+	}
+	out.Identifiers = given
 	return nil
+}
+
+// Unknown refuses a write about people who must be known and are not.
+func (p *Prepared) Unknown(known func(Identifier) bool) error {
+	var found mistakes
+	found.all = p.mistakes.all
+	for i := range p.Items {
+		if item := &p.Items[i]; item.Known && !known(item.Identifiers[0]) {
+			found.add(item.unknown, nil)
+		}
+		if found.enough() {
+			break
+		}
+	}
+	return found.err()
 }
 
 // givenTwice finds a kind of which there are two among ranked identifiers.
@@ -134,19 +165,7 @@ func givenTwice(given []Identifier) (IdentifierKind, bool) {
 	return "", false
 }
 
-func checkEvidence(e Evidence) *Error {
-	for _, part := range []struct {
-		noun, value string
-		most        int
-	}{{"form_url", e.FormURL, maxFormURL}, {"locale", e.Locale, maxLocale}} {
-		if len(part.value) > part.most || !utf8.ValidString(part.value) {
-			return Errorf(Invalid, part.noun, "must be valid UTF-8 of %d bytes at most", part.most)
-		}
-	}
-	return nil
-}
-
-func (p *Prepared) prepareDecision(d Decision, f *Facts) (PreparedDecision, error) {
+func (p *Prepared) prepareDecision(d Decision, origin *Origin, told bool, f *Facts) (PreparedDecision, error) {
 	purpose, err := p.Catalog.purpose(p.Project.Number, d.Purpose)
 	if err != nil {
 		e := AsError(err)
@@ -156,7 +175,7 @@ func (p *Prepared) prepareDecision(d Decision, f *Facts) (PreparedDecision, erro
 		if err := checkIdentifier(d.Purpose.Key); err != nil || len(d.Purpose.Key) > 128 {
 			return PreparedDecision{}, Errorf(Invalid, "purpose", "must be 1 to 128 bytes without control characters")
 		}
-	} else if err := purpose.admitsState(d.State); err != nil {
+	} else if err := purpose.admits(&d); err != nil {
 		return PreparedDecision{}, err
 	}
 	d.OccurredAt, d.ExpiresAt = micro(d.OccurredAt), micro(d.ExpiresAt)
@@ -166,19 +185,11 @@ func (p *Prepared) prepareDecision(d Decision, f *Facts) (PreparedDecision, erro
 	if len(d.DisplayedText) > maxText || !utf8.ValidString(d.DisplayedText) {
 		return PreparedDecision{}, Errorf(Invalid, "displayed_text", "must be valid UTF-8 of %d KiB at most", maxText>>10)
 	}
-	out := PreparedDecision{Decision: d, Found: purpose, Regime: p.regime(d.Action, f)}
+	out := PreparedDecision{Decision: d, Found: purpose, Regime: origin.regime(d.Action, told, f)}
 	if d.DisplayedText != "" {
 		out.Text = &Text{p.Catalog.Organization.ID, f.Hash(d.DisplayedText), d.DisplayedText}
 	}
 	return out, nil
-}
-
-// regime gives the regime under which somebody decides. An import comes from the importer's address, not the person's.
-func (p *Prepared) regime(action Action, f *Facts) Regime {
-	if action == Import {
-		return f.Regime(UnknownCountry)
-	}
-	return f.Regime(p.Origin.Country)
 }
 
 // checkTimes checks the dates of a decision that is recorded now.
@@ -233,20 +244,24 @@ func (p *Prepared) prepareReplacement(r *Replacement, out *PreparedItem, f *Fact
 			return Errorf(Unprocessable, "", "the purpose %s is %s and takes no yes", key, purpose.Status)
 		}
 		out.Decisions = append(out.Decisions, PreparedDecision{Decision: Decision{State: state, Action: r.Action},
-			Found: purpose, Regime: p.regime(r.Action, f), Replaces: true})
+			Found: purpose, Regime: p.Origin.regime(r.Action, false, f), Replaces: true})
 	}
 	return nil
 }
 
 // identify makes the Identity of an item's events, but for the member that identity decides.
-func (p *Prepared) identify(in *Item, out *PreparedItem) {
-	id := Identity{Country: p.Origin.Country, Domain: p.Origin.Domain, FormURL: in.Evidence.FormURL,
+func (p *Prepared) identify(in *Item, out *PreparedItem, from *Origin) {
+	id := Identity{Country: from.Country, Domain: from.Domain, FormURL: in.Evidence.FormURL,
 		Identifiers: make(map[string]string, len(out.Identifiers)),
-		IP:          keptAddress(p.Origin.Address, p.Project.WholeAddress), Key: p.Actor.Key.String(),
-		Protocol: p.Origin.Protocol, Session: p.Session.String(), UserAgent: p.Origin.UserAgent}
+		IP:          keptAddress(from.Address, p.Project.WholeAddress), Key: p.Actor.Key.String(),
+		NoticeURL: in.Evidence.NoticeURL, Protocol: from.Protocol, Session: p.Session.String(), UserAgent: from.UserAgent}
+	if said := in.Evidence.Country; said != id.Country {
+		id.CountrySaid = said
+	}
 	b := make([]byte, 1, 384)
 	b[0] = '{'
 	b = appendMember(b, "country", id.Country)
+	b = appendMember(b, "country_said", id.CountrySaid)
 	b = appendMember(b, "domain", id.Domain)
 	b = appendMember(b, "form_url", id.FormURL)
 	b = appendName(b, "identifiers")
@@ -263,6 +278,7 @@ func (p *Prepared) identify(in *Item, out *PreparedItem) {
 	b = append(b, '}')
 	b = appendMember(b, "ip", id.IP)
 	b = appendMember(b, "key", id.Key)
+	b = appendMember(b, "notice_url", id.NoticeURL)
 	b = appendMember(b, "protocol", id.Protocol)
 	b = appendMember(b, "session", id.Session)
 	b = appendMember(b, "user_agent", id.UserAgent)
@@ -290,24 +306,4 @@ func (item *PreparedItem) DecidedAt(now time.Time) time.Time {
 		}
 	}
 	return at
-}
-
-// keptAddress shows an address as it is kept: cut to IPv4 /24, IPv6 /48 unless the project asks for the whole.
-func keptAddress(a netip.Addr, whole bool) string {
-	if !a.IsValid() {
-		return ""
-	}
-	a = a.Unmap().WithZone("")
-	if whole {
-		return a.String()
-	}
-	bits := 48
-	if a.Is4() {
-		bits = 24
-	}
-	prefix, err := a.Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return prefix.Addr().String()
 }

@@ -41,6 +41,17 @@ func (p *Purpose) versionAt(at time.Time) int {
 // closed tells whether a purpose takes no yes any more.
 func (p *Purpose) closed() bool { return p.Status == "archived" || p.Status == "obsolete" }
 
+// admits tells whether a decision may be recorded.
+func (p *Purpose) admits(d *Decision) error {
+	if err := p.admitsState(d.State); err != nil {
+		return err
+	}
+	if d.PurposeVersion < 0 || d.PurposeVersion > p.Version {
+		return Errorf(Unprocessable, "purpose_version", "is no version of this purpose: the newest is %d", p.Version)
+	}
+	return nil
+}
+
 // admitsState tells whether somebody may be in a state on a purpose. A no is always possible.
 func (p *Purpose) admitsState(s State) error {
 	switch {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -104,7 +102,7 @@ func plain(b []byte, depth int) (rest []byte, ok bool) {
 	case b[0] != '{':
 		rest = bytes.TrimLeft(b, "0123456789")
 		digits := len(b) - len(rest)
-		return rest, digits == 1 || digits > 1 && b[0] != '0'
+		return rest, digits == 1 || digits > 1 && digits <= maxPlainDigits && b[0] != '0'
 	}
 	var before []byte
 	for b = b[1:]; len(b) > 0 && b[0] != '}'; {
@@ -115,7 +113,8 @@ func plain(b []byte, depth int) (rest []byte, ok bool) {
 			b = b[1:]
 		}
 		name, value, ok := plainString(b)
-		if !ok || before != nil && bytes.Compare(before, name) >= 0 || len(value) == 0 || value[0] != ':' {
+		if !ok || !plainName(name) || before != nil && bytes.Compare(before, name) >= 0 || len(value) == 0 ||
+			value[0] != ':' {
 			return nil, false
 		}
 		if b, ok = plain(value[1:], depth+1); !ok {
@@ -127,6 +126,15 @@ func plain(b []byte, depth int) (rest []byte, ok bool) {
 		return nil, false
 	}
 	return b[1:], true
+}
+
+// maxPlainDigits are so few that every number has its own double, which is written by them.
+const maxPlainDigits = 15
+
+// plainName tells whether a name takes the same place by its bytes as by its UTF-16 code units: none of its characters
+// is U+E000 or more.
+func plainName(name []byte) bool {
+	return !bytes.ContainsFunc(name, func(r rune) bool { return r >= 0xe000 })
 }
 
 func plainString(b []byte) (text, rest []byte, ok bool) {
@@ -144,19 +152,26 @@ func plainString(b []byte) (text, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// appendCanonical appends what blobs consist of: objects with names in ASCII, strings, whole numbers, true and false.
+// appendCanonical appends what blobs consist of: objects, strings, numbers, true and false.
 func appendCanonical(b []byte, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case string:
 		return appendString(b, v), nil
 	case json.Number:
-		return append(b, v...), nil
+		n, err := v.Float64()
+		if err != nil {
+			return b, fmt.Errorf("a blob holds a number out of range: %w", err)
+		}
+		return appendNumber(b, n), nil
 	case bool:
 		return strconv.AppendBool(b, v), nil
 	case map[string]any:
 		b = append(b, '{')
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			b = appendName(b, name)
+		for _, name := range sortedNames(v) {
+			if b[len(b)-1] != '{' {
+				b = append(b, ',')
+			}
+			b = append(appendString(b, name), ':')
 			var err error
 			if b, err = appendCanonical(b, v[name]); err != nil {
 				return b, err

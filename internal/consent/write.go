@@ -15,6 +15,8 @@ type Write struct {
 	Items       []Item
 	Origin      Origin
 	Idempotency Idempotency
+	// AllMistakes asks for all mistakes of the items, MaxMistakes at most, rather than for the first: in Error.More.
+	AllMistakes bool
 	// Field names the place of a mistake in the caller's words, from the index of the item and
 	// our noun ("identifiers", "email", "purpose", "state", "occurred_at", …). Nil: ours are used.
 	Field func(item int, noun string) string
@@ -30,6 +32,9 @@ func (w *Write) field(item int, noun string) string {
 // Item is what one person decided.
 type Item struct {
 	Identifiers []Identifier // at least one, one a kind
+	// Subject, where set, names the person instead of Identifiers: by the id of a subject, or of one that was merged into
+	// somebody. Who is not known is Unprocessable, and nobody is made.
+	Subject ID
 	// EmailFirst ranks the e-mail address before all else, for callers who name people by it.
 	EmailFirst bool
 	// Known refuses an unknown person with NotFound: nobody is made, nothing attached.
@@ -38,6 +43,7 @@ type Item struct {
 	// Replace, where set, stands instead of Decisions.
 	Replace  *Replacement
 	Evidence Evidence
+	Metadata Metadata
 }
 
 // Decision is one choice about one purpose.
@@ -49,6 +55,8 @@ type Decision struct {
 	// everything on record; of an Import it says only that somebody once said so: see WeightUndated.
 	OccurredAt time.Time
 	ExpiresAt  time.Time // zero: OccurredAt and the purpose's duration
+	// PurposeVersion is the version of the purpose's text that the person saw; 0: the one of when they decided.
+	PurposeVersion int
 	// DisplayedText is what the person was told; kept once by its hash.
 	DisplayedText string
 }
@@ -154,4 +162,5 @@ type EventView struct {
 	PurposeOf *Purpose
 	Body      Body
 	Identity  Identity
+	Text      string // what the person was told, where it was looked up
 }

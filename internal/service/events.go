@@ -28,9 +28,10 @@ func (s *Service) Record(ctx context.Context, a consent.Actor, w consent.Write) 
 	if w.Origin.Country == "" {
 		w.Origin.Country = s.places.Country(w.Origin.Address)
 	}
-	facts := consent.Facts{Now: s.now(), Session: s.newID(), Regime: s.places.Regime, Hash: hashText}
+	facts := consent.Facts{Now: s.now(), Session: s.newID(), Country: s.places.Country,
+		Regime: s.places.Regime, Hash: hashText}
 	p, err := consent.Prepare(a, d, &w, facts)
-	if consent.IsKind(err, consent.NotFound) || consent.IsKind(err, consent.Unprocessable) {
+	if unknown(err) {
 		if d, err = s.freshCatalog(ctx, a.Organization); err == nil {
 			p, err = consent.Prepare(a, d, &w, facts)
 		}
@@ -39,6 +40,16 @@ func (s *Service) Record(ctx context.Context, a consent.Actor, w consent.Write) 
 		return nil, err
 	}
 	return s.writer.Write(ctx, p)
+}
+
+// unknown tells whether a write was refused for something that another server may have made just now.
+func unknown(err error) bool {
+	if err == nil {
+		return false
+	}
+	e := consent.AsError(err)
+	return e.Kind == consent.NotFound || e.Kind == consent.Unprocessable ||
+		slices.ContainsFunc(e.More, func(e *consent.Error) bool { return e.Kind == consent.Unprocessable })
 }
 
 // hashText gives the SHA-256 of a text, by which it is kept.

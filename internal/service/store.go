@@ -55,7 +55,7 @@ type Reader interface {
 	Text(ctx context.Context, organization consent.ID, hash []byte) (string, error)
 
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
-	// subject's own id is an AnonymousID of it, and of the person that it was merged into.
+	// subject's own id is a SubjectID and an AnonymousID of it, and of the person that it was merged into.
 	Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error)
 	// Claimants gives those who named an identifier that was somebody else's, by index of names, MaxClaimants and one
 	// more at most.

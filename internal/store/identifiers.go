@@ -34,7 +34,7 @@ func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owner
 	var at []int
 	var ids []consent.ID
 	for i := range names {
-		if names[i].Kind == consent.AnonymousID && owners[i] == consent.NoID {
+		if names[i].Kind.OwnID() && owners[i] == consent.NoID {
 			if id, ok := consent.ParseID(names[i].Value); ok {
 				at, ids = append(at, i), append(ids, id)
 			}

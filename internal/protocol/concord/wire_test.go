@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -112,7 +113,7 @@ func TestEventItem(t *testing.T) {
 			Decisions: []consent.Decision{{Purpose: consent.PurposeRef{ID: typeID}, State: consent.Implied,
 				Action: consent.Import}}},
 	}
-	if diff := cmp.Diff(want, w.Items); diff != "" {
+	if diff := cmp.Diff(want, w.Items, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("items (-want +got):\n%s", diff)
 	}
 	for noun, field := range map[string]string{

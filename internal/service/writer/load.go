@@ -142,11 +142,9 @@ func (b *batch) refused(r *request) error {
 			return err
 		}
 	}
-	for n := range r.Items {
-		item := &r.Items[n]
-		if item.Known && b.people.Owner(r.Actor.Organization, item.Identifiers[0]) == consent.NoID {
-			return consent.ErrNoSubject
-		}
+	err := r.Unknown(func(id consent.Identifier) bool { return b.people.Owner(r.Actor.Organization, id) != consent.NoID })
+	if err != nil {
+		return err
 	}
 	return b.makePurposes(r)
 }

@@ -179,6 +179,9 @@ func testIdentifiers(f *fixture) {
 	// An identifier stands before an own id of the same value.
 	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, ownID(want[1]), want[2])}})
 	same(f, "an own id that is another's identifier", f.owners(o, ownID(want[1])), want[2:3])
+	byID := func(id consent.ID) consent.Identifier { return named(consent.SubjectID, id.String()) }
+	same(f, "subjects by their ids alone", f.owners(o, byID(want[1]), byID(consent.ID{9}), named(consent.SubjectID, "no id")),
+		[]consent.ID{want[1], consent.NoID, consent.NoID})
 
 	many := f.subject(o, named(consent.Phone, "2"), named(consent.Email, "b@c.d"), named(consent.Phone, "1"),
 		consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"})
