@@ -19,6 +19,7 @@ type Changes struct {
 	Identifiers        []OwnedIdentifier // new, or given to another subject by a merge
 	Claims             []OwnedIdentifier // who named what is somebody else's, new or known
 	Merges             []SubjectMerge
+	Unmerges           []SubjectMerge // that stood, and are undone
 	Events             []Event
 	Consents           []Consent // new or changed
 	Heads              []Head    // new or changed
@@ -26,6 +27,8 @@ type Changes struct {
 	IdempotencyRecords []IdempotencyRecord
 
 	RemovedIdentifiers []OwnedName
+	RemovedClaims      []OwnedIdentifier
+	RemovedConsents    []ConsentKey
 	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
 	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
@@ -47,6 +50,7 @@ type NamedConsent struct {
 type OwnedIdentifier struct {
 	OwnedName
 	Subject ID
+	Origin  ID // whose it was before merges gave it to that one; NoID: it was never another's
 }
 
 // SubjectKey names a subject.
@@ -79,11 +83,15 @@ const MaxShared = 5000
 // nobody's yes is given: among those who are not heard somebody may have said no.
 const MaxClaimants = 1000
 
-// SubjectMerge records that a subject turned out to be another; the ledger's events stay as they are.
+// SubjectMerge records that a subject turned out to be another; the ledger's events stay as they are. One that was
+// undone stays on record too, and counts for nothing.
 type SubjectMerge struct {
 	Organization, Into, From ID
+	Number                   int64     // in which order the organization's merges were recorded; the store counts them
 	MergedAt                 time.Time // when the decision was taken that named both: they were one person by then
 	After                    int64     // the ledger's sequence when it was recorded
+	UndoneAt                 time.Time // zero: it stands
+	UndoneAfter              int64     // the ledger's sequence when it was undone
 }
 
 // Head is where an organization's ledger ends.
@@ -172,7 +180,8 @@ func (q *EventQuery) Narrowed() bool {
 
 // AddName gives a subject its first identifier by which the organization names it, and counts it.
 func (c *Changes) AddName(id Identifier, subject *Subject) {
-	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName{subject.Organization, id}, subject.ID})
+	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName: OwnedName{subject.Organization, id},
+		Subject: subject.ID})
 	if id.Kind.Naming() {
 		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
 	}
@@ -181,7 +190,7 @@ func (c *Changes) AddName(id Identifier, subject *Subject) {
 // AddClaims notes what somebody named that is somebody else's.
 func (c *Changes) AddClaims(organization ID, who Identified) {
 	for _, id := range who.Claim {
-		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName{organization, id}, who.Subject})
+		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName: OwnedName{organization, id}, Subject: who.Subject})
 	}
 }
 

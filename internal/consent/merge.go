@@ -8,8 +8,9 @@ import (
 )
 
 // timeline puts the steps of one person and purpose in order, with what merges add: where one of the two said no and
-// the other yes, the person says no until they decide again, whatever the dates. The steps may come in any order, and
-// are changed. It goes through the ledger once: somebody may have been merged very often.
+// the other yes, the person says no until they decide again, whatever the dates. The merges are all that stand and led
+// to the person. The steps may come in any order, and are changed. It goes through the ledger once: somebody may have
+// been merged very often.
 func timeline(steps []Step, merges []SubjectMerge) []Step {
 	if len(merges) == 0 || len(steps) == 0 {
 		slices.SortFunc(steps, before)
@@ -17,7 +18,7 @@ func timeline(steps []Step, merges []SubjectMerge) []Step {
 	}
 	merges = slices.Clone(merges)
 	slices.SortFunc(merges, func(a, b SubjectMerge) int {
-		return cmp.Or(cmp.Compare(a.After, b.After), a.MergedAt.Compare(b.MergedAt))
+		return cmp.Or(cmp.Compare(a.After, b.After), cmp.Compare(a.Number, b.Number), a.MergedAt.Compare(b.MergedAt))
 	})
 	slices.SortFunc(steps, func(a, b Step) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	last := slices.MaxFunc(steps, func(a, b Step) int { return a.OccurredAt.Compare(b.OccurredAt) }).OccurredAt

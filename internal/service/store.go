@@ -57,8 +57,10 @@ type Reader interface {
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
 	// subject's own id is a SubjectID and an AnonymousID of it, and of the person that it was merged into.
 	Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error)
-	// Claimants gives those who named an identifier that was somebody else's, by index of names, MaxClaimants and one
-	// more at most.
+	// Names gives all identifiers of a subject with whose they were before merges, in order of kind, project and value.
+	Names(ctx context.Context, subject consent.SubjectKey) ([]consent.OwnedIdentifier, error)
+	// Claimants gives those who named an identifier that was somebody else's, or whom they were merged into, by index of
+	// names, MaxClaimants and one more at most.
 	Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error)
 	// Identifiers gives all identifiers of each subject.
 	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
@@ -71,7 +73,7 @@ type Reader interface {
 	ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error)
 	// History gives what the fold needs of all events of a key that led to its consent, in any order.
 	History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error)
-	// Merges gives those who were merged into each subject.
+	// Merges gives the merges that stand and led to each subject: those into it, and those into whoever was merged.
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)

@@ -108,14 +108,15 @@ func (t *tx) ConsentsOf(ctx context.Context,
 const personColumns = `c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
 c.active, c.occurred_at, c.expires_at, c.since`
 
-// selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming.
-const selectPerson = `/* select_person */ SELECT i.subject_id, FALSE, ` + personColumns + `
+// selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming, unless it has been another's
+// before a merge: then the first column says so.
+const selectPerson = `/* select_person */ SELECT i.origin_id IS NOT NULL, i.subject_id, FALSE, ` + personColumns + `
 FROM identifiers i
 LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2)
 WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
 
 // selectPersons is about everybody whom an identifier may mean.
-const selectPersons = `/* select_persons */ SELECT i.subject_id, i.claims, ` + personColumns + `
+const selectPersons = `/* select_persons */ SELECT FALSE, i.subject_id, i.claims, ` + personColumns + `
 FROM (SELECT subject_id, FALSE AS claims FROM identifiers
   WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
   UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
@@ -128,14 +129,28 @@ const fewConsents = 4
 
 // person is service.Store's Person.
 func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (who consent.Who, err error) {
-	statement, args := selectPersons, []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}
 	if name.Kind.Naming() {
-		statement, args = selectPerson, []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}
+		args := []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}
+		who, moved, err := t.personBy(ctx, name.Organization, selectPerson, args)
+		if err != nil || !moved {
+			return who, err
+		}
 	}
+	args := []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}
+	who, _, err = t.personBy(ctx, name.Organization, selectPersons, args)
+	if err == nil && who.Subject == consent.NoID && name.Kind == consent.AnonymousID {
+		err = t.ownConsents(ctx, name, project, &who)
+	}
+	return who, err
+}
+
+// personBy runs selectPerson or selectPersons. moved tells that the identifier has been another's.
+func (t *tx) personBy(ctx context.Context, organization consent.ID, statement string, args []any) (who consent.Who,
+	moved bool, err error) {
 	err = t.conn.Query(ctx, statement, args, func(r engine.Row) error {
-		c := consent.Consent{Organization: name.Organization}
+		c := consent.Consent{Organization: organization}
 		var claims bool
-		err := r.Scan(&c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
+		err := r.Scan(&moved, &c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
 			(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
 		if c.Event != consent.NoID {
 			if who.Consents == nil {
@@ -151,10 +166,9 @@ func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (w
 		}
 		return err
 	})
-	if err == nil && who.Subject == consent.NoID && name.Kind == consent.AnonymousID {
-		err = t.ownConsents(ctx, name, project, &who)
-	}
-	return who, err
+	// Who claimed it and turned out to have it is nobody else.
+	who.Claimants = slices.DeleteFunc(who.Claimants, func(id consent.ID) bool { return id == who.Subject })
+	return who, moved, err
 }
 
 // ownConsents adds somebody who is named by a subject's own id.
@@ -216,7 +230,11 @@ func (t *tx) appendHeads(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
-	return insert(ctx, t.conn, engine.AddCount, addedUp(c.Counts), func(n *consent.Count, args []any) []any {
+	return t.addCounts(ctx, addedUp(c.Counts))
+}
+
+func (t *tx) addCounts(ctx context.Context, counts []consent.Count) error {
+	return insert(ctx, t.conn, engine.AddCount, counts, func(n *consent.Count, args []any) []any {
 		return append(args, &n.Organization, n.Name, &n.Add)
 	})
 }

@@ -30,11 +30,6 @@ const chain = `chain AS (
   SELECT e.previous_id FROM chain CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id
     AND e.previous_id IS NOT NULL))`
 
-// members are a subject and those that were merged into it.
-const members = `members AS (
-  SELECT subject_id FROM subjects WHERE organization_id = $1 AND subject_id = $2
-  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_id = $2)`
-
 // historyColumns are what is wanted of each event of a timeline.
 const historyColumns = `e.event_id, e.previous_id, e.subject_id, e.sequence, e.purpose_version, e.state, e.weight,
 e.grants, e.occurred_at, e.recorded_at, e.expires_at`
@@ -77,7 +72,7 @@ func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (b
 	return t.one(ctx, selectAnyEvent, []any{organization, subject}, &id)
 }
 
-const selectAnyEvent = `/* select_any_event */ WITH ` + members + ` SELECT c.event_id FROM members m
+const selectAnyEvent = `/* select_any_event */ WITH RECURSIVE ` + members + ` SELECT c.event_id FROM members m
 CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id) LIMIT 1`
 
 // Events implements service.Reader.
@@ -142,7 +137,7 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 		selected := people.conditions[0]
 		with = `WITH RECURSIVE members AS (
   SELECT subject_id FROM subjects WHERE organization_id = $1 AND ` + selected + `
-  UNION SELECT from_id FROM subject_merges WHERE organization_id = $1 AND into_` + selected[len("subject_"):] + `),
+  ` + mergedIntoMembers + `),
 ` + chain + ` `
 		s.args = people.args
 	}

@@ -78,6 +78,26 @@ func (t *tx) Claimants(ctx context.Context, names []consent.OwnedName) ([][]cons
 	return found, err
 }
 
+const selectNames = `/* select_names */ SELECT kind, project_no, value, origin_id FROM identifiers
+WHERE organization_id = $1 AND subject_id = $2`
+
+// Names implements service.Reader.
+func (t *tx) Names(ctx context.Context, subject consent.SubjectKey) (found []consent.OwnedIdentifier, err error) {
+	err = t.conn.Query(ctx, selectNames, []any{subject.Organization, subject.Subject}, func(r engine.Row) error {
+		n := consent.OwnedIdentifier{OwnedName: consent.OwnedName{Organization: subject.Organization},
+			Subject: subject.Subject}
+		err := r.Scan((*string)(&n.Kind), &n.Project, &n.Value, &n.Origin)
+		found = append(found, n)
+		return err
+	})
+	slices.SortFunc(found, func(a, b consent.OwnedIdentifier) int { return compareIdentifiers(a.Identifier, b.Identifier) })
+	return found, err
+}
+
+func compareIdentifiers(a, b consent.Identifier) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
+}
+
 const selectIdentifiers = `/* select_identifiers */ SELECT kind, project_no, value FROM identifiers
 WHERE organization_id = $1 AND subject_id = $2`
 
@@ -95,61 +115,41 @@ func (t *tx) Identifiers(ctx context.Context,
 		return err
 	})
 	for _, ids := range found {
-		slices.SortFunc(ids, func(a, b consent.Identifier) int {
-			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
-		})
+		slices.SortFunc(ids, compareIdentifiers)
 	}
 	return found, err
 }
 
+// upsertIdentifier keeps whose an identifier was where a merge gives it to another.
 const upsertIdentifier = `/* upsert_identifier */ INSERT INTO identifiers (organization_id, kind, project_no, value,
-subject_id) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
+subject_id, origin_id) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET
+origin_id = coalesce(identifiers.origin_id, identifiers.subject_id), subject_id = excluded.subject_id`
 
 const insertClaim = `/* insert_claim */ INSERT INTO identifier_claims (organization_id, kind, project_no, value,
-subject_id)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT (organization_id, kind, project_no, value, subject_id) DO NOTHING`
+origin_id, subject_id)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (organization_id, kind, project_no, value, origin_id) DO NOTHING`
 
-const selectMerges = `/* select_merges */ SELECT from_id, merged_at, after_sequence FROM subject_merges
-WHERE organization_id = $1 AND into_id = $2`
-
-// Merges implements service.Reader.
-func (t *tx) Merges(ctx context.Context,
-	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
-	found := map[consent.SubjectKey][]consent.SubjectMerge{}
-	err := t.conn.Each(ctx, selectMerges, len(subjects), func(i int, args []any) []any {
-		return append(args, &subjects[i].Organization, &subjects[i].Subject)
-	}, func(i int, r engine.Row) error {
-		m := consent.SubjectMerge{Organization: subjects[i].Organization, Into: subjects[i].Subject}
-		err := r.Scan(&m.From, &m.MergedAt, &m.After)
-		found[subjects[i]] = append(found[subjects[i]], m)
-		return err
-	})
-	return found, err
-}
-
-const insertMerge = `/* insert_merge */ INSERT INTO subject_merges (organization_id, into_id, from_id, merged_at,
-after_sequence) VALUES ($1, $2, $3, $4, $5)`
-
-const markMerged = `/* mark_merged */ UPDATE subjects SET merged_into = $1 WHERE organization_id = $2
-AND subject_id = $3`
-
-// settled gives each identifier once, to whom it went last, in the order of the table: one statement cannot write a
-// row twice, and neighbours share pages.
+// settled gives each identifier once, to whom it went last and with whose it was first, in the order of the table: one
+// statement cannot write a row twice, and neighbours share pages.
 func settled(given []consent.OwnedIdentifier) []consent.OwnedIdentifier {
 	if len(given) < 2 {
 		return given
 	}
 	out := slices.Clone(given)
 	slices.SortStableFunc(out, func(a, b consent.OwnedIdentifier) int {
-		return cmp.Or(bytes.Compare(a.Organization[:], b.Organization[:]), cmp.Compare(a.Kind, b.Kind),
-			cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
+		return cmp.Or(bytes.Compare(a.Organization[:], b.Organization[:]), compareIdentifiers(a.Identifier, b.Identifier))
 	})
 	n := 0
 	for i := range out {
 		if i+1 == len(out) || out[i+1].OwnedName != out[i].OwnedName {
 			out[n] = out[i]
 			n++
+			continue
+		}
+		out[i+1].Origin = out[i].Origin
+		if out[i].Origin == consent.NoID {
+			out[i+1].Origin = out[i].Subject
 		}
 	}
 	return out[:n]
@@ -158,24 +158,17 @@ func settled(given []consent.OwnedIdentifier) []consent.OwnedIdentifier {
 func (t *tx) appendIdentifiers(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertIdentifier, settled(c.Identifiers),
 		func(o *consent.OwnedIdentifier, args []any) []any {
-			return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+			return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject,
+				(*engine.OptionalID)(&o.Origin))
 		})
 	if err != nil {
 		return err
 	}
 	err = insert(ctx, t.conn, insertClaim, c.Claims, func(o *consent.OwnedIdentifier, args []any) []any {
-		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject, &o.Subject)
 	})
 	if err != nil {
 		return err
 	}
-	err = insert(ctx, t.conn, insertMerge, c.Merges, func(m *consent.SubjectMerge, args []any) []any {
-		return append(args, &m.Organization, &m.Into, &m.From, &m.MergedAt, &m.After)
-	})
-	if err != nil {
-		return err
-	}
-	return insert(ctx, t.conn, markMerged, c.Merges, func(m *consent.SubjectMerge, args []any) []any {
-		return append(args, &m.Into, &m.Organization, &m.From)
-	})
+	return t.appendMerges(ctx, c)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -184,8 +185,14 @@ func (t *personChanges) begin(c *consent.Changes) {
 	for i := range c.Consents {
 		t.stripes = append(t.stripes, subjectStripe(c.Consents[i].Organization, c.Consents[i].Subject))
 	}
-	for _, m := range c.Merges {
+	for _, m := range slices.Concat(c.Merges, c.Unmerges) {
 		t.stripes = append(t.stripes, subjectStripe(m.Organization, m.Into), subjectStripe(m.Organization, m.From))
+	}
+	for i := range c.RemovedClaims {
+		t.stripes = append(t.stripes, t.cache.nameStripe(c.RemovedClaims[i].OwnedName))
+	}
+	for _, k := range c.RemovedConsents {
+		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))
 	}
 	for _, k := range c.RemovedSubjects {
 		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))

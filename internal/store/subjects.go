@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -134,6 +133,12 @@ func (t *tx) appendSubjects(ctx context.Context, c *consent.Changes) error {
 const deleteIdentifier = `/* delete_identifier */ DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2
 AND project_no = $3 AND value = $4`
 
+const deleteClaim = `/* delete_claim */ DELETE FROM identifier_claims WHERE organization_id = $1 AND kind = $2
+AND project_no = $3 AND value = $4 AND subject_id = $5`
+
+const deleteConsent = `/* delete_consent */ DELETE FROM consents WHERE organization_id = $1 AND subject_id = $2
+AND project_no = $3 AND purpose_no = $4`
+
 const deleteClaims = `/* delete_claims */ DELETE FROM identifier_claims WHERE organization_id = $1 AND subject_id = $2`
 
 const deleteSubject = `/* delete_subject */ DELETE FROM subjects WHERE organization_id = $1 AND subject_id = $2`
@@ -145,28 +150,25 @@ func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
+	err = insert(ctx, t.conn, deleteClaim, c.RemovedClaims, func(o *consent.OwnedIdentifier, args []any) []any {
+		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+	})
+	if err != nil {
+		return err
+	}
+	err = insert(ctx, t.conn, deleteConsent, c.RemovedConsents, func(k *consent.ConsentKey, args []any) []any {
+		return append(args, &k.Organization, &k.Subject, k.Project, k.Purpose)
+	})
+	if err != nil {
+		return err
+	}
 	byKey := func(k *consent.SubjectKey, args []any) []any { return append(args, &k.Organization, &k.Subject) }
 	if err := insert(ctx, t.conn, deleteClaims, c.RemovedSubjects, byKey); err != nil {
 		return err
 	}
-	all, err := t.withMerged(ctx, c.RemovedSubjects)
+	all, err := t.withMerged(ctx, c.RemovedSubjects) // whose own ids would go on naming the subject
 	if err != nil {
 		return err
 	}
 	return insert(ctx, t.conn, deleteSubject, all, byKey)
-}
-
-// withMerged adds those who turned out to be one of the subjects: their own ids would go on naming it.
-func (t *tx) withMerged(ctx context.Context, subjects []consent.SubjectKey) ([]consent.SubjectKey, error) {
-	merges, err := t.Merges(ctx, subjects)
-	if err != nil {
-		return nil, err
-	}
-	all := slices.Clone(subjects)
-	for _, key := range subjects {
-		for _, m := range merges[key] {
-			all = append(all, consent.SubjectKey{Organization: m.Organization, Subject: m.From})
-		}
-	}
-	return all, nil
 }

@@ -216,8 +216,8 @@ const selectHistories = `/* select_histories */ WITH RECURSIVE page AS (
     AND (c.subject_id, c.project_no, c.purpose_no) <= ($5, $6, $7)),
 members AS (
   SELECT p.subject_id, p.project_no, p.purpose_no, p.subject_id AS member_id FROM page p
-  UNION SELECT p.subject_id, p.project_no, p.purpose_no, m.from_id FROM page p
-  CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = p.subject_id)),
+  UNION SELECT n.subject_id, n.project_no, n.purpose_no, m.from_id FROM members n
+  CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = n.member_id AND m.undone_at IS NULL)),
 chain AS (
   SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id AS event_id FROM members m
   CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.member_id AND c.project_no = m.project_no
@@ -333,18 +333,23 @@ func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit vi
 	return end()
 }
 
-const selectMergesBetween = `/* select_merges_between */ SELECT into_id, from_id, merged_at, after_sequence
-FROM subject_merges WHERE organization_id = $1 AND into_id >= $2 AND into_id <= $3`
+const selectMergesBetween = `/* select_merges_between */ WITH RECURSIVE merges AS (
+  SELECT m.into_id AS subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.after_sequence FROM subject_merges m
+  WHERE m.organization_id = $1 AND m.into_id >= $2 AND m.into_id <= $3 AND m.undone_at IS NULL
+  UNION SELECT n.subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.after_sequence FROM merges n
+  CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = n.from_id AND m.undone_at IS NULL))
+SELECT subject_id, into_id, from_id, merge_no, merged_at, after_sequence FROM merges`
 
-// mergesOf gives the merges of the subjects of a range of consents.
+// mergesOf gives the merges that led to the subjects of a range of consents.
 func (t *tx) mergesOf(ctx context.Context, first, last *consent.Consent) (map[consent.ID][]consent.SubjectMerge,
 	error) {
 	found := map[consent.ID][]consent.SubjectMerge{}
 	err := t.conn.SearchPrepared(ctx, selectMergesBetween, []any{first.Organization, first.Subject, last.Subject},
 		func(r engine.Row) error {
+			var of consent.ID
 			m := consent.SubjectMerge{Organization: first.Organization}
-			err := r.Scan(&m.Into, &m.From, &m.MergedAt, &m.After)
-			found[m.Into] = append(found[m.Into], m)
+			err := scanMerge(r, &m, &of)
+			found[of] = append(found[of], m)
 			return err
 		})
 	return found, err

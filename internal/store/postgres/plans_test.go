@@ -259,8 +259,8 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"subjects SELECT @org, @id, 'user', NULL, now(), 1, now(), @other, '{}'@rows",
 		"subject_archive SELECT @org, @id, 1, now(), @other, '{}'@some",
 		"identifiers SELECT @org, 'user_id', 0, 'u' || i, @id@rows",
-		"identifier_claims SELECT @org, 'email', 0, 'c' || i, @id@rows",
-		"subject_merges SELECT @org, @id, @other, now(), 1@rows",
+		"identifier_claims SELECT @org, 'email', 0, 'c' || i, @id, @id@rows",
+		"subject_merges SELECT @org, @id, @other, i, now(), 1@rows",
 		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
 		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",
@@ -327,7 +327,7 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 	if err := s.Update(ctx, consent.NoID, func(tx service.Tx) error { return tx.Append(ctx, &c) }); err != nil {
 		t.Error(err)
 	}
-	for _, c := range []consent.Changes{p.newcomers(), p.again(), p.merged(), p.gone()} {
+	for _, c := range []consent.Changes{p.newcomers(), p.again(), p.merged(), p.undone(), p.gone()} {
 		err := s.Update(ctx, p.organization, func(tx service.Tx) error { return tx.Append(ctx, &c) })
 		if err != nil {
 			t.Error(err)
@@ -379,7 +379,11 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 	_, err7 := r.ArchivedRecord(ctx, o, subject, 1)
 	_, err8 := r.HasEvents(ctx, o, subject)
 	_, _, err9 := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10})
-	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9)
+	names, err10 := r.Names(ctx, p.subjects[0])
+	if len(names) != 1 {
+		err = errors.Join(err, fmt.Errorf("%d names found of 1", len(names)))
+	}
+	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10)
 	for _, q := range []consent.EventQuery{{Subjects: []consent.ID{subject}}, {Subjects: []consent.ID{subject},
 		ByOccurredAt: true}, {}, {ByOccurredAt: true}, {ByOccurredAt: true, Ascending: true}} {
 		q.Organization, q.Limit = o, 10
@@ -453,8 +457,15 @@ func (p *people) merged() (c consent.Changes) {
 	return c
 }
 
+// undone undoes the first merge of the first of them.
+func (p *people) undone() consent.Changes {
+	return consent.Changes{Unmerges: []consent.SubjectMerge{{Organization: p.organization, Into: p.subjects[0].Subject,
+		From: p.subjects[0].Subject, Number: 1, UndoneAt: time.Now()}}}
+}
+
 // gone removes them all.
 func (p *people) gone() consent.Changes {
-	return consent.Changes{RemovedIdentifiers: p.names, RemovedSubjects: p.subjects,
-		DropExpired: []consent.ExpiredRecords{{Organization: p.organization, Before: time.Now(), Limit: 100}}}
+	return consent.Changes{RemovedIdentifiers: p.names, RemovedSubjects: p.subjects, RemovedConsents: p.consents,
+		RemovedClaims: []consent.OwnedIdentifier{{OwnedName: p.claims[0], Subject: p.subjects[0].Subject}},
+		DropExpired:   []consent.ExpiredRecords{{Organization: p.organization, Before: time.Now(), Limit: 100}}}
 }

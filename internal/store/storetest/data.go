@@ -28,6 +28,7 @@ type Data struct {
 
 	random *rand.Rand
 	made   uint32
+	merges map[consent.ID]int64 // by organization, how many
 }
 
 // oddTexts are those that engines like to change.
@@ -44,7 +45,7 @@ const LongText = 5 << 20
 // organization that is not there, and rows of the instance. It is the same each time.
 func Fill(t testing.TB, s service.Store, events int) *Data {
 	t.Helper()
-	f := &Data{random: rand.New(rand.NewPCG(1, uint64(events)))}
+	f := &Data{random: rand.New(rand.NewPCG(1, uint64(events))), merges: map[consent.ID]int64{}}
 	add := func(c consent.Changes) {
 		t.Helper()
 		err := s.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
@@ -175,7 +176,8 @@ func (f *Data) organization(id consent.ID, n int) (c consent.Changes) {
 	return c
 }
 
-// Events makes some people of an organization and what they decided; a third of them were merged into others.
+// Events makes some people of an organization and what they decided; a third of them were merged into others, and half
+// of those merges were undone.
 func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	var people []consent.ID
 	for i := range n/4 + 3 {
@@ -192,8 +194,14 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 			c.Identifiers = append(c.Identifiers, f.identifier(o, s.ID, kind))
 		}
 		if i > 0 && i%3 == 0 {
-			c.Merges = append(c.Merges, consent.SubjectMerge{Organization: o, Into: people[i-1], From: s.ID, MergedAt: f.at(),
-				After: int64(f.random.Uint32())})
+			f.merges[o]++
+			merge := consent.SubjectMerge{Organization: o, Into: people[i-1], From: s.ID, Number: f.merges[o], MergedAt: f.at(),
+				After: int64(f.random.Uint32())}
+			c.Merges = append(c.Merges, merge)
+			if i%2 == 0 {
+				merge.UndoneAt, merge.UndoneAfter = f.at(), merge.After+1
+				c.Unmerges = append(c.Unmerges, merge)
+			}
 		}
 		c.Claims = append(c.Claims, consent.OwnedIdentifier{OwnedName: c.Identifiers[0].OwnedName, Subject: s.ID})
 		c.Counts = append(c.Counts, consent.Count{Organization: o, Name: consent.NamedCount(consent.UserID), Add: 1},

@@ -25,8 +25,9 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 	}{
 		{"organizations", testOrganizations}, {"list of organizations", testOrganizationList}, {"keys", testKeys},
 		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
-		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled}, {"merges",
-			testMerges}, {"claims", testClaims}, {"consents", testConsents},
+		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled},
+		{"merges", testMerges}, {"names", testNames}, {"claims", testClaims},
+		{"claims of merged people", testMergedClaims}, {"consents", testConsents},
 		{"consents by name", testConsentsByName},
 		{"person", testPerson}, {"persons who change", testChangingPersons},
 		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"idempotency records",

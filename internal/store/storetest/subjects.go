@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -144,6 +145,17 @@ func testRemoval(f *fixture) {
 	if f.owners(other, ada)[0] == consent.NoID {
 		f.Error("another organization's identifier is gone")
 	}
+	left := e
+	left.Purpose = 2
+	f.append(consent.Changes{Consents: []consent.Consent{consentOf(left)}})
+	f.append(consent.Changes{RemovedConsents: []consent.ConsentKey{{Organization: o, Subject: gone, Project: 1, Purpose: 1},
+		{Organization: other, Subject: gone, Project: 1, Purpose: 2}}})
+	f.view(func(ctx context.Context, r service.Reader) error {
+		key := consent.SubjectKey{Organization: o, Subject: gone}
+		got, err := r.ConsentsOf(ctx, []consent.SubjectKey{key})
+		same(f, "the consent that is left", got[key], []consent.Consent{consentOf(left)})
+		return err
+	})
 	f.view(func(ctx context.Context, r service.Reader) error {
 		events, total, err := r.Events(ctx, consent.EventQuery{Organization: o, From: noon.AddDate(-1, 0, 0), Limit: 10})
 		if len(events) != 1 || total != 1 {
@@ -202,28 +214,123 @@ func testMerges(f *fixture) {
 	browser := named(consent.AnonymousID, consent.ID{1}.String())
 	from, into := f.subject(o, browser), f.subject(o, named(consent.UserID, "ada"))
 	s := f.read(o, from)
+	first := consent.SubjectMerge{Organization: o, Into: into, From: from, Number: 1, MergedAt: noon, After: 3}
 	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, browser, into)},
-		Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: from, MergedAt: noon, After: 3}}})
+		Merges: []consent.SubjectMerge{first}})
 	same(f, "owners", f.owners(o, browser, ownID(from), ownID(into)), []consent.ID{into, into, into})
 	s.MergedInto = into
 	same(f, "the merged subject", f.read(o, from), s)
 	s.Record.Version = 2 // a later change of the record leaves the merge as it is
 	f.append(consent.Changes{Subjects: []consent.Subject{*s}})
 	same(f, "the merged subject, changed", f.read(o, from), s)
-	second := f.subject(o)
-	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: into, From: second,
-		MergedAt: noon.Add(time.Hour), After: 9}}})
+	second := consent.SubjectMerge{Organization: o, Into: into, From: f.subject(o), Number: 2,
+		MergedAt: noon.Add(-time.Hour), After: 9}
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{second}})
+	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{into: {first, second}}, from, into, f.id())
+
+	// Who was merged into somebody who is merged goes along, and comes back along with that one.
+	top := f.subject(o, named(consent.UserID, "bob"))
+	third := consent.SubjectMerge{Organization: o, Into: top, From: into, Number: 3, MergedAt: noon, After: 9}
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{third}})
+	same(f, "owners by own id", f.owners(o, ownID(from), ownID(second.From), ownID(into)), []consent.ID{top, top, top})
+	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{into: {first, second}, top: {first, second, third}}, into, top)
+	third.UndoneAt, third.UndoneAfter = noon.Add(time.Hour), 12
+	f.append(consent.Changes{Unmerges: []consent.SubjectMerge{third}})
+	same(f, "owners once it is undone", f.owners(o, ownID(from), ownID(second.From), ownID(into)),
+		[]consent.ID{into, into, into})
+	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{into: {first, second}}, into, top)
+	again := consent.SubjectMerge{Organization: o, Into: top, From: into, Number: 4, MergedAt: noon, After: 12}
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{again}})
+	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{top: {first, second, again}}, top)
+	f.mergesAre(f.organization(), nil, top, into)
+}
+
+// mergesAre compares the merges of some subjects, in the order in which they were recorded.
+func (f *fixture) mergesAre(o consent.ID, want map[consent.ID][]consent.SubjectMerge, of ...consent.ID) {
+	f.Helper()
 	f.view(func(ctx context.Context, r service.Reader) error {
-		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
-		got, err := r.Merges(ctx, []consent.SubjectKey{key(from), key(into), key(f.id())})
-		for _, list := range got {
-			slices.SortFunc(list, func(x, y consent.SubjectMerge) int { return x.MergedAt.Compare(y.MergedAt) })
+		keys, wanted := []consent.SubjectKey{}, map[consent.SubjectKey][]consent.SubjectMerge{}
+		for _, id := range of {
+			key := consent.SubjectKey{Organization: o, Subject: id}
+			keys = append(keys, key)
+			if want[id] != nil {
+				wanted[key] = want[id]
+			}
 		}
-		same(f, "merges", got, map[consent.SubjectKey][]consent.SubjectMerge{key(into): {
-			{Organization: o, Into: into, From: from, MergedAt: noon, After: 3}, {Organization: o, Into: into, From: second,
-				MergedAt: noon.Add(time.Hour), After: 9}}})
+		got, err := r.Merges(ctx, keys)
+		for _, list := range got {
+			slices.SortFunc(list, func(x, y consent.SubjectMerge) int { return cmp.Compare(x.Number, y.Number) })
+		}
+		same(f, "merges", got, wanted)
 		return err
 	})
+}
+
+// testNames: whose an identifier was before a merge is known, and stays so when it goes back.
+func testNames(f *fixture) {
+	o := f.organization()
+	browser, mail, late := named(consent.AnonymousID, "b"), named(consent.Email, "a@b.c"), named(consent.Phone, "1")
+	from, into := f.subject(o, browser), f.subject(o, mail)
+	newcomer := f.newSubject(o)
+	names := func(subject consent.ID) (got []consent.OwnedIdentifier) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			got, err = r.Names(ctx, consent.SubjectKey{Organization: o, Subject: subject})
+			return err
+		})
+		return got
+	}
+	f.append(consent.Changes{Subjects: []consent.Subject{newcomer}, Identifiers: []consent.OwnedIdentifier{
+		owned(o, browser, into), owned(o, late, newcomer.ID), owned(o, late, into)}})
+	moved := func(name consent.Identifier, subject, origin consent.ID) consent.OwnedIdentifier {
+		n := owned(o, name, subject)
+		n.Origin = origin
+		return n
+	}
+	same(f, "names", names(into), []consent.OwnedIdentifier{moved(browser, into, from), owned(o, mail, into),
+		moved(late, into, newcomer.ID)})
+	top := f.subject(o)
+	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, browser, top), owned(o, mail, top)}})
+	same(f, "names, moved on", names(top), []consent.OwnedIdentifier{moved(browser, top, from), moved(mail, top, into)})
+	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, browser, from)}})
+	same(f, "a name that went back", names(from), []consent.OwnedIdentifier{moved(browser, from, from)})
+	f.append(consent.Changes{RemovedIdentifiers: []consent.OwnedName{{Organization: o, Identifier: browser}}})
+	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, browser, top)}})
+	same(f, "a name that was detached and attached", names(top), []consent.OwnedIdentifier{owned(o, browser, top),
+		moved(mail, top, into)})
+}
+
+// testMergedClaims: a claim is whose the claimant turned out to be, and nobody's claim is what they have themselves.
+func testMergedClaims(f *fixture) {
+	o := f.organization()
+	inbox, id := named(consent.Email, "family@example.com"), named(consent.UserID, "mother")
+	mother, son, daughter := f.subject(o, inbox, id), f.subject(o), f.subject(o)
+	asked := func(name consent.Identifier, want consent.Who) {
+		f.Helper()
+		for range 2 { // the second answer may come from memory
+			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1)
+			if err != nil {
+				f.Fatalf("person: %v", err)
+			}
+			same(f, "who is "+name.Value, got, want)
+		}
+	}
+	f.append(consent.Changes{Claims: []consent.OwnedIdentifier{owned(o, inbox, son), owned(o, id, son)}})
+	asked(inbox, consent.Who{Subject: mother, Claimants: []consent.ID{son}})
+	asked(id, consent.Who{Subject: mother}) // nobody claims a name that was never another's
+	merge := consent.SubjectMerge{Organization: o, Into: daughter, From: son, Number: 1, MergedAt: noon}
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{merge}})
+	asked(inbox, consent.Who{Subject: mother, Claimants: []consent.ID{daughter}})
+	f.append(consent.Changes{Claims: []consent.OwnedIdentifier{owned(o, inbox, daughter)}})
+	asked(inbox, consent.Who{Subject: mother, Claimants: []consent.ID{daughter}})
+	merge.UndoneAt = noon
+	f.append(consent.Changes{Unmerges: []consent.SubjectMerge{merge}})
+	f.append(consent.Changes{RemovedClaims: []consent.OwnedIdentifier{owned(o, inbox, daughter)}})
+	asked(inbox, consent.Who{Subject: mother, Claimants: []consent.ID{son}})
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: o, Into: mother, From: son, MergedAt: noon}}})
+	asked(inbox, consent.Who{Subject: mother})
+	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, id, daughter)},
+		Claims: []consent.OwnedIdentifier{owned(o, id, mother)}})
+	asked(id, consent.Who{Subject: daughter, Claimants: []consent.ID{mother}})
 }
 
 // testClaims: who named what is somebody else's is found beside the one who has it, until the claimant is removed.

@@ -123,37 +123,45 @@ CREATE TABLE subject_archive (
     FOREIGN KEY (organization_id, subject_id) REFERENCES subjects (organization_id, subject_id) ON DELETE CASCADE
 );
 
+-- Who has an identifier. origin_id is whose it was before merges gave it to that one; NULL: it was never another's.
 CREATE TABLE identifiers (
     organization_id  UUID NOT NULL,
     kind             TEXT COLLATE "C" NOT NULL,
     project_no       INTEGER NOT NULL,
     value            TEXT COLLATE "C" NOT NULL,
     subject_id       UUID NOT NULL,
+    origin_id        UUID,
     PRIMARY KEY (organization_id, kind, project_no, value)
 );
 
 -- Subjects are made in order of time, so this index grows at its end.
 CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id);
 
--- Who named an identifier that is somebody else's: a no of theirs is heard where it is asked about.
+-- Who named an identifier that is somebody else's: a no of theirs is heard where it is asked about. origin_id named it,
+-- and subject_id is who that one turned out to be.
 CREATE TABLE identifier_claims (
     organization_id  UUID NOT NULL,
     kind             TEXT COLLATE "C" NOT NULL,
     project_no       INTEGER NOT NULL,
     value            TEXT COLLATE "C" NOT NULL,
+    origin_id        UUID NOT NULL,
     subject_id       UUID NOT NULL,
-    PRIMARY KEY (organization_id, kind, project_no, value, subject_id)
+    PRIMARY KEY (organization_id, kind, project_no, value, origin_id)
 );
 
 CREATE INDEX identifier_claims_of_subject ON identifier_claims (organization_id, subject_id);
 
+-- Who turned out to be somebody else, by whom it was recorded first; one that was undone stays on record.
 CREATE TABLE subject_merges (
     organization_id  UUID NOT NULL,
     into_id          UUID NOT NULL,
     from_id          UUID NOT NULL,
+    merge_no         BIGINT NOT NULL,
     merged_at        TIMESTAMPTZ NOT NULL,
     after_sequence   BIGINT NOT NULL,
-    PRIMARY KEY (organization_id, into_id, from_id)
+    undone_at        TIMESTAMPTZ,
+    undone_after     BIGINT,
+    PRIMARY KEY (organization_id, into_id, from_id, merge_no)
 );
 
 -- The ledger. No random index: a subject's timeline is a chain, from consents.last_event_id through

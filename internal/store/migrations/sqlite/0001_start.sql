@@ -119,37 +119,45 @@ CREATE TABLE subject_archive (
     FOREIGN KEY (organization_id, subject_id) REFERENCES subjects (organization_id, subject_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- Who has an identifier. origin_id is whose it was before merges gave it to that one; NULL: it was never another's.
 CREATE TABLE identifiers (
     organization_id BLOB NOT NULL,
     kind            TEXT NOT NULL,
     project_no      INTEGER NOT NULL,
     value           TEXT NOT NULL,
     subject_id      BLOB NOT NULL,
+    origin_id       BLOB,
     PRIMARY KEY (organization_id, kind, project_no, value)
 ) STRICT, WITHOUT ROWID;
 
 -- Subjects are made in order of time, so this index grows at its end.
-CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id);
+CREATE INDEX identifiers_of_subject ON identifiers (organization_id, subject_id, origin_id);
 
--- Who named an identifier that is somebody else's: a no of theirs is heard where it is asked about.
+-- Who named an identifier that is somebody else's: a no of theirs is heard where it is asked about. origin_id named it,
+-- and subject_id is who that one turned out to be.
 CREATE TABLE identifier_claims (
     organization_id BLOB NOT NULL,
     kind            TEXT NOT NULL,
     project_no      INTEGER NOT NULL,
     value           TEXT NOT NULL,
+    origin_id       BLOB NOT NULL,
     subject_id      BLOB NOT NULL,
-    PRIMARY KEY (organization_id, kind, project_no, value, subject_id)
+    PRIMARY KEY (organization_id, kind, project_no, value, origin_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX identifier_claims_of_subject ON identifier_claims (organization_id, subject_id);
 
+-- Who turned out to be somebody else, by whom it was recorded first; one that was undone stays on record.
 CREATE TABLE subject_merges (
     organization_id BLOB NOT NULL,
     into_id         BLOB NOT NULL,
     from_id         BLOB NOT NULL,
+    merge_no        INTEGER NOT NULL,
     merged_at       INTEGER NOT NULL,
     after_sequence  INTEGER NOT NULL,
-    PRIMARY KEY (organization_id, into_id, from_id)
+    undone_at       INTEGER,
+    undone_after    INTEGER,
+    PRIMARY KEY (organization_id, into_id, from_id, merge_no)
 ) STRICT, WITHOUT ROWID;
 
 -- The ledger. No random index: a subject's timeline is a chain, from consents.last_event_id through
