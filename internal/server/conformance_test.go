@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -135,96 +134,6 @@ func testScopes(t *testing.T, e *engine) {
 		if res := c.send(w, key(c.scopes), nil, c.body); res.Status != c.status &&
 			!strings.HasPrefix(c.route.Method, "DELETE") {
 			t.Errorf("%s: with %v alone: %v", c.name, c.scopes, res)
-		}
-	}
-}
-
-// TestTenants proves that ids of another tenant's are answered as ids of nobody's, on every call and both ways
-// round: "another organization gets the same answer as if that organization did not exist".
-func TestTenants(t *testing.T) { onEngines(t, testTenants) }
-
-func testTenants(t *testing.T, e *engine) {
-	for _, c := range calls(t, listed) {
-		used := tenantVars(&c)
-		if len(used) == 0 {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newHarness(t, e)
-			for _, set := range subsets(used) {
-				crossTenant(w, &c, set, w.mine, w.theirs)
-				crossTenant(w, &c, set, w.theirs, w.mine)
-			}
-		})
-	}
-}
-
-// tenantVars lists the variables of a call that name something of the tenant's.
-func tenantVars(c *call) (used []string) {
-	whole := c.target + c.body + strings.Join(slices.Collect(maps.Values(c.headers)), " ")
-	for _, name := range []string{"org", "project", "person", "doomedperson", "subject", "doomedsubject", "doomedkey",
-		"keyid", "type", "device", "email"} {
-		if strings.Contains(whole, "{{"+name+"}}") {
-			used = append(used, name)
-		}
-	}
-	return used
-}
-
-// subsets gives each name alone, and all of them.
-func subsets(names []string) (sets [][]string) {
-	for _, name := range names {
-		sets = append(sets, []string{name})
-	}
-	if len(names) > 1 {
-		sets = append(sets, names)
-	}
-	return sets
-}
-
-// crossTenant calls with our credentials and their ids, and with ids that nobody has.
-func crossTenant(w *harness, c *call, names []string, ours, theirs vars) {
-	w.Helper()
-	foreign, absent := vars{}, vars{}
-	for _, name := range names {
-		foreign[name] = theirs[name]
-		absent[name] = uuid.NewString()
-		if strings.HasSuffix(name, "subject") || name == "email" {
-			absent[name] = strings.Replace(theirs[name], theirs["word"], "nobody", 1)
-		}
-	}
-	what := "with another tenant's " + strings.Join(names, ", ")
-	before := w.contents()
-	got := c.send(w, ours.with(foreign), nil, c.body)
-	if got.Status >= 500 {
-		w.Errorf("%s %s: %v", c.name, what, got)
-	}
-	spared := theirs["org"]
-	if got.Status >= 400 {
-		spared = "" // nobody's rows may change
-		if err := checkShape(c.protocol, got); err != nil {
-			w.Errorf("%s %s: %v in %v", c.name, what, err, got)
-		}
-	}
-	w.unchanged(spared, before, c.name+" "+what)
-	noLeak(w, c, got, what, theirs, foreign)
-	want := c.send(w, ours.with(absent), nil, c.body)
-	if a, b := w.comparable(got, foreign), w.comparable(want, absent); a != b {
-		w.Errorf("%s %s differs from ids that nobody has:\n%s\nand:\n%s", c.name, what, a, b)
-	}
-}
-
-// noLeak fails where an answer has anything of the other tenant's but what was sent.
-func noLeak(w *harness, c *call, res *webtest.Response, what string, theirs, sent vars) {
-	w.Helper()
-	text := strings.ToLower(res.String())
-	for _, value := range sent {
-		text = strings.ReplaceAll(text, strings.ToLower(value), "")
-	}
-	for name, value := range theirs {
-		if name != "root" && strings.Contains(text, strings.ToLower(value)) {
-			w.Errorf("%s %s shows their %s: %v", c.name, what, name, res)
 		}
 	}
 }
