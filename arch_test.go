@@ -86,8 +86,9 @@ var mayNotUse = map[string][]string{
 // rulesMayUse are the packages of others that package consent may import: such as give the same for the same
 // arguments. Of "time" and of google/uuid, whatever reads a clock or draws lots is refused by TestRulesArePure.
 var rulesMayUse = []string{"bytes", "cmp", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "maps",
-	"math", "math/big", "net/netip", "regexp", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8",
-	"github.com/google/uuid", "github.com/nyaruka/phonenumbers", "golang.org/x/net/idna", "golang.org/x/text/unicode/norm"}
+	"math", "math/big", "net/netip", "regexp", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16",
+	"unicode/utf8", "github.com/google/uuid", "github.com/nyaruka/phonenumbers", "golang.org/x/net/idna",
+	"golang.org/x/text/language", "golang.org/x/text/unicode/norm"}
 
 // impure are names of packages that rulesMayUse, by their beginnings.
 var impure = map[string][]string{

@@ -230,6 +230,11 @@ func (d *doctor) rows(ctx context.Context, i *store.Inspection, o *consent.Organ
 	if err != nil {
 		return err
 	}
+	for n := range catalog.Purposes {
+		if fault := catalog.Purposes[n].CheckVersions(); fault != nil {
+			t.ledger.add("organization %s, purpose %q: %v", o.Slug, catalog.Purposes[n].Key, fault)
+		}
+	}
 	err = i.Events(ctx, o.ID, some, func(e *consent.Event) error {
 		if fault := consent.CheckEvent(catalog, e); fault != nil {
 			t.blob.add("organization %s, event %s: %v", o.Slug, e.ID, fault)

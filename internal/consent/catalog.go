@@ -119,8 +119,12 @@ func (c *Catalog) NewPurpose(project int, id ID, now time.Time, in NewPurpose) P
 	p := Purpose{
 		Organization: c.Organization.ID, Project: project, Number: len(c.PurposesOf(project)) + 1,
 		ID: id, Key: in.Key, Taxonomy: in.Taxonomy, Version: 1, Name: in.Name, Description: in.Description,
-		URL: in.URL, ValidStates: in.ValidStates, Status: in.Status, Duration: in.Duration,
-		Required: in.Required, RequireReaccept: in.RequireReaccept, CreatedAt: now, UpdatedAt: now,
+		URL: in.URL, LegalBasis: in.LegalBasis, ValidStates: in.ValidStates, Status: in.Status, Duration: in.Duration,
+		Required: in.Required, RequireReaccept: in.RequireReaccept, HeldFrom: now, Revision: 1, CreatedAt: now,
+		UpdatedAt: now,
+	}
+	if p.LegalBasis == "" {
+		p.LegalBasis = BasisConsent
 	}
 	if len(p.ValidStates) == 0 {
 		p.ValidStates = defaultStates

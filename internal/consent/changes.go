@@ -11,10 +11,12 @@ type Changes struct {
 	Organizations      []Organization // new
 	Projects           []Project      // new
 	Purposes           []Purpose      // new
-	Keys               []Key          // new or changed
-	Secrets            []Secret       // new
-	Texts              []Text         // new or the same as before
-	Subjects           []Subject      // new or changed
+	ChangedPurposes    []Purpose
+	PurposeVersions    []PurposeVersion // that ended by a change
+	Keys               []Key            // new or changed
+	Secrets            []Secret         // new
+	Texts              []Text           // new or the same as before
+	Subjects           []Subject        // new or changed
 	Archive            []ArchivedRecord
 	Identifiers        []OwnedIdentifier // new, or given to another subject by a merge
 	Claims             []OwnedIdentifier // who named what is somebody else's, new or known
@@ -167,6 +169,12 @@ type EventQuery struct {
 	ByOccurredAt  bool
 	Ascending     bool
 	Offset, Limit int
+}
+
+// PurposeKey names a purpose of an organization.
+type PurposeKey struct {
+	Organization     ID
+	Project, Purpose int
 }
 
 // ProjectPurpose names a purpose by numbers.

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -14,28 +15,25 @@ type Purpose struct {
 	ID           ID
 	Key          string   // unique within the project
 	Taxonomy     Taxonomy // unique within the project
-	Version      int      // of the legal text, from 1
+	Version      int      // the one that holds now, from 1
 	Name         string
 	Description  string
 	URL          string
+	LegalBasis   LegalBasis
 	DocumentHash []byte // SHA-256 of the legal text, kept once; empty: none
+	TextsHash    []byte // SHA-256 of what Texts.JSON gives, kept once; empty: none
 	ReadOnly     bool   // one of those a project starts with
 	ValidStates  []State
 	Status       string // active, test, archived, obsolete
 	Duration     Duration
 	Required     bool
-	// RequireReaccept is kept and shown. No rule asks for it yet: purposes have one version so far.
+	// RequireReaccept is the current version's: a yes to an earlier one is stale.
 	RequireReaccept bool
+	HeldFrom        time.Time // since when the current version holds
+	Earlier         []Version // from 1, all before the current one
+	Revision        int       // counts the changes, from 1: those too that make no version
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
-}
-
-// versionAt gives the version that held at an instant, 0 where none did; zero: the version of now.
-func (p *Purpose) versionAt(at time.Time) int {
-	if !at.IsZero() && at.Before(p.CreatedAt) {
-		return 0
-	}
-	return p.Version
 }
 
 // closed tells whether a purpose takes no yes any more.
@@ -46,7 +44,7 @@ func (p *Purpose) admits(d *Decision) error {
 	if err := p.admitsState(d.State); err != nil {
 		return err
 	}
-	if d.PurposeVersion < 0 || d.PurposeVersion > p.Version {
+	if d.PurposeVersion != 0 && !p.HasVersion(d.PurposeVersion) {
 		return Errorf(Unprocessable, "purpose_version", "is no version of this purpose: the newest is %d", p.Version)
 	}
 	return nil
@@ -88,9 +86,11 @@ type NewPurpose struct {
 	Name            string
 	Description     string
 	Document        string // the legal text
+	Texts           Texts  // in other languages
 	URL             string
-	ValidStates     []State // empty: accepted, declined, implied, viewed
-	Status          string  // empty: active
+	LegalBasis      LegalBasis // empty: consent
+	ValidStates     []State    // empty: accepted, declined, implied, viewed
+	Status          string     // empty: active
 	Duration        Duration
 	Required        bool
 	RequireReaccept bool
@@ -102,6 +102,7 @@ const (
 	Functional            = "functional"
 	Analytics             = "analytics"
 	Marketing             = "marketing"
+	Experience            = "experience"
 	Retargeting           = "retargeting"
 	Tracking              = "tracking"
 	NonePurpose           = "none"
@@ -119,6 +120,7 @@ func BuiltInPurposes() []NewPurpose {
 		{Key: Functional, Taxonomy: Taxonomy{"privacy_setting", "functional", AnyLabel}, Name: "Functional"},
 		{Key: Analytics, Taxonomy: Taxonomy{"privacy_setting", "analytics", AnyLabel}, Name: "Analytics"},
 		{Key: Marketing, Taxonomy: Taxonomy{"privacy_setting", "marketing", AnyLabel}, Name: "Marketing"},
+		{Key: Experience, Taxonomy: Taxonomy{"privacy_setting", "experience", AnyLabel}, Name: "Experience"},
 		{Key: Retargeting, Taxonomy: Taxonomy{"custom", "unclassified", "retargeting"}, Name: "Retargeting"},
 		{Key: Tracking, Taxonomy: Taxonomy{"custom", "unclassified", "tracking"}, Name: "Tracking"},
 		{Key: NonePurpose, Taxonomy: Taxonomy{"custom", "unclassified", "none"}, Name: "Refusal of all"},
@@ -132,25 +134,59 @@ func BuiltInPurposes() []NewPurpose {
 
 var defaultStates = []State{Accepted, Declined, Implied, Viewed}
 
-// maxPurposes is the most purposes of a project.
-const maxPurposes = 1000
-
-// MaxDocument is the most characters of a purpose's legal text.
-const MaxDocument = 5_000_000
+const (
+	// maxPurposes is the most purposes of a project.
+	maxPurposes = 1000
+	// MaxDocument is the most characters of a purpose's legal text.
+	MaxDocument    = 5_000_000
+	maxPurposeName = 128
+	maxDescription = 2000
+	maxPurposeURL  = 2048 // bytes
+)
 
 // CheckNewPurpose refuses with Invalid what no purpose can be like, whatever a project has.
 func CheckNewPurpose(in NewPurpose) error {
-	if err := CheckLength("name", in.Name, 5, 100); err != nil {
+	p := Purpose{Name: in.Name, Description: in.Description, URL: in.URL, LegalBasis: in.LegalBasis, Status: in.Status,
+		Duration: in.Duration}
+	if err := p.check(in.Document); err != nil {
 		return err
 	}
-	if utf8.RuneCountInString(in.Description) > 2000 {
-		return Errorf(Invalid, "description", "must have 2000 characters at most")
+	if err := in.Taxonomy.check(0); err != nil {
+		return err
 	}
-	if utf8.RuneCountInString(in.Document) > MaxDocument {
+	if in.Key != "" && (checkIdentifier(in.Key) != nil || len(in.Key) > 128) {
+		return Errorf(Invalid, "key", "must be 1 to 128 bytes without control characters")
+	}
+	_, err := checkTexts(in.Texts)
+	return err
+}
+
+// purposeStatuses are those that a purpose may have.
+var purposeStatuses = []string{"active", "test", "archived", "obsolete"}
+
+// check refuses with Invalid what no purpose with that legal text can be like. An empty legal basis, status or duration
+// is one to be filled in.
+func (p *Purpose) check(document string) error {
+	if err := CheckLength("name", p.Name, 1, maxPurposeName); err != nil {
+		return err
+	}
+	if utf8.RuneCountInString(p.Description) > maxDescription {
+		return Errorf(Invalid, "description", "must have %d characters at most", maxDescription)
+	}
+	if utf8.RuneCountInString(document) > MaxDocument {
 		return Errorf(Invalid, "document", "must have %d characters at most", MaxDocument)
 	}
-	if in.Duration != "" {
-		if _, err := ParseDuration(string(in.Duration)); err != nil {
+	if len(p.URL) > maxPurposeURL {
+		return Errorf(Invalid, "url", "must have %d bytes at most", maxPurposeURL)
+	}
+	if p.LegalBasis != "" && !slices.Contains(LegalBases, p.LegalBasis) {
+		return Errorf(Invalid, "legal_basis", "must be one of %s", Listed(LegalBases))
+	}
+	if p.Status != "" && !slices.Contains(purposeStatuses, p.Status) {
+		return Errorf(Invalid, "status", "must be one of %s", strings.Join(purposeStatuses, ", "))
+	}
+	if p.Duration != "" {
+		if _, err := ParseDuration(string(p.Duration)); err != nil {
 			return Errorf(Invalid, "duration", "%s", err)
 		}
 	}

@@ -19,6 +19,7 @@ func TestEveryProjectStartsWithThePurposes(t *testing.T) {
 	want := []string{ // contracts, "Purposes"
 		"strictly_necessary privacy_setting strictly_necessary *", "functional privacy_setting functional *",
 		"analytics privacy_setting analytics *", "marketing privacy_setting marketing *",
+		"experience privacy_setting experience *",
 		"retargeting custom unclassified retargeting", "tracking custom unclassified tracking",
 		"none custom unclassified none",
 		"general_marketing_opt_in communication email general_marketing", "do_not_sell privacy_setting do_not_sell *",
@@ -46,7 +47,7 @@ func TestCreatePurpose(t *testing.T) {
 		Label: "letter"},
 		Document: "We write monthly.", ValidStates: []consent.State{consent.Accepted}, Duration: "P30D"}
 	made, err := h.svc.CreatePurpose(ctx, a, consent.NoID, in, consent.Idempotency{})
-	if err != nil || made.Key != "letter" || made.Number != 12 || made.ReadOnly {
+	if err != nil || made.Key != "letter" || made.Number != 13 || made.ReadOnly {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	text, err := h.svc.Document(ctx, a, made)
@@ -72,8 +73,8 @@ func TestCreatePurpose(t *testing.T) {
 		{"taxonomy taken", consent.Conflict, "", in},
 		{"key taken", consent.Conflict, "", consent.NewPurpose{Name: "Other", Key: "letter",
 			Taxonomy: consent.Taxonomy{Category: "x"}}},
-		{"short name", consent.Invalid, "name", consent.NewPurpose{Name: "abcd"}},
-		{"long name", consent.Invalid, "name", consent.NewPurpose{Name: strings.Repeat("x", 101)}},
+		{"no name", consent.Invalid, "name", consent.NewPurpose{}},
+		{"long name", consent.Invalid, "name", consent.NewPurpose{Name: strings.Repeat("x", 129)}},
 		{"long description", consent.Invalid, "description", consent.NewPurpose{Name: "abcde",
 			Description: strings.Repeat("x", 2001)}},
 		{"long document", consent.Invalid, "document", consent.NewPurpose{Name: "abcde",
@@ -110,7 +111,7 @@ func TestPurposeOnFirstUse(t *testing.T) {
 		h.record(t, a, items...)
 	}
 	_, purposes, err := h.svc.Purposes(ctx, a, consent.NoID)
-	if err != nil || len(purposes) != 11+len(keys)-1 {
+	if err != nil || len(purposes) != 12+len(keys)-1 {
 		t.Errorf("%d purposes, %v", len(purposes), err)
 	}
 	if p := h.person(t, a, user("ada")[0]); len(p.Consents) != len(keys) {
@@ -135,7 +136,7 @@ func TestPurposesHaveABound(t *testing.T) {
 		_, err := h.svc.Record(ctx, a, write(items...))
 		return err
 	}
-	if err := fill(0, 985); err != nil {
+	if err := fill(0, 984); err != nil {
 		t.Fatal(err)
 	}
 	isKind(t, "five more where four fit", fill(1000, 5), consent.Conflict, "")

@@ -53,6 +53,10 @@ type Reader interface {
 	Secret(ctx context.Context, name string) ([]byte, error)
 	// Text gives a text by its SHA-256.
 	Text(ctx context.Context, organization consent.ID, hash []byte) (string, error)
+	// Texts gives texts by index of their SHA-256.
+	Texts(ctx context.Context, organization consent.ID, hashes [][]byte) ([]string, error)
+	// PurposeVersions lists the versions of a purpose before the current one, with a number greater than after, in order.
+	PurposeVersions(ctx context.Context, of consent.PurposeKey, after, limit int) ([]consent.PurposeVersion, error)
 
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
 	// subject's own id is a SubjectID and an AnonymousID of it, and of the person that it was merged into.

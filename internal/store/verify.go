@@ -117,6 +117,18 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 	{"events that no timeline leads to, or several", `SELECT abs(` + countEvents + `
 - (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1 AND previous_id >= ` + firstEvent + `)
 - (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id >= ` + firstEvent + `))`},
+	{"purposes whose versions are not those before the current one", `SELECT count(*) FROM purposes p
+WHERE p.organization_id = $1 AND (p.version - 1 <> (SELECT count(*) FROM purpose_versions v
+WHERE v.organization_id = $1 AND v.project_no = p.project_no AND v.purpose_no = p.purpose_no AND v.version > 0)
+OR EXISTS (SELECT 1 FROM purpose_versions v WHERE v.organization_id = $1 AND v.project_no = p.project_no
+AND v.purpose_no = p.purpose_no AND v.version >= p.version))`},
+	{"versions of purposes whose texts are not there", `SELECT count(*) FROM (
+SELECT p.document_hash AS hash FROM purposes p WHERE p.organization_id = $1
+UNION SELECT p.texts_hash FROM purposes p WHERE p.organization_id = $1
+UNION SELECT v.document_hash FROM purpose_versions v WHERE v.organization_id = $1
+UNION SELECT v.texts_hash FROM purpose_versions v WHERE v.organization_id = $1) AS said
+WHERE said.hash IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM texts x WHERE x.organization_id = $1 AND x.hash = said.hash)`},
 	{"events by which the kept count is wrong", `SELECT abs(` + countEvents + `
 - (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
 }

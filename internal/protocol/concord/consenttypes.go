@@ -72,6 +72,9 @@ func (t *newType) input() (consent.NewPurpose, error) {
 	if err := firstOf(t.checkTriple(), required("name", t.Name), checkURL("url", t.URL)); err != nil {
 		return consent.NewPurpose{}, err
 	}
+	if err := consent.CheckLength("name", t.Name.value, 5, 100); err != nil {
+		return consent.NewPurpose{}, err
+	}
 	if t.Status.given {
 		if err := oneOf("status", t.Status.value, typeStatuses...); err != nil {
 			return consent.NewPurpose{}, err

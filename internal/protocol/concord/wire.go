@@ -329,8 +329,6 @@ func showType(project consent.ID, p *consent.Purpose, document string) consentTy
 			t.ValidStates = append(t.ValidStates, name)
 		}
 	}
-	if p.RequireReaccept {
-		t.RequireReacceptVersion = p.Version
-	}
+	t.RequireReacceptVersion = p.ReacceptVersion()
 	return t
 }

@@ -24,7 +24,8 @@ type table struct {
 // tables are all of them, parents first.
 var tables = []table{
 	{"instance_secrets", "name"}, {"slugs", "slug"}, {tenantsRoot, byOrganization}, {"projects", byOrganization},
-	{"purposes", byOrganization}, {"api_keys", byOrganization}, {"texts", byOrganization}, {"subjects", byOrganization},
+	{"purposes", byOrganization}, {"purpose_versions", byOrganization}, {"api_keys", byOrganization},
+	{"texts", byOrganization}, {"subjects", byOrganization},
 	{"subject_archive", byOrganization}, {"identifiers", byOrganization}, {"identifier_claims", byOrganization},
 	{"subject_merges", byOrganization}, {"events", byOrganization}, {"consents", byOrganization},
 	{"ledger_heads", byOrganization}, {"counts", byOrganization}, {"kept_answers", byOrganization},

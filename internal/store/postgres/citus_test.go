@@ -125,6 +125,7 @@ SELECT create_distributed_table('slugs', 'slug', colocate_with => 'none', shard_
 SELECT create_distributed_table('organizations', 'organization_id', colocate_with => 'none', shard_count => 64)
 SELECT create_distributed_table('projects', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('purposes', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('purpose_versions', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('api_keys', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('texts', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subjects', 'organization_id', colocate_with => 'organizations')

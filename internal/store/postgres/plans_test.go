@@ -249,8 +249,9 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 	for _, insert := range []string{
 		"organizations VALUES (@org, '', @org::text, '', 'active', FALSE, now(), now(), '{}')",
 		"projects SELECT @org, i, @id, '', i::text, FALSE, now(), now(), '{}'@few",
-		"purposes SELECT @org, 1, i, @id, i::text, i::text, '', '', 1, '', '', '', NULL, FALSE, '', 'active', '', FALSE, " +
-			"FALSE, now(), now()@few",
+		"purposes SELECT @org, 1, i, @id, i::text, i::text, '', '', 2, '', '', '', 'consent', NULL, NULL, FALSE, " +
+			"'', 'active', '', FALSE, FALSE, now(), 1, now(), now()@few",
+		"purpose_versions SELECT @org, 1, 1, i, '', '', '', 'consent', NULL, NULL, FALSE, now()@some",
 		"ledger_heads VALUES (@org, 1, NULL)",
 		"counts SELECT @org, 'events/' || i, 1@few",
 		"slugs SELECT @org::text || i, @org@some",
@@ -327,7 +328,7 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 	if err := s.Update(ctx, consent.NoID, func(tx service.Tx) error { return tx.Append(ctx, &c) }); err != nil {
 		t.Error(err)
 	}
-	for _, c := range []consent.Changes{p.newcomers(), p.again(), p.merged(), p.undone(), p.gone()} {
+	for _, c := range []consent.Changes{p.changedPurpose(), p.newcomers(), p.again(), p.merged(), p.undone(), p.gone()} {
 		err := s.Update(ctx, p.organization, func(tx service.Tx) error { return tx.Append(ctx, &c) })
 		if err != nil {
 			t.Error(err)
@@ -383,7 +384,9 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 	if len(names) != 1 {
 		err = errors.Join(err, fmt.Errorf("%d names found of 1", len(names)))
 	}
-	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10)
+	_, err11 := r.Texts(ctx, o, [][]byte{p.answers[0].Hash[:]})
+	_, err12 := r.PurposeVersions(ctx, consent.PurposeKey{Organization: o, Project: 1, Purpose: 1}, 10, 10)
+	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)
 	for _, q := range []consent.EventQuery{{Subjects: []consent.ID{subject}}, {Subjects: []consent.ID{subject},
 		ByOccurredAt: true}, {}, {ByOccurredAt: true}, {ByOccurredAt: true, Ascending: true}} {
 		q.Organization, q.Limit = o, 10
@@ -399,8 +402,18 @@ func newOrganizationChanges() consent.Changes {
 	return consent.Changes{
 		Organizations: []consent.Organization{{ID: id, Slug: id.String(), CreatedAt: now, UpdatedAt: now}},
 		Projects:      []consent.Project{{Organization: id, ID: id, Number: 1, CreatedAt: now, UpdatedAt: now}},
-		Purposes:      []consent.Purpose{{Organization: id, ID: id, Project: 1, Number: 1, CreatedAt: now, UpdatedAt: now}},
+		Purposes: []consent.Purpose{{Organization: id, ID: id, Project: 1, Number: 1, HeldFrom: now, CreatedAt: now,
+			UpdatedAt: now}},
 	}
+}
+
+// changedPurpose ends a version of a purpose.
+func (p *people) changedPurpose() consent.Changes {
+	now := time.Now()
+	of := consent.Purpose{Organization: p.organization, Project: 1, Number: 2, Version: 10 + len(p.subjects),
+		Taxonomy: consent.Taxonomy{Category: "x"}, HeldFrom: now, CreatedAt: now, UpdatedAt: now}
+	return consent.Changes{ChangedPurposes: []consent.Purpose{of},
+		PurposeVersions: []consent.PurposeVersion{of.CurrentVersion()}}
 }
 
 // newcomers are as many people more, with something of everything.

@@ -148,21 +148,26 @@ func (f *Data) organization(id consent.ID, n int) (c consent.Changes) {
 	if n == 2 {
 		return c // an organization that nobody has used
 	}
+	document := sha256.Sum256([]byte(oddTexts[0]))
 	for project := 1; project <= 3; project++ {
 		c.Projects = append(c.Projects, consent.Project{Organization: id, ID: f.id(), Number: project, Name: f.odd(),
 			Slug:         fmt.Sprint(project, f.odd()),
 			WholeAddress: project == 2, CreatedAt: f.at(), UpdatedAt: f.at(), Details: []byte(`{}`)})
 		for purpose := 1; purpose <= 4; purpose++ {
 			p := consent.Purpose{Organization: id, Project: project, Number: purpose, ID: f.id(),
-				Key: fmt.Sprint(purpose, f.odd()), Version: 1 + f.random.IntN(9),
+				Key: fmt.Sprint(purpose, f.odd()), Version: 1, LegalBasis: consent.BasisConsent, Revision: 1 + f.random.IntN(9),
 				Taxonomy: consent.Taxonomy{Category: f.odd(), Subcategory: fmt.Sprint(purpose), Label: consent.AnyLabel},
 				Name:     f.odd(), Description: f.odd(),
 				URL: f.odd(), ReadOnly: purpose == 1, ValidStates: []consent.State{consent.Accepted, consent.Viewed},
 				Status: "active", Duration: "P1Y",
 				Required: purpose == 2, RequireReaccept: purpose == 3, CreatedAt: f.at(), UpdatedAt: f.at()}
+			p.HeldFrom = p.CreatedAt
+			for range f.random.IntN(4) {
+				c.PurposeVersions = append(c.PurposeVersions, p.CurrentVersion())
+				p.Version, p.Name, p.HeldFrom = p.Version+1, f.odd(), p.HeldFrom.Add(time.Microsecond)
+			}
 			if purpose%2 == 0 {
-				hash := f.hash()
-				p.DocumentHash = hash[:]
+				p.DocumentHash, p.TextsHash = document[:], document[:]
 			}
 			c.Purposes = append(c.Purposes, p)
 		}

@@ -27,12 +27,12 @@ func testOrganizations(f *fixture) {
 	o.Details = []byte(`{ "kept" : 1.00 }`)
 	full := consent.Purpose{Organization: o.ID, Project: 1, Number: 1, ID: f.id(), Key: odd[1],
 		Taxonomy: consent.Taxonomy{Category: "c", Subcategory: "s", Label: "*"}, Version: 7, Name: odd[2],
-		Description: odd[3], URL: "https://x",
-		DocumentHash: []byte{0, 1, 255}, ReadOnly: true, ValidStates: []consent.State{consent.Viewed, consent.Accepted},
-		Status:   "test",
+		Description: odd[3], URL: "https://x", LegalBasis: consent.BasisContract, HeldFrom: noon, Revision: 9,
+		DocumentHash: []byte{0, 1, 255}, TextsHash: []byte{0, 2}, ReadOnly: true,
+		ValidStates: []consent.State{consent.Viewed, consent.Accepted}, Status: "test",
 		Duration: "P1Y2M", Required: true, RequireReaccept: true, CreatedAt: noon, UpdatedAt: noon.Add(time.Hour)}
 	bare := consent.Purpose{Organization: o.ID, Project: 2, Number: 1, ID: f.id(), Key: odd[1],
-		Taxonomy: full.Taxonomy, CreatedAt: noon, UpdatedAt: noon}
+		Taxonomy: full.Taxonomy, HeldFrom: noon, CreatedAt: noon, UpdatedAt: noon}
 	second, first := f.newProject(o.ID, 2), f.newProject(o.ID, 1)
 	first.WholeAddress, first.Details = true, []byte(`{"a":"é"}`)
 	f.append(consent.Changes{Organizations: []consent.Organization{o}, Projects: []consent.Project{second, first},
@@ -64,6 +64,63 @@ func testOrganizations(f *fixture) {
 	if d := f.catalog(clash.ID); d != nil {
 		f.Error("what was refused is there")
 	}
+}
+
+// testPurposeVersions changes purposes, two of them at once, and reads their versions.
+func testPurposeVersions(f *fixture) {
+	o := f.newOrganization()
+	var purposes []consent.Purpose
+	for i := range 4 {
+		purposes = append(purposes, consent.Purpose{Organization: o.ID, Project: 1 + i/2, Number: 1 + i%2, ID: f.id(),
+			Key: odd[i], Taxonomy: consent.Taxonomy{Category: fmt.Sprint(i)}, Version: 1, Name: odd[0], Revision: 1,
+			RequireReaccept: i == 0, HeldFrom: noon, CreatedAt: noon, UpdatedAt: noon})
+	}
+	f.append(consent.Changes{Organizations: []consent.Organization{o}, Purposes: purposes,
+		Projects: []consent.Project{f.newProject(o.ID, 1), f.newProject(o.ID, 2)}})
+	var versions []consent.PurposeVersion
+	change := func(after time.Duration, which ...int) {
+		var c consent.Changes
+		for _, i := range which {
+			p := &purposes[i]
+			ends := p.CurrentVersion()
+			c.PurposeVersions = append(c.PurposeVersions, ends)
+			if i == 1 {
+				versions = append(versions, ends)
+			}
+			p.Earlier = append(p.Earlier, ends.Version)
+			p.Version, p.Revision, p.HeldFrom, p.UpdatedAt = p.Version+1, p.Revision+1, noon.Add(after), noon.Add(2*after)
+			p.Name, p.Description, p.URL = odd[p.Version%len(odd)], odd[i], "https://x"
+			p.LegalBasis, p.DocumentHash, p.TextsHash = consent.BasisPublicTask, []byte{1, 255}, []byte{2, byte(p.Version)}
+			p.Status, p.Duration, p.Required, p.RequireReaccept = "test", "P1D", i == 1, p.Version == 2
+			p.Taxonomy = consent.Taxonomy{Category: fmt.Sprint(i), Subcategory: "s", Label: fmt.Sprint("l", p.Version)}
+			c.ChangedPurposes = append(c.ChangedPurposes, *p)
+		}
+		f.append(c)
+	}
+	change(time.Microsecond, 1)
+	change(time.Hour, 0, 1, 3)
+	change(2*time.Hour, 1)
+	same(f, "the changed purposes", f.catalog(o.ID).Purposes, purposes)
+	list := func(of consent.PurposeKey, after, limit int) (got []consent.PurposeVersion) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			got, err = r.PurposeVersions(ctx, of, after, limit)
+			return err
+		})
+		return got
+	}
+	of := consent.PurposeKey{Organization: o.ID, Project: 1, Purpose: 2}
+	same(f, "all versions", list(of, 0, 10), versions)
+	same(f, "one version", list(of, 1, 1), versions[1:2])
+	same(f, "after the last", list(of, 3, 10), []consent.PurposeVersion{})
+	of.Organization = f.organization()
+	same(f, "another's", list(of, 0, 10), []consent.PurposeVersion{})
+	f.refuses("a version twice", consent.Changes{PurposeVersions: versions[:1]})
+	orphan := versions[0]
+	orphan.Purpose = 9
+	f.refuses("a version of no purpose", consent.Changes{PurposeVersions: []consent.PurposeVersion{orphan}})
+	clash := purposes[0]
+	clash.Taxonomy = purposes[1].Taxonomy
+	f.refuses("a taxonomy of another", consent.Changes{ChangedPurposes: []consent.Purpose{clash}})
 }
 
 // refuses checks that an Append fails and leaves nothing: the next one works.
@@ -219,4 +276,9 @@ func testTexts(f *fixture) {
 			return err
 		})
 	}
+	f.view(func(ctx context.Context, r service.Reader) error {
+		got, err := r.Texts(ctx, a, [][]byte{{2}, {7}, {1}, {2}})
+		same(f, "texts", got, []string{huge, "", odd[0], huge})
+		return err
+	})
 }

@@ -24,7 +24,8 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		test func(f *fixture)
 	}{
 		{"organizations", testOrganizations}, {"list of organizations", testOrganizationList}, {"keys", testKeys},
-		{"secrets", testSecrets}, {"texts", testTexts}, {"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
+		{"versions of purposes", testPurposeVersions}, {"secrets", testSecrets}, {"texts", testTexts},
+		{"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
 		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled},
 		{"merges", testMerges}, {"names", testNames}, {"claims", testClaims},
 		{"claims of merged people", testMergedClaims}, {"consents", testConsents},

@@ -51,19 +51,41 @@ CREATE TABLE purposes (
     name             TEXT NOT NULL,
     description      TEXT NOT NULL,
     url              TEXT NOT NULL,
+    legal_basis      TEXT NOT NULL,
     document_hash    BYTEA,
+    texts_hash       BYTEA,
     read_only        BOOLEAN NOT NULL,
     valid_states     TEXT NOT NULL,
     status           TEXT NOT NULL,
     duration         TEXT NOT NULL,
     required         BOOLEAN NOT NULL,
     require_reaccept BOOLEAN NOT NULL,
+    held_from        TIMESTAMPTZ NOT NULL,
+    revision         INTEGER NOT NULL,
     created_at       TIMESTAMPTZ NOT NULL,
     updated_at       TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (organization_id, project_no, purpose_no),
     UNIQUE (organization_id, project_no, purpose_key),
     UNIQUE (organization_id, project_no, category, subcategory, label),
     FOREIGN KEY (organization_id, project_no) REFERENCES projects (organization_id, project_no)
+);
+
+-- Versions of purposes before the current one. Each held until the next one did.
+CREATE TABLE purpose_versions (
+    organization_id  UUID NOT NULL,
+    project_no       INTEGER NOT NULL,
+    purpose_no       INTEGER NOT NULL,
+    version          INTEGER NOT NULL,
+    name             TEXT NOT NULL,
+    description      TEXT NOT NULL,
+    url              TEXT NOT NULL,
+    legal_basis      TEXT NOT NULL,
+    document_hash    BYTEA,
+    texts_hash       BYTEA,
+    require_reaccept BOOLEAN NOT NULL,
+    held_from        TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id, project_no, purpose_no, version),
+    FOREIGN KEY (organization_id, project_no, purpose_no) REFERENCES purposes (organization_id, project_no, purpose_no)
 );
 
 -- Only a SHA-256 of a key's secret is kept. The organization of the root key is all zeros.
@@ -256,6 +278,7 @@ DROP TABLE subjects;
 DROP TABLE texts;
 DROP TABLE instance_secrets;
 DROP TABLE api_keys;
+DROP TABLE purpose_versions;
 DROP TABLE purposes;
 DROP TABLE projects;
 DROP TABLE slugs;

@@ -50,19 +50,41 @@ CREATE TABLE purposes (
     name             TEXT NOT NULL,
     description      TEXT NOT NULL,
     url              TEXT NOT NULL,
+    legal_basis      TEXT NOT NULL,
     document_hash    BLOB,
+    texts_hash       BLOB,
     read_only        INTEGER NOT NULL,
     valid_states     TEXT NOT NULL,
     status           TEXT NOT NULL,
     duration         TEXT NOT NULL,
     required         INTEGER NOT NULL,
     require_reaccept INTEGER NOT NULL,
+    held_from        INTEGER NOT NULL,
+    revision         INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL,
     PRIMARY KEY (organization_id, project_no, purpose_no),
     UNIQUE (organization_id, project_no, purpose_key),
     UNIQUE (organization_id, project_no, category, subcategory, label),
     FOREIGN KEY (organization_id, project_no) REFERENCES projects (organization_id, project_no)
+) STRICT, WITHOUT ROWID;
+
+-- Versions of purposes before the current one. Each held until the next one did.
+CREATE TABLE purpose_versions (
+    organization_id  BLOB NOT NULL,
+    project_no       INTEGER NOT NULL,
+    purpose_no       INTEGER NOT NULL,
+    version          INTEGER NOT NULL,
+    name             TEXT NOT NULL,
+    description      TEXT NOT NULL,
+    url              TEXT NOT NULL,
+    legal_basis      TEXT NOT NULL,
+    document_hash    BLOB,
+    texts_hash       BLOB,
+    require_reaccept INTEGER NOT NULL,
+    held_from        INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, project_no, purpose_no, version),
+    FOREIGN KEY (organization_id, project_no, purpose_no) REFERENCES purposes (organization_id, project_no, purpose_no)
 ) STRICT, WITHOUT ROWID;
 
 -- Only a SHA-256 of a key's secret is kept. The organization of the root key is all zeros.
@@ -251,6 +273,7 @@ DROP TABLE subjects;
 DROP TABLE texts;
 DROP TABLE instance_secrets;
 DROP TABLE api_keys;
+DROP TABLE purpose_versions;
 DROP TABLE purposes;
 DROP TABLE projects;
 DROP TABLE slugs;
