@@ -27,8 +27,8 @@ run: build ## build and serve on 127.0.0.1:8080 with data in ./data (CONSENTD_* 
 build: ## build ./bin/consentd
 	$(GO) build -trimpath $(BUILDVCS) -o bin/consentd ./cmd/consentd
 
-test: ## vet, build and all tests; installs Node.js, npm, curl and PostgreSQL where missing
-	scripts/need.sh node npm curl postgres
+test: ## vet, build and all tests; installs Node.js, npm, curl, Chromium and PostgreSQL where missing
+	scripts/need.sh node npm curl chromium postgres
 	$(GO) vet ./...
 	$(MAKE) --no-print-directory build
 	$(GO) test $(TESTFLAGS) $(TESTED)
@@ -44,8 +44,8 @@ vet:
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
 
-race: ## tests under the race detector, the long loops short; installs a C compiler and PostgreSQL where missing
-	scripts/need.sh gcc postgres
+race: ## tests under the race detector, the long loops short; installs a C compiler, Chromium, PostgreSQL where missing
+	scripts/need.sh gcc chromium postgres
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) $(TESTED)
 
 fuzz: ## every fuzz test for FUZZTIME (5s) each

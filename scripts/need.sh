@@ -1,9 +1,9 @@
 #!/bin/sh
 # Usage: scripts/need.sh COMMAND...
 # Installs, by the system's package manager, those of the commands that are
-# missing, and says so. Knows node, npm, curl, gcc and postgres, which stands for
-# PostgreSQL 15 or newer with all that a server needs. Needs root or sudo only where
-# something is missing.
+# missing, and says so. Knows node, npm, curl, gcc, chromium and postgres, which
+# stands for PostgreSQL 15 or newer with all that a server needs. Needs root or sudo
+# only where something is missing.
 set -eu
 
 # has COMMAND: it is there.
@@ -75,6 +75,7 @@ package() {
 	*:npm) echo npm ;;
 	*:gcc) echo gcc ;;
 	*:curl) echo curl ;;
+	*:chromium) echo chromium ;;
 	dnf:postgres | zypper:postgres) echo postgresql-server ;;
 	brew:postgres) echo postgresql@16 ;;
 	*:postgres) echo postgresql ;;

@@ -3,7 +3,7 @@ SwaggerUIBundle({
 	url: "api/openapi.json",
 	dom_id: "#calls",
 	deepLinking: true,
-	docExpansion: "none",
+	docExpansion: "list",
 	defaultModelsExpandDepth: 0,
 	validatorUrl: null,
 });
