@@ -201,10 +201,13 @@ func (w *harness) seed(v vars) {
 	types := w.do(v, "POST", concordProject+"/consent-types", concordKey,
 		`{"category":"custom","subcategory":"{{word}}","label":"{{word}}","name":"{{word}} letters"}`)
 	v["type"] = w.value(types, 201, "id")
-	w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey,
+	v["eventid"] = w.value(w.do(v, "POST", concordProject+"/consent-events", concordKey,
 		`{"items":[{"userId":"{{person}}","email":"{{email}}",`+
 			`"phoneNumber":"{{phone}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"accepted",`+
-			`"consentAction":"user_click"}]}`), 201, "count")
+			`"consentAction":"user_click"}]}`), 201, "items", "0", "id")
+	v["purpose"] = v["word"] + " letters" // of the default project, with that key
+	w.do(v, "POST", "/consent-hub/consent", basicKey,
+		`{"consents":[{"key":"{{purpose}}","granted":true}],"email":"{{email}}","locale":"NL"}`)
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
 }
 
@@ -300,6 +303,10 @@ func (w *harness) value(res *webtest.Response, status int, path ...string) strin
 	}
 	for _, name := range path {
 		object, ok := at.(map[string]any)
+		if list, listed := at.([]any); listed && name == "0" && len(list) > 0 {
+			at = list[0]
+			continue
+		}
 		if !ok || object[name] == nil {
 			w.Fatalf("no %v in %v", path, res)
 		}

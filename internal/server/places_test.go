@@ -74,15 +74,19 @@ var holders = map[string]string{
 	"userId": "person", "person_id": "person", "email": "email", "phone": "phone", "phoneNumber": "phone",
 	"projectUserId": "person", "providerId": "person", "anonymousId": "device", "concordId": "device",
 	"consentType": "type", "submitter": "keyid", "consentgrid subjectId": "subject", "consentgrid id": "subject",
-	"slashid value": "email", "Idempotency-Key": "Idempotency-Key", "If-Match": "If-Match", "cursor": "cursor",
+	"slashid value": "email", "native value": "email", "subjectId": "subjectid", "native subject": "subjectid",
+	"eventId": "eventid", "native purpose": "purpose", "native purposes": "purpose", "native key": "purpose",
+	"Idempotency-Key": "Idempotency-Key", "If-Match": "If-Match", "cursor": "cursor",
 }
 
 // nobodys are the parameters and members whose values are nobody's: words, dates, texts and what is echoed, with all
 // that is in them. Numbers, booleans and what is one of a list need no row.
-var nobodys = strings.Fields(`at attributes category consentDate consentDuration consent_levels consents contactEmails country
-	coupons custom_claims data description displayedText document domain domains endDate expirationDate formUrl geography
-	groups If-None-Match ip label locale name organizationSlug primaryDomain privacyPolicyUrl region regionTemplate startDate
-	subcategory subscription termsOfServiceUrl text type url userIp`)
+var nobodys = strings.Fields(`
+	action at attributes category consent_levels consentDate consentDuration consents contactEmails country coupons
+	custom_claims data description displayedText document domain domains duration endDate evidence expirationDate
+	formUrl geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
+	primaryDomain privacyPolicyUrl protocol region regionTemplate source startDate state status subcategory
+	subscription termsOfServiceUrl text texts type url userIp username version`)
 
 // places lists where something of another tenant's can stand in a call, as the document says. What it has no row for
 // in holders or nobodys fails.
