@@ -104,7 +104,12 @@ func (p *People) contradicts(organization, candidate ID, stronger []Identifier) 
 }
 
 func (p *People) hasOther(organization, subject ID, id Identifier) bool {
-	return slices.ContainsFunc(p.known[SubjectKey{organization, subject}], func(has Identifier) bool {
+	return hasOther(p.known[SubjectKey{organization, subject}], id)
+}
+
+// hasOther tells whether among somebody's identifiers there is one of the same kind with another value.
+func hasOther(known []Identifier, id Identifier) bool {
+	return slices.ContainsFunc(known, func(has Identifier) bool {
 		return has.Kind == id.Kind && has.Project == id.Project && has.Value != id.Value
 	})
 }

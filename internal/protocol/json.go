@@ -53,6 +53,12 @@ func (c *Call) readScanned() ([]byte, error) {
 	return body, c.acquireDecoded(len(body), objects)
 }
 
+// AppendString writes a string as JSON does. Bytes that are no UTF-8 become U+FFFD.
+func AppendString(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s) // the error tells of the bytes
+	return b
+}
+
 // Unmarshal is ReadJSON of bytes.
 func Unmarshal(body []byte, v any) error {
 	if _, err := scan(body); err != nil {

@@ -154,7 +154,8 @@ func membersOf(ref *openapi3.SchemaRef, name string, at []string) (found []place
 }
 
 // instead are members that may not stand beside another one.
-var instead = map[string][]string{"subjectId": {"identifiers"}, "identifiers": {"subjectId"}}
+var instead = map[string][]string{"subjectId": {"identifiers"}, "identifiers": {"subjectId", "subjects"},
+	"subjects": {"identifiers"}}
 
 // with gives the call with the template {{there}} in a place.
 func (c *call) with(t testing.TB, p place) call {

@@ -161,6 +161,15 @@ var samples = map[string][]sample{
 	"GET /api/v1/organizations/{organizationId}/regime": {{target: "/api/v1/organizations/{{org}}/regime" +
 		"?region=US-CA&gpc=1&at=2026-03-01&project={{project}}", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.ConsentsRead}}},
+	"POST /api/v1/organizations/{organizationId}/check": {
+		{target: "/api/v1/organizations/{{org}}/check", headers: bearerKey, status: 200,
+			scopes: []consent.Scope{consent.ConsentsRead}, reads: "it asks, and creates nobody",
+			body: `{"identifiers":{"userId":"{{person}}","email":"{{email}}"},"purposes":["marketing"],` +
+				`"project":"{{project}}"}`},
+		{target: "/api/v1/organizations/{{org}}/check", headers: bearerKey, status: 200,
+			scopes: []consent.Scope{consent.ConsentsRead}, reads: "it asks, and creates nobody",
+			body: `{"subjects":[{"identifiers":{"phone":"{{phone}}"}},{"identifiers":{"anonymousId":"{{device}}"}}]}`},
+	},
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},

@@ -68,6 +68,8 @@ type Reader interface {
 	Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error)
 	// Identifiers gives all identifiers of each subject.
 	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
+	// Persons is Store.Person for many names, by index of them, from the state that the reader shows.
+	Persons(ctx context.Context, names []consent.OwnedName, project int) ([]consent.Who, error)
 	// Consents gives the current consents, by index of keys; zero where there is none.
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
 	// ConsentsByName gives what Owners and Consents of those owners would, by index of asked.

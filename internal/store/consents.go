@@ -148,27 +148,36 @@ func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (w
 func (t *tx) personBy(ctx context.Context, organization consent.ID, statement string, args []any) (who consent.Who,
 	moved bool, err error) {
 	err = t.conn.Query(ctx, statement, args, func(r engine.Row) error {
-		c := consent.Consent{Organization: organization}
-		var claims bool
-		err := r.Scan(&moved, &c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
-			(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
-		if c.Event != consent.NoID {
-			if who.Consents == nil {
-				who.Consents = make([]consent.Consent, 0, fewConsents)
-			}
-			who.Consents = append(who.Consents, c)
-		}
-		switch {
-		case !claims:
-			who.Subject = c.Subject
-		case !slices.Contains(who.Claimants, c.Subject):
-			who.Claimants = append(who.Claimants, c.Subject)
-		}
-		return err
+		return scanPerson(r, organization, &who, &moved)
 	})
-	// Who claimed it and turned out to have it is nobody else.
-	who.Claimants = slices.DeleteFunc(who.Claimants, func(id consent.ID) bool { return id == who.Subject })
+	withoutOwnClaims(&who)
 	return who, moved, err
+}
+
+// withoutOwnClaims leaves out who claimed what they have, as it turned out: that is nobody else.
+func withoutOwnClaims(who *consent.Who) {
+	who.Claimants = slices.DeleteFunc(who.Claimants, func(id consent.ID) bool { return id == who.Subject })
+}
+
+// scanPerson takes in a row of selectPerson or selectPersons. moved tells that the identifier has been another's.
+func scanPerson(r engine.Row, organization consent.ID, who *consent.Who, moved *bool) error {
+	c := consent.Consent{Organization: organization}
+	var claims bool
+	err := r.Scan(moved, &c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
+		(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+	if c.Event != consent.NoID {
+		if who.Consents == nil {
+			who.Consents = make([]consent.Consent, 0, fewConsents)
+		}
+		who.Consents = append(who.Consents, c)
+	}
+	switch {
+	case !claims:
+		who.Subject = c.Subject
+	case !slices.Contains(who.Claimants, c.Subject):
+		who.Claimants = append(who.Claimants, c.Subject)
+	}
+	return err
 }
 
 // ownConsents adds somebody who is named by a subject's own id.

@@ -3,6 +3,7 @@ package native
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -68,6 +69,47 @@ func FuzzPointer(f *testing.F) {
 			if !strings.HasPrefix(token, "0") && !strings.HasPrefix(token, "1") {
 				t.Fatalf("%q became %q, which is no JSON pointer", field, p)
 			}
+		}
+	})
+}
+
+// FuzzCheck reads any body of a check: what is refused has its place, and what is not is answered by JSON that the
+// decoder reads.
+func FuzzCheck(f *testing.F) {
+	for _, seed := range []string{
+		`{"identifiers":{"email":"a@b.c"},"purposes":["marketing"],"project":"default"}`,
+		`{"subjects":[{"identifiers":{"userId":"ada","phone":"+493012345678"}},{}]}`, `{"subjects":[]}`, `{}`, `[]`,
+		`{"identifiers":{},"subjects":[]}`, `{"identifiers":null,"purposes":[null]}`, `{"subjects":[null]}`,
+		`{"identifiers":{"anonymousId":"x"},"purposes":[]}`, `{"identifiers":{"userId":"\u2028"},"at":1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	catalog := &consent.Catalog{Projects: []consent.Project{{Number: 1, Slug: "site"}},
+		Purposes: []consent.Purpose{{Project: 1, Number: 1, Key: "marketing\u2028\"", Version: 1}}}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var request *checkRequest
+		if err := protocol.UnmarshalStrict(body, &request); err != nil || request == nil {
+			return
+		}
+		q, several, err := request.query()
+		var prepared *consent.PreparedCheck
+		if err == nil {
+			prepared, err = consent.PrepareCheck(consent.Actor{Root: true}, catalog, &q)
+		}
+		if err = inBody(err); err != nil {
+			if status, field, _ := protocol.Status(err); status != 422 || strings.Contains(field, "people") {
+				t.Fatalf("status %d, field %q", status, field)
+			}
+			return
+		}
+		var answers []consent.Checked
+		for _, given := range prepared.People {
+			answers = append(answers, prepared.Check(&consent.Meant{Given: given, Who: make([]consent.Who, len(given))},
+				time.Time{}))
+		}
+		var decoded any
+		if err := protocol.Unmarshal(checkAnswer(answers, several), &decoded); err != nil {
+			t.Fatalf("cannot be read: %v", err)
 		}
 	})
 }

@@ -351,6 +351,8 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 		named[i] = consent.NamedConsent{Name: p.names[i], Project: 1, Purpose: 1}
 	}
 	_, byName, err10 := r.ConsentsByName(ctx, named)
+	persons, err11 := r.Persons(ctx, p.names, 1)
+	sharing, err12 := r.Persons(ctx, p.claims, 1)
 	claimants, err2 := r.Claimants(ctx, p.claims)
 	identifiers, err3 := r.Identifiers(ctx, p.subjects)
 	consents, err4 := r.Consents(ctx, p.consents)
@@ -360,12 +362,12 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 	_, err8 := r.Heads(ctx, []consent.ID{p.organization})
 	answers, err9 := r.IdempotencyRecords(ctx, p.answers)
 	for _, found := range []int{len(claimants), len(identifiers), len(consents), len(consentsOf), len(histories),
-		len(merges), len(answers), len(byName)} {
+		len(merges), len(answers), len(byName), len(persons), len(sharing)} {
 		if found != len(p.subjects) {
 			err = errors.Join(err, fmt.Errorf("%d found of %d", found, len(p.subjects)))
 		}
 	}
-	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10)
+	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)
 }
 
 // readOnes asks about one of them.

@@ -1,8 +1,11 @@
 package storetest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -152,6 +155,39 @@ func testPerson(f *fixture) {
 			}
 			same(f, "consents of "+tc.name.Value, got, withoutLast(tc.want))
 		}
+	}
+	f.samePersons(o, named(consent.UserID, "ada"), named(consent.UserID, "nobody"), named(consent.UserID, "other"))
+	f.samePersons(o, named(consent.UserID, "ada"), browser, ownID(ada), ownID(from), ownID(other), ownID(f.id()),
+		consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"}, named(consent.AnonymousID, "no id"), browser)
+}
+
+// samePersons asks about several by one question: it gives what Person gives of each.
+func (f *fixture) samePersons(o consent.ID, names ...consent.Identifier) {
+	f.Helper()
+	for project := range 4 {
+		var asked []consent.OwnedName
+		var want []consent.Who
+		for _, name := range names {
+			asked = append(asked, consent.OwnedName{Organization: o, Identifier: name})
+			who, err := f.store.Person(context.Background(), asked[len(asked)-1], project)
+			if err != nil {
+				f.Fatalf("person: %v", err)
+			}
+			want = append(want, who)
+		}
+		f.view(func(ctx context.Context, r service.Reader) error {
+			got, err := r.Persons(ctx, asked, project)
+			for _, list := range [][]consent.Who{want, got} {
+				for i := range list {
+					list[i].Consents = withoutLast(list[i].Consents)
+					slices.SortFunc(list[i].Consents, func(x, y consent.Consent) int {
+						return cmp.Or(bytes.Compare(x.Subject[:], y.Subject[:]), x.Purpose-y.Purpose)
+					})
+				}
+			}
+			same(f, fmt.Sprintf("persons in project %d", project), got, want)
+			return err
+		})
 	}
 }
 

@@ -362,6 +362,7 @@ func testClaims(f *fixture) {
 	asked(inbox, 1, consent.Who{Subject: mother, Claimants: []consent.ID{son}, Consents: []consent.Consent{stand}})
 	asked(inbox, 2, consent.Who{Subject: mother, Claimants: []consent.ID{son}})
 	asked(site, 1, consent.Who{Claimants: []consent.ID{son}, Consents: []consent.Consent{stand}})
+	f.samePersons(o, site, inbox, named(consent.Email, "x@example.com"), inbox)
 	stand.State, stand.Grants = consent.Accepted, true // a claimant who changes is heard at once
 	f.append(consent.Changes{Consents: []consent.Consent{stand}})
 	asked(inbox, 1, consent.Who{Subject: mother, Claimants: []consent.ID{son}, Consents: []consent.Consent{stand}})
