@@ -195,6 +195,14 @@ func (c *Changes) AddName(id Identifier, subject *Subject) {
 	}
 }
 
+// RemoveName takes an identifier away from whoever has it, and counts it.
+func (c *Changes) RemoveName(organization ID, id Identifier) {
+	c.RemovedIdentifiers = append(c.RemovedIdentifiers, OwnedName{organization, id})
+	if id.Kind.Naming() {
+		c.Counts = append(c.Counts, Count{organization, NamedCount(id.Kind), -1})
+	}
+}
+
 // AddClaims notes what somebody named that is somebody else's.
 func (c *Changes) AddClaims(organization ID, who Identified) {
 	for _, id := range who.Claim {

@@ -37,11 +37,8 @@ type MergedSubject struct {
 // are ranked, the strongest first, and keeps what follows from it: a weaker
 // identifier never overrides a stronger one. create gives the id of a new subject.
 func (p *People) Identify(organization ID, given []Identifier, create func() ID) Identified {
-	var result Identified
-	at := slices.IndexFunc(given, func(id Identifier) bool { return p.Owner(organization, id) != NoID })
-	if at >= 0 && !p.contradicts(organization, p.Owner(organization, given[at]), stronger(given, at)) {
-		result.Subject = p.Owner(organization, given[at])
-	} else {
+	result := Identified{Subject: p.Find(organization, given)}
+	if result.Subject == NoID {
 		result.Subject, result.Created = create(), true
 	}
 	for _, id := range given {
@@ -62,6 +59,15 @@ func (p *People) Identify(organization ID, given []Identifier, create func() ID)
 	}
 	result.AnonymousID = p.AnonymousID(organization, result.Subject, given)
 	return result
+}
+
+// Find gives the person whom the identity rules take ranked identifiers for; NoID: nobody who is known.
+func (p *People) Find(organization ID, given []Identifier) ID {
+	at := slices.IndexFunc(given, func(id Identifier) bool { return p.Owner(organization, id) != NoID })
+	if at < 0 || p.contradicts(organization, p.Owner(organization, given[at]), stronger(given, at)) {
+		return NoID
+	}
+	return p.Owner(organization, given[at])
 }
 
 // AnonymousID gives the id by which a browser knows a person from now on.

@@ -91,6 +91,12 @@ type SubjectView struct {
 	Name        string // the id by which the organization names it; see SaveSubject
 	Identifiers []Identifier
 	Created     bool // by this very call
+
+	// What only a subject that was asked for by its own id has:
+	Merged []SubjectMerge // those that stand, of somebody into this very subject, in the order of recording
+	Tag    int            // another one whenever anything of the view is
+	// Projects are the ids of the projects that its identifiers are of, by number.
+	Projects map[int]ID
 }
 
 // SavePerson asks to make or change the record of a person who is named by contact

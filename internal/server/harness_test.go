@@ -198,6 +198,10 @@ func (w *harness) seed(v vars) {
 	v["subject"], v["doomedsubject"] = v["word"]+"-1", v["word"]+"-2"
 	w.makeSubject(v, "subject")
 	w.makeSubject(v, "doomedsubject")
+	v["subjectid"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
+		`{"identifiers":{"userId":"{{subject}}"}}`), 200, "id")
+	v["doomedphone"] = phoneOf("doomed " + v["word"])
+	w.attachPhone(v)
 	types := w.do(v, "POST", concordProject+"/consent-types", concordKey,
 		`{"category":"custom","subcategory":"{{word}}","label":"{{word}}","name":"{{word}} letters"}`)
 	v["type"] = w.value(types, 201, "id")
@@ -217,6 +221,15 @@ func (w *harness) makeSubject(v vars, variable string) {
 		"version")
 }
 
+func (w *harness) attachPhone(v vars) {
+	w.Helper()
+	res := w.do(v, "POST", nativeSubjects+"/{{subjectid}}/identifiers", bearerKey,
+		`{"kind":"phone","value":"{{doomedphone}}"}`)
+	if res.Status != http.StatusNoContent {
+		w.Fatalf("attach: %v", res)
+	}
+}
+
 // doomAgain makes anew what the samples of DELETE remove, under names that nobody had.
 func (w *harness) doomAgain() {
 	w.Helper()
@@ -224,6 +237,8 @@ func (w *harness) doomAgain() {
 	w.makeSubject(w.mine, "doomedsubject")
 	w.mine["doomedperson"] = w.mine["doomedsubject"] // a person whom another protocol knows by a user_id is one here
 	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
+	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
+	w.attachPhone(w.mine)
 }
 
 // mint makes a token of the tenant's person.

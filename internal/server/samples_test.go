@@ -33,6 +33,7 @@ const (
 	concordOrg     = "/privacy-v1/organizations/{{org}}"
 	concordProject = concordOrg + "/projects/{{project}}"
 	nativeKeys     = "/api/v1/organizations/{{org}}/keys"
+	nativeSubjects = "/api/v1/organizations/{{org}}/subjects"
 )
 
 var (
@@ -173,6 +174,17 @@ var samples = map[string][]sample{
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},
+	"POST /api/v1/organizations/{organizationId}/subjects:lookup": {{target: nativeSubjects + ":lookup",
+		headers: bearerKey, status: 200, reads: "it looks somebody up by what must not stand in a URL",
+		scopes: []consent.Scope{consent.SubjectsRead}, body: `{"identifiers":{"email":"{{email}}"}}`}},
+	"GET /api/v1/organizations/{organizationId}/subjects/{subjectId}": {{target: nativeSubjects + "/{{subjectid}}",
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.SubjectsRead}}},
+	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/identifiers": {{
+		target: nativeSubjects + "/{{subjectid}}/identifiers", headers: bearerKey, status: 204,
+		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"kind":"email","value":"n{{n}}.{{word}}@shop.example"}`}},
+	"DELETE /api/v1/organizations/{organizationId}/subjects/{subjectId}/identifiers": {{
+		target: nativeSubjects + "/{{subjectid}}/identifiers", headers: bearerKey, status: 204,
+		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"kind":"phone","value":"{{doomedphone}}"}`}},
 }
 
 // call is one sample of one route.
@@ -262,7 +274,7 @@ func (c *call) check(t testing.TB) {
 }
 
 func (c *call) takesBody() bool {
-	return slices.Contains([]string{"POST", "PUT", "PATCH"}, c.route.Method)
+	return slices.Contains([]string{"POST", "PUT", "PATCH"}, c.route.Method) || c.body != ""
 }
 
 // writes reports whether the call may change something, so that an Idempotency-Key must protect it.

@@ -213,12 +213,7 @@ func (s *Service) remove(ctx context.Context, tx Tx, subject *consent.Subject) e
 	}
 	changes := consent.Changes{RemovedSubjects: []consent.SubjectKey{key}}
 	for _, id := range all[key] {
-		changes.RemovedIdentifiers = append(changes.RemovedIdentifiers, consent.OwnedName{Organization: subject.Organization,
-			Identifier: id})
-		if id.Kind.Naming() {
-			changes.Counts = append(changes.Counts, consent.Count{Organization: subject.Organization,
-				Name: consent.NamedCount(id.Kind), Add: -1})
-		}
+		changes.RemoveName(subject.Organization, id)
 	}
 	return tx.Append(ctx, &changes)
 }

@@ -46,6 +46,22 @@ func (a *api) project(c *protocol.Call) (consent.ID, error) {
 	return p.ID, nil
 }
 
+// projectIn gives the id of the project that a body names, as project does; NoID where it names none, which is the
+// default one. Errors: Unprocessable.
+func (a *api) projectIn(c *protocol.Call, name string) (consent.ID, error) {
+	if name == "" {
+		return consent.NoID, nil
+	}
+	p, err := a.svc.ProjectNamed(c.Request.Context(), c.Actor, name)
+	if consent.IsKind(err, consent.NotFound) {
+		return consent.NoID, consent.Errorf(consent.Unprocessable, "project", "is no project of this organization")
+	}
+	if err != nil {
+		return consent.NoID, err
+	}
+	return p.ID, nil
+}
+
 // writeTagged answers a read with its entity tag, or with 304 where the caller has that version already (RFC 9110,
 // section 13.1.2).
 func writeTagged(c *protocol.Call, etag string, v any) error {

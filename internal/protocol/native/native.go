@@ -36,6 +36,7 @@ func New(svc *service.Service) protocol.Protocol {
 			a.keyRoutes(access),
 			a.regimeRoutes(access),
 			a.checkRoutes(access),
+			a.subjectRoutes(access),
 		),
 		Fail: fail,
 	}

@@ -1,0 +1,165 @@
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+func (a *api) subjectRoutes(access protocol.Access) []protocol.Route {
+	const subjects = inOrganization + "/subjects"
+	const subject = subjects + "/{subjectId}"
+	return []protocol.Route{
+		{Method: http.MethodPost, Pattern: subjects + ":lookup", Handle: access.Handle(a.lookUpSubject)},
+		{Method: http.MethodGet, Pattern: subject, Handle: access.Handle(a.getSubject)},
+		{Method: http.MethodPost, Pattern: subject + "/identifiers", Handle: access.Handle(a.attachIdentifier)},
+		{Method: http.MethodDelete, Pattern: subject + "/identifiers", Handle: access.Handle(a.detachIdentifier)},
+	}
+}
+
+// lookup is the body of POST {org}/subjects:lookup.
+type lookup struct {
+	Identifiers *identifiers `json:"identifiers"`
+	Project     string       `json:"project"`
+}
+
+// lookUpSubject answers POST {org}/subjects:lookup: the subject that identifiers name. It writes nothing.
+func (a *api) lookUpSubject(c *protocol.Call) error {
+	request, err := readBody[lookup](c)
+	if err != nil {
+		return err
+	}
+	given := request.Identifiers.list()
+	if len(given) == 0 {
+		return consent.Errorf(consent.Unprocessable, "identifiers", "must have at least one identifier")
+	}
+	project, err := a.projectIn(c, request.Project)
+	if err != nil {
+		return err
+	}
+	view, err := a.svc.LookUpSubject(c.Request.Context(), c.Actor, project, given)
+	if err != nil {
+		if field := consent.AsError(err).Field; field != "" {
+			err = protocol.At("identifiers."+identifierNames.Of(field), err)
+		}
+		return inBody(err)
+	}
+	c.Header()["Etag"] = []string{protocol.ETag(view.Tag)}
+	return protocol.WriteJSON(c, http.StatusOK, subjectOf(view))
+}
+
+// getSubject answers GET {org}/subjects/{subjectId}.
+func (a *api) getSubject(c *protocol.Call) error {
+	id, err := c.IDParam("subjectId")
+	if err != nil {
+		return err
+	}
+	view, err := a.svc.SubjectByID(c.Request.Context(), c.Actor, id)
+	if err != nil {
+		return err
+	}
+	return writeTagged(c, protocol.ETag(view.Tag), subjectOf(view))
+}
+
+// attachIdentifier answers POST …/identifiers: 204 with the entity tag.
+func (a *api) attachIdentifier(c *protocol.Call) error {
+	return a.changeIdentifier(c, a.svc.AttachIdentifier)
+}
+
+// detachIdentifier answers DELETE …/identifiers: 204 with the entity tag.
+func (a *api) detachIdentifier(c *protocol.Call) error {
+	return a.changeIdentifier(c, a.svc.DetachIdentifier)
+}
+
+// identifier is the body of POST and DELETE …/identifiers, and an identifier as it is shown. Project is there for a
+// projectUserId.
+type identifier struct {
+	Kind    string `json:"kind"`
+	Value   string `json:"value"`
+	Project string `json:"project,omitzero"`
+}
+
+func (a *api) changeIdentifier(c *protocol.Call, change func(context.Context, consent.Actor,
+	consent.IdentifierChange) (*consent.SubjectView, error)) error {
+	id, err := c.IDParam("subjectId")
+	if err != nil {
+		return err
+	}
+	request, err := readBody[identifier](c)
+	if err != nil {
+		return err
+	}
+	kind, err := kindOf(request.Kind)
+	if err != nil {
+		return inBody(err)
+	}
+	in := consent.IdentifierChange{Subject: id, Identifier: consent.Identifier{Kind: kind, Value: request.Value}}
+	if in.Project, err = a.projectIn(c, request.Project); err != nil {
+		return err
+	}
+	if in.If, err = c.IfMatch(); err != nil {
+		return err
+	}
+	return inBody(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.SubjectView, error) {
+		in.Idempotency = idempotency
+		view, err := change(c.Request.Context(), c.Actor, in)
+		return view, protocol.Names{string(kind): "value"}.Rename(err)
+	}, changedAnswer))
+}
+
+// changedAnswer says that a subject was changed, and which entity tag it has now.
+func changedAnswer(view *consent.SubjectView) (protocol.Answer, error) {
+	return protocol.Answer{Status: http.StatusNoContent, ETag: protocol.ETag(view.Tag)}, nil
+}
+
+// attachable are the kinds of identifiers that can be attached and detached.
+var attachable = []consent.IdentifierKind{consent.UserID, consent.ProjectUserID, consent.Email, consent.Phone,
+	consent.AnonymousID}
+
+// kindOf gives the kind of a name of the API. Errors: Invalid.
+func kindOf(name string) (consent.IdentifierKind, error) {
+	for _, kind := range attachable {
+		if identifierNames.Of(string(kind)) == name {
+			return kind, nil
+		}
+	}
+	return "", consent.Errorf(consent.Invalid, "kind", "must be userId, projectUserId, email, phone or anonymousId")
+}
+
+// subject is a person as the API shows one.
+type subject struct {
+	ID          string          `json:"id"`
+	Type        string          `json:"type"`
+	Identifiers []identifier    `json:"identifiers"`
+	Data        json.RawMessage `json:"data"`
+	Version     int             `json:"version"` // of data
+	CreatedAt   instant         `json:"createdAt"`
+	UpdatedAt   instant         `json:"updatedAt"` // data
+	Merged      []merged        `json:"merged"`
+}
+
+// merged is somebody who turned out to be the subject.
+type merged struct {
+	SubjectID string  `json:"subjectId"`
+	MergedAt  instant `json:"mergedAt"`
+}
+
+// subjectOf shows a subject; projects are shown by their ids.
+func subjectOf(v *consent.SubjectView) subject {
+	s := subject{ID: v.ID.String(), Type: v.Type, Identifiers: make([]identifier, len(v.Identifiers)),
+		Data: v.Record.Data, Version: v.Record.Version, CreatedAt: instant(v.CreatedAt),
+		UpdatedAt: instant(v.Record.ChangedAt), Merged: make([]merged, len(v.Merged))}
+	for i, id := range v.Identifiers {
+		s.Identifiers[i] = identifier{Kind: identifierNames.Of(string(id.Kind)), Value: id.Value}
+		if id.Project != 0 {
+			s.Identifiers[i].Project = v.Projects[id.Project].String()
+		}
+	}
+	for i, m := range v.Merged {
+		s.Merged[i] = merged{m.From.String(), instant(m.MergedAt)}
+	}
+	return s
+}
