@@ -33,9 +33,10 @@ type Regime struct {
 
 // PurposeRegime is what a regime means for a purpose.
 type PurposeRegime struct {
-	Purpose string `json:"purpose"`
-	Regime  string `json:"regime"`
-	GPC     string `json:"gpc"` // the state that Global Privacy Control asks for; empty: none
+	Purpose    string `json:"purpose"`
+	LegalBasis string `json:"legalBasis"`
+	Regime     string `json:"regime"` // opt-in, opt-out, or none where nobody is asked
+	GPC        string `json:"gpc"`    // the state that Global Privacy Control asks for; empty: none
 }
 
 // Regime tells which regime holds in a place, and what follows for the purposes of the client's project.

@@ -89,9 +89,10 @@ type PurposeRegime struct {
 // SalePurposes are what an opt-out signal switches off: whatever sells or shares data, or follows people with it.
 var SalePurposes = []string{Marketing, Retargeting, Tracking}
 
-// RegimesOf tells what a regime means for purposes, but for those that are closed. Where implied consent holds, an
-// opt-out signal declines the SalePurposes and accepts DoNotSell, by which a person asks for it. Where a yes is needed,
-// nothing was on that it could switch off.
+// RegimesOf tells what a regime means for purposes, but for those that are closed. The regime is of those that stand on
+// consent. What stands on legitimate interests holds everywhere until the person objects; of every other legal basis
+// nobody is asked. Where a purpose holds until a no, an opt-out signal is one to the SalePurposes, and accepts
+// DoNotSell, by which a person asks for it. Where a yes is needed, nothing was on that it could switch off.
 func RegimesOf(regime Regime, purposes []Purpose, optOut bool) []PurposeRegime {
 	out := make([]PurposeRegime, 0, len(purposes))
 	for i := range purposes {
@@ -99,7 +100,13 @@ func RegimesOf(regime Regime, purposes []Purpose, optOut bool) []PurposeRegime {
 		if p.closed() {
 			continue
 		}
-		r := PurposeRegime{Purpose: p, Regime: regime}
+		r := PurposeRegime{Purpose: p}
+		switch p.LegalBasis {
+		case BasisConsent:
+			r.Regime = regime
+		case BasisLegitimateInterests:
+			r.Regime = OptOut
+		}
 		switch {
 		case !optOut || r.Regime != OptOut:
 		case p.Key == DoNotSell:

@@ -10,9 +10,10 @@ import (
 func TestRegimesOf(t *testing.T) {
 	var purposes []Purpose
 	for _, p := range BuiltInPurposes() {
-		purposes = append(purposes, Purpose{Key: p.Key, Status: "active"})
+		purposes = append(purposes, Purpose{Key: p.Key, Status: "active", LegalBasis: BasisConsent})
 	}
-	purposes = append(purposes, Purpose{Key: "old", Status: "archived"}, Purpose{Key: "trial", Status: "test"})
+	purposes = append(purposes, Purpose{Key: "old", Status: "archived", LegalBasis: BasisConsent},
+		Purpose{Key: "trial", Status: "test", LegalBasis: BasisConsent})
 	signalled := map[string]string{Marketing: "declined", Retargeting: "declined", Tracking: "declined",
 		DoNotSell: "accepted"}
 	for _, c := range []struct {
@@ -39,6 +40,30 @@ func TestRegimesOf(t *testing.T) {
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s, signal %v (-want +got):\n%s", c.regime, c.optOut, d)
+		}
+	}
+}
+
+// TestRegimesOfOtherBases: of what does not stand on consent nobody is asked, but who may object does so by the signal
+// everywhere.
+func TestRegimesOfOtherBases(t *testing.T) {
+	for _, regime := range []Regime{OptIn, OptOut} {
+		for _, basis := range LegalBases {
+			want := PurposeRegime{}
+			switch basis {
+			case BasisConsent:
+				want.Regime = regime
+			case BasisLegitimateInterests:
+				want.Regime = OptOut
+			}
+			if want.Regime == OptOut {
+				want.Signal = Declined
+			}
+			purposes := []Purpose{{Key: Marketing, LegalBasis: basis}}
+			want.Purpose = &purposes[0]
+			if got := RegimesOf(regime, purposes, true); len(got) != 1 || got[0] != want {
+				t.Errorf("%s in %s is %+v, want %+v", basis, regime, got, want)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -36,10 +37,14 @@ type regime struct {
 
 // purposeRegime is what the regime means for a purpose; GPC is what the signal does to it.
 type purposeRegime struct {
-	Purpose string         `json:"purpose"`
-	Regime  consent.Regime `json:"regime"`
-	GPC     string         `json:"gpc,omitzero"`
+	Purpose    string             `json:"purpose"`
+	LegalBasis consent.LegalBasis `json:"legalBasis"`
+	Regime     consent.Regime     `json:"regime"`
+	GPC        string             `json:"gpc,omitzero"`
 }
+
+// noRegime is the regime of a purpose for which nobody is asked.
+const noRegime = "none"
 
 // getRegime answers GET {org}/regime: which regime holds there, and why.
 func (a *api) getRegime(c *protocol.Call) error {
@@ -58,7 +63,8 @@ func (a *api) getRegime(c *protocol.Call) error {
 		answer.GPC = "without_effect"
 	}
 	for i, p := range found.Purposes {
-		answer.Purposes[i] = purposeRegime{Purpose: p.Purpose.Key, Regime: p.Regime}
+		answer.Purposes[i] = purposeRegime{Purpose: p.Purpose.Key, LegalBasis: p.Purpose.LegalBasis,
+			Regime: cmp.Or(p.Regime, noRegime)}
 		if p.Signal != 0 {
 			answer.GPC, answer.Purposes[i].GPC = "honoured", p.Signal.String()
 		}
