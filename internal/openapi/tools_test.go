@@ -2,6 +2,7 @@ package openapi_test
 
 import (
 	"context"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/openapi"
+	"github.com/consentd/consentd/internal/webtest"
 )
 
 // linter is a package of npm without dependencies, so its version pins all of it.
@@ -56,4 +58,23 @@ func TestLinterPasses(t *testing.T) {
 	dir := t.TempDir()
 	runs(t, dir, []string{"REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true"}, "npx", "--yes", linter, "lint",
 		"--config", rules, written(t, dir))
+}
+
+// TestGeneratedClientChecks has oapi-codegen make a client, which then records a yes and asks whether it is in force.
+func TestGeneratedClientChecks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/client")); err != nil {
+		t.Fatal(err)
+	}
+	environment := []string{"GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0"}
+	runs(t, dir, environment, "go", "tool", "oapi-codegen", "-config", "oapi-codegen.yaml", written(t, dir))
+	runs(t, dir, environment, "go", "build", "-o", "client", ".")
+	site := webtest.NewSite(t, webtest.Engines()[0].Open(t))
+	srv := httptest.NewServer(site.Handler)
+	defer srv.Close()
+	got := runs(t, dir, nil, filepath.Join(dir, "client"), srv.URL, site.Vars["org"], site.Vars["key"])
+	if want := "marketing true accepted\nanalytics false never_asked\n422 /docs/errors/unprocessable\n"; got != want {
+		t.Errorf("the generated client says %q, want %q", got, want)
+	}
 }
