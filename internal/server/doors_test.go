@@ -43,8 +43,13 @@ type decisionReader struct {
 	read                 func(w *harness, res *webtest.Response, purpose string) string
 }
 
+const (
+	nativeEvents = "/api/v1/organizations/{{org}}/projects/default/events"
+	nativeCheck  = "/api/v1/organizations/{{org}}/check"
+)
+
 var (
-	decisionStates = []consent.State{consent.Accepted, consent.Declined}
+	decisionStates = []consent.State{consent.Accepted, consent.Declined, consent.Withdrawn}
 	bothPurposes   = []string{consent.Marketing, consent.GeneralMarketingOptIn}
 	yesAndNo       = []consent.State{consent.Accepted, consent.Declined}
 )
@@ -91,6 +96,11 @@ var (
 			purposes: bothPurposes[:1], read: levelOf},
 		{name: "consent-hub", method: "POST", target: "/consent-hub/consent-config/get", headers: basicKey,
 			purposes: bothPurposes[1:], read: choiceOf, body: `{"email":"{{email}}"}`},
+		{name: "native check", method: "POST", target: nativeCheck, headers: bearerKey, purposes: bothPurposes,
+			read: checkedOf, body: `{"identifiers":{"userId":"{{person}}"},"purposes":["{{purpose}}"]}`},
+		{name: "native check of several", method: "POST", target: nativeCheck, headers: bearerKey,
+			purposes: bothPurposes, read: checkedOf,
+			body: `{"subjects":[{"identifiers":{"email":"{{email}}","userId":"{{person}}"}},{"identifiers":{"email":"x@y.z"}}]}`},
 	}
 )
 
@@ -137,6 +147,39 @@ func choiceOf(w *harness, res *webtest.Response, _ string) string {
 		return never
 	}
 	return yesOrNo(choice.Yes)
+}
+
+// checkedOf reads a native check, of one person or, with that one first, of several.
+func checkedOf(w *harness, res *webtest.Response, purpose string) string {
+	w.Helper()
+	type results []struct {
+		Purpose, State string
+		Granted        bool
+	}
+	var answer struct {
+		Results  results
+		Subjects []struct{ Results results }
+	}
+	if err := json.Unmarshal(res.Body, &answer); err != nil || res.Status != 200 {
+		w.Errorf("a check: %v in %v", err, res)
+	}
+	if len(answer.Subjects) > 0 {
+		answer.Results = answer.Subjects[0].Results
+	}
+	for _, r := range answer.Results {
+		if r.Purpose != purpose {
+			continue
+		}
+		if r.Granted != (r.State == yes) {
+			w.Errorf("a check: granted is %t of what is %s: %v", r.Granted, r.State, res)
+		}
+		if r.State == "unknown" {
+			return never
+		}
+		return r.State
+	}
+	w.Errorf("a check: no %s in %v", purpose, res)
+	return ""
 }
 
 func yesOrNo(granted bool) string {
@@ -210,12 +253,15 @@ func withdrawals(t *testing.T, w *harness) {
 	type cell struct {
 		writer  decisionWriter
 		purpose string
+		state   consent.State
 		person  vars
 	}
 	var cells []cell
 	for _, purpose := range bothPurposes {
-		for _, writer := range writersOf(purpose, consent.Declined) {
-			cells = append(cells, cell{writer, purpose, w.newPerson()})
+		for _, state := range decisionStates[1:] {
+			for _, writer := range writersOf(purpose, state) {
+				cells = append(cells, cell{writer, purpose, state, w.newPerson()})
+			}
 		}
 	}
 	stop := w.load(3)
@@ -227,7 +273,7 @@ func withdrawals(t *testing.T, w *harness) {
 				granting := anyOf(writersOf(c.purpose, consent.Accepted))
 				granting.decide(w, i+round, c.person, c.purpose, consent.Accepted)
 				w.everybodySays(c.person, c.purpose, yes, "after a yes by "+granting.name)
-				c.writer.decide(w, round, c.person, c.purpose, consent.Declined)
+				c.writer.decide(w, round, c.person, c.purpose, c.state)
 				w.everybodySays(c.person, c.purpose, no, "after a no by "+c.writer.name)
 			}
 		})

@@ -129,8 +129,8 @@ func (w *harness) oneStep(person int, v vars) (did step, said string) {
 		did.by = reader.name
 		return did, reader.ask(w, server, v, did.purpose)
 	}
-	did.state = anyOf(decisionStates)
-	writer := anyOf(writersOf(did.purpose, did.state))
+	writer := anyOf(writersOf(did.purpose, consent.Declined))
+	did.state = anyOf(writer.states)
 	did.by, did.takeBack = writer.name, writer.overwrites && did.state.No()
 	writer.decide(w, server, v, did.purpose, did.state)
 	return did, ""
