@@ -15,6 +15,7 @@ type runCmd struct {
 	load
 	Consentd string        `help:"What to measure; by default the consentd next to consentd-bench." type:"existingfile"`
 	Phase    time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
+	Checks   int           `help:"How many people are on record where checks are measured; 0: they are not." default:"1000000"`
 	Grow     int           `help:"With postgres: how many events to record to see growth; 0: none." default:"5000000"`
 }
 
@@ -30,6 +31,7 @@ Examples:
 
 	consentd-bench run
 	consentd-bench run --phase 10s --dir /var/tmp
+	consentd-bench run --checks 0                    # without a million people on record
 	consentd-bench run --engine postgres --grow 0`
 }
 
@@ -37,6 +39,9 @@ Examples:
 func (r *runCmd) Validate() error {
 	if r.Phase < 500*time.Millisecond || r.Phase > time.Minute {
 		return errors.New("--phase must be 0.5s to 1m")
+	}
+	if r.Checks < 0 || r.Checks > 10_000_000 {
+		return errors.New("--checks must be 0 to 10000000")
 	}
 	return r.validate()
 }
@@ -54,7 +59,8 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 	}
 	return r.inScratch(func(dir string) error {
-		o := bench.Options{Consentd: r.Consentd, Bench: self, Dir: dir, Phase: r.Phase, People: r.People, Out: os.Stdout}
+		o := bench.Options{Consentd: r.Consentd, Bench: self, Dir: dir, Phase: r.Phase, People: r.People,
+			Checks: r.Checks, Out: os.Stdout}
 		if r.Engine == "postgres" {
 			return bench.RunPostgres(ctx, o, r.Grow)
 		}

@@ -55,16 +55,20 @@ func TestRun(t *testing.T) {
 		"sqlite": {"single-event writes at 64 connections / echo", "events of batches of 100 / bare inserts",
 			"reads of a person's levels at 64 / echo", "p99 of writes", "peak resident memory", "start, from exec",
 			"JSON echo handler", "single-event writes, 1 connection", "single-event writes, 64", "single-event writes, 256",
-			"batches of 100, 8", "reads of a person's levels, 64", "bare inserts, transactions"},
+			"batches of 100, 8", "reads of a person's levels, 64", "bare inserts, transactions",
+			"checks of a person by e-mail at 64 / echo", "people/s of checks of 100 / of single", "thousand people/s of checks",
+			"peak resident memory of the server that is asked", "checks of a person, 64", "checks of 100 people a call, 64"},
 		"postgres": {"single-event writes at 64 connections / one", "events of batches of 100 / bare loop",
 			"one organization alone / many", "p99 of writes", "peak resident memory", "one transaction a request, 64",
 			"single-event writes, 1 connection", "single-event writes, 64", "the same over 16", "single-event writes, 256",
-			"reads of a person's levels, 64", "batches of 100, 8", "bare loop, "},
+			"reads of a person's levels, 64", "batches of 100, 8", "bare loop, ",
+			"checks of a person by e-mail at 64 / pgbench", "pgbench -S -M prepared, 64"},
 	} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			code, out, errOut := command(t, "run", "--engine", engine, "--phase", "500ms", "--people", "1000", "--grow", "0",
+			code, out, errOut := command(t, "run", "--engine", engine, "--phase", "500ms", "--people", "1000", "--checks", "2000",
+				"--grow", "0",
 				"--dir", dir)
 			if code != 0 {
 				t.Fatalf("exit code %d\n%s", code, errOut)
@@ -116,6 +120,7 @@ func TestMistakes(t *testing.T) {
 		{nil, "expected"},
 		{[]string{"run", "--phase", "1ms"}, "--phase must be"},
 		{[]string{"run", "--people", "0"}, "--people must be"},
+		{[]string{"run", "--checks=-1"}, "--checks must be"},
 		{[]string{"run", "--engine", "mysql"}, "sqlite"},
 		{[]string{"run", "--dir", filepath.Join(programs, "nothing")}, "nothing"},
 		{[]string{"compare", "one"}, "two binaries"},

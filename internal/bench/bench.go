@@ -19,6 +19,7 @@ type Options struct {
 	Dir      string        // scratch space on the disk to be measured; it is emptied by the caller
 	Phase    time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
 	People   int           // how many people the events are about
+	Checks   int           // how many people are on record where checks are measured; 0: they are not
 	Out      io.Writer
 }
 
@@ -48,7 +49,8 @@ func Run(ctx context.Context, o Options) error {
 	err := o.measure(ctx, "server, generator and disk",
 		step{"consentd and the echo handler, in turns", r.measureSingle},
 		step{"batches", r.measureBatches},
-		step{"bare inserts", r.measureBare})
+		step{"bare inserts", r.measureBare},
+		step{"checks", r.measureChecks})
 	if err == nil {
 		r.print()
 	}
@@ -63,6 +65,7 @@ type run struct {
 	batchEvents                                     float64
 	started                                         time.Duration
 	peak                                            int64 // bytes
+	checks                                          checks
 }
 
 // measureSingle loads a server with single events and reads, in turns with the handler that does nothing.
@@ -145,23 +148,27 @@ func (r *run) measureBare(ctx context.Context) error {
 }
 
 func (r *run) print() {
-	r.printRatios(
+	r.printRatios(append([]fmt.Stringer{
 		&ratio{"single-event writes at 64 connections / echo handler at 64", r.writesOverEcho, 0.40},
 		&ratio{"events of batches of 100 / bare inserts of the same rows", average{mean: r.batchEvents / r.bareEvents}, 0.85},
 		&ratio{"reads of a person's levels at 64 / echo handler at 64", r.readsOverEcho, 0.70},
 		&limit{"p99 of writes at 64 connections", milliseconds(r.write64.p99), 25, "ms"},
 		&limit{"peak resident memory of the server", float64(r.peak) / (1 << 20), 150, "MiB"},
 		&limit{"start, from exec to ready", milliseconds(r.started), 300, "ms"},
-	)
+	}, r.checkRatios()...)...)
 	fmt.Fprintf(r.Out, "  (± is the standard error of %d turns, "+
 		"each compared with the echo handler right before and right after it)\n", turns)
-	r.printFigures(
-		&figure{"JSON echo handler, 64 connections", r.echo, ""},
-		&figure{"single-event writes, 1 connection", r.write1, ""},
-		&figure{"single-event writes, 64 connections", r.write64, ""},
-		&figure{"single-event writes, 256 connections", r.write256, ""},
-		&figure{"batches of 100, 8 connections", r.batches, fmt.Sprintf("%.0f events/s", r.batchEvents)},
-		&figure{"reads of a person's levels, 64 connections", r.reads, ""},
-		&figure{"bare inserts, transactions of 256", result{}, fmt.Sprintf("%.0f events/s", r.bareEvents)},
-	)
+	figures := []*figure{
+		{"JSON echo handler, 64 connections", r.echo, ""},
+		{"single-event writes, 1 connection", r.write1, ""},
+		{"single-event writes, 64 connections", r.write64, ""},
+		{"single-event writes, 256 connections", r.write256, ""},
+		{"batches of 100, 8 connections", r.batches, fmt.Sprintf("%.0f events/s", r.batchEvents)},
+		{"reads of a person's levels, 64 connections", r.reads, ""},
+		{"bare inserts, transactions of 256", result{}, fmt.Sprintf("%.0f events/s", r.bareEvents)},
+	}
+	if r.Checks > 0 {
+		figures = append(figures, r.checks.figures()...)
+	}
+	r.printFigures(figures...)
 }

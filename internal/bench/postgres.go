@@ -30,6 +30,7 @@ type postgresRun struct {
 	naive, one, many result
 	eventsPerCommit  float64 // of the batches
 	bareRate         float64
+	pgbench          average       // transactions a second
 	early, late      time.Duration // a thousand events
 	sizes            string
 }
@@ -49,6 +50,7 @@ func RunPostgres(ctx context.Context, o Options, grow int) error {
 		step{"consentd, many organizations", r.measureMany},
 		step{"consentd, batches of 100", r.measureBatches},
 		step{"bare loop of the same statements", r.measureBare},
+		step{"checks and pgbench", r.measureChecks},
 		step{"growth", r.measureGrowth})
 	if err == nil {
 		r.print()
@@ -244,6 +246,13 @@ func (r *postgresRun) print() {
 			fmt.Sprintf("%.0f events/s, %.0f a commit", r.batchEvents, r.eventsPerCommit)},
 		{fmt.Sprintf("bare loop, %.0f events a transaction", r.eventsPerCommit), result{},
 			fmt.Sprintf("%.0f events/s", r.bareRate)},
+	}
+	if r.Checks > 0 {
+		ratios = append(ratios, &ratio{"checks of a person by e-mail at 64 / pgbench -S -M prepared at 64",
+			average{mean: r.checks.one.rate / r.pgbench.mean}, 0.40},
+			&limit{"peak resident memory of the server that is asked", float64(r.checks.peak) / (1 << 20), 150, "MiB"})
+		figures = append(append(figures, r.checks.figures()...), &figure{"pgbench -S -M prepared, 64 connections", result{},
+			fmt.Sprintf("%.0f transactions/s", r.pgbench.mean)})
 	}
 	if r.late > 0 {
 		ratios = append(ratios, &limit{fmt.Sprintf("time per event after %d events / after %d", r.grow, growFrom),

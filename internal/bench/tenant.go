@@ -13,8 +13,9 @@ import (
 // tenant is an organization on a server, with a key of its own.
 type tenant struct {
 	server                         *child
-	events                         string // where they are written
+	events, check                  string // where they are written, and where people are asked about
 	concordHeaders, slashidHeaders http.Header
+	nativeHeaders                  http.Header
 }
 
 const rootKey = "bench-root-key-bench-root-key-bench-root-key"
@@ -55,11 +56,13 @@ func newTenant(server *child) (*tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tenant{server: server,
+	t := &tenant{server: server,
 		events: server.url + "/privacy-v1/organizations/" + organization.ID +
 			"/projects/" + organization.DefaultProjectID + "/consent-events",
 		concordHeaders: http.Header{"X-Api-Key": {key.Key}, "Content-Type": {"application/json"}},
-		slashidHeaders: http.Header{"Slashid-Orgid": {organization.ID}, "Slashid-Api-Key": {key.Key}}}, nil
+		slashidHeaders: http.Header{"Slashid-Orgid": {organization.ID}, "Slashid-Api-Key": {key.Key}}}
+	t.nativeOf(organization.ID, key.Key)
+	return t, nil
 }
 
 // seed puts the people that reads ask for on record.
