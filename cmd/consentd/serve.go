@@ -208,6 +208,9 @@ func (r *running) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.ShutdownTimeout)
 	defer cancel()
 	_ = r.listener.Close()
+	// A reader who takes nothing must not hold up the end, nor one who takes a long export slowly.
+	r.handler.HurryStreams()
+	defer time.AfterFunc(r.cfg.ShutdownTimeout*3/4, r.handler.EndStreams).Stop()
 	err := r.listener.waitBegun(ctx)
 	if err == nil {
 		r.listener.closeSilent()

@@ -5,6 +5,7 @@ package protocol
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -46,9 +47,13 @@ type Call struct {
 	// Reserve, where set, takes memory for a large answer while it is sent; false: there is none now.
 	Reserve func(size int64) (release func(), ok bool)
 	Budget  *BodyBudget // where set, what all calls' large bodies share; Handle gives back what this one has of it
-	Limits  Limits      // where set, how often clients may call
-	held    held
-	body    []byte
+	// Connection ends when the client goes away; unlike the Request's context it has no deadline. See Stream.
+	Connection context.Context
+	Streams    *Streams
+	streaming  bool   // what is sent is a Stream
+	Limits     Limits // where set, how often clients may call
+	held       held
+	body       []byte
 }
 
 // WriteHeader notes the status, and says what every answer says: that no cache may keep it, unless its handler said
@@ -88,7 +93,8 @@ func (c *Call) Write(p []byte) (int, error) {
 func (c *Call) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // Handle runs a handler: it answers a replayed write again and everything else
-// that the handler returns by fail. What nobody classified is logged here, once.
+// that the handler returns by fail. What nobody classified is logged here, once. A stream that has begun is broken off,
+// by http.ErrAbortHandler.
 func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call, error)) {
 	defer c.releaseBody()
 	err := handle(c)
@@ -106,11 +112,15 @@ func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call
 		err = decodeErr
 	}
 	c.Err = err
-	if status, _, _ := Status(err); status == http.StatusInternalServerError { // who is Unavailable has said so once
+	if status, _, _ := Status(err); status == http.StatusInternalServerError && !c.streaming { // who is Unavailable has said so once
 		log.Error("call failed", "request", c.ID, "error", err)
 	}
-	if c.Status == 0 {
+	switch {
+	case c.Status == 0:
 		fail(c, err)
+	case c.streaming:
+		log.Info("stream broken off", "request", c.ID, "reason", err)
+		panic(http.ErrAbortHandler)
 	}
 }
 

@@ -162,6 +162,9 @@ var samples = map[string][]sample{
 	"GET /api/v1/organizations/{organizationId}/regime": {{target: "/api/v1/organizations/{{org}}/regime" +
 		"?region=US-CA&gpc=1&at=2026-03-01&project={{project}}", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.ConsentsRead}}},
+	"GET /api/v1/organizations/{organizationId}/consents": {{target: "/api/v1/organizations/{{org}}/consents" +
+		"?limit=3&project={{project}}&purpose=marketing&state=accepted", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.ConsentsRead}}},
 	"POST /api/v1/organizations/{organizationId}/check": {
 		{target: "/api/v1/organizations/{{org}}/check", headers: bearerKey, status: 200,
 			scopes: []consent.Scope{consent.ConsentsRead}, reads: "it asks, and creates nobody",

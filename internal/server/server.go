@@ -36,6 +36,7 @@ const (
 	bodyBytes      = 24 << 20 // all large bodies together, see protocol.BodyBudget
 	decodedBytes   = 32 << 20 // what is made of them
 	answerBytes    = 64 << 20 // all large answers that are being sent
+	streamBytes    = 32 << 20 // what all streams hold
 )
 
 // Options are what the server is made of.
@@ -58,6 +59,7 @@ type Server struct {
 	fallback  *mounted // for paths that nobody owns
 	bodies    *protocol.BodyBudget
 	answers   *semaphore.Weighted
+	streams   *protocol.Streams
 	limits    protocol.Limits
 	ids       string // what makes request ids differ from those of another start
 	last      atomic.Uint64
@@ -86,8 +88,9 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 	s := &Server{Options: o, protocols: protocols, byRoot: map[string]*mounted{},
 		bodies:  protocol.NewBodyBudget(bodyBytes, decodedBytes),
 		answers: semaphore.NewWeighted(answerBytes), docs: documents(),
-		limits: newLimits(o.Limits, o.Metrics.limited),
-		ids:    strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
+		streams: protocol.NewStreams(streamBytes),
+		limits:  newLimits(o.Limits, o.Metrics.limited),
+		ids:     strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
 	for i := range protocols {
 		p := s.mount(&protocols[i])
 		for _, root := range p.Roots {
@@ -166,15 +169,19 @@ func (s *Server) reserve(size int64) (release func(), ok bool) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	c := &protocol.Call{ResponseWriter: w, Request: r, Client: s.client(r), Route: "-", Reserve: s.reserve,
-		Budget: s.bodies, Limits: s.limits, ID: s.nextID()}
+		Budget: s.bodies, Limits: s.limits, ID: s.nextID(), Connection: r.Context(), Streams: s.streams}
 	c.Header()["X-Request-Id"] = []string{c.ID}
 	p := s.find(r.URL.Path)
 	name := p.Name
 	defer func() {
-		if cause := recover(); cause != nil {
+		cause := recover()
+		if cause != nil && cause != http.ErrAbortHandler {
 			s.recovered(c, p, cause)
 		}
 		s.logAccess(c, name, time.Since(started))
+		if cause == http.ErrAbortHandler {
+			panic(cause)
+		}
 	}()
 	if s.draining.Load() {
 		c.Header().Set("Connection", "close")
@@ -208,9 +215,6 @@ func (s *Server) find(path string) *mounted {
 
 // recovered answers a call whose handler panicked.
 func (s *Server) recovered(c *protocol.Call, p *mounted, cause any) {
-	if cause == http.ErrAbortHandler {
-		panic(cause)
-	}
 	c.Err = fmt.Errorf("panic: %v", cause)
 	s.Log.Error("call panicked", "request", c.ID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	if c.Status == 0 {
@@ -265,3 +269,9 @@ func methodName(method string) string {
 
 // Drain makes every answer close its connection and /readyz red, before the listener closes.
 func (s *Server) Drain() { s.draining.Store(true) }
+
+// HurryStreams cuts off the readers of streams who take nothing for a second from now on.
+func (s *Server) HurryStreams() { s.streams.Hurry() }
+
+// EndStreams cuts off the streams that are still being sent.
+func (s *Server) EndStreams() { s.streams.End() }

@@ -95,14 +95,9 @@ func (s *Service) Events(ctx context.Context, a consent.Actor, f consent.EventFi
 		if err != nil {
 			return err
 		}
-		q, people, err := d.Query(f)
+		q, err := eventQueryOf(ctx, r, d, f)
 		if err != nil {
 			return err
-		}
-		if len(people) > 0 {
-			if q.Subjects, err = whoIs(ctx, r, people); err != nil {
-				return err
-			}
 		}
 		events, total, err := r.Events(ctx, q)
 		if err != nil {
@@ -113,6 +108,16 @@ func (s *Service) Events(ctx context.Context, a consent.Actor, f consent.EventFi
 		return err
 	})
 	return page, err
+}
+
+// eventQueryOf looks up what a filter names.
+func eventQueryOf(ctx context.Context, r Reader, d *consent.Catalog, f consent.EventFilter) (consent.EventQuery,
+	error) {
+	q, people, err := d.Query(f)
+	if err == nil && len(people) > 0 {
+		q.Subjects, err = whoIs(ctx, r, people)
+	}
+	return q, err
 }
 
 // whoIs gives the subjects that have, or claim, one of the identifiers of each kind that is asked for.

@@ -35,6 +35,7 @@ type Service struct {
 
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
+	exports  *limit.Keyed // of each organization
 	ended    chan struct{}
 	ending   sync.Once
 	sweeping sync.WaitGroup
@@ -55,7 +56,8 @@ type Options struct {
 func New(o Options) *Service {
 	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
 		ended: make(chan struct{}),
-		lists: limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches)}
+		lists: limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
+		exports: limit.NewKeyed(exportsOfOne)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}

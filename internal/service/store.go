@@ -90,6 +90,15 @@ type Reader interface {
 
 	// Events gives a part of the history and the size of the whole that the query matches.
 	Events(ctx context.Context, query consent.EventQuery) ([]consent.Event, int64, error)
+	// ExportEvents fills a part with events of a span that a query matches, in the query's order of ids: limit at most, or
+	// those among the next few thousand of the ledger. last is the end of what was looked at: the span's, at its end.
+	ExportEvents(ctx context.Context, query *consent.EventQuery, span consent.EventSpan, limit int,
+		into *consent.ExportedEvents) (last consent.ID, err error)
+	// ExportConsents looks at the next limit consents of an organization, in order of subject, project and purpose, and
+	// fills a part with those of people who are not merged into another. last is the last one that it looked at; more
+	// tells that others may follow.
+	ExportConsents(ctx context.Context, after consent.ConsentKey, limit int,
+		into *consent.ExportedConsents) (last consent.ConsentKey, more bool, err error)
 	// Subject gives a subject.
 	Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error)
 	// ArchivedRecord gives an earlier version of a subject's record.

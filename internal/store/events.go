@@ -126,11 +126,18 @@ func eventSource(q *consent.EventQuery) string {
 
 // eventSearch makes the conditions of a list of events, and the chain of the people it is about.
 func eventSearch(q *consent.EventQuery) (s *search, with string) {
-	s = &search{}
-	s.where("e.organization_id = ?", q.Organization)
+	s, with = eventsOf(q)
 	if q.Subjects == nil {
 		s.where("e.project_no >= 0") // all are, and it is what events_by_time asks for
 	}
+	eventFilters(s, q)
+	return s, with
+}
+
+// eventsOf begins the conditions of events, of an organization or of some people.
+func eventsOf(q *consent.EventQuery) (s *search, with string) {
+	s = &search{}
+	s.where("e.organization_id = ?", q.Organization)
 	if q.Subjects != nil {
 		people := &search{args: s.args}
 		anyOf(people, "subject_id", q.Subjects)
@@ -141,6 +148,11 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 ` + chain + ` `
 		s.args = people.args
 	}
+	return s, with
+}
+
+// eventFilters adds the conditions of what a query asks for of each event.
+func eventFilters(s *search, q *consent.EventQuery) {
 	anyOf(s, "e.project_no", q.Projects)
 	if len(q.Purposes) > 0 {
 		args := make([]any, 0, 2*len(q.Purposes))
@@ -160,7 +172,6 @@ func eventSearch(q *consent.EventQuery) (s *search, with string) {
 	if !q.To.IsZero() {
 		s.where("e.occurred_at < ?", &q.To)
 	}
-	return s, with
 }
 
 func numbers[T ~uint8](list []T) []int {

@@ -81,7 +81,9 @@ var loaded = sync.OnceValues(func() (*documents, error) {
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(
 		"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"))
-	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder)
+	for _, kind := range []string{"text/html", "application/x-ndjson", "text/csv", "application/vnd.apache.parquet"} {
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.PlainBodyDecoder)
+	}
 	d := &documents{}
 	if d.requests, err = load31(raw); err != nil {
 		return nil, err

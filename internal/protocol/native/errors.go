@@ -44,6 +44,8 @@ var problems = []Problem{
 		"Look at the path and its ids."},
 	{"method-not-allowed", http.StatusMethodNotAllowed, "The path is known, and does not take this method.",
 		"The header Allow lists the methods that it takes."},
+	{"not-acceptable", http.StatusNotAcceptable, "Accept names no form that this list can be sent in.",
+		"detail lists the forms. Without Accept it is a page in JSON."},
 	{"timeout", http.StatusRequestTimeout, "The request body came too slowly.", "Send smaller batches, or send faster."},
 	{"conflict", http.StatusConflict, "What is on record does not allow it.",
 		"detail says what stands in the way. Read what is there, then decide anew."},

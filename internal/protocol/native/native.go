@@ -37,6 +37,7 @@ func New(svc *service.Service) protocol.Protocol {
 			a.regimeRoutes(access),
 			a.checkRoutes(access),
 			a.subjectRoutes(access),
+			a.consentRoutes(access),
 		),
 		Fail: fail,
 	}

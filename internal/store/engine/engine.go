@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,9 +69,23 @@ type Conn interface {
 }
 
 // Row is one row of an answer. Scan fills pointers of these types: *consent.ID, *int, *uint8, *int64, *bool, *string,
-// *[]byte, *time.Time. NULL gives zero.
+// *[]byte, *time.Time, *Appended. NULL gives zero.
 type Row interface {
 	Scan(to ...any) error
+}
+
+// Appended is a blob of a row that is put behind those of the rows before, so that many rows take no memory of their
+// own. Value is the part of To that it is.
+type Appended struct {
+	To    *[]byte
+	Value []byte
+}
+
+// Append makes Value of size bytes at the end of To, which are still to be filled in.
+func (a *Appended) Append(size int) {
+	at := len(*a.To)
+	*a.To = slices.Grow(*a.To, size)[:at+size]
+	a.Value = (*a.To)[at : at+size : at+size]
 }
 
 // OptionalID is an id that is NULL where it is zero.

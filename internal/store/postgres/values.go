@@ -132,6 +132,9 @@ func scanValue(oid uint32, b []byte, target any) error {
 		if b != nil {
 			*v = append(make([]byte, 0, len(b)), b...)
 		}
+	case *engine.Appended:
+		v.Append(len(b))
+		copy(v.Value, b)
 	case *time.Time:
 		*v = time.Time{}
 		if len(b) == 8 {

@@ -245,6 +245,9 @@ func (r Row) Scan(to ...any) error {
 				*v = make([]byte, r.Stmt.ColumnLen(i))
 				r.Stmt.ColumnBytes(i, *v)
 			}
+		case *engine.Appended:
+			v.Append(r.Stmt.ColumnLen(i))
+			r.Stmt.ColumnBytes(i, v.Value)
 		case *time.Time:
 			*v = time.Time{}
 			if !r.Stmt.ColumnIsNull(i) {
