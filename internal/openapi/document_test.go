@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/consentd/consentd/internal/openapi"
 )
 
@@ -25,6 +27,21 @@ func whole(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	return document
+}
+
+// TestDocumentIsValid: it is OpenAPI 3.1, and every example is what its schema describes.
+func TestDocumentIsValid(t *testing.T) {
+	raw, err := openapi.Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := document.Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {
+		t.Error(err)
+	}
 }
 
 // walk visits every object below a node, with its place.
