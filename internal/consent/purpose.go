@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -144,21 +145,29 @@ const (
 	maxPurposeURL  = 2048 // bytes
 )
 
-// CheckNewPurpose refuses with Invalid what no purpose can be like, whatever a project has.
-func CheckNewPurpose(in NewPurpose) error {
+// Prepare gives what is asked for with what is implied: languages as BCP 47 writes them, and a label. A purpose that is
+// filed under nothing must have a key. Errors: Invalid, for what no purpose can be like whatever a project has.
+func (in NewPurpose) Prepare() (NewPurpose, error) {
 	p := Purpose{Name: in.Name, Description: in.Description, URL: in.URL, LegalBasis: in.LegalBasis, Status: in.Status,
 		Duration: in.Duration}
 	if err := p.check(in.Document); err != nil {
-		return err
+		return in, err
 	}
-	if err := in.Taxonomy.check(0); err != nil {
-		return err
+	switch filed := in.Taxonomy != (Taxonomy{}); {
+	case filed:
+		in.Taxonomy.Label = cmp.Or(in.Taxonomy.Label, AnyLabel)
+		if err := in.Taxonomy.check(); err != nil {
+			return in, err
+		}
+	case in.Key == "":
+		return in, Errorf(Invalid, "key", "is required")
 	}
 	if in.Key != "" && (checkIdentifier(in.Key) != nil || len(in.Key) > 128) {
-		return Errorf(Invalid, "key", "must be 1 to 128 bytes without control characters")
+		return in, Errorf(Invalid, "key", "must be 1 to 128 bytes without control characters")
 	}
-	_, err := checkTexts(in.Texts)
-	return err
+	var err error
+	in.Texts, err = checkTexts(in.Texts)
+	return in, err
 }
 
 // purposeStatuses are those that a purpose may have.

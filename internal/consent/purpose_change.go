@@ -27,6 +27,30 @@ type Wording struct {
 	Texts    Texts
 }
 
+// PurposeView is a purpose with all that it says.
+type PurposeView struct {
+	Purpose
+	ProjectID ID
+	Wording   Wording
+}
+
+// PurposeVersionView is a version of a purpose with all that it said.
+type PurposeVersionView struct {
+	PurposeVersion
+	HeldTo   time.Time // zero: it holds now
+	Revision int       // of the purpose, where the version holds now
+	Wording  Wording
+}
+
+// UpdatePurpose asks to change a purpose.
+type UpdatePurpose struct {
+	Project     ID
+	Key         string
+	Change      PurposeChange
+	If          IfMatch // on the purpose's revision
+	Idempotency Idempotency
+}
+
 // maxVersions is the most versions of a purpose.
 const maxVersions = 1000
 
@@ -94,7 +118,7 @@ func (p *Purpose) checkChange(was *Purpose, document string) error {
 		return Errorf(Unprocessable, "category", "and its other words cannot change: every project has this purpose")
 	}
 	if p.Taxonomy != was.Taxonomy {
-		if err := p.Taxonomy.check(1); err != nil {
+		if err := p.Taxonomy.check(); err != nil {
 			return err
 		}
 	}
@@ -110,11 +134,11 @@ func (p *Purpose) checkChange(was *Purpose, document string) error {
 // maxWord is how many characters each word of a taxonomy may have.
 const maxWord = 128
 
-// check refuses with Invalid words that are too short or too long.
-func (t Taxonomy) check(least int) error {
+// check refuses with Invalid words that are empty or too long.
+func (t Taxonomy) check() error {
 	for _, word := range []struct{ field, value string }{{"category", t.Category}, {"subcategory", t.Subcategory},
 		{"label", t.Label}} {
-		if err := CheckLength(word.field, word.value, least, maxWord); err != nil {
+		if err := CheckLength(word.field, word.value, 1, maxWord); err != nil {
 			return err
 		}
 	}

@@ -342,9 +342,9 @@ func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
 }
 
-// JSON makes an answer of a value.
+// JSON makes an answer of a value: the same bytes for the same value, as an entity tag promises.
 func JSON(status int, v any) (Answer, error) {
-	body, err := json.Marshal(v)
+	body, err := json.Marshal(v, json.Deterministic(true))
 	return Answer{Status: status, ContentType: "application/json", Body: body}, err
 }
 

@@ -209,9 +209,10 @@ func (w *harness) seed(v vars) {
 		`{"items":[{"userId":"{{person}}","email":"{{email}}",`+
 			`"phoneNumber":"{{phone}}","concordId":"{{device}}","consentType":"{{type}}","consentState":"accepted",`+
 			`"consentAction":"user_click"}]}`), 201, "items", "0", "id")
-	v["purpose"] = v["word"] + " letters" // of the default project, with that key
+	v["purpose"] = v["word"] + "-letters" // of the default project, with that key
 	w.do(v, "POST", "/consent-hub/consent", basicKey,
 		`{"consents":[{"key":"{{purpose}}","granted":true}],"email":"{{email}}","locale":"NL"}`)
+	w.do(v, "PATCH", nativePurpose, bearerKey, `{"legalText":"Of {{word}}"}`) // so that it has two versions
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
 }
 

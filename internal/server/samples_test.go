@@ -34,6 +34,8 @@ const (
 	concordProject = concordOrg + "/projects/{{project}}"
 	nativeKeys     = "/api/v1/organizations/{{org}}/keys"
 	nativeSubjects = "/api/v1/organizations/{{org}}/subjects"
+	nativePurposes = "/api/v1/organizations/{{org}}/projects/{{project}}/purposes"
+	nativePurpose  = nativePurposes + "/{{purpose}}"
 )
 
 var (
@@ -174,6 +176,23 @@ var samples = map[string][]sample{
 			scopes: []consent.Scope{consent.ConsentsRead}, reads: "it asks, and creates nobody",
 			body: `{"subjects":[{"identifiers":{"phone":"{{phone}}"}},{"identifiers":{"anonymousId":"{{device}}"}}]}`},
 	},
+	"POST /api/v1/organizations/{organizationId}/projects/{project}/purposes": {{target: nativePurposes,
+		headers: bearerKey, status: 201, scopes: []consent.Scope{consent.OrganizationsWrite},
+		body: `{"key":"key{{n}}","name":"Letters","legalText":"We write.","texts":{"de":{"name":"Briefe"}},` +
+			`"category":"custom","subcategory":"letters","label":"label{{n}}"}`}},
+	"GET /api/v1/organizations/{organizationId}/projects/{project}/purposes": {{target: nativePurposes + "?limit=3",
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.OrganizationsRead}}},
+	"GET /api/v1/organizations/{organizationId}/projects/{project}/purposes/{key}": {{target: nativePurpose,
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.OrganizationsRead}}},
+	"PATCH /api/v1/organizations/{organizationId}/projects/{project}/purposes/{key}": {{target: nativePurpose,
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.OrganizationsWrite},
+		body: `{"legalText":"We write {{n}} times.","texts":{"de":{"name":"Briefe"}}}`}},
+	"GET /api/v1/organizations/{organizationId}/projects/{project}/purposes/{key}/versions": {{
+		target: nativePurpose + "/versions?limit=3", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.OrganizationsRead}}},
+	"GET /api/v1/organizations/{organizationId}/projects/{project}/purposes/{key}/versions/{version}": {{
+		target: nativePurpose + "/versions/1", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.OrganizationsRead}}},
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},

@@ -42,11 +42,25 @@ func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project co
 	if err := a.Require(consent.ConsentsWrite); err != nil {
 		return nil, err
 	}
-	if err := consent.CheckNewPurpose(in); err != nil {
+	var made *consent.PurposeView
+	err := s.makePurpose(ctx, a, project, in, idem, func(v *consent.PurposeView) any {
+		made = v
+		return &v.Purpose
+	})
+	if err != nil {
 		return nil, err
 	}
-	var made consent.Purpose
-	err := s.update(ctx, a, idem, func(tx Tx) (any, error) {
+	return &made.Purpose, nil
+}
+
+// makePurpose makes a purpose; the answer to keep is rendered from what result gives.
+func (s *Service) makePurpose(ctx context.Context, a consent.Actor, project consent.ID, in consent.NewPurpose,
+	idem consent.Idempotency, result func(*consent.PurposeView) any) error {
+	in, err := in.Prepare()
+	if err != nil {
+		return err
+	}
+	err = s.update(ctx, a, idem, func(tx Tx) (any, error) {
 		d, err := catalogOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
@@ -55,19 +69,42 @@ func (s *Service) CreatePurpose(ctx context.Context, a consent.Actor, project co
 		if err != nil {
 			return nil, err
 		}
+		in := in
+		if in.Taxonomy == (consent.Taxonomy{}) {
+			in.Taxonomy = d.FreeTaxonomy(p.Number, in.Key)
+		}
 		if err := d.Admits(p.Number, in); err != nil {
 			return nil, err
 		}
-		made = d.NewPurpose(p.Number, s.newID(), s.now(), in)
+		made := consent.PurposeView{Purpose: d.NewPurpose(p.Number, s.newID(), s.now(), in), ProjectID: p.ID,
+			Wording: consent.Wording{Document: in.Document, Texts: in.Texts}}
 		changes := consent.Changes{}
-		if in.Document != "" {
-			made.DocumentHash = hashText(in.Document)
-			changes.Texts = append(changes.Texts, consent.Text{Organization: a.Organization, Hash: made.DocumentHash,
-				Text: in.Document})
+		if err := keepWording(&made, &changes); err != nil {
+			return nil, err
 		}
-		changes.Purposes = []consent.Purpose{made}
-		return &made, tx.Append(ctx, &changes)
+		changes.Purposes = []consent.Purpose{made.Purpose}
+		return result(&made), tx.Append(ctx, &changes)
 	})
 	s.cache.drop()
-	return &made, err
+	return err
+}
+
+// keepWording sets the hashes of what a purpose says, and adds the texts to what is to be written.
+func keepWording(v *consent.PurposeView, changes *consent.Changes) error {
+	texts, err := v.Wording.Texts.JSON()
+	if err != nil {
+		return err
+	}
+	for _, kept := range []struct {
+		text string
+		hash *[]byte
+	}{{v.Wording.Document, &v.DocumentHash}, {texts, &v.TextsHash}} {
+		*kept.hash = nil
+		if kept.text != "" {
+			*kept.hash = hashText(kept.text)
+			changes.Texts = append(changes.Texts, consent.Text{Organization: v.Organization, Hash: *kept.hash,
+				Text: kept.text})
+		}
+	}
+	return nil
 }

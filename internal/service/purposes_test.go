@@ -72,6 +72,9 @@ func TestCreatePurpose(t *testing.T) {
 	}{
 		{"taxonomy taken", consent.Conflict, "", in},
 		{"key taken", consent.Conflict, "", consent.NewPurpose{Name: "Other", Key: "letter",
+			Taxonomy: consent.Taxonomy{Category: "x", Subcategory: "y"}}},
+		{"no key", consent.Invalid, "key", consent.NewPurpose{Name: "Other"}},
+		{"half a taxonomy", consent.Invalid, "subcategory", consent.NewPurpose{Name: "Other",
 			Taxonomy: consent.Taxonomy{Category: "x"}}},
 		{"no name", consent.Invalid, "name", consent.NewPurpose{}},
 		{"long name", consent.Invalid, "name", consent.NewPurpose{Name: strings.Repeat("x", 129)}},

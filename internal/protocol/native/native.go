@@ -34,6 +34,7 @@ func New(svc *service.Service) protocol.Protocol {
 		Roots: []string{"api"},
 		Routes: slices.Concat(
 			a.keyRoutes(access),
+			a.purposeRoutes(access),
 			a.regimeRoutes(access),
 			a.checkRoutes(access),
 			a.subjectRoutes(access),
