@@ -158,6 +158,15 @@ func (m *Meant) person() (subject ID, decides int) {
 	return NoID, -1
 }
 
+// OnlyNo leaves of what claimants of ids by which an organization names one person decided only what they refuse.
+func (m *Meant) OnlyNo(at time.Time) {
+	for i := range m.Who {
+		if m.Given[i].Kind.Naming() {
+			m.Who[i] = m.Who[i].OnlyNo(at)
+		}
+	}
+}
+
 // calledOtherwise tells whether the candidate has another value of an identifier's kind.
 func (m *Meant) calledOtherwise(id Identifier) bool { return hasOther(m.Names, id) }
 

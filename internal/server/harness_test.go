@@ -202,6 +202,13 @@ func (w *harness) seed(v vars) {
 		`{"identifiers":{"userId":"{{subject}}"}}`), 200, "id")
 	v["doomedphone"] = phoneOf("doomed " + v["word"])
 	w.attachPhone(v)
+	for _, name := range []string{"other", "merged"} {
+		w.do(v, "POST", "/consent-hub/consent", basicKey,
+			`{"consents":[{"key":"marketing","granted":true}],"email":"`+name+`.{{email}}","locale":"NL"}`)
+		v[name+"id"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
+			`{"identifiers":{"email":"`+name+`.{{email}}"}}`), 200, "id")
+	}
+	w.merge(v)
 	types := w.do(v, "POST", concordProject+"/consent-types", concordKey,
 		`{"category":"custom","subcategory":"{{word}}","label":"{{word}}","name":"{{word}} letters"}`)
 	v["type"] = w.value(types, 201, "id")
@@ -231,7 +238,13 @@ func (w *harness) attachPhone(v vars) {
 	}
 }
 
-// doomAgain makes anew what the samples of DELETE remove, under names that nobody had.
+func (w *harness) merge(v vars) {
+	w.Helper()
+	w.value(w.do(v, "POST", nativeSubjects+"/{{subjectid}}/merge", bearerKey, `{"subjectId":"{{mergedid}}"}`), 200,
+		"subject", "id")
+}
+
+// doomAgain makes anew what the samples of DELETE remove, under names that nobody had, and merges who was taken apart.
 func (w *harness) doomAgain() {
 	w.Helper()
 	w.mine["doomedsubject"] = w.mine.expand("{{word}}-{{n}}")
@@ -240,6 +253,7 @@ func (w *harness) doomAgain() {
 	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
 	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
 	w.attachPhone(w.mine)
+	w.merge(w.mine)
 }
 
 // mint makes a token of the tenant's person.

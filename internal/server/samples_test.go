@@ -207,6 +207,12 @@ var samples = map[string][]sample{
 	"DELETE /api/v1/organizations/{organizationId}/subjects/{subjectId}/identifiers": {{
 		target: nativeSubjects + "/{{subjectid}}/identifiers", headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"kind":"phone","value":"{{doomedphone}}"}`}},
+	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/merge": {{
+		target: nativeSubjects + "/{{subjectid}}/merge", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"subjectId":"{{otherid}}"}`}},
+	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/unmerge": {{
+		target: nativeSubjects + "/{{subjectid}}/unmerge", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"subjectId":"{{mergedid}}"}`}},
 }
 
 // call is one sample of one route.

@@ -32,6 +32,7 @@ func (s *Service) Check(ctx context.Context, a consent.Actor, q consent.CheckQue
 	at := s.now()
 	answers := make([]consent.Checked, len(people))
 	for i := range people {
+		people[i].OnlyNo(at)
 		answers[i] = p.Check(&people[i], at)
 	}
 	return answers, nil

@@ -81,6 +81,9 @@ func (s *Service) Person(ctx context.Context, a consent.Actor, q consent.PersonQ
 	if !who.Known() {
 		return nil, consent.ErrNoSubject
 	}
+	if given[0].Kind.Naming() {
+		who = who.OnlyNo(s.now())
+	}
 	return d.Person(project.Number, &who, s.now()), nil
 }
 
@@ -132,7 +135,11 @@ func whoIs(ctx context.Context, r Reader, people []consent.OwnedName) ([]consent
 	}
 	byKind := map[consent.IdentifierKind][]consent.ID{}
 	for i, owner := range owners {
-		byKind[people[i].Kind] = append(append(byKind[people[i].Kind], owner), claimants[i]...)
+		of := append(byKind[people[i].Kind], owner)
+		if !people[i].Kind.Naming() { // who claims such a one says no to it, and no more
+			of = append(of, claimants[i]...)
+		}
+		byKind[people[i].Kind] = of
 	}
 	var all []consent.ID
 	for _, of := range byKind {

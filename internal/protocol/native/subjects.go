@@ -17,6 +17,8 @@ func (a *api) subjectRoutes(access protocol.Access) []protocol.Route {
 		{Method: http.MethodGet, Pattern: subject, Handle: access.Handle(a.getSubject)},
 		{Method: http.MethodPost, Pattern: subject + "/identifiers", Handle: access.Handle(a.attachIdentifier)},
 		{Method: http.MethodDelete, Pattern: subject + "/identifiers", Handle: access.Handle(a.detachIdentifier)},
+		{Method: http.MethodPost, Pattern: subject + "/merge", Handle: access.Handle(a.mergeSubjects)},
+		{Method: http.MethodPost, Pattern: subject + "/unmerge", Handle: access.Handle(a.unmergeSubjects)},
 	}
 }
 

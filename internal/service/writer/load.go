@@ -288,7 +288,7 @@ func (b *batch) eachPending(do func(*pending)) {
 }
 
 // loadMerged reads all consents of subjects that merge, and marks those that need their whole timeline.
-func (b *batch) loadMerged(ctx context.Context, tx Tx) error {
+func (b *batch) loadMerged(ctx context.Context, tx TimelineReader) error {
 	merging := map[consent.SubjectKey]bool{}
 	var known []consent.SubjectKey
 	for _, m := range b.changes.Merges {
@@ -351,9 +351,8 @@ const timelinesAtOnce = 16
 // longTimeline is from how many steps on the next timelines are read one by one.
 const longTimeline = 1000
 
-// loadTimelines reads the timelines that are needed whole. Somebody may have taken very many decisions, and a batch may
-// be about very many such people, so few are held at a time.
-func (b *batch) loadTimelines(ctx context.Context, tx Tx) error {
+// loadTimelines reads the timelines that are needed whole.
+func (b *batch) loadTimelines(ctx context.Context, tx TimelineReader) error {
 	var keys []consent.ConsentKey
 	for key, c := range b.consents {
 		if c.NeedsTimeline() {
@@ -363,21 +362,31 @@ func (b *batch) loadTimelines(ctx context.Context, tx Tx) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	merges, err := b.loadMerges(ctx, tx, keys)
+	merges, err := loadMerges(ctx, tx, keys)
 	if err != nil {
 		return err
 	}
+	return eachTimeline(ctx, tx, keys, func(key consent.ConsentKey, history []consent.Step) {
+		b.consents[key].LoadTimeline(history, merges[consent.SubjectKey{Organization: key.Organization,
+			Subject: key.Subject}])
+	})
+}
+
+// eachTimeline reads whole timelines. Somebody may have taken very many decisions, and keys may be of very many such
+// people, so few are held at a time.
+func eachTimeline(ctx context.Context, r TimelineReader, keys []consent.ConsentKey,
+	use func(key consent.ConsentKey, history []consent.Step)) error {
 	for n := 1; len(keys) > 0; {
 		some := keys[:min(n, len(keys))]
-		histories, err := tx.History(ctx, some)
+		histories, err := r.History(ctx, some)
 		if err != nil {
 			return err
 		}
 		n = timelinesAtOnce
 		for _, key := range some {
-			b.consents[key].LoadTimeline(histories[key], merges[consent.SubjectKey{Organization: key.Organization,
-				Subject: key.Subject}])
-			if len(histories[key]) > longTimeline {
+			length := len(histories[key])
+			use(key, histories[key])
+			if length > longTimeline {
 				n = 1
 			}
 		}
@@ -387,7 +396,7 @@ func (b *batch) loadTimelines(ctx context.Context, tx Tx) error {
 }
 
 // loadMerges reads what merges led to the people of keys.
-func (b *batch) loadMerges(ctx context.Context, tx Tx,
+func loadMerges(ctx context.Context, tx TimelineReader,
 	keys []consent.ConsentKey) (map[consent.SubjectKey][]consent.SubjectMerge, error) {
 	var subjects []consent.SubjectKey
 	seen := map[consent.SubjectKey]bool{}
