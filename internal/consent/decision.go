@@ -3,6 +3,8 @@ package consent
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -69,6 +71,19 @@ func (d *PreparedDecision) MayBeLate(purpose *Purpose, now time.Time) bool {
 	return !d.OccurredAt.IsZero() || d.undated() || !d.expiry(purpose, now).After(now.Add(skew))
 }
 
+// textPrefix stands in Body.DisplayedText before the hash of the text.
+const textPrefix = "sha256:"
+
+// TextHash gives the SHA-256 of the text that Body.DisplayedText names.
+func TextHash(name string) ([]byte, error) {
+	digits, ok := strings.CutPrefix(name, textPrefix)
+	hash, err := hex.DecodeString(digits)
+	if !ok || err != nil {
+		return nil, fmt.Errorf("%q is not the hash of a text", name)
+	}
+	return hash, nil
+}
+
 // Recording says as what, and about whom, a decision is recorded.
 type Recording struct {
 	ID           ID
@@ -95,7 +110,7 @@ func (p *Prepared) Event(item *PreparedItem, d *PreparedDecision, r *Recording) 
 		PurposeVersion: e.PurposeVersion, Regime: d.Regime, State: d.State.String(), Undated: d.undated(),
 		OccurredAt: formatInstant(e.OccurredAt), ExpiresAt: formatInstant(e.ExpiresAt)}
 	if d.Text != nil {
-		body.DisplayedText = "sha256:" + hex.EncodeToString(d.Text.Hash)
+		body.DisplayedText = textPrefix + hex.EncodeToString(d.Text.Hash)
 	}
 	e.BodyJSON = body.canonical()
 	view := EventView{Event: e, ProjectID: p.Project.ID, PurposeOf: r.Purpose, Body: body, Identity: *r.Identity}

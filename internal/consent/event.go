@@ -43,6 +43,12 @@ var actionNames = [...]string{"", "user_click", "implied", "import", "system"}
 
 func (a Action) String() string { return name(actionNames[:], uint8(a)) }
 
+// ParseAction reads an action's name.
+func ParseAction(s string) (Action, bool) {
+	n, ok := number(actionNames[:], s)
+	return Action(n), ok
+}
+
 func name(names []string, n uint8) string {
 	if int(n) < len(names) && n > 0 {
 		return names[n]

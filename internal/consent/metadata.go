@@ -48,6 +48,14 @@ func (m Metadata) check() error {
 	return nil
 }
 
+// JSON gives the canonical JSON; nil where there is none.
+func (m Metadata) JSON() []byte {
+	if len(m) == 0 {
+		return nil
+	}
+	return m.append(nil)
+}
+
 // append appends the canonical JSON.
 func (m Metadata) append(b []byte) []byte {
 	b = append(b, '{')

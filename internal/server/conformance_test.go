@@ -142,7 +142,7 @@ var (
 	anyTime   = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z|\b1[7-9]\d{11}\b`)
 	anyUUID   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	anyToken  = regexp.MustCompile(`cd_(live|test)_[0-9A-Za-z]+|eyJ[\w-]+\.[\w-]+\.[\w-]+`)
-	anyNumber = regexp.MustCompile(`\d{6}`)
+	anyNumber = regexp.MustCompile(`\d{6}|"sequence":\d+`)
 )
 
 // comparable gives an answer as text without what differs by nature: its request id, the ids that were

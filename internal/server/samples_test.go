@@ -193,6 +193,12 @@ var samples = map[string][]sample{
 	"GET /api/v1/organizations/{organizationId}/projects/{project}/purposes/{key}/versions/{version}": {{
 		target: nativePurpose + "/versions/1", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.OrganizationsRead}}},
+	"POST /api/v1/organizations/{organizationId}/projects/{project}/events": {{target: "/api/v1/organizations/{{org}}" +
+		"/projects/{{project}}/events", headers: bearerKey, status: 201, scopes: []consent.Scope{consent.ConsentsWrite},
+		body: `{"items":[{"identifiers":{"email":"{{email}}","anonymousId":"{{device}}"},"purpose":"analytics",` +
+			`"state":"accepted","metadata":{"n":"{{n}}"}}]}`}},
+	"GET /api/v1/organizations/{organizationId}/events/{eventId}": {{headers: bearerKey, status: 200,
+		target: "/api/v1/organizations/{{org}}/events/{{eventid}}", scopes: []consent.Scope{consent.ConsentsRead}}},
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},

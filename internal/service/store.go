@@ -88,6 +88,8 @@ type Reader interface {
 	// WithExpiredRecords names the organizations that have idempotency records which expired before an instant.
 	WithExpiredRecords(ctx context.Context, before time.Time) ([]consent.ID, error)
 
+	// Event gives an event.
+	Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error)
 	// Events gives a part of the history and the size of the whole that the query matches.
 	Events(ctx context.Context, query consent.EventQuery) ([]consent.Event, int64, error)
 	// ExportEvents fills a part with events of a span that a query matches, in the query's order of ids: limit at most, or

@@ -75,6 +75,18 @@ func (t *tx) HasEvents(ctx context.Context, organization, subject consent.ID) (b
 const selectAnyEvent = `/* select_any_event */ WITH RECURSIVE ` + members + ` SELECT c.event_id FROM members m
 CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.subject_id) LIMIT 1`
 
+const selectEvent = `/* select_event */ SELECT ` + eventColumns + `, e.body, e.ident FROM events e
+WHERE e.organization_id = $1 AND e.event_id = $2`
+
+// Event implements service.Reader.
+func (t *tx) Event(ctx context.Context, organization, id consent.ID) (event *consent.Event, err error) {
+	err = t.conn.Query(ctx, selectEvent, []any{organization, id}, func(r engine.Row) error {
+		event = &consent.Event{}
+		return scanEvent(r, event, &event.BodyJSON, &event.IdentityJSON)
+	})
+	return event, err
+}
+
 // Events implements service.Reader.
 func (t *tx) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event, int64, error) {
 	if q.Subjects != nil && len(q.Subjects) == 0 || q.Purposes != nil && len(q.Purposes) == 0 {

@@ -35,6 +35,7 @@ func New(svc *service.Service) protocol.Protocol {
 		Routes: slices.Concat(
 			a.keyRoutes(access),
 			a.purposeRoutes(access),
+			a.eventRoutes(access),
 			a.regimeRoutes(access),
 			a.checkRoutes(access),
 			a.subjectRoutes(access),

@@ -382,13 +382,14 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 	_, err7 := r.ArchivedRecord(ctx, o, subject, 1)
 	_, err8 := r.HasEvents(ctx, o, subject)
 	_, _, err9 := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10})
+	_, err13 := r.Event(ctx, o, subject)
 	names, err10 := r.Names(ctx, p.subjects[0])
 	if len(names) != 1 {
 		err = errors.Join(err, fmt.Errorf("%d names found of 1", len(names)))
 	}
 	_, err11 := r.Texts(ctx, o, [][]byte{p.answers[0].Hash[:]})
 	_, err12 := r.PurposeVersions(ctx, consent.PurposeKey{Organization: o, Project: 1, Purpose: 1}, 10, 10)
-	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)
+	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
 	for _, q := range []consent.EventQuery{{Subjects: []consent.ID{subject}}, {Subjects: []consent.ID{subject},
 		ByOccurredAt: true}, {}, {ByOccurredAt: true}, {ByOccurredAt: true, Ascending: true}} {
 		q.Organization, q.Limit = o, 10

@@ -49,6 +49,18 @@ func testEvent(f *fixture) {
 	f.view(func(ctx context.Context, r service.Reader) error {
 		got, _, err := r.Events(ctx, consent.EventQuery{Organization: o, Ascending: true, Limit: 10})
 		same(f, "events", got, []consent.Event{full, bare})
+		for _, e := range []consent.Event{full, bare} {
+			one, err := r.Event(ctx, o, e.ID)
+			if err != nil {
+				return err
+			}
+			same(f, "an event", one, &e)
+		}
+		for _, absent := range []consent.Event{{Organization: o, ID: f.id()}, {Organization: f.id(), ID: full.ID}} {
+			if one, err := r.Event(ctx, absent.Organization, absent.ID); one != nil || err != nil {
+				f.Errorf("an event that is not there: %+v, %v", one, err)
+			}
+		}
 		return err
 	})
 	f.refuses("an event twice", consent.Changes{Events: []consent.Event{full}})
