@@ -33,6 +33,7 @@ var LegalBases = []LegalBasis{BasisConsent, BasisContract, BasisLegalObligation,
 // Version is a version of a purpose, as far as the rules need it. It holds from an instant on until the next one does.
 type Version struct {
 	Number          int // from 1
+	LegalBasis      LegalBasis
 	RequireReaccept bool
 	HeldFrom        time.Time
 }
@@ -43,20 +44,18 @@ type PurposeVersion struct {
 	Project, Purpose int
 	Version
 	Name, Description, URL  string
-	LegalBasis              LegalBasis
 	DocumentHash, TextsHash []byte
 }
 
 // current gives the version that holds now.
 func (p *Purpose) current() Version {
-	return Version{Number: p.Version, RequireReaccept: p.RequireReaccept, HeldFrom: p.HeldFrom}
+	return Version{Number: p.Version, LegalBasis: p.LegalBasis, RequireReaccept: p.RequireReaccept, HeldFrom: p.HeldFrom}
 }
 
 // CurrentVersion gives the version that holds now with what it says.
 func (p *Purpose) CurrentVersion() PurposeVersion {
 	return PurposeVersion{Organization: p.Organization, Project: p.Project, Purpose: p.Number, Version: p.current(),
-		Name: p.Name, Description: p.Description, URL: p.URL, LegalBasis: p.LegalBasis, DocumentHash: p.DocumentHash,
-		TextsHash: p.TextsHash}
+		Name: p.Name, Description: p.Description, URL: p.URL, DocumentHash: p.DocumentHash, TextsHash: p.TextsHash}
 }
 
 // versionAt gives the version that held at an instant, 0 where none did yet; zero: the version of now.
@@ -88,23 +87,34 @@ func (p *Purpose) HeldTo(version int) time.Time {
 
 // Stale tells whether a version newer than the given one was made with requireReaccept, so that a yes to the given one
 // has to be said again.
-func (p *Purpose) Stale(version int) bool { return p.reaccept(p.Version) > version }
+func (p *Purpose) Stale(version int) bool { return p.ReacceptVersion() > version }
 
 // StaleAt is Stale as it was at an instant: versions that were made later do not count. Zero: now.
 func (p *Purpose) StaleAt(version int, at time.Time) bool {
-	return p.reaccept(p.versionAt(at)) > version
+	then := p.AsOf(at)
+	return then.Stale(version)
+}
+
+// AsOf gives the purpose as its versions had it at an instant: number, legal basis, and which yeses were stale. Before
+// the first one it has number 0 and the legal basis of the held. Zero: now. What it said is not looked up.
+func (p *Purpose) AsOf(at time.Time) Purpose {
+	n, then := p.versionAt(at), *p
+	if n == p.Version {
+		return then
+	}
+	held := append(slices.Clone(p.Earlier), p.current())[max(n, 1)-1]
+	then.Version, then.LegalBasis, then.HeldFrom = n, held.LegalBasis, held.HeldFrom
+	then.RequireReaccept, then.Earlier = held.RequireReaccept && n > 0, p.Earlier[:max(n, 1)-1]
+	return then
 }
 
 // ReacceptVersion gives the newest version that was made with requireReaccept, 0: none. A yes to an earlier one is
 // stale.
-func (p *Purpose) ReacceptVersion() int { return p.reaccept(p.Version) }
-
-// reaccept gives the newest version up to the given one that was made with requireReaccept; 0: none.
-func (p *Purpose) reaccept(upTo int) int {
-	if p.RequireReaccept && p.Version <= upTo {
+func (p *Purpose) ReacceptVersion() int {
+	if p.RequireReaccept {
 		return p.Version
 	}
-	for _, v := range slices.Backward(p.Earlier[:min(upTo, len(p.Earlier))]) {
+	for _, v := range slices.Backward(p.Earlier) {
 		if v.RequireReaccept {
 			return v.Number
 		}

@@ -13,6 +13,7 @@ import (
 // told is a change of a purpose as it was told, for the slow model.
 type told struct {
 	at       time.Time
+	basis    LegalBasis
 	says     bool // it makes a version
 	reaccept *bool
 }
@@ -20,18 +21,19 @@ type told struct {
 // slowVersion is a version of the slow model: it walks through what was told.
 type slowVersion struct {
 	from     time.Time
+	basis    LegalBasis
 	reaccept bool
 }
 
 func slowVersions(made time.Time, first bool, all []told) []slowVersion {
-	versions := []slowVersion{{made, first}}
+	versions := []slowVersion{{made, BasisConsent, first}}
 	for _, change := range all {
 		if change.says {
 			from := change.at
 			if last := versions[len(versions)-1].from; !from.After(last) {
 				from = last.Add(time.Microsecond)
 			}
-			versions = append(versions, slowVersion{from: from})
+			versions = append(versions, slowVersion{from: from, basis: change.basis})
 		}
 		if change.reaccept != nil {
 			versions[len(versions)-1].reaccept = *change.reaccept
@@ -102,6 +104,7 @@ func TestVersions(t *testing.T) {
 			if err != nil || !changed || to.Revision != p.Revision+1 {
 				t.Fatalf("changed %t to revision %d: %v", changed, to.Revision, err)
 			}
+			one.basis = to.LegalBasis
 			p, wording, all = to, now, append(all, one)
 		}
 		versions := slowVersions(noon, first, all)
@@ -128,6 +131,10 @@ func TestVersions(t *testing.T) {
 			held := slowVersionAt(versions, at)
 			if got := p.versionAt(at); got != held {
 				t.Errorf("at %v: version %d, want %d", at, got, held)
+			}
+			then := p.AsOf(at)
+			if want := versions[max(held, 1)-1].basis; then.LegalBasis != want || then.Version != held {
+				t.Errorf("at %v: version %d on %s, want %d on %s", at, then.Version, then.LegalBasis, held, want)
 			}
 			for n := range len(versions) + 1 {
 				if got, want := p.StaleAt(n, at), slowStale(versions, n, held); got != want {

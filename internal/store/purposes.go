@@ -41,8 +41,8 @@ func (t *tx) purposes(ctx context.Context, organization consent.ID) (purposes []
 	return purposes, err
 }
 
-const selectVersions = `/* select_versions */ SELECT project_no, purpose_no, version, require_reaccept, held_from
-FROM purpose_versions WHERE organization_id = $1 ORDER BY project_no, purpose_no, version`
+const selectVersions = `/* select_versions */ SELECT project_no, purpose_no, version, legal_basis, require_reaccept,
+held_from FROM purpose_versions WHERE organization_id = $1 ORDER BY project_no, purpose_no, version`
 
 // earlierVersions gives the purposes of an organization, which are in order, their versions before the current one.
 func (t *tx) earlierVersions(ctx context.Context, organization consent.ID, purposes []consent.Purpose) error {
@@ -50,9 +50,12 @@ func (t *tx) earlierVersions(ctx context.Context, organization consent.ID, purpo
 	return t.conn.Query(ctx, selectVersions, []any{organization}, func(r engine.Row) error {
 		var of consent.ProjectPurpose
 		var v consent.Version
-		if err := r.Scan(&of.Project, &of.Purpose, &v.Number, &v.RequireReaccept, &v.HeldFrom); err != nil {
+		var basis string
+		err := r.Scan(&of.Project, &of.Purpose, &v.Number, &basis, &v.RequireReaccept, &v.HeldFrom)
+		if err != nil {
 			return err
 		}
+		v.LegalBasis = consent.LegalBasis(basis)
 		for at < len(purposes) && (purposes[at].Project != of.Project || purposes[at].Number != of.Purpose) {
 			at++
 		}
