@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,7 @@ func killLoop(t *testing.T, target killTarget) {
 		done, time.Since(began).Round(time.Second), load.acknowledged.Load(), load.again.Load(), load.replayed.Load())
 	for _, p := range fleet {
 		load.compare(p)
+		load.checkAll(p)
 	}
 	target.check(t, load.tenant, len(load.expected))
 	for _, p := range fleet {
@@ -124,6 +126,7 @@ type writers struct {
 	acknowledged, again, replayed atomic.Int64
 	mu                            sync.Mutex
 	ids                           map[string]bool   // of events that an answer named
+	granted                       []string          // people who said yes to marketing through the native API
 	expected                      map[[2]string]int // events by person and subcategory
 }
 
@@ -162,8 +165,13 @@ func (c *writers) start(count int) (stop func()) {
 	}
 }
 
-// write does one thing: mostly a single event, now and then a batch, or an overwrite of a known person's levels.
+// write does one thing: mostly a single event, now and then a batch, or an overwrite of a known person's levels; every
+// third time through the native API.
 func (c *writers) write(client *http.Client, n int) {
+	if n%3 == 0 {
+		c.writeNative(client)
+		return
+	}
 	users := []string{uuid.NewString()}
 	if n%10 == 0 {
 		users = append(users, uuid.NewString(), uuid.NewString(), uuid.NewString())
@@ -181,6 +189,52 @@ func (c *writers) write(client *http.Client, n int) {
 	c.until2xx(client, "PUT", "/persons/"+users[0]+"/consent/gdpr", `{"consent_levels":["analytics","marketing"]}`)
 	c.note(event{Person: made.Items[0].Person, Subcategory: "analytics"},
 		event{Person: made.Items[0].Person, Subcategory: "marketing"})
+}
+
+func (c *writers) writeNative(client *http.Client) {
+	user := uuid.NewString()
+	var made struct {
+		Items []struct{ ID, SubjectID string }
+	}
+	answer := c.until2xx(client, "POST", "/api/v1/organizations/"+c.tenant.organization+"/projects/default/events",
+		`{"items":[{"identifiers":{"userId":"`+user+`"},"purpose":"marketing","state":"accepted"}]}`)
+	if err := json.Unmarshal(answer, &made); err != nil || len(made.Items) != 1 {
+		c.t.Errorf("%v: %s", err, answer)
+		return
+	}
+	c.note(event{ID: made.Items[0].ID, Person: made.Items[0].SubjectID, Subcategory: "marketing"})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.granted = append(c.granted, user)
+}
+
+// checkAll asks the native check about everybody who said yes through the native API.
+func (c *writers) checkAll(p *process) {
+	c.t.Helper()
+	denied := 0
+	for people := range slices.Chunk(c.granted, 100) {
+		var subjects []string
+		for _, user := range people {
+			subjects = append(subjects, `{"identifiers":{"userId":"`+user+`"}}`)
+		}
+		var answer struct {
+			Subjects []struct{ Results []struct{ Granted bool } }
+		}
+		status, body := call(c.t, "POST", p.url+"/api/v1/organizations/"+c.tenant.organization+"/check",
+			map[string]string{"Authorization": "Bearer " + rootKey},
+			`{"subjects":[`+strings.Join(subjects, ",")+`],"purposes":["marketing"]}`)
+		if err := json.Unmarshal(body, &answer); err != nil || len(answer.Subjects) != len(people) {
+			c.t.Fatalf("a check: %d %v: %s", status, err, body)
+		}
+		for _, s := range answer.Subjects {
+			if !s.Results[0].Granted {
+				denied++
+			}
+		}
+	}
+	if denied > 0 || len(c.granted) == 0 {
+		c.t.Errorf("of %d acknowledged yeses the check denies %d", len(c.granted), denied)
+	}
 }
 
 func (c *writers) note(events ...event) {
@@ -225,7 +279,7 @@ func (c *writers) try(client *http.Client, method, path, key, body string) (stat
 		return 0, nil, false
 	}
 	for name, value := range map[string]string{"Content-Type": "application/json", "Idempotency-Key": key,
-		"x-api-key":       rootKey,
+		"x-api-key": rootKey, "Authorization": "Bearer " + rootKey,
 		"SlashID-API-Key": rootKey, "SlashID-OrgID": c.tenant.organization} {
 		if value != "" {
 			req.Header.Set(name, value)

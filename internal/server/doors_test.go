@@ -86,6 +86,9 @@ var (
 		{name: "consent-hub", method: "POST", target: "/consent-hub/consent", headers: basicKey, status: 202,
 			purposes: bothPurposes, states: yesAndNo,
 			body: `{"consents":[{"key":"{{hub}}","granted":{{granted}}}],"email":"{{email}}","locale":"NL"}`},
+		{name: "native", method: "POST", target: nativeEvents, headers: bearerKey, status: 201, purposes: bothPurposes,
+			states: decisionStates,
+			body:   `{"items":[{"identifiers":{"userId":"{{person}}"},"purpose":"{{purpose}}","state":"{{state}}"}]}`},
 	}
 	decisionReaders = []decisionReader{
 		{name: "concord", method: "GET", target: concordProject + "/consent-events?order=desc&limit=100&userId={{person}}",
@@ -100,7 +103,8 @@ var (
 			read: checkedOf, body: `{"identifiers":{"userId":"{{person}}"},"purposes":["{{purpose}}"]}`},
 		{name: "native check of several", method: "POST", target: nativeCheck, headers: bearerKey,
 			purposes: bothPurposes, read: checkedOf,
-			body: `{"subjects":[{"identifiers":{"email":"{{email}}","userId":"{{person}}"}},{"identifiers":{"email":"x@y.z"}}]}`},
+			body: `{"subjects":[{"identifiers":{"email":"{{email}}","userId":"{{person}}"}},` +
+				`{"identifiers":{"email":"x@y.z"}}]}`},
 	}
 )
 
