@@ -54,7 +54,8 @@ type harness struct {
 	calls     atomic.Int64
 	mine      vars
 	theirs    vars
-	ago       atomic.Int64 // how far the service's clock is behind, in ns
+	ago       atomic.Int64              // how far the service's clock is behind, in ns
+	stopped   atomic.Pointer[time.Time] // where it stands; nil or zero: it goes on
 	end       func() error
 }
 
@@ -113,7 +114,7 @@ func openHarness(t testing.TB, g database) *harness {
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
 	w.svc = service.New(service.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
-		Clock: func() time.Time { return time.Now().Add(-time.Duration(w.ago.Load())) }})
+		Clock: w.now})
 	w.svc.UseRootKey(webtest.RootKey)
 	w.options = server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
 		CORSOrigins: []string{"https://shop.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
@@ -128,6 +129,14 @@ func openHarness(t testing.TB, g database) *harness {
 	})
 	t.Cleanup(func() { w.must(w.end()) })
 	return w
+}
+
+// now is the service's clock.
+func (w *harness) now() time.Time {
+	if at := w.stopped.Load(); at != nil && !at.IsZero() {
+		return *at
+	}
+	return time.Now().Add(-time.Duration(w.ago.Load()))
 }
 
 func (w *harness) must(err error) {
