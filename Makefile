@@ -44,8 +44,8 @@ vet:
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
 
-race: ## tests under the race detector, the long loops short; installs a C compiler, Chromium, PostgreSQL where missing
-	scripts/need.sh gcc chromium postgres
+race: ## tests under the race detector, the long loops short; installs what is missing for that
+	scripts/need.sh gcc node npm curl chromium postgres
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) $(TESTED)
 
 fuzz: ## every fuzz test for FUZZTIME (5s) each
