@@ -95,6 +95,9 @@ func TestEverythingIsExplained(t *testing.T) {
 			if !says("description") {
 				t.Errorf("%s: needs a description", at)
 			}
+			if words, _ := o["enum"].([]any); slices.Contains(words, nil) {
+				t.Errorf("%s: say null beside the enum, by oneOf, see findings/openapi-null-in-enum.sh", at)
+			}
 		case strings.Contains(at, "/content/") && o["schema"] != nil:
 			if o["example"] == nil {
 				t.Errorf("%s: needs an example", at)

@@ -74,7 +74,7 @@ func TestGeneratedClientChecks(t *testing.T) {
 	srv := httptest.NewServer(site.Handler)
 	defer srv.Close()
 	got := runs(t, dir, nil, filepath.Join(dir, "client"), srv.URL, site.Vars["org"], site.Vars["key"])
-	if want := "marketing true accepted\nanalytics false never_asked\n422 /docs/errors/unprocessable\n"; got != want {
+	if want := "marketing true accepted\nanalytics false declined\n422 /docs/errors/unprocessable\n"; got != want {
 		t.Errorf("the generated client says %q, want %q", got, want)
 	}
 }

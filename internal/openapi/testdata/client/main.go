@@ -1,4 +1,4 @@
-// Command client records a yes through one protocol and asks through another whether it is in force, both by the
+// Command client records a yes and, through another protocol, a no, and asks whether they are in force, all by the
 // client that oapi-codegen made of the document.
 package main
 
@@ -32,13 +32,21 @@ func run(ctx context.Context, url, organization, key string) error {
 		return err
 	}
 	email := "generated@shop.example"
-	recorded, err := client.HubSetConsentsWithResponse(ctx, nil, HubConsentRequest{Email: email, Locale: "DE",
-		Consents: &[]HubConsent{{Key: "marketing", Granted: true}}})
+	recorded, err := client.RecordEventsWithResponse(ctx, id, "default", nil, NewEvents{Items: []NewEvent{
+		{Identifiers: &Identifiers{Email: &email}, Purpose: "marketing", State: StateAccepted}}})
 	if err != nil {
 		return err
 	}
-	if recorded.StatusCode() != http.StatusAccepted {
+	if recorded.JSON201 == nil {
 		return fmt.Errorf("record: %s %s", recorded.Status(), recorded.Body)
+	}
+	hub, err := client.HubSetConsentsWithResponse(ctx, nil, HubConsentRequest{Email: email, Locale: "DE",
+		Consents: &[]HubConsent{{Key: "analytics", Granted: false}}})
+	if err != nil {
+		return err
+	}
+	if hub.StatusCode() != http.StatusAccepted {
+		return fmt.Errorf("record through Consent Hub: %s %s", hub.Status(), hub.Body)
 	}
 	checked, err := client.CheckWithResponse(ctx, id, Check{Identifiers: &Identifiers{Email: &email},
 		Purposes: &[]string{"marketing", "analytics"}})
