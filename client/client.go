@@ -3,7 +3,10 @@
 //
 //	c, err := client.New(client.Config{URL: "https://consent.example.com", Organization: organization, Key: key})
 //	…
-//	regime, err := c.Regime(ctx, client.Place{Country: "DE"})
+//	_, err = c.Record(ctx, client.Decision{Identifiers: client.Identifiers{Email: "ada@example.com"},
+//		Purpose: "marketing", State: client.Accepted})
+//	…
+//	ok, err := c.May(ctx, client.Identifiers{Email: "ada@example.com"}, "marketing")
 //
 // A [Client] may be used at once from many goroutines. Every call takes a context first, and ends with it.
 //
@@ -13,7 +16,7 @@
 // answer, and the statuses 429, 500, 502, 503 and 504. Each write carries an Idempotency-Key that stays the same over
 // its tries, so it is done once however often it was sent. Between tries it waits for a random part of a time that
 // doubles, after what Retry-After says. Where a write failed and [IsUnknown] says so of its error, nobody knows whether
-// it was done.
+// it was done; [Client.RecordOnce] with the same key settles it.
 //
 // # Errors
 //

@@ -101,7 +101,7 @@ func endOf(line []byte) (count int, ok bool, err error) {
 		End   bool `json:"end"`
 		Count int  `json:"count"`
 	}{Count: -1}
-	if err = json.Unmarshal(line, &end); err == nil && (!end.End || end.Count < 0) {
+	if json.Unmarshal(line, &end) != nil || !end.End || end.Count < 0 {
 		err = ErrCutOff
 	}
 	return end.Count, true, err
