@@ -91,6 +91,7 @@ type SubjectMerge struct {
 	Organization, Into, From ID
 	Number                   int64     // in which order the organization's merges were recorded; the store counts them
 	MergedAt                 time.Time // when the decision was taken that named both: they were one person by then
+	RecordedAt               time.Time // when that was recorded; zero, where it is to be written: MergedAt
 	After                    int64     // the ledger's sequence when it was recorded
 	UndoneAt                 time.Time // zero: it stands
 	UndoneAfter              int64     // the ledger's sequence when it was undone

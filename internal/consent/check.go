@@ -19,6 +19,7 @@ type CheckQuery struct {
 	Project  string         // its id, its slug or "default"; empty: the default one
 	People   [][]Identifier // 1 to MaxChecked; of each at least one identifier, one a kind
 	Purposes []string       // keys, each once; nil: all of the project's
+	Instant                 // for which it is asked
 	// Field names the place of a mistake in the caller's words, from the index of the person (-1: of the whole query) and
 	// our noun. Nil: ours are used.
 	Field func(person int, noun string) string
@@ -39,11 +40,16 @@ type PreparedCheck struct {
 	Project  *Project
 	Purposes []*Purpose
 	People   [][]Identifier
+	Instant
 }
 
 // PrepareCheck looks up what a check names. Errors: Invalid and Unprocessable, with the field; Forbidden.
 func PrepareCheck(a Actor, d *Catalog, q *CheckQuery) (*PreparedCheck, error) {
-	p := &PreparedCheck{People: make([][]Identifier, len(q.People))}
+	p := &PreparedCheck{People: make([][]Identifier, len(q.People)), Instant: q.Instant}
+	p.At = micro(q.At)
+	if err := p.Instant.Check(); err != nil {
+		return nil, err
+	}
 	var err error
 	if p.Project, err = d.checkedProject(q); err != nil {
 		return nil, err
@@ -240,14 +246,16 @@ type CheckResult struct {
 	CurrentVersion int       // of the purpose, at the instant of the check
 }
 
-// Check answers the check about one of its people at an instant.
-func (p *PreparedCheck) Check(m *Meant, at time.Time) Checked {
+// Check answers the check about one of its people. Where it is about the past their consents are those of then.
+func (p *PreparedCheck) Check(m *Meant, now time.Time) Checked {
 	subject, decides := m.person()
+	at := p.or(now)
+	m.OnlyNo(at)
 	out := Checked{Subject: subject, Ambiguous: m.ambiguous(), At: at, Results: make([]CheckResult, len(p.Purposes))}
 	tooMany := m.tooMany()
 	for i, purpose := range p.Purposes {
 		c := m.consent(purpose, decides, at)
-		out.Results[i] = purpose.result(&c, at, tooMany)
+		out.Results[i] = purpose.result(&c, p.Instant, now, tooMany)
 	}
 	return out
 }
@@ -283,12 +291,13 @@ func (p *Purpose) objectedBy(c *Consent) bool {
 
 // result says how a consent for the purpose stands at an instant; an Event of NoID: nothing is on record. tooMany: not
 // all who may be meant were read.
-func (p *Purpose) result(c *Consent, at time.Time, tooMany bool) CheckResult {
+func (p *Purpose) result(c *Consent, at Instant, now time.Time, tooMany bool) CheckResult {
 	r := CheckResult{Purpose: p, Event: c.Event, DecidedAt: c.OccurredAt, ExpiresAt: c.ExpiresAt,
-		PurposeVersion: c.PurposeVersion, CurrentVersion: p.Version}
-	r.State, r.Reason = c.standing(at)
+		PurposeVersion: c.PurposeVersion, CurrentVersion: at.versionOf(p, now)}
+	r.State, r.Reason = c.standing(at.or(now))
 	r.Granted = r.Reason == ReasonAccepted || r.Reason == ReasonImpliedOptOut
-	if r.Stale = (c.State == Accepted || c.State == Implied) && p.Stale(c.PurposeVersion); r.Granted && r.Stale {
+	yes := c.State == Accepted || c.State == Implied
+	if r.Stale = yes && at.stale(p, c.PurposeVersion, now); r.Granted && r.Stale {
 		r.Granted, r.Reason = false, ReasonReacceptRequired
 	}
 	switch {

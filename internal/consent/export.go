@@ -127,6 +127,6 @@ func (d *Catalog) Standing(q *ConsentQuery, c *Consent, at time.Time) (s Standin
 		of.ExpiresAt = time.Time{}
 	}
 	s = StandingConsent{Subject: c.Subject, Project: d.ProjectNumbered(c.Project),
-		CheckResult: purpose.result(&of, at, false)}
+		CheckResult: purpose.result(&of, Instant{}, at, false)}
 	return s, q.states == nil || slices.Contains(q.states, s.State)
 }

@@ -51,6 +51,7 @@ type Step struct {
 	// OccurredAt is when the event occurred, but never later than when it was recorded: a clock that runs ahead must not
 	// make a later no lose.
 	OccurredAt time.Time
+	RecordedAt time.Time
 	ExpiresAt  time.Time // zero: never
 	// PurposeVersion is the version of the purpose that was decided on.
 	PurposeVersion int
@@ -65,7 +66,8 @@ type Step struct {
 func (e *Event) step() Step {
 	return Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants, OccurredAt: Effective(e.OccurredAt,
 		e.RecordedAt),
-		ExpiresAt: e.ExpiresAt, PurposeVersion: e.PurposeVersion, Subject: e.Subject, Sequence: e.Sequence}
+		RecordedAt: e.RecordedAt, ExpiresAt: e.ExpiresAt, PurposeVersion: e.PurposeVersion, Subject: e.Subject,
+		Sequence: e.Sequence}
 }
 
 // Effective gives the time by which an event takes its place in the order: when it occurred, but never later than

@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -25,22 +27,25 @@ func (s *Service) Check(ctx context.Context, a consent.Actor, q consent.CheckQue
 	if err != nil {
 		return nil, err
 	}
-	people, err := s.meant(ctx, a.Organization, p)
+	now := s.now()
+	people, err := s.meant(ctx, a.Organization, p, p.Past(now))
 	if err != nil {
 		return nil, classify(ctx, err)
 	}
-	at := s.now()
+	if p.At.IsZero() {
+		now = s.now() // what was read may have expired meanwhile
+	}
 	answers := make([]consent.Checked, len(people))
 	for i := range people {
-		people[i].OnlyNo(at)
-		answers[i] = p.Check(&people[i], at)
+		answers[i] = p.Check(&people[i], now)
 	}
 	return answers, nil
 }
 
-// meant reads everybody whom the people of a check may be.
-func (s *Service) meant(ctx context.Context, organization consent.ID, p *consent.PreparedCheck) ([]consent.Meant,
-	error) {
+// meant reads everybody whom the people of a check may be; past: with their consents at the instant that is asked
+// about.
+func (s *Service) meant(ctx context.Context, organization consent.ID, p *consent.PreparedCheck,
+	past bool) ([]consent.Meant, error) {
 	people := make([]consent.Meant, len(p.People))
 	var names []consent.OwnedName
 	for i, given := range p.People {
@@ -49,12 +54,12 @@ func (s *Service) meant(ctx context.Context, organization consent.ID, p *consent
 			names = append(names, consent.OwnedName{Organization: organization, Identifier: id})
 		}
 	}
-	if len(names) == 1 {
+	if len(names) == 1 && !past {
 		who, err := s.store.Person(ctx, names[0], p.Project.Number)
 		people[0].Who = []consent.Who{who}
 		return people, err
 	}
-	read := func(r Reader) error {
+	read := func(ctx context.Context, r Reader) error {
 		who, err := r.Persons(ctx, names, p.Project.Number)
 		if err != nil {
 			return err
@@ -65,10 +70,18 @@ func (s *Service) meant(ctx context.Context, organization consent.ID, p *consent
 		}
 		return loadNames(ctx, r, organization, people)
 	}
-	if len(names) == len(people) { // nobody's further names are needed
-		return people, s.store.ViewOnce(ctx, read)
+	if past {
+		return people, s.search(ctx, organization, func(ctx context.Context, r Reader) error {
+			if err := read(ctx, r); err != nil {
+				return err
+			}
+			return loadPastOf(ctx, r, p.Instant, people)
+		})
 	}
-	return people, s.store.View(ctx, read)
+	if len(names) == len(people) { // nobody's further names are needed
+		return people, s.store.ViewOnce(ctx, func(r Reader) error { return read(ctx, r) })
+	}
+	return people, s.store.View(ctx, func(r Reader) error { return read(ctx, r) })
 }
 
 // loadNames reads by what else those are known of whom that decides whether they are meant.
@@ -89,4 +102,144 @@ func loadNames(ctx context.Context, r Reader, organization consent.ID, people []
 		}
 	}
 	return err
+}
+
+// loadPastOf puts the consents of the instant in the place of the current ones.
+func loadPastOf(ctx context.Context, r Reader, at consent.Instant, people []consent.Meant) error {
+	var current []consent.Consent
+	for i := range people {
+		for _, who := range people[i].Who {
+			current = append(current, who.Consents...)
+		}
+	}
+	were, err := loadPast(ctx, r, at, current)
+	if err != nil {
+		return err
+	}
+	for i := range people {
+		for n := range people[i].Who {
+			who := &people[i].Who[n]
+			past := make([]consent.Consent, 0, len(who.Consents))
+			for _, c := range who.Consents {
+				if was, ok := were[keyOf(&c)]; ok {
+					past = append(past, was)
+				}
+			}
+			who.Consents = past
+		}
+	}
+	return nil
+}
+
+// loadPast reads the timelines of some consents and gives those that held at the instant, by their keys.
+func loadPast(ctx context.Context, r Reader, at consent.Instant,
+	current []consent.Consent) (map[consent.ConsentKey]consent.Consent, error) {
+	were := make(map[consent.ConsentKey]consent.Consent, len(current))
+	var keys []consent.ConsentKey
+	var subjects []consent.SubjectKey
+	seen := map[consent.SubjectKey]bool{}
+	for i := range current {
+		key := keyOf(&current[i])
+		if _, known := were[key]; known {
+			continue
+		}
+		were[key], keys = current[i], append(keys, key)
+		subject := consent.SubjectKey{Organization: key.Organization, Subject: key.Subject}
+		if !seen[subject] {
+			seen[subject], subjects = true, append(subjects, subject)
+		}
+	}
+	if len(keys) == 0 {
+		return were, nil
+	}
+	history, err := r.History(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	merges, err := r.Merges(ctx, subjects)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		now := were[key]
+		was, ok := at.Consent(&now, history[key], merges[consent.SubjectKey{Organization: key.Organization,
+			Subject: key.Subject}])
+		if were[key] = was; !ok {
+			delete(were, key)
+		}
+	}
+	return were, nil
+}
+
+func keyOf(c *consent.Consent) consent.ConsentKey {
+	return consent.ConsentKey{Organization: c.Organization, Subject: c.Subject, Project: c.Project, Purpose: c.Purpose}
+}
+
+// ConsentsOfSubject tells how the consents of a subject stand, or of whom it was merged into, in all projects or in the
+// one that project names (see CheckQuery). Errors: Unprocessable (instant), Forbidden, NotFound.
+func (s *Service) ConsentsOfSubject(ctx context.Context, a consent.Actor, id consent.ID, project string,
+	at consent.Instant) (*consent.SubjectConsents, error) {
+	if err := a.Require(consent.ConsentsRead); err != nil {
+		return nil, err
+	}
+	if err := a.Confined(nil); err != nil {
+		return nil, err
+	}
+	if err := at.Check(); err != nil {
+		return nil, err
+	}
+	var answer *consent.SubjectConsents
+	now := s.now()
+	read := func(ctx context.Context, r Reader) error {
+		d, err := catalogOf(ctx, r, a.Organization) // not from memory: it may be of a purpose made just now
+		if err != nil {
+			return err
+		}
+		number := 0
+		if project != "" {
+			p, err := d.ProjectNamed(project)
+			if err != nil {
+				return err
+			}
+			number = p.Number
+		}
+		subject, consents, err := consentsOf(ctx, r, a.Organization, id)
+		if err == nil && at.Past(now) {
+			consents, err = pastOf(ctx, r, at, consents)
+		}
+		if err != nil {
+			return err
+		}
+		answer = d.ConsentsOf(subject, consents, number, at, now)
+		return nil
+	}
+	if at.Past(now) {
+		err := s.search(ctx, a.Organization, read)
+		return answer, err
+	}
+	err := s.view(ctx, func(r Reader) error { return read(ctx, r) })
+	return answer, err
+}
+
+// consentsOf gives the current consents of a subject, or of whom it was merged into, and who that is.
+func consentsOf(ctx context.Context, r Reader, organization, id consent.ID) (consent.ID, []consent.Consent, error) {
+	subject, err := r.Subject(ctx, organization, id)
+	if err != nil {
+		return id, nil, err
+	}
+	if subject == nil {
+		return id, nil, consent.ErrNoSubject
+	}
+	if subject.MergedInto != consent.NoID {
+		id = subject.MergedInto
+	}
+	key := consent.SubjectKey{Organization: organization, Subject: id}
+	all, err := r.ConsentsOf(ctx, []consent.SubjectKey{key})
+	return id, all[key], err
+}
+
+// pastOf gives those of some consents that held at the instant.
+func pastOf(ctx context.Context, r Reader, at consent.Instant, current []consent.Consent) ([]consent.Consent, error) {
+	were, err := loadPast(ctx, r, at, current)
+	return slices.Collect(maps.Values(were)), err
 }

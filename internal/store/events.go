@@ -59,7 +59,7 @@ func (t *tx) History(ctx context.Context, keys []consent.ConsentKey) (map[consen
 	}, func(i int, r engine.Row) error {
 		err := r.Scan(&s.Event, &s.Subject, &s.Sequence, &s.PurposeVersion, (*uint8)(&s.State), (*uint8)(&s.Weight),
 			&s.Grants, &s.OccurredAt, &recordedAt, &s.ExpiresAt, &s.Last, &s.First)
-		s.OccurredAt = consent.Effective(s.OccurredAt, recordedAt)
+		s.OccurredAt, s.RecordedAt = consent.Effective(s.OccurredAt, recordedAt), recordedAt
 		found[keys[i]] = append(found[keys[i]], s)
 		return err
 	})

@@ -18,15 +18,15 @@ const mergedIntoMembers = `UNION SELECT m.from_id FROM members
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = members.subject_id AND m.undone_at IS NULL)`
 
 const selectMerges = `/* select_merges */ WITH RECURSIVE merges AS (
-  SELECT m.into_id, m.from_id, m.merge_no, m.merged_at, m.after_sequence FROM subject_merges m
+  SELECT m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at, m.after_sequence FROM subject_merges m
   WHERE m.organization_id = $1 AND m.into_id = $2 AND m.undone_at IS NULL
-  UNION SELECT m.into_id, m.from_id, m.merge_no, m.merged_at, m.after_sequence FROM merges
+  UNION SELECT m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at, m.after_sequence FROM merges
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = merges.from_id AND m.undone_at IS NULL))
-SELECT into_id, from_id, merge_no, merged_at, after_sequence FROM merges`
+SELECT into_id, from_id, merge_no, merged_at, recorded_at, after_sequence FROM merges`
 
 // scanMerge reads a row of a merge that stands and what stands before it.
 func scanMerge(r engine.Row, m *consent.SubjectMerge, before ...any) error {
-	return r.Scan(append(before, &m.Into, &m.From, &m.Number, &m.MergedAt, &m.After)...)
+	return r.Scan(append(before, &m.Into, &m.From, &m.Number, &m.MergedAt, &m.RecordedAt, &m.After)...)
 }
 
 // Merges implements service.Reader.
@@ -60,7 +60,7 @@ func (t *tx) withMerged(ctx context.Context, subjects []consent.SubjectKey) ([]c
 }
 
 const insertMerge = `/* insert_merge */ INSERT INTO subject_merges (organization_id, into_id, from_id, merge_no,
-merged_at, after_sequence) VALUES ($1, $2, $3, $4, $5, $6)`
+merged_at, recorded_at, after_sequence) VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 const undoMerge = `/* undo_merge */ UPDATE subject_merges SET undone_at = $1, undone_after = $2
 WHERE organization_id = $3 AND into_id = $4 AND from_id = $5 AND merge_no = $6`
@@ -105,7 +105,7 @@ func (t *tx) recordMerges(ctx context.Context, merges []consent.SubjectMerge) er
 		return err
 	}
 	err = insert(ctx, t.conn, insertMerge, numbered, func(m *consent.SubjectMerge, args []any) []any {
-		return append(args, &m.Organization, &m.Into, &m.From, &m.Number, &m.MergedAt, &m.After)
+		return append(args, &m.Organization, &m.Into, &m.From, &m.Number, &m.MergedAt, &m.RecordedAt, &m.After)
 	})
 	if err != nil {
 		return err
@@ -174,6 +174,9 @@ func (t *tx) numberMerges(ctx context.Context, merges []consent.SubjectMerge) (n
 		count := &counts[at[numbered[i].Organization]]
 		count.Add++
 		numbered[i].Number = recorded[at[numbered[i].Organization]] + count.Add
+		if numbered[i].RecordedAt.IsZero() {
+			numbered[i].RecordedAt = numbered[i].MergedAt
+		}
 	}
 	return numbered, counts, err
 }

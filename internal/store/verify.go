@@ -346,11 +346,12 @@ func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit vi
 }
 
 const selectMergesBetween = `/* select_merges_between */ WITH RECURSIVE merges AS (
-  SELECT m.into_id AS subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.after_sequence FROM subject_merges m
+  SELECT m.into_id AS subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at,
+  m.after_sequence FROM subject_merges m
   WHERE m.organization_id = $1 AND m.into_id >= $2 AND m.into_id <= $3 AND m.undone_at IS NULL
-  UNION SELECT n.subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.after_sequence FROM merges n
+  UNION SELECT n.subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at, m.after_sequence FROM merges n
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = n.from_id AND m.undone_at IS NULL))
-SELECT subject_id, into_id, from_id, merge_no, merged_at, after_sequence FROM merges`
+SELECT subject_id, into_id, from_id, merge_no, merged_at, recorded_at, after_sequence FROM merges`
 
 // mergesOf gives the merges that led to the subjects of a range of consents.
 func (t *tx) mergesOf(ctx context.Context, first, last *consent.Consent) (map[consent.ID][]consent.SubjectMerge,

@@ -172,11 +172,11 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 			return scanConsent(r, &consents[len(consents)-1])
 		})
 		return errors.Join(err, t.conn.Search(ctx,
-			`SELECT into_id, from_id, merge_no, merged_at, after_sequence
+			`SELECT into_id, from_id, merge_no, merged_at, recorded_at, after_sequence
 FROM subject_merges WHERE organization_id = $1 AND undone_at IS NULL ORDER BY from_id`, []any{o},
 			func(r engine.Row) error {
 				m := consent.SubjectMerge{Organization: o}
-				err := r.Scan(&m.Into, &m.From, &m.Number, &m.MergedAt, &m.After)
+				err := r.Scan(&m.Into, &m.From, &m.Number, &m.MergedAt, &m.RecordedAt, &m.After)
 				merged[m.Into] = append(merged[m.Into], m)
 				return err
 			}))

@@ -13,6 +13,8 @@ import (
 func (a *api) checkRoutes(access protocol.Access) []protocol.Route {
 	return []protocol.Route{
 		{Method: http.MethodPost, Pattern: inOrganization + "/check", Handle: access.Handle(a.check)},
+		{Method: http.MethodGet, Pattern: inOrganization + "/subjects/{subjectId}/consents",
+			Handle: access.Handle(a.consentsOfSubject)},
 	}
 }
 
@@ -22,6 +24,8 @@ type checkRequest struct {
 	Subjects    []checkSubject `json:"subjects"`
 	Purposes    []string       `json:"purposes"` // nil: all of the project's
 	Project     *string        `json:"project"`
+	At          *string        `json:"at"`
+	AsRecorded  bool           `json:"asRecorded"`
 }
 
 // checkSubject is one of several people.
@@ -41,6 +45,12 @@ func (r *checkRequest) query() (q consent.CheckQuery, several bool, err error) {
 			return q, several, consent.Errorf(consent.Unprocessable, "project", "must not be empty")
 		}
 	}
+	if r.At != nil {
+		if q.At, err = consent.ParseInstant(*r.At); err != nil {
+			return q, several, inBody(protocol.At("at", err))
+		}
+	}
+	q.AsRecorded = r.AsRecorded
 	if !several {
 		q.People, q.Field = [][]consent.Identifier{r.Identifiers.list()}, fieldOfOne
 		return q, several, nil
@@ -182,4 +192,53 @@ func appendInstant(b []byte, t time.Time) []byte {
 	b = append(b, '"')
 	b = t.UTC().AppendFormat(b, instantForm)
 	return append(b, '"')
+}
+
+// consentsOfSubject answers GET {org}/subjects/{subjectId}/consents: those on record, now or at an instant.
+func (a *api) consentsOfSubject(c *protocol.Call) error {
+	id, err := c.IDParam("subjectId")
+	if err != nil {
+		return err
+	}
+	q := query(c, "project", "at", "asRecorded")
+	project := q.One("project")
+	at := consent.Instant{
+		At:         protocol.Parsed(q, time.Time{}, consent.ParseInstant[string], "at"),
+		AsRecorded: protocol.Parsed(q, false, parseBool, "asRecorded"),
+	}
+	if q.Err != nil {
+		return q.Err
+	}
+	consents, err := a.svc.ConsentsOfSubject(c.Request.Context(), c.Actor, id, project, at)
+	if err != nil {
+		return inQueryOf(err)
+	}
+	protocol.Answer{Status: http.StatusOK, ContentType: "application/json", Body: subjectConsents(consents)}.Send(c)
+	return nil
+}
+
+func parseBool(s string) (bool, error) {
+	if s != "true" && s != "false" {
+		return false, consent.Errorf(consent.Invalid, "", "must be true or false")
+	}
+	return s == "true", nil
+}
+
+func subjectConsents(s *consent.SubjectConsents) []byte {
+	b := make([]byte, 0, sizeOfChecked+(sizeOfResult+64)*len(s.Items))
+	b = append(b, `{"subjectId":`...)
+	b = appendID(b, s.Subject)
+	b = append(b, `,"at":`...)
+	b = appendInstant(b, s.At)
+	b = append(b, `,"items":[`...)
+	for i := range s.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"project":`...)
+		b = appendID(b, s.Items[i].Project)
+		b = append(b, ',')
+		b = append(appendResult(b, &s.Items[i].CheckResult), '}')
+	}
+	return append(b, `]}`...)
 }

@@ -206,7 +206,7 @@ func (b *batch) identify(i int) {
 			}
 			item.merges = append(item.merges, len(b.changes.Merges)) // After is known when the item is decided
 			b.changes.Merges = append(b.changes.Merges, consent.SubjectMerge{Organization: o, Into: subject.ID,
-				From: m.Subject, MergedAt: item.DecidedAt(b.now)})
+				From: m.Subject, MergedAt: item.DecidedAt(b.now), RecordedAt: b.now})
 		}
 	}
 }

@@ -47,7 +47,7 @@ var tables = []*table{
 	newTable("identifier_claims", 5, `organization_id uuid, kind text, project_no int4, value text, origin_id uuid,
 		subject_id uuid`),
 	newTable("subject_merges", 4, `organization_id uuid, into_id uuid, from_id uuid, merge_no int8, merged_at timestamptz,
-		after_sequence int8, undone_at timestamptz, undone_after int8`),
+		recorded_at timestamptz, after_sequence int8, undone_at timestamptz, undone_after int8`),
 	newTable("events", 2, `organization_id uuid, event_id uuid, sequence int8, subject_id uuid, project_no int4,
 		purpose_no int4, purpose_version int4, state int2, action int2, weight int2, grants bool, occurred_at timestamptz,
 		recorded_at timestamptz, expires_at timestamptz, previous_id uuid, key_id uuid, domain text, country text,

@@ -261,7 +261,7 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"subject_archive SELECT @org, @id, 1, now(), @other, '{}'@some",
 		"identifiers SELECT @org, 'user_id', 0, 'u' || i, @id@rows",
 		"identifier_claims SELECT @org, 'email', 0, 'c' || i, @id, @id@rows",
-		"subject_merges SELECT @org, @id, @other, i, now(), 1@rows",
+		"subject_merges SELECT @org, @id, @other, i, now(), now(), 1@rows",
 		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
 		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",

@@ -203,8 +203,8 @@ func (c *searchable) check(f *fixture, q consent.EventQuery) {
 func stepOf(e *consent.Event, all []consent.Event) consent.Step {
 	last := !slices.ContainsFunc(all, func(other consent.Event) bool { return other.Previous == e.ID })
 	return consent.Step{Event: e.ID, PurposeVersion: e.PurposeVersion, State: e.State, Weight: e.Weight, Grants: e.Grants,
-		OccurredAt: consent.Effective(e.OccurredAt, e.RecordedAt),
-		ExpiresAt:  e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence, Last: last, First: e.Previous == consent.NoID}
+		OccurredAt: consent.Effective(e.OccurredAt, e.RecordedAt), RecordedAt: e.RecordedAt,
+		ExpiresAt: e.ExpiresAt, Subject: e.Subject, Sequence: e.Sequence, Last: last, First: e.Previous == consent.NoID}
 }
 
 func testHistory(f *fixture) {

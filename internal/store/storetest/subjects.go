@@ -214,7 +214,8 @@ func testMerges(f *fixture) {
 	browser := named(consent.AnonymousID, consent.ID{1}.String())
 	from, into := f.subject(o, browser), f.subject(o, named(consent.UserID, "ada"))
 	s := f.read(o, from)
-	first := consent.SubjectMerge{Organization: o, Into: into, From: from, Number: 1, MergedAt: noon, After: 3}
+	first := consent.SubjectMerge{Organization: o, Into: into, From: from, Number: 1, MergedAt: noon,
+		RecordedAt: noon.Add(time.Hour), After: 3}
 	f.append(consent.Changes{Identifiers: []consent.OwnedIdentifier{owned(o, browser, into)},
 		Merges: []consent.SubjectMerge{first}})
 	same(f, "owners", f.owners(o, browser, ownID(from), ownID(into)), []consent.ID{into, into, into})
@@ -253,8 +254,11 @@ func (f *fixture) mergesAre(o consent.ID, want map[consent.ID][]consent.SubjectM
 		for _, id := range of {
 			key := consent.SubjectKey{Organization: o, Subject: id}
 			keys = append(keys, key)
-			if want[id] != nil {
-				wanted[key] = want[id]
+			for _, m := range want[id] {
+				if m.RecordedAt.IsZero() {
+					m.RecordedAt = m.MergedAt
+				}
+				wanted[key] = append(wanted[key], m)
 			}
 		}
 		got, err := r.Merges(ctx, keys)

@@ -180,6 +180,7 @@ CREATE TABLE subject_merges (
     from_id          UUID NOT NULL,
     merge_no         BIGINT NOT NULL,
     merged_at        TIMESTAMPTZ NOT NULL,
+    recorded_at      TIMESTAMPTZ NOT NULL,
     after_sequence   BIGINT NOT NULL,
     undone_at        TIMESTAMPTZ,
     undone_after     BIGINT,

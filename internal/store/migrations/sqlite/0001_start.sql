@@ -176,6 +176,7 @@ CREATE TABLE subject_merges (
     from_id         BLOB NOT NULL,
     merge_no        INTEGER NOT NULL,
     merged_at       INTEGER NOT NULL,
+    recorded_at     INTEGER NOT NULL,
     after_sequence  INTEGER NOT NULL,
     undone_at       INTEGER,
     undone_after    INTEGER,
