@@ -70,7 +70,7 @@ func testTenants(t *testing.T, e *engine) {
 				crossTenant(w, &c, what, w.mine, w.theirs, only(w.theirs, used))
 				crossTenant(w, &c, what, w.theirs, w.mine, only(w.mine, used))
 			}
-			if c.name != c.route.Method+" "+c.route.Pattern {
+			if c.name != c.route.Method+" "+c.route.Pattern || testing.Short() && e != engines[0] {
 				return // a second sample has the places of the first
 			}
 			for _, p := range c.places(t) {
