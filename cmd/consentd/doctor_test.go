@@ -122,6 +122,7 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"consent changed":                 {plant(`UPDATE consents SET state = 1, grants = 1 WHERE state <> 1`), "consents"},
 		"consent since changed":           {plant(`UPDATE consents SET since = since - 1 WHERE since IS NOT NULL`), "consents"},
 		"merge forgotten":                 {plant(`DELETE FROM subject_merges`), "consents"},
+		"merge half undone":               {plant(`UPDATE subject_merges SET undone_at = 1`), "consents"},
 		"version of a purpose missing":    {plant(`UPDATE purposes SET version = 2`), "ledgers"},
 		"version from before the purpose": {plant(`UPDATE purposes SET held_from = held_from - 1`), "ledgers"},
 		"text of a purpose missing":       {plant(`UPDATE purposes SET texts_hash = x'01'`), "ledgers"},
