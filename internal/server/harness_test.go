@@ -213,7 +213,8 @@ func (w *harness) seed(v vars) {
 	w.attachPhone(v)
 	for _, name := range []string{"other", "merged"} {
 		w.do(v, "POST", "/consent-hub/consent", basicKey,
-			`{"consents":[{"key":"marketing","granted":true}],"email":"`+name+`.{{email}}","locale":"NL"}`)
+			`{"consents":[{"key":"marketing","granted":true},{"key":"analytics","granted":true}],`+
+				`"email":"`+name+`.{{email}}","locale":"NL"}`)
 		v[name+"id"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
 			`{"identifiers":{"email":"`+name+`.{{email}}"}}`), 200, "id")
 	}

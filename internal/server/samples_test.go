@@ -216,6 +216,9 @@ var samples = map[string][]sample{
 		scopes: []consent.Scope{consent.SubjectsRead}, body: `{"identifiers":{"email":"{{email}}"}}`}},
 	"GET /api/v1/organizations/{organizationId}/subjects/{subjectId}": {{target: nativeSubjects + "/{{subjectid}}",
 		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.SubjectsRead}}},
+	"GET /api/v1/organizations/{organizationId}/subjects/{subjectId}/events": {{
+		target: nativeSubjects + "/{{subjectid}}/events?limit=3", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.ConsentsRead}}},
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/identifiers": {{
 		target: nativeSubjects + "/{{subjectid}}/identifiers", headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"kind":"email","value":"n{{n}}.{{word}}@shop.example"}`}},

@@ -30,6 +30,35 @@ func (s *Service) SubjectByID(ctx context.Context, a consent.Actor, id consent.I
 	return view, err
 }
 
+// Timeline gives up to limit events of a subject and of all who were merged into it, in the order of the ledger, behind
+// an id (NoID: from the beginning). Errors: Forbidden, NotFound.
+func (s *Service) Timeline(ctx context.Context, a consent.Actor, id, after consent.ID, limit int) (
+	views []consent.EventView, err error) {
+	if err := a.Require(consent.ConsentsRead); err != nil {
+		return nil, err
+	}
+	err = s.search(ctx, a.Organization, func(ctx context.Context, r Reader) error {
+		d, err := catalogOf(ctx, r, a.Organization) // not from memory: an event may be of a purpose made just now
+		if err != nil {
+			return err
+		}
+		subject, err := survivor(ctx, r, a.Organization, id)
+		if err != nil {
+			return err
+		}
+		key := consent.SubjectKey{Organization: a.Organization, Subject: subject.ID}
+		events, err := r.Timeline(ctx, key, after, limit)
+		if err != nil {
+			return err
+		}
+		if views, err = d.ShowAll(events); err != nil {
+			return err
+		}
+		return addTexts(ctx, r, views)
+	})
+	return views, err
+}
+
 // LookUpSubject gives the record of whom the identity rules take identifiers for; it makes nobody. project is that of a
 // ProjectUserID, NoID the default one. Errors: Forbidden, NotFound, Invalid with the kind.
 func (s *Service) LookUpSubject(ctx context.Context, a consent.Actor, project consent.ID,

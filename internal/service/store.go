@@ -79,6 +79,9 @@ type Reader interface {
 	ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error)
 	// History gives what the fold needs of all events of a key that led to its consent, in any order.
 	History(ctx context.Context, keys []consent.ConsentKey) (map[consent.ConsentKey][]consent.Step, error)
+	// Timeline gives, in the order of the ledger, events of a subject and of all who were merged into it that come behind
+	// an id (NoID: from the beginning).
+	Timeline(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) ([]consent.Event, error)
 	// Merges gives the merges that stand and led to each subject: those into it, and those into whoever was merged.
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
 	// Heads gives the ledger's head of each organization.

@@ -22,15 +22,18 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	by, with := eventSearch(&q)
 	list, _ := eventPage(&q, by, with)
 	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
-	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page", "SCAN merges"} // of a statement itself
+	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page",
+		"SCAN merges"} // of a statement itself
 	for name, statement := range map[string]string{
-		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent, "consent by name": selectConsentByName,
-		"consents": selectConsentsOf,
-		"person":   selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent,
+		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent,
+		"consent by name": selectConsentByName,
+		"consents":        selectConsentsOf,
+		"person":          selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent,
 		"events of people": list, "count of people": count,
 		"claims": selectClaims, "merges": selectMerges, "delete claims": deleteClaims, "merged": markMerged,
 		"delete subject": deleteSubject, "head": engine.SelectHead, "answer": selectIdempotency, "key": selectKey,
-		"subject": selectSubject, "names": selectNames, "undo merge": undoMerge, "move claims": moveClaims,
+		"subject": selectSubject,
+		"names":   selectNames, "timeline": selectTimeline, "undo merge": undoMerge, "move claims": moveClaims,
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent,
 	} {

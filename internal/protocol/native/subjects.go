@@ -15,6 +15,7 @@ func (a *api) subjectRoutes(access protocol.Access) []protocol.Route {
 	return []protocol.Route{
 		{Method: http.MethodPost, Pattern: subjects + ":lookup", Handle: access.Handle(a.lookUpSubject)},
 		{Method: http.MethodGet, Pattern: subject, Handle: access.Handle(a.getSubject)},
+		{Method: http.MethodGet, Pattern: subject + "/events", Handle: access.Handle(a.listTimeline)},
 		{Method: http.MethodPost, Pattern: subject + "/identifiers", Handle: access.Handle(a.attachIdentifier)},
 		{Method: http.MethodDelete, Pattern: subject + "/identifiers", Handle: access.Handle(a.detachIdentifier)},
 		{Method: http.MethodPost, Pattern: subject + "/merge", Handle: access.Handle(a.mergeSubjects)},
@@ -64,6 +65,31 @@ func (a *api) getSubject(c *protocol.Call) error {
 		return err
 	}
 	return writeTagged(c, protocol.ETag(view.Tag), subjectOf(view))
+}
+
+// listTimeline answers GET …/events: a page of what is on record for a subject, in the order of the ledger.
+func (a *api) listTimeline(c *protocol.Call) error {
+	id, err := c.IDParam("subjectId")
+	if err != nil {
+		return err
+	}
+	p, err := a.page(c, query(c, limitParameter, cursorParameter))
+	if err != nil {
+		return err
+	}
+	views, err := a.svc.Timeline(c.Request.Context(), c.Actor, id, p.afterID(), p.limit+1)
+	if err != nil {
+		return err
+	}
+	views, next, err := cutPage(a, c, p, views, func(v *consent.EventView) consent.ID { return v.ID })
+	if err != nil {
+		return err
+	}
+	list := eventList{Items: make([]event, len(views)), NextCursor: next}
+	for i := range views {
+		list.Items[i] = eventOf(&views[i])
+	}
+	return protocol.WriteJSON(c, http.StatusOK, list)
 }
 
 // attachIdentifier answers POST …/identifiers: 204 with the entity tag.

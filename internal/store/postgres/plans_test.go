@@ -384,6 +384,9 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 	_, _, err9 := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10})
 	_, err13 := r.Event(ctx, o, subject)
 	names, err10 := r.Names(ctx, p.subjects[0])
+	if _, failed := r.Timeline(ctx, p.subjects[0], consent.NoID, 10); failed != nil {
+		err = errors.Join(err, failed)
+	}
 	if len(names) != 1 {
 		err = errors.Join(err, fmt.Errorf("%d names found of 1", len(names)))
 	}

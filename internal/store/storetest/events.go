@@ -249,3 +249,51 @@ func testHistory(f *fixture) {
 		return err
 	})
 }
+
+// testTimeline: what is on record for a subject and whoever was merged into it, in the order of the ledger, in parts; of
+// a merge that was undone nothing.
+func testTimeline(f *fixture) {
+	o := f.organization()
+	top, middle, low, apart := f.subject(o), f.subject(o), f.subject(o), f.subject(o)
+	merge := func(into, from consent.ID, number int64) consent.SubjectMerge {
+		return consent.SubjectMerge{Organization: o, Into: into, From: from, Number: number, MergedAt: noon}
+	}
+	undone := merge(top, apart, 3)
+	undone.UndoneAt = noon
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{merge(middle, low, 1), merge(top, middle, 2), merge(top,
+		apart, 3)}})
+	f.append(consent.Changes{Unmerges: []consent.SubjectMerge{undone}})
+	var all []consent.Event
+	last := map[consent.ConsentKey]consent.ID{}
+	for i, who := range []consent.ID{low, top, apart, middle, top, low, apart, top} {
+		e := f.event(o, who, 1, 1+i%2, nil)
+		key := consent.ConsentKey{Organization: o, Subject: who, Project: 1, Purpose: e.Purpose}
+		e.Previous = last[key]
+		last[key] = e.ID
+		f.append(consent.Changes{Events: []consent.Event{e}, Consents: []consent.Consent{consentOf(e)}})
+		if who != apart {
+			all = append(all, e)
+		}
+	}
+	part := func(subject, after consent.ID, limit int) (got []consent.Event) {
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			got, err = r.Timeline(ctx, consent.SubjectKey{Organization: o, Subject: subject}, after, limit)
+			return err
+		})
+		return got
+	}
+	same(f, "all", part(top, consent.NoID, 100), all)
+	same(f, "the first", part(top, consent.NoID, 2), all[:2])
+	same(f, "the next", part(top, all[1].ID, 2), all[2:4])
+	same(f, "the last", part(top, all[3].ID, 100), all[4:])
+	same(f, "behind the last", part(top, all[len(all)-1].ID, 100), []consent.Event{})
+	if got := part(apart, consent.NoID, 100); len(got) != 2 {
+		f.Errorf("who was taken apart has %d events of 2", len(got))
+	}
+	same(f, "a stranger's", part(f.id(), consent.NoID, 100), []consent.Event{})
+	f.view(func(ctx context.Context, r service.Reader) error {
+		got, err := r.Timeline(ctx, consent.SubjectKey{Organization: f.organization(), Subject: top}, consent.NoID, 100)
+		same(f, "in another organization", got, []consent.Event{})
+		return err
+	})
+}

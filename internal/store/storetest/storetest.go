@@ -35,7 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 			testIdempotencyRecords},
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"export of events", testExportEvents},
-		{"export of consents", testExportConsents}, {"history", testHistory}, {"tenants", testTenants},
+		{"export of consents", testExportConsents}, {"history", testHistory}, {"timeline", testTimeline}, {"tenants", testTenants},
 		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"prefetch", testPrefetch},
 		{"snapshot", testSnapshot},
 		{"many at once", testManyAtOnce}, {"cancellation", testCancellation}, {"nothing", testNothing},
