@@ -22,7 +22,7 @@ import (
 )
 
 // asDocumented holds an exchange against the OpenAPI document: the answer always, the request where it was taken. What
-// the document has no call for must have been refused, in a shape that is one of the document's errors.
+// the document has no call for must have been refused, in the shape of the errors of whoever owns the path.
 func asDocumented(req *request, res *Response) error {
 	documents, err := loaded()
 	if err != nil {
@@ -37,17 +37,21 @@ func asDocumented(req *request, res *Response) error {
 		if res.Status < 400 && req.method != http.MethodHead {
 			return fmt.Errorf("the OpenAPI document has no call %s %s", req.method, target.Path)
 		}
-		return nil
+		return undocumented(documents.answers.refusal(target.Path).answer(req, target, res), res)
 	}
 	if res.Status < 400 && !slices.Contains(beyond, req.method+" "+req.target) {
 		if err := route.request(req, target); err != nil {
 			return fmt.Errorf("the request is not as the OpenAPI document has it: %w", err)
 		}
 	}
-	if err := documents.answers.find(req.method, target).answer(req, target, res); err != nil {
-		return fmt.Errorf("the answer is not as the OpenAPI document has it: %w\nanswer:\n%s", err, indent(res.String()))
+	return undocumented(documents.answers.find(req.method, target).answer(req, target, res), res)
+}
+
+func undocumented(err error, res *Response) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the answer is not as the OpenAPI document has it: %w\nanswer:\n%s", err, indent(res.String()))
 }
 
 // beyond are requests that are taken though no client of the document would send them.
@@ -141,6 +145,22 @@ func (d document) find(method string, target *url.URL) *call {
 		}
 	}
 	return nil
+}
+
+// failures are the errors of the document by the first segment of a path; of no other path is anything known.
+var failures = map[string]string{"api": "Problem", "privacy-v1": "ConcordFailure", "consent-hub": "HubFailure",
+	"v1": "GridFailure", "persons": "SlashFailure", "consent": "SlashFailure", ".well-known": "SlashFailure"}
+
+// refusal is a call for a path, or a method of one, that there is not: it can only fail.
+func (d document) refusal(path string) *call {
+	root, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	name, known := failures[root]
+	if !known {
+		name = "PlainError"
+	}
+	operation := &openapi3.Operation{Responses: openapi3.NewResponsesWithCapacity(1)}
+	operation.Responses.Set("default", d.spec.Components.Responses[name])
+	return &call{Route: routers.Route{Spec: d.spec, Operation: operation}}
 }
 
 // matchPath gives the parts of a path that stand for the names in a pattern.
