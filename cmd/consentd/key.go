@@ -225,8 +225,8 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 type folder struct{ service *service.Service }
 
 // onFolder opens the data folder, which must have a database, for as long as do runs.
-func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
-	cfg, err := k.load()
+func (s *Settings) onFolder(do func(context.Context, *folder) error) (err error) {
+	cfg, err := s.load()
 	if err != nil {
 		return err
 	}
@@ -240,14 +240,14 @@ func (k *keyCmd) onFolder(do func(context.Context, *folder) error) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := openStore(ctx, cfg, log, false)
+	opened, err := openStore(ctx, cfg, log, false)
 	if err != nil {
 		return err
 	}
-	service := service.New(service.Options{Store: s, Places: places, Log: log})
+	service := service.New(service.Options{Store: opened, Places: places, Log: log})
 	defer func() {
 		service.Close()
-		if closeErr := s.Close(); err == nil {
+		if closeErr := opened.Close(); err == nil {
 			err = closeErr
 		}
 	}()

@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
+	Check   checkCmd   `cmd:"" help:"Tell whether a person's consent is in force, and why."`
 	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
 	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
@@ -30,6 +31,7 @@ func newCommands() *commands {
 	c.Config.Settings = newSettings()
 	c.Doctor.Settings = newSettings()
 	c.Backup.Settings = newSettings("config", "data")
+	c.Check.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Move.Settings = newSettings("config")
 	c.Citus.Settings = newSettings("config", "database", "admin-database")
@@ -54,6 +56,7 @@ Examples:
 	consentd serve                     # on 127.0.0.1:8080, data in ./data
 	consentd key create --name shop --scope consents:write,consents:read
 	consentd key list
+	consentd check --email ada@shop.example --purpose marketing    # may we?
 	consentd doctor                    # is all well with it, and what to do where not
 	consentd backup --to consentd.db   # a copy of the data
 	consentd serve --listen :8080 --data /var/lib/consentd

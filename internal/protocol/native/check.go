@@ -128,6 +128,9 @@ func checkAnswer(answers []consent.Checked, several bool) []byte {
 	return append(b, `]}`...)
 }
 
+// CheckJSON writes the answer about one person as POST {org}/check gives it.
+func CheckJSON(c *consent.Checked) []byte { return appendChecked(nil, c) }
+
 func appendChecked(b []byte, c *consent.Checked) []byte {
 	b = append(b, `{"subjectId":`...)
 	b = appendID(b, c.Subject)
