@@ -167,6 +167,9 @@ type EventQuery struct {
 	Keys          []ID
 	Domains       []string
 	Countries     []string
+	Protocols     []string
+	RecordedFrom  time.Time
+	RecordedTo    time.Time
 	ByOccurredAt  bool
 	Ascending     bool
 	Offset, Limit int
@@ -183,7 +186,8 @@ type ProjectPurpose struct{ Project, Purpose int }
 
 // Narrowed tells whether the query asks for more than projects and times.
 func (q *EventQuery) Narrowed() bool {
-	return len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries) > 0 ||
+	return len(q.Purposes)+len(q.States)+len(q.Actions)+len(q.Keys)+len(q.Domains)+len(q.Countries)+
+		len(q.Protocols) > 0 || !q.RecordedFrom.IsZero() || !q.RecordedTo.IsZero() ||
 		q.Subjects != nil
 }
 

@@ -134,6 +134,13 @@ type Person struct {
 // EventFilter narrows the history; zero members do not. Lists mean any of.
 type EventFilter struct {
 	Projects      []ID
+	Project       string // its id, its slug or "default"
+	Purpose       string // a key, in whatever projects
+	Subject       ID     // of a person, with those merged into it
+	Protocols     []string
+	RecordedFrom  time.Time // RecordedAt, From included, To not
+	RecordedTo    time.Time
+	After         ID        // in the order of ids: what comes behind it
 	From, To      time.Time // OccurredAt, From included, To not
 	Categories    []string
 	Subcategories []string

@@ -206,6 +206,9 @@ var samples = map[string][]sample{
 		"/projects/{{project}}/events", headers: bearerKey, status: 201, scopes: []consent.Scope{consent.ConsentsWrite},
 		body: `{"items":[{"identifiers":{"email":"{{email}}","anonymousId":"{{device}}"},"purpose":"analytics",` +
 			`"state":"accepted","metadata":{"n":"{{n}}"}}]}`}},
+	"GET /api/v1/organizations/{organizationId}/events": {{headers: bearerKey, status: 200,
+		target: "/api/v1/organizations/{{org}}/events?limit=2&project={{project}}&subject={{subjectid}}&order=desc",
+		scopes: []consent.Scope{consent.ConsentsRead}}},
 	"GET /api/v1/organizations/{organizationId}/events/{eventId}": {{headers: bearerKey, status: 200,
 		target: "/api/v1/organizations/{{org}}/events/{{eventid}}", scopes: []consent.Scope{consent.ConsentsRead}}},
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",

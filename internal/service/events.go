@@ -113,13 +113,23 @@ func (s *Service) Events(ctx context.Context, a consent.Actor, f consent.EventFi
 	return page, err
 }
 
-// eventQueryOf looks up what a filter names.
+// eventQueryOf looks up what a filter names. A subject that was merged stands for the person that it turned out to be.
 func eventQueryOf(ctx context.Context, r Reader, d *consent.Catalog, f consent.EventFilter) (consent.EventQuery,
 	error) {
 	q, people, err := d.Query(f)
 	if err == nil && len(people) > 0 {
 		q.Subjects, err = whoIs(ctx, r, people)
 	}
+	if err != nil || f.Subject == consent.NoID {
+		return q, err
+	}
+	name := consent.OwnedName{Organization: q.Organization,
+		Identifier: consent.Identifier{Kind: consent.SubjectID, Value: f.Subject.String()}}
+	owners, err := r.Owners(ctx, []consent.OwnedName{name})
+	if err == nil && owners[0] == consent.NoID {
+		err = consent.Errorf(consent.Unprocessable, "subject", "is not known in this organization")
+	}
+	q.Subjects = owners
 	return q, err
 }
 

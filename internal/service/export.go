@@ -46,7 +46,7 @@ func (s *Service) ExportEvents(ctx context.Context, a consent.Actor, f consent.E
 			return err
 		}
 		heads, err := r.Heads(ctx, []consent.ID{a.Organization})
-		span = consent.WholeLedger(heads[a.Organization].LastID, q.Ascending)
+		span = q.Within(consent.WholeLedger(heads[a.Organization].LastID, q.Ascending))
 		return err
 	})
 	if err != nil {

@@ -95,6 +95,10 @@ type Reader interface {
 	Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error)
 	// Events gives a part of the history and the size of the whole that the query matches.
 	Events(ctx context.Context, query consent.EventQuery) ([]consent.Event, int64, error)
+	// EventsAfter gives events of a span that a query matches, in the query's order of ids: Limit at most, among a number
+	// that is bounded. last is the last one that was looked at: what is behind it may match too, unless it is the span's.
+	EventsAfter(ctx context.Context, query *consent.EventQuery, span consent.EventSpan) (events []consent.Event,
+		last consent.ID, err error)
 	// ExportEvents fills a part with events of a span that a query matches, in the query's order of ids: limit at most, or
 	// those among the next few thousand of the ledger. last is the end of what was looked at: the span's, at its end.
 	ExportEvents(ctx context.Context, query *consent.EventQuery, span consent.EventSpan, limit int,

@@ -37,6 +37,11 @@ func TestDecisionOfASubject(t *testing.T) {
 		}
 	}
 	before := len(h.events(t, a, user("ada")[0]))
+	for _, id := range []consent.ID{ada, anonymous} {
+		if got, _ := h.pages(t, a, consent.EventFilter{Subject: id, Limit: 2, Ascending: true}); len(got) != before {
+			t.Errorf("%s has %d events, want %d", id, len(got), before)
+		}
+	}
 	for what, id := range map[string]consent.ID{"nobody": {1}, "another organization's": theirs,
 		"a browser's id": uuidOf(t, browser.Value)} {
 		w := write(item(user("ada")), bySubject(id))

@@ -178,6 +178,13 @@ func eventFilters(s *search, q *consent.EventQuery) {
 	anyOf(s, "e.key_id", q.Keys)
 	anyOf(s, "e.domain", q.Domains)
 	anyOf(s, "e.country", q.Countries)
+	anyOf(s, "e.protocol", q.Protocols)
+	if !q.RecordedFrom.IsZero() {
+		s.where("e.recorded_at >= ?", &q.RecordedFrom)
+	}
+	if !q.RecordedTo.IsZero() {
+		s.where("e.recorded_at < ?", &q.RecordedTo)
+	}
 	if !q.From.IsZero() {
 		s.where("e.occurred_at >= ?", &q.From)
 	}

@@ -38,6 +38,33 @@ e.recorded_at, e.expires_at, e.body, e.ident FROM `+eventSource(q), tail)
 	return into.Rows[len(into.Rows)-1].ID, nil
 }
 
+// EventsAfter implements service.Reader.
+func (t *tx) EventsAfter(ctx context.Context, q *consent.EventQuery, part consent.EventSpan) (events []consent.Event,
+	last consent.ID, err error) {
+	if q.Subjects != nil && len(q.Subjects) == 0 || q.Purposes != nil && len(q.Purposes) == 0 {
+		return nil, part.To, nil
+	}
+	if !q.All() && q.Subjects == nil {
+		if part.To, err = t.windowEnd(ctx, q, part); err != nil {
+			return nil, part.To, err
+		}
+	}
+	s, with := eventsOf(q)
+	spanned(s, q.Ascending, part)
+	eventFilters(s, q)
+	list, args := s.build("/* list_events_after */ "+with+"SELECT "+eventColumns+", e.body, e.ident FROM "+eventSource(q),
+		"ORDER BY e.event_id"+direction(q.Ascending)+" LIMIT "+strconv.Itoa(q.Limit))
+	err = t.conn.Search(ctx, list, args, func(r engine.Row) error {
+		events = append(events, consent.Event{})
+		e := &events[len(events)-1]
+		return scanEvent(r, e, &e.BodyJSON, &e.IdentityJSON)
+	})
+	if err != nil || len(events) < q.Limit {
+		return events, part.To, err
+	}
+	return events, events[len(events)-1].ID, nil
+}
+
 // scanExported adds a row to a part.
 func scanExported(into *consent.ExportedEvents) func(engine.Row) error {
 	var e consent.ExportedEvent

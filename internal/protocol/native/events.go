@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -13,6 +15,7 @@ func (a *api) eventRoutes(access protocol.Access) []protocol.Route {
 	const events = inOrganization + "/events"
 	return []protocol.Route{
 		{Method: http.MethodPost, Pattern: inProject + "/events", Handle: access.Handle(a.createEvents)},
+		{Method: http.MethodGet, Pattern: events, Handle: access.Handle(a.listEvents)},
 		{Method: http.MethodGet, Pattern: events + "/{eventId}", Handle: access.Handle(a.getEvent)},
 	}
 }
@@ -47,6 +50,115 @@ func recordedAnswer(recorded *consent.Recorded) (protocol.Answer, error) {
 		list.Items[i] = eventOf(&recorded.Items[i].Events[0])
 	}
 	return protocol.JSON(http.StatusCreated, list)
+}
+
+// The parameters that narrow and order a list of events.
+var eventParameters = []string{"subject", "purpose", "project", "state", "action", "protocol", "from", "to",
+	"recordedFrom", "recordedTo", "order"}
+
+// eventFilter reads them. A mistake is in q.Err.
+func eventFilter(q *protocol.Query) consent.EventFilter {
+	f := consent.EventFilter{
+		Project:      given(q, "project"),
+		Purpose:      given(q, "purpose"),
+		Subject:      protocol.Parsed(q, consent.NoID, parseSubject, "subject"),
+		From:         protocol.Parsed(q, time.Time{}, parseFilterTime, "from"),
+		To:           protocol.Parsed(q, time.Time{}, parseFilterTime, "to"),
+		RecordedFrom: protocol.Parsed(q, time.Time{}, parseFilterTime, "recordedFrom"),
+		RecordedTo:   protocol.Parsed(q, time.Time{}, parseFilterTime, "recordedTo"),
+		Ascending:    protocol.Parsed(q, true, parseOrder, "order"),
+	}
+	if state := protocol.Parsed(q, 0, parseState, "state"); state != 0 {
+		f.States = []consent.State{state}
+	}
+	if action := protocol.Parsed(q, 0, parseAction, "action"); action != 0 {
+		f.Actions = []consent.Action{action}
+	}
+	if name := given(q, "protocol"); name != "" {
+		f.Protocols = []string{name}
+	}
+	return f
+}
+
+// given gives the value of a parameter that must not be empty where it is there: it would not narrow.
+func given(q *protocol.Query, name string) string {
+	value := q.One(name)
+	if value == "" && len(q.Values[name]) > 0 {
+		q.Fail(consent.Errorf(consent.Invalid, "", "must not be empty"), name)
+	}
+	return value
+}
+
+var parseOrder = protocol.Choice("must be one of asc, desc", map[string]bool{"asc": true, "desc": false})
+
+func parseSubject(given string) (consent.ID, error) {
+	id, ok := consent.ParseID(given)
+	if !ok || id == consent.NoID {
+		return id, consent.Errorf(consent.Invalid, "", "must be the id of a subject")
+	}
+	return id, nil
+}
+
+func parseState(given string) (consent.State, error) {
+	state, ok := consent.ParseState(given)
+	if !ok {
+		return state, consent.Errorf(consent.Invalid, "", "must be one of %s", stateWords)
+	}
+	return state, nil
+}
+
+func parseAction(given string) (consent.Action, error) {
+	action, ok := consent.ParseAction(given)
+	if !ok {
+		return action, consent.Errorf(consent.Invalid, "", "must be one of %s", actionWords)
+	}
+	return action, nil
+}
+
+// parseFilterTime reads an instant that no decision is before.
+func parseFilterTime(given string) (time.Time, error) {
+	at, err := consent.ParseInstant(given)
+	if err == nil && (at.Year() < 1970 || at.Year() > 9999) {
+		err = consent.Errorf(consent.Invalid, "", "must be in the years 1970 to 9999")
+	}
+	return at, err
+}
+
+// listEvents answers GET {org}/events: a page in order of id, or all of it.
+func (a *api) listEvents(c *protocol.Call) error {
+	f, err := formOf(c)
+	if err != nil {
+		return err
+	}
+	if f != nil {
+		q := query(c, eventParameters...)
+		filter := eventFilter(q)
+		if q.Err != nil {
+			return q.Err
+		}
+		return inQueryOf(a.exportEvents(c, f, filter))
+	}
+	q := query(c, slices.Concat(eventParameters, []string{limitParameter, cursorParameter})...)
+	filter := eventFilter(q)
+	p, err := a.page(c, q)
+	if err != nil {
+		return err
+	}
+	filter.After, filter.Limit = p.afterID(), p.limit
+	views, next, err := a.svc.EventsAfter(c.Request.Context(), c.Actor, filter)
+	if err != nil {
+		return inQueryOf(err)
+	}
+	list := eventList{Items: make([]event, len(views))}
+	for i := range views {
+		list.Items[i] = eventOf(&views[i])
+	}
+	if next != consent.NoID {
+		if list.NextCursor, err = a.nextCursor(c, next[:]); err != nil {
+			return err
+		}
+	}
+	return protocol.WriteJSON(c, http.StatusOK, list)
 }
 
 // getEvent answers GET {org}/events/{id}.

@@ -50,6 +50,12 @@ var eventFields = protocol.Names{
 	"locale": "evidence.locale", "country": "evidence.country", "domain": "evidence.domain",
 }
 
+// The words for states and actions.
+const (
+	stateWords  = "accepted, declined, withdrawn, implied, viewed"
+	actionWords = "user_click, implied, import, system"
+)
+
 func inItem(i int, noun string) string {
 	field := fmt.Sprintf("items[%d]", i)
 	if noun = eventFields.Of(noun); noun != "" {
@@ -89,18 +95,18 @@ func (e *newEvent) item(i int, found *faultList) consent.Item {
 		found.add(i, consent.Errorf(consent.Unprocessable, field, format, args...))
 	}
 	d := consent.Decision{Purpose: consent.PurposeRef{Key: e.Purpose}, Action: consent.UserClick,
-		OccurredAt: e.instant(i, "occurredAt", e.OccurredAt, found), ExpiresAt: e.instant(i, "expiresAt", e.ExpiresAt, found),
-		DisplayedText: e.Evidence.DisplayedText}
+		OccurredAt: e.instant(i, "occurredAt", e.OccurredAt, found),
+		ExpiresAt:  e.instant(i, "expiresAt", e.ExpiresAt, found), DisplayedText: e.Evidence.DisplayedText}
 	if e.Purpose == "" {
 		note("purpose", "is required")
 	}
 	var ok bool
 	if d.State, ok = consent.ParseState(e.State); !ok {
-		note("state", "must be one of accepted, declined, withdrawn, implied, viewed")
+		note("state", "must be one of %s", stateWords)
 	}
 	if e.Action != nil {
 		if d.Action, ok = consent.ParseAction(*e.Action); !ok {
-			note("action", "must be one of user_click, implied, import, system")
+			note("action", "must be one of %s", actionWords)
 		}
 	}
 	if e.PurposeVersion != nil {

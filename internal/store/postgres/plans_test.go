@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -129,6 +130,8 @@ var plansExcused = []excuse{
 	{"/* count_events */", "counts what a list is narrowed to"},
 	{"/* list_subjects */", "a list may read and sort what it is a page of"},
 	{"/* list_events */ SELECT", "a list may read and sort what it is a page of"}, // but not one of some people
+	{"/* list_events_after */ SELECT", "looks at a bounded number of events for what a list is narrowed to"},
+	{"/* export_window */", "passes over a bounded number of events"},
 	{"/* delete_expired_idempotency */", "reads an organization's records once, every 10 minutes"},
 	{"/* select_expired_idempotency */", "finds the organizations that have records to drop, now and then"},
 	{"/* select_root_key */", "the instance's own"},
@@ -397,7 +400,8 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 		ByOccurredAt: true}, {}, {ByOccurredAt: true}, {ByOccurredAt: true, Ascending: true}} {
 		q.Organization, q.Limit = o, 10
 		_, _, failed := r.Events(ctx, q)
-		err = errors.Join(err, failed)
+		_, _, failed2 := r.EventsAfter(ctx, &q, consent.WholeLedger(consent.ID(bytes.Repeat([]byte{0xfe}, 16)), q.Ascending))
+		err = errors.Join(err, failed, failed2)
 	}
 	return err
 }

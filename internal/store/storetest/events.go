@@ -89,6 +89,7 @@ func (f *fixture) searchable() *searchable {
 			e.Key, e.Domain, e.Country = consent.ID{byte(1 + random.IntN(2))},
 				[]string{"", "a.example", "B.example"}[random.IntN(3)], []string{"DE", "US"}[random.IntN(2)]
 			e.OccurredAt = noon.Add(time.Duration(random.IntN(20)) * time.Microsecond)
+			e.Protocol, e.RecordedAt = []string{"native", "other"}[random.IntN(2)], noon.Add(time.Duration(i)*time.Microsecond)
 			e.Previous, e.Sequence = current[key].Last, int64(i+1)
 		})
 		c.events = append(c.events, e)
@@ -112,7 +113,9 @@ func (c *searchable) matches(q consent.EventQuery, e consent.Event) bool {
 		slices.Contains(q.Purposes, consent.ProjectPurpose{Project: e.Project, Purpose: e.Purpose})) &&
 		(q.Subjects == nil || slices.Contains(q.Subjects, e.Subject) || slices.Contains(q.Subjects, person)) &&
 		listed(q.States, e.State) && listed(q.Actions, e.Action) && listed(q.Keys, e.Key) && listed(q.Domains, e.Domain) &&
-		listed(q.Countries, e.Country) &&
+		listed(q.Countries, e.Country) && listed(q.Protocols, e.Protocol) &&
+		(q.RecordedFrom.IsZero() || !e.RecordedAt.Before(q.RecordedFrom)) &&
+		(q.RecordedTo.IsZero() || e.RecordedAt.Before(q.RecordedTo)) &&
 		(q.From.IsZero() || !e.OccurredAt.Before(q.From)) && (q.To.IsZero() || e.OccurredAt.Before(q.To))
 }
 
@@ -137,6 +140,8 @@ func testEventQueries(f *fixture) {
 		{Subjects: []consent.ID{f.id()}},
 		{Actions: []consent.Action{consent.Import}}, {Keys: []consent.ID{{1}}}, {Keys: []consent.ID{f.id()}},
 		{Domains: []string{"a.example", ""}},
+		{Protocols: []string{"native"}}, {Protocols: []string{"none"}}, {RecordedFrom: noon.Add(7 * time.Microsecond)},
+		{RecordedFrom: noon.Add(7 * time.Microsecond), RecordedTo: noon.Add(9 * time.Microsecond)},
 		{Domains: []string{"b.example"}}, {Countries: []string{"US"}}, {From: noon.Add(5 * time.Microsecond)},
 		{To: noon.Add(5 * time.Microsecond)},
 		{From: noon.Add(5 * time.Microsecond), To: noon.Add(6 * time.Microsecond)},
@@ -163,6 +168,7 @@ func testEventQueries(f *fixture) {
 	}
 	for i, q := range queries {
 		q.Organization, q.Ascending, q.ByOccurredAt = c.o, i%2 == 0, i%3 == 0
+		c.checkAfter(f, q, 1+i%7)
 		q.Limit = 1000
 		c.check(f, q)
 		q.Limit, q.Offset = 1+random.IntN(10), random.IntN(8)
@@ -197,6 +203,32 @@ func (c *searchable) check(f *fixture, q consent.EventQuery) {
 		same(f, fmt.Sprintf("%+v", q), got, page(want, q.Offset, q.Limit))
 		return err
 	})
+}
+
+// checkAfter reads a list part by part, so many events at most in each.
+func (c *searchable) checkAfter(f *fixture, q consent.EventQuery, limit int) {
+	q.Limit, q.ByOccurredAt = limit, false
+	var want, got []consent.Event
+	for _, e := range c.events {
+		if c.matches(q, e) {
+			want = append(want, e)
+		}
+	}
+	if !q.Ascending {
+		slices.Reverse(want)
+	}
+	span := consent.WholeLedger(c.events[len(c.events)-1].ID, q.Ascending)
+	for span.After != span.To {
+		f.view(func(ctx context.Context, r service.Reader) error {
+			events, last, err := r.EventsAfter(ctx, &q, span)
+			if len(events) > limit {
+				f.Errorf("%+v: %d events at once", q, len(events))
+			}
+			got, span.After = append(got, events...), last
+			return err
+		})
+	}
+	same(f, fmt.Sprintf("%+v part by part", q), got, want)
 }
 
 // stepOf is how History gives an event; all are those among which another may have been recorded behind it.
