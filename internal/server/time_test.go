@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func (w *harness) expires(duration, decided, said, expires string) {
 	made := w.do(v, "POST", nativeEvents, bearerKey, `{"items":[{"identifiers":{"email":"{{email}}"},`+
 		`"purpose":"{{timed}}","state":"accepted","occurredAt":"{{decided}}"{{said}}}]}`)
 	var answer struct {
-		Items []struct{ OccurredAt, ExpiresAt string }
+		Items []struct{ SubjectID, OccurredAt, ExpiresAt string }
 	}
 	if err := json.Unmarshal(made.Body, &answer); err != nil || made.Status != 201 || len(answer.Items) != 1 {
 		w.Fatalf("%s: %v in %v", what, err, made)
@@ -60,6 +61,7 @@ func (w *harness) expires(duration, decided, said, expires string) {
 	if got := answer.Items[0]; got.OccurredAt != begin.Format(onWire) || got.ExpiresAt != end.Format(onWire) {
 		w.Errorf("%s: decided at %s, it expires at %s", what, got.OccurredAt, got.ExpiresAt)
 	}
+	v["subjectid"] = answer.Items[0].SubjectID
 	for _, ask := range []struct {
 		now  time.Time
 		at   string
@@ -69,6 +71,9 @@ func (w *harness) expires(duration, decided, said, expires string) {
 		{now: end.Add(-time.Microsecond), want: true},
 		{now: end},
 		{now: end.Add(time.Microsecond)},
+		{now: end.AddDate(1, 0, 0), at: end.Add(-time.Microsecond).Format(onWire), want: true},
+		{now: end.AddDate(1, 0, 0), at: begin.In(time.FixedZone("", -34200)).Format(time.RFC3339Nano), want: true},
+		{now: end.AddDate(1, 0, 0), at: end.In(time.FixedZone("", 20700)).Format(time.RFC3339Nano)},
 	} {
 		w.clock(ask.now)
 		got := w.check(v, ask.at)
@@ -76,10 +81,19 @@ func (w *harness) expires(duration, decided, said, expires string) {
 			got.Reason != want || got.ExpiresAt != end.Format(onWire) {
 			w.Errorf("%s: at %s, asked about %q: %+v", what, ask.now.Format(onWire), ask.at, got)
 		}
+		if listed := w.onRecord(v, ask.at); listed != got {
+			w.Errorf("%s: at %s, asked about %q: the subject's list has %+v, the check says %+v", what,
+				ask.now.Format(onWire), ask.at, listed, got)
+		}
+	}
+	w.clock(begin.AddDate(1, 0, 0))
+	before := w.check(v, begin.Add(-time.Microsecond).Format(onWire))
+	if before.Granted || before.State != "unknown" || before.Reason != "never_asked" {
+		w.Errorf("%s: before it was decided: %+v", what, before)
 	}
 }
 
-// checked is a result of the native check.
+// checked is a result of the native check, or one of a subject's consents.
 type checked struct {
 	Granted                  bool
 	State, Reason, ExpiresAt string
@@ -100,6 +114,31 @@ func (w *harness) check(v vars, at string) checked {
 		w.Fatalf("%v in %v", err, res)
 	}
 	return answer.Results[0]
+}
+
+// onRecord asks for the consents of the subject of the variable subjectid, and gives that for timed.
+func (w *harness) onRecord(v vars, at string) checked {
+	w.Helper()
+	query := ""
+	if at != "" {
+		query = "?at=" + url.QueryEscape(at)
+	}
+	res := w.do(v, "GET", nativeSubjects+"/{{subjectid}}/consents"+query, bearerKey, "")
+	var answer struct {
+		Items []struct {
+			Purpose string
+			checked
+		}
+	}
+	if err := json.Unmarshal(res.Body, &answer); err != nil || res.Status != 200 {
+		w.Fatalf("%v in %v", err, res)
+	}
+	for _, item := range answer.Items {
+		if item.Purpose == v["timed"] {
+			return item.checked
+		}
+	}
+	return checked{}
 }
 
 // clock stops the service's clock at an instant; zero lets it go on.
