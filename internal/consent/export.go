@@ -16,8 +16,8 @@ type ExportedEvent struct {
 	Text                   string // that the person was shown, see TextName
 }
 
-// TextName gives the name in the body of the text that the person was shown, "sha256:<hex>"; nil where there is none. The
-// body is canonical JSON, so it stands right behind the action.
+// TextName gives the name in the body of the text that the person was shown, "sha256:<hex>"; nil where there is none.
+// The body is canonical JSON, so it stands right behind the action.
 func (e *ExportedEvent) TextName() []byte {
 	const action, text = `{"action":"`, `","displayed_text":"`
 	rest, ok := bytes.CutPrefix(e.BodyJSON, []byte(action))

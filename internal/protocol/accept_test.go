@@ -12,7 +12,8 @@ func TestAccepted(t *testing.T) {
 		want   string
 	}{
 		{nil, json}, {[]string{"*/*"}, json}, {[]string{"application/*"}, json}, {[]string{"text/*"}, csv},
-		{[]string{csv}, csv}, {[]string{"TEXT/CSV; charset=utf-8"}, csv}, {[]string{"text/csv;q=0.5, application/x-ndjson"}, lines},
+		{[]string{csv}, csv}, {[]string{"TEXT/CSV; charset=utf-8"}, csv},
+		{[]string{"text/csv;q=0.5, application/x-ndjson"}, lines},
 		{[]string{"text/csv;q=0.5", "application/x-ndjson;q=0.6"}, lines}, {[]string{"*/*;q=0.1, text/csv"}, csv},
 		{[]string{"application/x-ndjson, */*"}, json}, // all of the same quality: what a page in a browser sends
 		{[]string{"application/json;q=0, */*;q=0.3, text/csv;q=0.2"}, lines},

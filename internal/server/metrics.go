@@ -92,6 +92,14 @@ func (s storeFigures) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
+// streams adds the number of streams that are being sent, by the first server that there are metrics of.
+func (m *Metrics) streams(running func() int) {
+	if m != nil {
+		_ = m.registry.Register(gauge("consentd_streams", "Streams that are being sent.",
+			func() float64 { return float64(running()) }))
+	}
+}
+
 // Store adds the figures of a store; to be called once.
 func (m *Metrics) Store(figures func() []Figure) { m.registry.MustRegister(storeFigures(figures)) }
 

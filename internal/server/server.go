@@ -91,6 +91,7 @@ func newServer(o Options, protocols []protocol.Protocol) *Server {
 		streams: protocol.NewStreams(streamBytes),
 		limits:  newLimits(o.Limits, o.Metrics.limited),
 		ids:     strconv.FormatInt(time.Now().UnixMilli(), 36) + "-"}
+	o.Metrics.streams(s.streams.Running)
 	for i := range protocols {
 		p := s.mount(&protocols[i])
 		for _, root := range p.Roots {

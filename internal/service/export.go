@@ -2,10 +2,7 @@ package service
 
 import (
 	"context"
-	"encoding/hex"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -89,8 +86,8 @@ const (
 	textsAtOnce = 32
 )
 
-// add looks up what people were told, and gives how much of it is of this part alone. Where it is too much for one part,
-// it cuts the part.
+// add looks up what people were told, and gives how much of it is of this part alone. Where it is too much for one
+// part, it cuts the part.
 func (t *exportedTexts) add(ctx context.Context, r Reader, organization consent.ID,
 	part *consent.ExportedEvents) (size int, err error) {
 	if t.known == nil || t.size > keptTexts {
@@ -115,24 +112,27 @@ func (t *exportedTexts) add(ctx context.Context, r Reader, organization consent.
 func (t *exportedTexts) addSome(ctx context.Context, r Reader, organization consent.ID,
 	rows []consent.ExportedEvent) (n int, err error) {
 	var names []string
+	var hashes [][]byte
 	for ; n < len(rows) && len(names) < textsAtOnce; n++ {
 		name := rows[n].TextName()
 		if _, known := t.known[string(name)]; name == nil || known || slices.Contains(names, string(name)) {
 			continue
 		}
-		names = append(names, string(name))
-	}
-	for _, name := range names {
-		hash, err := hex.DecodeString(strings.TrimPrefix(name, "sha256:"))
-		if err != nil {
-			return 0, fmt.Errorf("the name of a text: %w", err)
-		}
-		text, err := r.Text(ctx, organization, hash)
+		hash, err := consent.TextHash(string(name))
 		if err != nil {
 			return 0, err
 		}
-		t.known[name] = text
-		t.size += len(name) + len(text)
+		names, hashes = append(names, string(name)), append(hashes, hash)
+	}
+	if len(names) > 0 {
+		texts, err := r.Texts(ctx, organization, hashes)
+		if err != nil {
+			return 0, err
+		}
+		for i, name := range names {
+			t.known[name] = texts[i]
+			t.size += len(name) + len(texts[i])
+		}
 	}
 	for i := range rows[:n] {
 		if name := rows[i].TextName(); name != nil {

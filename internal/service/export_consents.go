@@ -39,8 +39,8 @@ func (s *Service) ExportConsents(ctx context.Context, a consent.Actor, f consent
 // maxLooked is how many consents one page of a list looks at: few of them may match.
 const maxLooked = 20 * mostInPart
 
-// Consents gives up to limit of the current consents that a filter asks for, behind a place in their order, and the place
-// at which it ended; more tells that others may follow, also where there are fewer than limit. Errors: those of
+// Consents gives up to limit of the current consents that a filter asks for, behind a place in their order, and the
+// place at which it ended; more tells that others may follow, also where there are fewer than limit. Errors: those of
 // ExportConsents.
 func (s *Service) Consents(ctx context.Context, a consent.Actor, f consent.ConsentFilter, after consent.ConsentKey,
 	limit int) (found []consent.StandingConsent, last consent.ConsentKey, more bool, err error) {

@@ -121,8 +121,8 @@ func (t *tx) ExportConsents(ctx context.Context, after consent.ConsentKey, limit
 	var c consent.Consent
 	var person consent.ID
 	read := 0
-	err = t.conn.SearchPrepared(ctx, exportConsents, []any{after.Organization, after.Subject, after.Project, after.Purpose,
-		limit}, func(r engine.Row) error {
+	args := []any{after.Organization, after.Subject, after.Project, after.Purpose, limit}
+	err = t.conn.SearchPrepared(ctx, exportConsents, args, func(r engine.Row) error {
 		if err := scanConsent(r, &c, &person); err != nil {
 			return err
 		}

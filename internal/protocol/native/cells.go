@@ -118,8 +118,8 @@ func appendDigits(b []byte, n, width int64) []byte {
 
 var errBlob = errors.New("a blob is damaged")
 
-// eachMember calls visit for the members of an object of canonical JSON, in order. A value is as it is written, but that
-// a string is what stands between its quotes. Blobs are ours, so no more is looked at than what it takes to find the
+// eachMember calls visit for the members of an object of canonical JSON, in order. A value is as it is written, but for
+// a string it is what stands between its quotes. Blobs are ours, so no more is looked at than what it takes to find the
 // next member.
 func eachMember(object []byte, visit func(name, value []byte)) error {
 	if len(object) < 2 || object[0] != '{' || object[len(object)-1] != '}' {

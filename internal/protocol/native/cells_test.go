@@ -1,7 +1,9 @@
 package native
 
 import (
+	"bytes"
 	"encoding/binary"
+	csvreader "encoding/csv"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -32,7 +34,8 @@ func sampleEvent(i int) *consent.ExportedEvent {
 		e.Text, body["locale"] = odd[i%len(odd)], "de"
 		body["metadata"] = map[string]any{"a": odd[i%len(odd)], "n": 1.5, "t": true}
 	}
-	ident := map[string]any{"anonymous_id": "x", "country": "DE", "key": e.ID.String(), "protocol": "native", "session": "s",
+	ident := map[string]any{"anonymous_id": "x", "country": "DE", "key": e.ID.String(), "protocol": "native",
+		"session":     "s",
 		"identifiers": map[string]string{"email": odd[(i+1)%len(odd)], "user_id": fmt.Sprint("user-", i)}}
 	if i%5 == 0 {
 		ident["user_agent"], ident["ip"], ident["form_url"] = odd[i%len(odd)], "10.0.0.0", "https://a.example/?q=\"1\""
@@ -79,7 +82,8 @@ func TestMembers(t *testing.T) {
 				}
 			case nested && string(name) == "identifiers":
 				inner := map[string]string{}
-				if err := eachMember(value, func(name, value []byte) { inner[string(name)] = string(unescape(value)) }); err != nil {
+				err := eachMember(value, func(name, value []byte) { inner[string(name)] = string(unescape(value)) })
+				if err != nil {
 					t.Fatal(err)
 				}
 				if fmt.Sprint(inner) != fmt.Sprint(want) {
@@ -177,11 +181,37 @@ func TestNDJSON(t *testing.T) {
 	}
 }
 
-// TestCSV reads lines back by the standard library's reader.
+// TestCSV reads an export back by the standard library's reader, and holds every cell against NDJSON.
 func TestCSV(t *testing.T) {
-	for text, want := range map[string]string{"plain": "plain", "": "", "a,b": `"a,b"`, `a"b`: `"a""b"`, "a\nb": "\"a\nb\"",
-		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@a": "'@a", "\ta": "'\ta", "\ra": "\"'\ra\"", "a=1": "a=1", "=\"x\"": `"'=""x"""`,
-		"'=1": "'=1"} {
+	const n = 100
+	rows, err := csvreader.NewReader(bytes.NewReader(exported(t, newCSV, n))).ReadAll()
+	if err != nil || len(rows) != n+1 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	lines := bytes.Split(exported(t, newNDJSON, n), []byte("\n"))
+	for i, row := range rows[1:] {
+		decoder := json.NewDecoder(bytes.NewReader(lines[i]))
+		decoder.UseNumber()
+		var members map[string]any
+		if err := decoder.Decode(&members); err != nil {
+			t.Fatal(err)
+		}
+		for at := range eventColumns {
+			want := memberOf(members, &eventColumns[at])
+			if want == "absent" {
+				want = ""
+			}
+			if want != "" && strings.ContainsRune("=+-@\t\r", rune(want[0])) {
+				want = "'" + want
+			}
+			if row[at] != want || rows[0][at] != eventColumns[at].path() {
+				t.Errorf("row %d, %s: %q, not %q", i, rows[0][at], row[at], want)
+			}
+		}
+	}
+	for text, want := range map[string]string{"plain": "plain", "": "", "a,b": `"a,b"`, `a"b`: `"a""b"`,
+		"a\nb": "\"a\nb\"", "=1": "'=1", "+1": "'+1", "-1": "'-1", "@a": "'@a", "\ta": "'\ta", "\ra": "\"'\ra\"",
+		"a=1": "a=1", "=\"x\"": `"'=""x"""`, "'=1": "'=1"} {
 		if got := string(appendField(nil, []byte(text))); got != want {
 			t.Errorf("%q is written %q, not %q", text, got, want)
 		}

@@ -323,7 +323,9 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 			t.Error(err)
 		}
 	}
-	err := s.View(ctx, func(r service.Reader) error { return errors.Join(p.readSets(ctx, r), p.readOnes(ctx, r)) })
+	err := s.View(ctx, func(r service.Reader) error {
+		return errors.Join(p.readSets(ctx, r), p.readOnes(ctx, r), p.readExports(ctx, r))
+	})
 	if err != nil {
 		t.Error(err)
 	}
@@ -337,6 +339,25 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 			t.Error(err)
 		}
 	}
+}
+
+// readExports reads parts of exports: of all events, of a project's, and of the consents of everybody.
+func (p *people) readExports(ctx context.Context, r service.Reader) error {
+	const part = 100
+	var events consent.ExportedEvents
+	var consents consent.ExportedConsents
+	whole := consent.EventSpan{To: consent.ID{0: 0xff}}
+	_, err := r.ExportEvents(ctx, &consent.EventQuery{Organization: p.organization, Ascending: true}, whole, part, &events)
+	if err == nil && len(events.Rows) == 0 {
+		err = errors.New("an export has no events")
+	}
+	_, err2 := r.ExportEvents(ctx, &consent.EventQuery{Organization: p.organization, Ascending: true,
+		Projects: []int{1}}, whole, part, &events)
+	_, _, err3 := r.ExportConsents(ctx, consent.ConsentKey{Organization: p.organization}, part, &consents)
+	if err3 == nil && len(consents.Rows) == 0 {
+		err3 = errors.New("an export has no consents")
+	}
+	return errors.Join(err, err2, err3)
 }
 
 // readSets asks about all of them at once.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
@@ -49,7 +50,8 @@ func testExportEvents(f *fixture) {
 	f.append(consent.Changes{Events: []consent.Event{later}})
 	queries := []consent.EventQuery{{}, {Projects: []int{1}}, {States: []consent.State{consent.Accepted}},
 		{Purposes: []consent.ProjectPurpose{}}, {Subjects: []consent.ID{}}, {Subjects: c.people[:1]},
-		{Subjects: c.people[1:3], Projects: []int{2}}, {Countries: []string{"XX"}}, {Subjects: []consent.ID{f.id()}}}
+		{Subjects: c.people[1:3], Projects: []int{2}}, {Countries: []string{"XX"}}, {Protocols: []string{"other"}},
+		{RecordedFrom: noon.Add(30 * time.Microsecond)}, {Subjects: []consent.ID{f.id()}}}
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 20 {
 		queries = append(queries, consent.EventQuery{Projects: pick(random, 1, 2), States: pick(random, consent.Accepted,
@@ -93,9 +95,9 @@ func testExportConsents(f *fixture) {
 	of := func(organization, subject consent.ID) {
 		for project := 1; project <= 2; project++ {
 			for purpose := 1; purpose <= 2; purpose++ {
-				add(consent.Consent{Organization: organization, Subject: subject, Project: project, Purpose: purpose, Event: f.id(),
-					Last: f.id(), PurposeVersion: purpose, State: consent.Accepted, Weight: consent.WeightActive, Grants: true,
-					Active: true, OccurredAt: noon, Since: noon})
+				add(consent.Consent{Organization: organization, Subject: subject, Project: project, Purpose: purpose,
+					Event: f.id(), Last: f.id(), PurposeVersion: purpose, State: consent.Accepted,
+					Weight: consent.WeightActive, Grants: true, Active: true, OccurredAt: noon, Since: noon})
 			}
 		}
 	}
