@@ -16,6 +16,7 @@ type runCmd struct {
 	Consentd string        `help:"What to measure; by default the consentd next to consentd-bench." type:"existingfile"`
 	Phase    time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
 	Checks   int           `help:"How many people are on record where checks are measured; 0: they are not." default:"1000000"`
+	Events   int           `help:"With sqlite: how many events an export has; 0: it is not measured." default:"1000000"`
 	Grow     int           `help:"With postgres: how many events to record to see growth; 0: none." default:"5000000"`
 }
 
@@ -43,6 +44,9 @@ func (r *runCmd) Validate() error {
 	if r.Checks < 0 || r.Checks > 10_000_000 {
 		return errors.New("--checks must be 0 to 10000000")
 	}
+	if r.Events < 0 {
+		return errors.New("--events must be 0 or more")
+	}
 	return r.validate()
 }
 
@@ -60,7 +64,7 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	return r.inScratch(func(dir string) error {
 		o := bench.Options{Consentd: r.Consentd, Bench: self, Dir: dir, Phase: r.Phase, People: r.People,
-			Checks: r.Checks, Out: os.Stdout}
+			Checks: r.Checks, Events: r.Events, Out: os.Stdout}
 		if r.Engine == "postgres" {
 			return bench.RunPostgres(ctx, o, r.Grow)
 		}

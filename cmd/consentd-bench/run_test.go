@@ -53,7 +53,9 @@ func command(t *testing.T, args ...string) (code int, out, errOut string) {
 func TestRun(t *testing.T) {
 	for engine, lines := range map[string][]string{
 		"sqlite": {"single-event writes at 64 connections / echo", "events of batches of 100 / bare inserts",
-			"reads of a person's levels at 64 / echo", "p99 of writes", "peak resident memory", "start, from exec",
+			"reads of a person's levels at 64 / echo", "p99 of writes",
+			"peak resident memory of the server", "start, from exec",
+			"peak resident memory of a server that sends exports", "events/s of an export as NDJSON",
 			"JSON echo handler", "single-event writes, 1 connection", "single-event writes, 64", "single-event writes, 256",
 			"batches of 100, 8", "reads of a person's levels, 64", "bare inserts, transactions",
 			"checks of a person by e-mail at 64 / echo", "people/s of checks of 100 / of single", "thousand people/s of checks",
@@ -68,7 +70,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			code, out, errOut := command(t, "run", "--engine", engine, "--phase", "500ms", "--people", "1000", "--checks", "2000",
-				"--grow", "0",
+				"--events", "3000", "--grow", "0",
 				"--dir", dir)
 			if code != 0 {
 				t.Fatalf("exit code %d\n%s", code, errOut)
@@ -121,6 +123,7 @@ func TestMistakes(t *testing.T) {
 		{[]string{"run", "--phase", "1ms"}, "--phase must be"},
 		{[]string{"run", "--people", "0"}, "--people must be"},
 		{[]string{"run", "--checks=-1"}, "--checks must be"},
+		{[]string{"run", "--events=-1"}, "--events must be"},
 		{[]string{"run", "--engine", "mysql"}, "sqlite"},
 		{[]string{"run", "--dir", filepath.Join(programs, "nothing")}, "nothing"},
 		{[]string{"compare", "one"}, "two binaries"},

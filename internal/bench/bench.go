@@ -20,6 +20,7 @@ type Options struct {
 	Phase    time.Duration // how long each load runs; those that are compared run twice as long in all, in turns
 	People   int           // how many people the events are about
 	Checks   int           // how many people are on record where checks are measured; 0: they are not
+	Events   int           // how many events an export has; 0: it is not measured
 	Out      io.Writer
 }
 
@@ -50,7 +51,8 @@ func Run(ctx context.Context, o Options) error {
 		step{"consentd and the echo handler, in turns", r.measureSingle},
 		step{"batches", r.measureBatches},
 		step{"bare inserts", r.measureBare},
-		step{"checks", r.measureChecks})
+		step{"checks", r.measureChecks},
+		step{"exports", r.measureExport})
 	if err == nil {
 		r.print()
 	}
@@ -66,6 +68,8 @@ type run struct {
 	started                                         time.Duration
 	peak                                            int64 // bytes
 	checks                                          checks
+	exports                                         []float64 // events per second of each
+	exportPeak                                      int64     // bytes
 }
 
 // measureSingle loads a server with single events and reads, in turns with the handler that does nothing.
@@ -155,7 +159,7 @@ func (r *run) print() {
 		&limit{"p99 of writes at 64 connections", milliseconds(r.write64.p99), 25, "ms"},
 		&limit{"peak resident memory of the server", float64(r.peak) / (1 << 20), 150, "MiB"},
 		&limit{"start, from exec to ready", milliseconds(r.started), 300, "ms"},
-	}, r.checkRatios()...)...)
+	}, append(r.checkRatios(), r.exportRatios()...)...)...)
 	fmt.Fprintf(r.Out, "  (± is the standard error of %d turns, "+
 		"each compared with the echo handler right before and right after it)\n", turns)
 	figures := []*figure{

@@ -57,6 +57,16 @@ func (l *limit) String() string {
 		verdict(l.value > 0 && l.value <= l.most))
 }
 
+// least is a figure that must not be less than something.
+type least struct {
+	name         string
+	value, least float64
+}
+
+func (l *least) String() string {
+	return fmt.Sprintf("  %-66s %5.0f %-8s to reach %.0f  %s", l.name, l.value, "", l.least, verdict(l.value >= l.least))
+}
+
 func verdict(ok bool) string {
 	if ok {
 		return "ok"

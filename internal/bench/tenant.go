@@ -14,6 +14,8 @@ import (
 type tenant struct {
 	server                         *child
 	events, check                  string // where they are written, and where people are asked about
+	path                           string // of the organization in the native API
+	bearer                         []string
 	concordHeaders, slashidHeaders http.Header
 	nativeHeaders                  http.Header
 }
@@ -59,6 +61,7 @@ func newTenant(server *child) (*tenant, error) {
 	t := &tenant{server: server,
 		events: server.url + "/privacy-v1/organizations/" + organization.ID +
 			"/projects/" + organization.DefaultProjectID + "/consent-events",
+		path: "/api/v1/organizations/" + organization.ID, bearer: []string{"Bearer " + key.Key},
 		concordHeaders: http.Header{"X-Api-Key": {key.Key}, "Content-Type": {"application/json"}},
 		slashidHeaders: http.Header{"Slashid-Orgid": {organization.ID}, "Slashid-Api-Key": {key.Key}}}
 	t.nativeOf(organization.ID, key.Key)
