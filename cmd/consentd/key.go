@@ -55,8 +55,8 @@ type keyCreateCmd struct {
 
 // opens says of each scope what a key with it may use.
 var opens = map[consent.Scope]string{
-	consent.OrganizationsWrite: "make projects; make and revoke keys",
-	consent.OrganizationsRead:  "read organizations, projects and the list of keys",
+	consent.OrganizationsWrite: "make projects; make and change purposes; make and revoke keys",
+	consent.OrganizationsRead:  "read organizations, projects, purposes and the list of keys",
 	consent.ConsentsWrite:      "record decisions and levels; make consent types",
 	consent.ConsentsRead:       "read decisions, levels and consent types",
 	consent.SubjectsWrite:      "make, change and delete persons and records about subjects",
