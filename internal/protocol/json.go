@@ -276,8 +276,13 @@ func wrongType(err *json.SemanticError) error {
 		}
 		return consent.Errorf(consent.Invalid, field, "must be %s", want)
 	}
+	if err.JSONKind == '0' && err.GoType != nil && isWhole(err.GoType.Kind()) { // 1.5, 1e3, 1e99
+		return consent.Errorf(consent.Invalid, field, "must be a whole number, of digits alone and not too large")
+	}
 	return consent.Errorf(consent.Invalid, field, "has the wrong type: it must not be %s", kindName(err.JSONKind))
 }
+
+func isWhole(k reflect.Kind) bool { return k == reflect.Int || k == reflect.Int64 }
 
 // typeName is the JSON name of a Go type; empty where it has none.
 func typeName(t reflect.Type) string {
