@@ -11,7 +11,11 @@ import (
 
 // readBody reads the call's body into a new T: a JSON object without members that T does not have. What cannot be read
 // as an object is Invalid; what can be and is wrong, such as an unknown member or one of a wrong type, Unprocessable.
+// Such a call takes no query: what somebody puts there by mistake, such as dryRun, is never passed over.
 func readBody[T any](c *protocol.Call) (*T, error) {
+	if err := query(c).Err; err != nil {
+		return nil, err
+	}
 	var v *T
 	if err := protocol.ReadStrict(c, &v); err != nil {
 		return nil, err

@@ -67,6 +67,9 @@ func (a *api) revokeKey(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := query(c).Err; err != nil {
+		return err
+	}
 	return protocol.ReplyStatus(c, http.StatusNoContent, func(idempotency consent.Idempotency) error {
 		return a.svc.RevokeKey(c.Request.Context(), c.Actor, id, idempotency)
 	})

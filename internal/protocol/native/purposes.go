@@ -88,6 +88,9 @@ func (a *api) getPurpose(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := query(c).Err; err != nil {
+		return err
+	}
 	v, err := a.svc.Purpose(c.Request.Context(), c.Actor, project, key)
 	if err != nil {
 		return err
@@ -151,6 +154,9 @@ func (a *api) listVersions(c *protocol.Call) error {
 func (a *api) getVersion(c *protocol.Call) error {
 	project, key, err := a.purposeNamed(c)
 	if err != nil {
+		return err
+	}
+	if err := query(c).Err; err != nil {
 		return err
 	}
 	given, err := c.Param("version")

@@ -60,6 +60,9 @@ func (a *api) getSubject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := query(c).Err; err != nil {
+		return err
+	}
 	view, err := a.svc.SubjectByID(c.Request.Context(), c.Actor, id)
 	if err != nil {
 		return err
