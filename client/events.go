@@ -44,7 +44,10 @@ type Decision struct {
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
 
-// Evidence is what was shown, and where from the person decided.
+// Evidence is what was shown, and where from the person decided. Of Country, IP, UserAgent and Domain what is empty is
+// taken from the request, which comes from your server and not from the person; and the country, or else that of the
+// address, decides the regime. So pass on what your server knows of the person's request, and where it knows nothing a
+// Country of UNKNOWN, which is the stricter regime.
 type Evidence struct {
 	DisplayedText string `json:"displayedText,omitempty"`
 	NoticeURL     string `json:"noticeUrl,omitempty"`

@@ -40,15 +40,15 @@ type Text struct {
 	SHA256      string `json:"sha256,omitempty"`
 }
 
-// NewPurpose asks for a purpose. Key, Name, Category and Subcategory are needed.
+// NewPurpose asks for a purpose. Key and Name are needed; without Category and Subcategory it is filed under its key.
 type NewPurpose struct {
 	Key             string          `json:"key"`
 	Name            string          `json:"name"`
 	Description     string          `json:"description,omitempty"`
 	LegalText       string          `json:"legalText,omitempty"`
 	URL             string          `json:"url,omitempty"`
-	Category        string          `json:"category"`
-	Subcategory     string          `json:"subcategory"`
+	Category        string          `json:"category,omitempty"`
+	Subcategory     string          `json:"subcategory,omitempty"`
 	Label           string          `json:"label,omitempty"`
 	Duration        string          `json:"duration,omitempty"`   // empty: a year
 	LegalBasis      string          `json:"legalBasis,omitempty"` // empty: consent

@@ -46,6 +46,10 @@ func TestPurposes(t *testing.T) {
 		first.Texts["de"].LegalText != "Wir schreiben Ihnen." || first.Texts["de"].SHA256 == "" {
 		t.Errorf("%+v", first)
 	}
+	least := must[client.Purpose](t)(c.CreatePurpose(ctx, client.NewPurpose{Key: "parcels", Name: "Parcels"}))
+	if least.Category == "" || least.Subcategory == "" || least.Label != "parcels" {
+		t.Errorf("without a category: %+v", least)
+	}
 	names := map[string]bool{}
 	for _, p := range collect(t, c.Purposes(ctx)) {
 		names[p.Key] = true
