@@ -104,7 +104,8 @@ func TestReasonsInWords(t *testing.T) {
 	purpose := &consent.Purpose{Key: "mail", LegalBasis: consent.BasisPublicTask}
 	for reason, want := range map[consent.Reason]string{
 		consent.ReasonAccepted: "Accepted on 2026-01-31 12:00:00 UTC. It does not expire.",
-		consent.ReasonImpliedOptOut: "Implied on 2026-01-31 12:00:00 UTC, where the law lets that hold until a no. " +
+		consent.ReasonImpliedOptOut: "Implied on 2026-01-31 12:00:00 UTC, where the law lets that hold " +
+			"until a no. " +
 			"It does not expire.",
 		consent.ReasonImpliedNeedsYes: "Implied on 2026-01-31 12:00:00 UTC, where the law asks for a yes.",
 		consent.ReasonDeclined:        "Declined on 2026-01-31 12:00:00 UTC.",
