@@ -193,7 +193,8 @@ func TestScopes(t *testing.T) {
 		}},
 		"create purpose": {[]consent.Scope{consent.ConsentsWrite}, func(a consent.Actor) error {
 			_, err := h.svc.CreatePurpose(ctx, a, consent.NoID, consent.NewPurpose{Name: "a purpose", Key: string(a.Scopes[0]),
-				Taxonomy: consent.Taxonomy{Label: string(a.Scopes[0])}}, consent.Idempotency{})
+				Taxonomy: consent.Taxonomy{Category: "custom", Subcategory: "scopes", Label: string(a.Scopes[0])}},
+				consent.Idempotency{})
 			return err
 		}},
 		"save subject": {[]consent.Scope{consent.SubjectsWrite}, func(a consent.Actor) error {
