@@ -3,6 +3,9 @@ package client_test
 import (
 	"context"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/consentd/consentd/client"
 )
@@ -44,6 +47,26 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckOfThePast asks how it was: by what had occurred, and by what was recorded.
+func TestCheckOfThePast(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	who, said := client.Identifiers{UserID: "check-past"}, time.Date(2026, 2, 1, 12, 0, 0, 0, time.UTC)
+	must[[]client.Event](t)(c.Record(ctx, client.Decision{Identifiers: who, Purpose: "marketing", State: client.Accepted,
+		OccurredAt: said}))
+	for _, tc := range []struct {
+		at         time.Time
+		asRecorded bool
+		reason     string
+	}{{said.Add(-time.Second), false, "never_asked"}, {said.Add(time.Second), false, "accepted"},
+		{said.Add(time.Second), true, "never_asked"}} {
+		got := must[client.Check](t)(c.Check(ctx, client.Question{Identifiers: who, Purposes: []string{"marketing"},
+			At: tc.at, AsRecorded: tc.asRecorded}))
+		if len(got.Results) != 1 || got.Results[0].Reason != tc.reason || !got.At.Equal(tc.at) {
+			t.Errorf("at %s, as recorded %v: %+v", tc.at, tc.asRecorded, got)
+		}
+	}
+}
+
 // TestSubjects finds a person, and gives and takes an identifier under the version that was read.
 func TestSubjects(t *testing.T) {
 	ctx, c := context.Background(), shopClient(t, nil)
@@ -78,5 +101,19 @@ func TestSubjects(t *testing.T) {
 	taken := client.Identifier{Kind: "email", Value: "taken@shop.example"}
 	if _, err := c.Attach(ctx, found.ID, taken, ""); !client.IsConflict(err) {
 		t.Errorf("somebody else's: %v", err)
+	}
+}
+
+// TestTimeline goes through more than a page of what one person decided.
+func TestTimeline(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	var decisions []client.Decision
+	for i := range 700 {
+		decisions = append(decisions, client.Decision{Identifiers: client.Identifiers{UserID: "timeline"},
+			Purpose: "tracking", State: client.Accepted, OccurredAt: time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)})
+	}
+	made := must[[]client.Event](t)(c.Record(ctx, decisions...))
+	if d := cmp.Diff(made, collect(t, c.SubjectEvents(ctx, made[0].SubjectID))); d != "" {
+		t.Errorf("(-recorded +listed):\n%.2000s", d)
 	}
 }
