@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/webtest"
 )
@@ -83,14 +84,9 @@ func (w *harness) accessLine(c *call, v vars, res *webtest.Response, goodKey boo
 	if strings.Contains(res.Header.Get("Location"), "@") {
 		w.Errorf("%s: a Location has an e-mail address: %v", c.name, res)
 	}
-	var mine []map[string]any
-	for text := range strings.Lines(w.log.String()) {
-		if !strings.Contains(text, `"`+res.Header.Get("X-Request-Id")+`"`) || !strings.Contains(text, `"msg":"request"`) {
-			continue
-		}
-		var line map[string]any
-		w.must(json.Unmarshal([]byte(text), &line))
-		mine = append(mine, line)
+	mine := w.accessLines(res)
+	for wait := time.Now(); len(mine) == 0 && time.Since(wait) < 10*time.Second; mine = w.accessLines(res) {
+		time.Sleep(time.Millisecond) // a long answer is there before the line is
 	}
 	if len(mine) != 1 {
 		w.Fatalf("%s: %d access lines for %v", c.name, len(mine), res)
@@ -119,6 +115,20 @@ func (w *harness) accessLine(c *call, v vars, res *webtest.Response, goodKey boo
 			w.Errorf("%s: the access line has %q besides", c.name, name)
 		}
 	}
+}
+
+// accessLines finds the lines of the request that was answered.
+func (w *harness) accessLines(res *webtest.Response) (lines []map[string]any) {
+	w.Helper()
+	for text := range strings.Lines(w.log.String()) {
+		if !strings.Contains(text, `"`+res.Header.Get("X-Request-Id")+`"`) || !strings.Contains(text, `"msg":"request"`) {
+			continue
+		}
+		var line map[string]any
+		w.must(json.Unmarshal([]byte(text), &line))
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func rootKeyID(w *harness) string {
