@@ -66,7 +66,7 @@ func (c *Catalog) named(q *EventQuery, project, purpose string) error {
 		}
 	}
 	if q.Purposes == nil {
-		return Errorf(Unprocessable, "purpose", "is not known there")
+		return Errorf(Unprocessable, "purpose", "is not known in this organization, or not in that project")
 	}
 	return nil
 }
