@@ -35,7 +35,7 @@ type serveCmd struct{ Settings }
 func (serveCmd) Help() string {
 	return `Serves all protocols on one address until SIGTERM or SIGINT. Then /readyz is red, and requests are answered for
 --shutdown-delay more, each with "Connection: close". After that it takes no new connections, answers every request that
-it has begun to read, and ends. A second signal ends it at once.
+it has begun to read, and ends; an export whose reader takes nothing is cut off. A second signal ends it at once.
 
 Data is kept in SQLite in the data folder, or with --database in PostgreSQL, which any number of servers may share;
 the schema is made and brought up to date by whichever starts first. See docs/operating.md.
