@@ -71,6 +71,12 @@ type purposePatch struct {
 	Required        member[bool]                         `json:"required"`
 	Status          member[string]                       `json:"status"`
 	Texts           member[map[string]member[textPatch]] `json:"texts"`
+
+	Key       fixed `json:"key"`
+	Project   fixed `json:"project"`
+	Version   fixed `json:"version"`
+	CreatedAt fixed `json:"createdAt"`
+	UpdatedAt fixed `json:"updatedAt"`
 }
 
 // textPatch is a merge patch of what a purpose says in a language.
