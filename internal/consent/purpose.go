@@ -210,7 +210,7 @@ func (d *Catalog) Admits(project int, in NewPurpose) error {
 	}
 	for i := range of {
 		if of[i].Taxonomy == in.Taxonomy {
-			return Errorf(Conflict, "", "this category, subcategory and label are taken and cannot be changed")
+			return Errorf(Conflict, "", "this category, subcategory and label are another purpose's")
 		}
 		if in.Key != "" && of[i].Key == in.Key {
 			return Errorf(Conflict, "", "this key is taken")
