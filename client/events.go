@@ -44,10 +44,9 @@ type Decision struct {
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
 
-// Evidence is what was shown, and where from the person decided. Of Country, IP, UserAgent and Domain what is empty is
-// taken from the request, which comes from your server and not from the person; and the country, or else that of the
-// address, decides the regime. So pass on what your server knows of the person's request, and where it knows nothing a
-// Country of UNKNOWN, which is the stricter regime.
+// Evidence is what was shown, and where from the person decided. Nothing is taken from the request, which comes from
+// your server and not from the person: pass on what your server knows of the person's own. Country, or else that of IP,
+// decides the regime; without either it is the stricter one.
 type Evidence struct {
 	DisplayedText string `json:"displayedText,omitempty"`
 	NoticeURL     string `json:"noticeUrl,omitempty"`

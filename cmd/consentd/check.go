@@ -20,7 +20,7 @@ type checkCmd struct {
 	ProjectUserID *string  `name:"project-user-id" help:"Who: a project's name of the person." placeholder:"ID"`
 	Email         *string  `help:"Who: an e-mail address." placeholder:"ADDRESS"`
 	Phone         *string  `help:"Who: a phone number." placeholder:"NUMBER"`
-	AnonymousID   *string  `name:"anonymous-id" help:"Who: a browser's id, or our own of a person." placeholder:"UUID"`
+	AnonymousID   *string  `name:"anonymous-id" help:"Who: a browser's id, or our own of a person." placeholder:"ID"`
 	Purpose       []string `sep:"none" help:"Key of a purpose, repeatable; default: all there are." placeholder:"KEY"`
 	Organization  string   `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
 	Project       string   `help:"Id or slug of the project; default: the default one." placeholder:"ID"`

@@ -82,14 +82,14 @@ func TestCheckCommandRefuses(t *testing.T) {
 	for args, says := range map[string]string{
 		"": "say who: --email", "--purpose marketing": "say who: --email",
 		"--email nonsense": "--email: ", "--email a@b.c --purpose sms": `--purpose "sms": is not known in this project`,
-		"--email a@b.c --project other":           "--project: is not known",
-		"--email a@b.c --organization other":      "there is no organization",
-		"--email a@b.c --at yesterday":            "--at: must be an RFC 3339 date and time",
-		"--email a@b.c --at 1969-01-01T00:00:00Z": "--at: must be in the years",
-		"--email a@b.c --as-recorded":             "--as-recorded goes with --at",
-		"--email a@b.c --data " + t.TempDir():     "start consentd serve there first",
-		"--anonymous-id x":                        "--anonymous-id: must be a UUID",
-		"--nothing":                               "unknown flag",
+		"--email a@b.c --project other":                       "--project: is not known",
+		"--email a@b.c --organization other":                  "there is no organization",
+		"--email a@b.c --at yesterday":                        "--at: must be an RFC 3339 date and time",
+		"--email a@b.c --at 1969-01-01T00:00:00Z":             "--at: must be in the years",
+		"--email a@b.c --as-recorded":                         "--as-recorded goes with --at",
+		"--email a@b.c --data " + t.TempDir():                 "start consentd serve there first",
+		"--anonymous-id 00000000-0000-0000-0000-000000000000": "--anonymous-id: must not be the UUID",
+		"--nothing": "unknown flag",
 	} {
 		got := command(t, []string{"CONSENTD_DATA=" + dir}, append([]string{"check"}, strings.Fields(args)...)...)
 		if got.code != exitUsage || !strings.Contains(got.errOut.String(), says) || got.out.String() != "" {

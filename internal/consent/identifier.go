@@ -11,7 +11,7 @@ const (
 	Username      IdentifierKind = "username"
 	Email         IdentifierKind = "email"
 	Phone         IdentifierKind = "phone"
-	AnonymousID   IdentifierKind = "anonymous_id" // a browser's, a UUID
+	AnonymousID   IdentifierKind = "anonymous_id" // a browser's; mostly a UUID
 	SubjectID     IdentifierKind = "subject_id"   // a subject's own id, see Item.Subject; nobody gets one
 	typedPrefix                  = "subject:"     // and the type: a subject that is no user
 )

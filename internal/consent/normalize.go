@@ -29,12 +29,11 @@ func Normalize(kind IdentifierKind, value string) (string, error) {
 	case Phone:
 		return normalizePhone(value)
 	case AnonymousID:
-		value, err := compose(value)
-		id, ok := ParseID(value)
-		if err != nil || !ok || id == NoID { // all zeros means "unset" to many clients: they are not one person
-			return "", Errorf(Invalid, "", "must be a UUID that is not all zeros")
+		value, err := normalizeName(value)
+		if value == NoID.String() { // it means "unset" to many clients: they are not one person
+			return "", Errorf(Invalid, "", "must not be the UUID that is all zeros")
 		}
-		return id.String(), nil
+		return value, err
 	default:
 		return normalizeName(value)
 	}

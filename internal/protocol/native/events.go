@@ -37,7 +37,8 @@ func (a *api) createEvents(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	write.Project, write.Origin = project, c.Origin(name)
+	// The caller is a server: its own address and user agent tell nothing of the person.
+	write.Project, write.Origin = project, consent.Origin{Protocol: name}
 	return inBody(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Recorded, error) {
 		write.Idempotency = idempotency
 		return a.svc.Record(c.Request.Context(), c.Actor, write)

@@ -98,13 +98,16 @@ func regimeQuery(c *protocol.Call) (question consent.RegimeQuery, region string,
 
 var zeroOrOne = protocol.Choice("must be 1 or 0", map[string]bool{"1": true, "0": false})
 
+// parseCountry takes a code that no country has for none (contracts, "Places").
 func parseCountry(given string) (string, error) {
 	code := consent.CountryCode(given)
-	if code == consent.UnknownCountry && given != consent.UnknownCountry {
+	if code == consent.UnknownCountry && given != code && (len(given) != 2 || strings.ContainsFunc(given, notLetter)) {
 		return "", consent.Errorf(consent.Invalid, "", "must be an ISO 3166-1 code of two letters, or UNKNOWN")
 	}
 	return code, nil
 }
+
+func notLetter(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }
 
 // regionForm is that of ISO 3166-2. Which regions there are, nobody here knows.
 var regionForm = regexp.MustCompile(`^[A-Z]{2}-[A-Z0-9]{1,3}$`)
