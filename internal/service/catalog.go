@@ -78,6 +78,20 @@ func (m *cache) drop() {
 	clear(m.verified)
 }
 
+// seenByAll waits until no other server answers any more from what it read before a change that is committed. So who is
+// told of the change finds it, whichever server is asked next.
+func (s *Service) seenByAll(ctx context.Context) error {
+	if !s.store.Shared() {
+		return nil
+	}
+	select {
+	case <-time.After(freshFor):
+		return nil
+	case <-ctx.Done():
+		return classify(ctx, ctx.Err())
+	}
+}
+
 // catalog gives an organization, from memory where it is fresh; NotFound where there is none.
 func (s *Service) catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error) {
 	return cachedOr(&s.cache, s.cache.catalogs, organization, func() (*consent.Catalog, error) {

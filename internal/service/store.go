@@ -28,6 +28,8 @@ type Store interface {
 	// BatchesAcrossTenants tells whether one transaction may write for several organizations, so that they share its
 	// commit.
 	BatchesAcrossTenants() bool
+	// Shared tells whether other servers may serve from the same data.
+	Shared() bool
 	// Ready tells whether writes can be expected to succeed, else why not.
 	Ready() error
 	// Close flushes and closes; nothing else may be running.

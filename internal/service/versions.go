@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -146,13 +147,13 @@ func (s *Service) UpdatePurpose(ctx context.Context, a consent.Actor, in consent
 	if err := a.Require(consent.OrganizationsWrite); err != nil {
 		return nil, err
 	}
+	changed := false
 	err = s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		d, was, err := purposeOf(ctx, tx, a.Organization, in.Project, in.Key)
 		if err != nil {
 			return nil, err
 		}
 		v = &consent.PurposeView{ProjectID: was.ProjectID}
-		changed := false
 		v.Purpose, v.Wording, changed, err = was.Change(&in.Change, was.Wording, s.now())
 		if err == nil {
 			err = d.AdmitsChange(&v.Purpose)
@@ -174,6 +175,12 @@ func (s *Service) UpdatePurpose(ctx context.Context, a consent.Actor, in consent
 		return v, tx.Append(ctx, &changes)
 	})
 	s.cache.drop()
+	var replayed *consent.Replayed
+	if err == nil && changed || errors.As(err, &replayed) {
+		if cut := s.seenByAll(ctx); cut != nil {
+			return nil, cut
+		}
+	}
 	return v, err
 }
 

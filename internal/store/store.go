@@ -47,6 +47,9 @@ func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int)
 // BatchesAcrossTenants implements service.Store.
 func (s *Store) BatchesAcrossTenants() bool { return s.engine.BatchesAcrossTenants() }
 
+// Shared implements service.Store.
+func (s *Store) Shared() bool { return s.engine.Shared() }
+
 // Ready implements service.Store.
 func (s *Store) Ready() error { return s.engine.Ready() }
 

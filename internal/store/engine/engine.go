@@ -21,6 +21,8 @@ type Engine interface {
 	Update(ctx context.Context, organization consent.ID, write func(Conn) error) error
 	// BatchesAcrossTenants tells whether one transaction may write for several organizations.
 	BatchesAcrossTenants() bool
+	// Shared tells whether other servers may serve from the same database.
+	Shared() bool
 	// Ready gives nil, or why writes are refused.
 	Ready() error
 }

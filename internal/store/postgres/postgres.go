@@ -161,6 +161,9 @@ func (e *Engine) Close() error {
 // one node and no two ever wait for each other crosswise.
 func (e *Engine) BatchesAcrossTenants() bool { return false }
 
+// Shared implements engine.Engine.
+func (e *Engine) Shared() bool { return true }
+
 // Statements that begin and end transactions.
 const (
 	beginRead   = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

@@ -55,6 +55,9 @@ var (
 // BatchesAcrossTenants implements engine.Engine: there is one writer anyhow, and each commit costs an fsync.
 func (e *Engine) BatchesAcrossTenants() bool { return true }
 
+// Shared implements engine.Engine: a lock keeps a second server off the folder.
+func (e *Engine) Shared() bool { return false }
+
 // Update implements engine.Engine.
 func (e *Engine) Update(ctx context.Context, _ consent.ID, write func(engine.Conn) error) error {
 	e.writing.Lock()
