@@ -135,7 +135,7 @@ func (u *Unmerge) Claims(back []OwnedIdentifier) (claims []OwnedIdentifier) {
 
 // Consent gives the consent of the one who stays: the fold of what is left. now is what it was so far, theirs that of
 // the one who goes, and history all that led to now, which is changed. known is false where nothing is left; refused
-// tells that it says no by what was decided since the merge.
+// tells that it says no, and has said so since the merge.
 func (u *Unmerge) Consent(now, theirs Consent, history []Step) (left Consent, known, refused bool) {
 	decidedByThem := now.Event == theirs.Event
 	steps := slices.DeleteFunc(history, func(s Step) bool {
@@ -145,7 +145,7 @@ func (u *Unmerge) Consent(now, theirs Consent, history []Step) (left Consent, kn
 	if len(steps) == 0 && decidedByThem {
 		return Consent{}, false, false
 	}
-	whole, noes := complete(steps), u.noesSince(steps)
+	whole, saidNo := complete(steps), u.saidNoSince(steps)
 	steps = timeline(steps, u.left)
 	if !whole && !decidedByThem { // of what retention dropped, what decides is known
 		steps = append(steps, now.missingSteps(steps)...)
@@ -154,15 +154,13 @@ func (u *Unmerge) Consent(now, theirs Consent, history []Step) (left Consent, kn
 	left = latest(steps)
 	left.Organization, left.Subject, left.Project, left.Purpose = now.Organization, now.Subject, now.Project, now.Purpose
 	left.Last = now.Last
-	return left, true, left.State.No() && slices.Contains(noes, left.Event)
+	return left, true, left.State.No() && saidNo
 }
 
-// noesSince gives the events by which the one who stays said no since the merge.
-func (u *Unmerge) noesSince(steps []Step) (events []ID) {
-	for i := range steps {
-		if s := &steps[i]; s.State.No() && s.Subject == u.Merge.Into && s.Sequence > u.Merge.After {
-			events = append(events, s.Event)
-		}
-	}
-	return events
+// saidNoSince tells whether the one who stays said no since the merge, also where another no of theirs decides: it may
+// have been the one who goes.
+func (u *Unmerge) saidNoSince(steps []Step) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool {
+		return s.State.No() && s.Subject == u.Merge.Into && s.Sequence > u.Merge.After
+	})
 }

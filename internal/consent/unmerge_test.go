@@ -16,7 +16,7 @@ func TestUnmergeConsent(t *testing.T) {
 	merge := SubjectMerge{Into: ID{1}, From: ID{2}, MergedAt: minute(5), After: 5}
 	yes1, no1 := step(1, 1, Accepted, 1), step(1, 2, Declined, 2)
 	yes2, no2 := step(2, 3, Accepted, 3), step(2, 4, Declined, 4)
-	since := step(1, 6, Withdrawn, 6)
+	since, early := step(1, 6, Withdrawn, 6), step(1, 1, Declined, 6)
 	for _, tc := range []struct {
 		name        string
 		now, theirs Consent
@@ -27,6 +27,7 @@ func TestUnmergeConsent(t *testing.T) {
 		{"their no goes", by(no2), by(no2), []Step{yes1, no2}, Accepted, false},
 		{"my no stays", by(no1), by(yes2), []Step{no1, yes2}, Declined, false},
 		{"a no since", by(since), by(yes2), []Step{yes1, since, yes2}, Withdrawn, true},
+		{"a no since, and a later one of mine", by(no1), by(yes2), []Step{early, no1, yes2}, Declined, true},
 		{"nothing of mine", by(yes2), by(yes2), []Step{yes2}, 0, false},
 		{"dropped: theirs decided, none of mine is there", by(yes2), by(yes2), nil, 0, false},
 		{"dropped: mine decided", by(yes1), by(no2), []Step{no2}, Accepted, false},

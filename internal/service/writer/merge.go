@@ -39,7 +39,7 @@ func Merge(ctx context.Context, r TimelineReader, m consent.SubjectMerge) (chang
 }
 
 // Unmerge gives what undoing a merge changes of the consents of the one who stays: those to write, and those that
-// nothing is left of. refused tells that it says no by what was decided since the merge. The consents of the one who
+// nothing is left of. refused tells that it says no, and has said so since the merge. The consents of the one who
 // goes are on record as they were then. It writes nothing.
 func Unmerge(ctx context.Context, r TimelineReader, u *consent.Unmerge) (written []consent.Consent,
 	removed []consent.ConsentKey, refused bool, err error) {
