@@ -69,6 +69,8 @@ func New(c Config) (*Client, error) {
 		return nil, errors.New("client: Config.URL is not a URL") // without the error, which may hold a password
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("client: Config.URL must be http:// or https:// with a host, without query and fragment")
+	case strings.Contains(u.Path, "/api/v1"):
+		return nil, errors.New("client: Config.URL must end before /api/v1, which the client adds")
 	case c.Organization == "":
 		return nil, errors.New("client: Config.Organization is empty")
 	case c.Key == "":

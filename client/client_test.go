@@ -29,6 +29,7 @@ func TestNewRefuses(t *testing.T) {
 		"another scheme":  func(c *client.Config) { c.URL = "ftp://a.example" },
 		"a query":         func(c *client.Config) { c.URL = "https://a.example?x" },
 		"broken":          func(c *client.Config) { c.URL = "https://u:secret-key@[::1" },
+		"the API's path":  func(c *client.Config) { c.URL = "https://a.example/api/v1/" },
 		"no organization": func(c *client.Config) { c.Organization = "" },
 		"no key":          func(c *client.Config) { c.Key = "" },
 		"negative":        func(c *client.Config) { c.Tries = -1 },

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"iter"
+	"net/http"
+	"time"
 )
 
 // Consent is what holds for a person and a purpose, in a list of everybody's.
@@ -28,4 +30,31 @@ func (c *Client) Consents(ctx context.Context, f ConsentFilter) iter.Seq2[Consen
 // came. It is not tried again once it has begun.
 func (c *Client) ExportConsents(ctx context.Context, f ConsentFilter) iter.Seq2[Consent, error] {
 	return stream[Consent](ctx, c, "/consents", query("project", f.Project, "purpose", f.Purpose, "state", f.State))
+}
+
+// SubjectConsents are a person's consents in all projects, as they hold at an instant.
+type SubjectConsents struct {
+	SubjectID string           `json:"subjectId"` // who the subject asked about is now
+	At        time.Time        `json:"at"`
+	Items     []SubjectConsent `json:"items"` // of the purposes on which something is on record
+}
+
+// SubjectConsent is what holds for a purpose of a project.
+type SubjectConsent struct {
+	Project string `json:"project"`
+	Result
+}
+
+// SubjectConsents tells what holds for a person now or, where at is not zero, what held then; asRecorded as in
+// Question. IsNotFound where there is no such person.
+func (c *Client) SubjectConsents(ctx context.Context, id string, at time.Time, asRecorded bool) (SubjectConsents,
+	error) {
+	var answer SubjectConsents
+	recorded := ""
+	if asRecorded {
+		recorded = "true"
+	}
+	err := c.do(ctx, call{method: http.MethodGet, path: ofSubject(id, "/consents"),
+		query: query("at", instant(at), "asRecorded", recorded)}, &answer)
+	return answer, err
 }

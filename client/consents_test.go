@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,5 +36,27 @@ func TestConsents(t *testing.T) {
 	filter.State = client.Accepted
 	if yes := collect(t, c.Consents(ctx, filter)); len(yes) != 1 || yes[0].SubjectID != made[0].SubjectID {
 		t.Errorf("those who said yes: %+v", yes)
+	}
+}
+
+// TestSubjectConsents reads what holds for a person now, and what held before they took it back.
+func TestSubjectConsents(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	who := client.Identifiers{UserID: "cons-of"}
+	first := must[[]client.Event](t)(c.Record(ctx, client.Decision{Identifiers: who, Purpose: "functional",
+		State: client.Accepted}))[0]
+	second := must[[]client.Event](t)(c.Record(ctx, client.Decision{Identifiers: who, Purpose: "functional",
+		State: client.Withdrawn}))[0]
+	now := must[client.SubjectConsents](t)(c.SubjectConsents(ctx, first.SubjectID, time.Time{}, false))
+	then := must[client.SubjectConsents](t)(c.SubjectConsents(ctx, first.SubjectID, first.OccurredAt, true))
+	if len(now.Items) != 1 || now.Items[0].Granted || now.Items[0].EventID != second.ID || now.SubjectID != first.SubjectID {
+		t.Errorf("now: %+v", now)
+	}
+	if len(then.Items) != 1 || !then.Items[0].Granted || then.Items[0].EventID != first.ID ||
+		!then.At.Equal(first.OccurredAt) || then.Items[0].Project != first.Project {
+		t.Errorf("then: %+v", then)
+	}
+	if _, err := c.SubjectConsents(ctx, "0190aaaa-0000-7000-8000-000000000000", time.Time{}, false); !client.IsNotFound(err) {
+		t.Errorf("nobody: %v", err)
 	}
 }
