@@ -42,6 +42,17 @@ func TestAssetsAreThePublished(t *testing.T) {
 	}
 }
 
+// TestCompressedWhereTaken: what a client refuses by a weight of 0 it does not get (RFC 9110, section 12.5.3).
+func TestCompressedWhereTaken(t *testing.T) {
+	for accepts, want := range map[string]string{"GZip": "gzip", "br;q=1, gzip;q=0.5": "gzip", "gzip ; q=1": "gzip",
+		"gzip;q=0": "", "gzip;q=0.000, identity": "", "gzip;q=x": "", "x-gzipped": ""} {
+		got := get(t, openapi.New(nil), "/docs/assets/swagger-ui.css", accepts).Header().Get("Content-Encoding")
+		if got != want {
+			t.Errorf("Accept-Encoding %q: %q", accepts, got)
+		}
+	}
+}
+
 // TestPagesAreConfined: a page runs nothing that is not of this server, and nobody frames it.
 func TestPagesAreConfined(t *testing.T) {
 	site := openapi.New([]openapi.Problem{{Name: "odd", Status: 409, Meaning: "<b>A</b>", ToDo: "B"}})
