@@ -26,7 +26,7 @@ func streamServer(t *testing.T, s *Streams, send func(ctx context.Context, to *S
 			err := c.Stream("text/plain", 10, send)
 			ended <- err
 			return err
-		}, func(c *Call, err error) { http.Error(c, err.Error(), 503) })
+		}, func(c *Call, err error) { http.Error(c, err.Error(), http.StatusServiceUnavailable) })
 	}))
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

@@ -22,7 +22,7 @@ const (
 // parquetFile writes an Apache Parquet file: groups are required, their members optional. Without its footer, which
 // comes last, it cannot be read.
 type parquetFile struct {
-	file    *parquet.Writer
+	file    *parquet.GenericWriter[any]
 	columns []column
 	leaves  []int // of each column, its number in the file, where they stand by name
 	values  [][]parquet.Value
@@ -49,7 +49,7 @@ func newParquet(columns []column, to io.Writer) rowWriter {
 	}
 	schema := parquet.NewSchema("row", root)
 	w := &parquetFile{columns: columns, leaves: make([]int, len(columns)), values: make([][]parquet.Value, len(columns)),
-		file: parquet.NewWriter(to, schema, parquet.PageBufferSize(parquetPage), parquet.WriteBufferSize(streamBuffer),
+		file: parquet.NewGenericWriter[any](to, schema, parquet.PageBufferSize(parquetPage), parquet.WriteBufferSize(streamBuffer),
 			parquet.DictionaryMaxBytes(parquetDictionary), parquet.CreatedBy("consentd", "", ""))}
 	for n, path := range schema.Columns() {
 		at := slices.IndexFunc(columns, func(c column) bool { return c.path() == strings.Join(path, ".") })
