@@ -254,6 +254,7 @@ func (p *PreparedCheck) Check(m *Meant, now time.Time) Checked {
 	out := Checked{Subject: subject, Ambiguous: m.ambiguous(), At: at, Results: make([]CheckResult, len(p.Purposes))}
 	tooMany := m.tooMany()
 	for i, purpose := range p.Purposes {
+		purpose = p.purposeOf(purpose, now)
 		c := m.consent(purpose, decides, at)
 		out.Results[i] = purpose.result(&c, p.Instant, now, tooMany)
 	}
@@ -289,15 +290,15 @@ func (p *Purpose) objectedBy(c *Consent) bool {
 	return p.LegalBasis == BasisLegitimateInterests && c.State.No()
 }
 
-// result says how a consent for the purpose stands at an instant; an Event of NoID: nothing is on record. tooMany: not
-// all who may be meant were read.
+// result says how a consent for the purpose, as it was at an instant, stands then; an Event of NoID: nothing is on
+// record. tooMany: not all who may be meant were read.
 func (p *Purpose) result(c *Consent, at Instant, now time.Time, tooMany bool) CheckResult {
 	r := CheckResult{Purpose: p, Event: c.Event, DecidedAt: c.OccurredAt, ExpiresAt: c.ExpiresAt,
-		PurposeVersion: c.PurposeVersion, CurrentVersion: at.versionOf(p, now)}
+		PurposeVersion: c.PurposeVersion, CurrentVersion: p.Version}
 	r.State, r.Reason = c.standing(at.or(now))
 	r.Granted = r.Reason == ReasonAccepted || r.Reason == ReasonImpliedOptOut
 	yes := c.State == Accepted || c.State == Implied
-	if r.Stale = yes && at.stale(p, c.PurposeVersion, now); r.Granted && r.Stale {
+	if r.Stale = yes && p.Stale(c.PurposeVersion); r.Granted && r.Stale {
 		r.Granted, r.Reason = false, ReasonReacceptRequired
 	}
 	switch {

@@ -38,36 +38,51 @@ func (i Instant) Check() error {
 }
 
 // Consent gives the consent as it held, from the current one, all events on record that led to it, in any order, and
-// the merges of its subject that stand. false: nothing had been decided. Events that retention has dropped count as far
-// as the current consent shows them.
+// the merges of its subject that stand. Who turned out to be the person only later was somebody else then, of whom a no
+// is heard and a yes is not: the names of both are the person's now. false: nothing had been decided. Events that
+// retention has dropped count as far as the current consent shows them.
 func (i Instant) Consent(current *Consent, history []Step, merges []SubjectMerge) (was Consent, ok bool) {
 	if !complete(history) {
 		known := timeline(slices.Clone(history), merges)
 		history = append(slices.Clip(history), current.missingSteps(known)...)
 	}
-	members := []ID{current.Subject, NoID} // missing steps are nobody's
-	var happened []SubjectMerge
-	for found := true; found; {
-		found = false
-		for _, m := range merges {
-			if i.hadMerged(&m) && slices.Contains(members, m.Into) && !slices.Contains(members, m.From) {
-				members, happened, found = append(members, m.From), append(happened, m), true
-			}
+	person := map[ID]ID{NoID: current.Subject} // who each subject was then; missing steps are nobody's
+	for _, m := range merges {
+		if i.hadMerged(&m) {
+			person[m.From] = m.Into
 		}
 	}
-	var steps []Step
+	steps := map[ID][]Step{}
 	for _, s := range history {
-		if i.hadOccurred(&s) && slices.Contains(members, s.Subject) {
-			steps = append(steps, s)
+		if i.hadOccurred(&s) {
+			of := endOf(person, s.Subject)
+			steps[of] = append(steps[of], s)
 		}
 	}
-	if len(steps) == 0 {
-		return Consent{}, false
+	for of, theirs := range steps {
+		happened := slices.DeleteFunc(slices.Clone(merges), func(m SubjectMerge) bool {
+			return !i.hadMerged(&m) || endOf(person, m.Into) != of
+		})
+		c := latest(timeline(theirs, happened))
+		switch {
+		case of != current.Subject && !c.SaysNo(i.At):
+		case !ok:
+			was, ok = c, true
+		default:
+			was = combine(was, c, i.At)
+		}
 	}
-	was = latest(timeline(steps, happened))
 	was.Organization, was.Subject, was.Project, was.Purpose = current.Organization, current.Subject, current.Project,
 		current.Purpose
-	return was, true
+	return was, ok
+}
+
+// endOf follows merges to their end.
+func endOf(person map[ID]ID, subject ID) ID {
+	for into, ok := person[subject]; ok; into, ok = person[subject] {
+		subject = into
+	}
+	return subject
 }
 
 func (i Instant) hadMerged(m *SubjectMerge) bool {
@@ -85,20 +100,13 @@ func (i Instant) hadOccurred(s *Step) bool {
 	return !at.After(i.At)
 }
 
-// versionOf gives the purpose's version that held at the instant.
-func (i Instant) versionOf(p *Purpose, now time.Time) int {
+// purposeOf gives a purpose as it was at the instant.
+func (i Instant) purposeOf(p *Purpose, now time.Time) *Purpose {
 	if !i.Past(now) {
-		return p.Version
+		return p
 	}
-	return p.versionAt(i.At)
-}
-
-// stale is Purpose.Stale at the instant.
-func (i Instant) stale(p *Purpose, version int, now time.Time) bool {
-	if !i.Past(now) {
-		return p.Stale(version)
-	}
-	return p.StaleAt(version, i.At)
+	then := p.AsOf(i.At)
+	return &then
 }
 
 // SubjectConsents are somebody's consents, of all projects or of one.
@@ -118,10 +126,10 @@ type SubjectConsent struct {
 func (d *Catalog) ConsentsOf(subject ID, consents []Consent, project int, at Instant, now time.Time) *SubjectConsents {
 	out := &SubjectConsents{Subject: subject, At: at.or(now)}
 	for i := range d.Purposes {
-		p := &d.Purposes[i]
-		if project != 0 && p.Project != project {
+		if project != 0 && d.Purposes[i].Project != project {
 			continue
 		}
+		p := at.purposeOf(&d.Purposes[i], now)
 		for n := range consents {
 			if c := consents[n]; c.Project == p.Project && c.Purpose == p.Number {
 				if p.objectedBy(&c) {

@@ -89,12 +89,6 @@ func (p *Purpose) HeldTo(version int) time.Time {
 // has to be said again.
 func (p *Purpose) Stale(version int) bool { return p.ReacceptVersion() > version }
 
-// StaleAt is Stale as it was at an instant: versions that were made later do not count. Zero: now.
-func (p *Purpose) StaleAt(version int, at time.Time) bool {
-	then := p.AsOf(at)
-	return then.Stale(version)
-}
-
 // AsOf gives the purpose as its versions had it at an instant: number, legal basis, and which yeses were stale. Before
 // the first one it has number 0 and the legal basis of the held. Zero: now. What it said is not looked up.
 func (p *Purpose) AsOf(at time.Time) Purpose {

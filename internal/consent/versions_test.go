@@ -137,7 +137,7 @@ func TestVersions(t *testing.T) {
 				t.Errorf("at %v: version %d on %s, want %d on %s", at, then.Version, then.LegalBasis, held, want)
 			}
 			for n := range len(versions) + 1 {
-				if got, want := p.StaleAt(n, at), slowStale(versions, n, held); got != want {
+				if got, want := then.Stale(n), slowStale(versions, n, held); got != want {
 					t.Errorf("version %d at %v: stale %t, want %t", n, at, got, want)
 				}
 				d := PreparedDecision{Decision: Decision{OccurredAt: at, PurposeVersion: n}}

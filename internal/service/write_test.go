@@ -48,7 +48,7 @@ func TestWriteErrors(t *testing.T) {
 		{"good", good, consent.Internal, ""},
 		{"no identifier", item(nil), consent.Unprocessable, "identifiers"},
 		{"bad e-mail", named(consent.Email, "ada"), consent.Invalid, "email"},
-		{"bad anonymous id", named(consent.AnonymousID, "1"), consent.Invalid, "anonymous_id"},
+		{"bad anonymous id", named(consent.AnonymousID, "a\nb"), consent.Invalid, "anonymous_id"},
 		{"long user id", named(consent.UserID, strings.Repeat("x", 257)), consent.Invalid, "user_id"},
 		{"long phone", named(consent.Phone, strings.Repeat("1", 257)), consent.Invalid, "phone"},
 		{"two of a kind", item(append(user("ada"), user("bob")...)), consent.Invalid, "user_id"},
