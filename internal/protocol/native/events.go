@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
@@ -81,11 +83,14 @@ func eventFilter(q *protocol.Query) consent.EventFilter {
 	return f
 }
 
-// given gives the value of a parameter that must not be empty where it is there: it would not narrow.
+// given gives the value of a parameter. Where it is there it must not be empty, which would not narrow, and be text.
 func given(q *protocol.Query, name string) string {
 	value := q.One(name)
 	if value == "" && len(q.Values[name]) > 0 {
 		q.Fail(consent.Errorf(consent.Invalid, "", "must not be empty"), name)
+	}
+	if !utf8.ValidString(value) || strings.Contains(value, "\x00") { // PostgreSQL would fail on it
+		q.Fail(consent.Errorf(consent.Invalid, "", "must be valid UTF-8 without NUL"), name)
 	}
 	return value
 }
