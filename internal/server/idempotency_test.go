@@ -70,7 +70,7 @@ func (c *call) otherRequests(w *harness, once map[string]string, body string) {
 	w.Helper()
 	if !c.takesBody() {
 		other := *c
-		other.target += map[bool]string{true: "&", false: "?"}[strings.Contains(c.target, "?")] + "x=1"
+		other.target += map[bool]string{true: "&", false: "?"}[strings.Contains(c.target, "?")]
 		c.refused(w, other.send(w, w.mine, once, ""), http.StatusUnprocessableEntity,
 			"another target under the same key")
 		return
