@@ -150,7 +150,7 @@ func testEventQueries(f *fixture) {
 			Purposes: []consent.ProjectPurpose{{Project: 1, Purpose: 1}, {Project: 2, Purpose: 3}}},
 	}
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 100 {
+	for range rounds(100) {
 		q := consent.EventQuery{Projects: pick(random, 1, 2), States: pick(random, consent.Accepted, consent.Declined,
 			consent.Implied, consent.Withdrawn),
 			Actions: pick(random, consent.UserClick, consent.Import), Keys: pick(random, consent.ID{1}, consent.ID{2}),

@@ -53,7 +53,7 @@ func testExportEvents(f *fixture) {
 		{Subjects: c.people[1:3], Projects: []int{2}}, {Countries: []string{"XX"}}, {Protocols: []string{"other"}},
 		{RecordedFrom: noon.Add(30 * time.Microsecond)}, {Subjects: []consent.ID{f.id()}}}
 	random := rand.New(rand.NewPCG(5, 6))
-	for range 20 {
+	for range rounds(20) {
 		queries = append(queries, consent.EventQuery{Projects: pick(random, 1, 2), States: pick(random, consent.Accepted,
 			consent.Declined), Domains: pick(random, "", "a.example", "B.example"), Subjects: pick(random, c.people...)})
 	}
@@ -67,7 +67,7 @@ func testExportEvents(f *fixture) {
 					IdentityJSON: e.IdentityJSON})
 			}
 		}
-		for _, limit := range []int{1, 7, 80, 1000} {
+		for _, limit := range []int{1, 7, 80, 1000}[4-rounds(4):] {
 			q.Ascending = true
 			same(f, fmt.Sprintf("%+v in parts of %d", q, limit), f.exportedEvents(q, limit), want)
 		}

@@ -139,6 +139,14 @@ func named(kind consent.IdentifierKind, value string) consent.Identifier {
 
 func ownID(id consent.ID) consent.Identifier { return named(consent.AnonymousID, id.String()) }
 
+// rounds gives how many of n to do: a fifth where tests are to be short, as under the race detector.
+func rounds(n int) int {
+	if testing.Short() {
+		return max(n/5, 1)
+	}
+	return n
+}
+
 // owners asks who has each name.
 func (f *fixture) owners(o consent.ID, names ...consent.Identifier) (owners []consent.ID) {
 	f.Helper()
