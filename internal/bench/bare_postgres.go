@@ -33,6 +33,9 @@ func bareLoop(ctx context.Context, from, to string, batch int, phase time.Durati
 	if _, err := c.Exec(ctx, bareSettings); err != nil {
 		return 0, err
 	}
+	if err := bareOrganizations(ctx, c, rows); err != nil {
+		return 0, fmt.Errorf("make the organizations of the bare loop: %w", err)
+	}
 	started, done := time.Now(), 0
 	for _, b := range batches {
 		if time.Since(started) > phase || ctx.Err() != nil {
@@ -43,7 +46,35 @@ func bareLoop(ctx context.Context, from, to string, batch int, phase time.Durati
 		}
 		done += batch
 	}
-	return float64(done) / time.Since(started).Seconds(), nil
+	took, wrote := time.Since(started), 0
+	if err := c.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&wrote); err != nil {
+		return 0, err
+	}
+	if wrote != done {
+		return 0, fmt.Errorf("the bare loop wrote %d of %d events", wrote, done)
+	}
+	return float64(done) / took.Seconds(), nil
+}
+
+// bareOrganizations makes the organizations that rows are of: each statement joins them.
+func bareOrganizations(ctx context.Context, c *pgx.Conn, rows []barePostgresRow) error {
+	made := map[[16]byte]bool{}
+	for _, r := range rows {
+		if made[r.organization] {
+			continue
+		}
+		made[r.organization] = true
+		_, err := c.Exec(ctx, `INSERT INTO organizations (organization_id, name, slug, primary_domain, status, test,
+created_at, updated_at, details) VALUES ($1, 'bare', $2, '', 'active', false, $3, $3, '{}')`, r.organization,
+			fmt.Sprintf("bare-%d", len(made)), r.recorded)
+		if err == nil {
+			_, err = c.Exec(ctx, `INSERT INTO ledger_heads (organization_id, sequence) VALUES ($1, 0)`, r.organization)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bareSettings are those of the server's own sessions.
