@@ -15,7 +15,7 @@ type runCmd struct {
 	load
 	Consentd string        `help:"What to measure; by default the consentd next to consentd-bench." type:"existingfile"`
 	Phase    time.Duration `help:"How long each load runs (0.5s to 1m)." default:"5s"`
-	Checks   int           `help:"How many people are on record where checks are measured; 0: they are not." default:"1000000"`
+	Checks   int           `help:"How many people checks have on record; 0: they are not measured." default:"1000000"`
 	Events   int           `help:"With sqlite: how many events an export has; 0: it is not measured." default:"1000000"`
 	Grow     int           `help:"With postgres: how many events to record to see growth; 0: none." default:"5000000"`
 }
