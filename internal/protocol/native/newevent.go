@@ -64,11 +64,15 @@ func inItem(i int, noun string) string {
 	return field
 }
 
-// write makes the core's batch. Errors: Unprocessable, with all mistakes that can be seen without the ledger.
+// write makes the core's batch. Errors: Unprocessable, with all mistakes that can be seen without the ledger; Invalid
+// where there are too many items.
 func (b *newEvents) write() (consent.Write, error) {
 	w := consent.Write{AllMistakes: true, Field: inItem, Items: make([]consent.Item, len(b.Items))}
-	if len(b.Items) < 1 || len(b.Items) > consent.MaxItems {
+	switch n := len(b.Items); {
+	case n == 0:
 		return w, consent.Errorf(consent.Unprocessable, "items", "must have 1 to %d items", consent.MaxItems)
+	case n > consent.MaxItems: // contracts, "Limits"
+		return w, consent.Errorf(consent.Invalid, "items", "must have 1 to %d items", consent.MaxItems)
 	}
 	var found faultList
 	for i, raw := range b.Items {
