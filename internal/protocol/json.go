@@ -357,12 +357,17 @@ func JSON(status int, v any) (Answer, error) {
 // in memory.
 const largeAnswer = 256 << 10
 
-// WriteJSON answers a read. A large answer is Unavailable while too many are being sent.
+// WriteJSON answers a read by a value, as SendRead does.
 func WriteJSON(c *Call, status int, v any) error {
 	answer, err := JSON(status, v)
 	if err != nil {
 		return err
 	}
+	return SendRead(c, answer)
+}
+
+// SendRead answers a read. A large answer is Unavailable while too many are being sent.
+func SendRead(c *Call, answer Answer) error {
 	if len(answer.Body) > largeAnswer && c.Reserve != nil {
 		release, ok := c.Reserve(int64(len(answer.Body)))
 		if !ok {

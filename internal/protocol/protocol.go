@@ -112,7 +112,8 @@ func Handle(c *Call, log *slog.Logger, handle func(*Call) error, fail func(*Call
 		err = decodeErr
 	}
 	c.Err = err
-	if status, _, _ := Status(err); status == http.StatusInternalServerError && !c.streaming { // who is Unavailable has said so once
+	// Who is Unavailable has said so once, and what broke a stream off is told below.
+	if status, _, _ := Status(err); status == http.StatusInternalServerError && !c.streaming {
 		log.Error("call failed", "request", c.ID, "error", err)
 	}
 	switch {

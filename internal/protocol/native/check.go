@@ -98,8 +98,7 @@ func (a *api) check(c *protocol.Call) error {
 	if err != nil {
 		return inBody(err)
 	}
-	protocol.Answer{Status: http.StatusOK, ContentType: "application/json", Body: checkAnswer(answers, several)}.Send(c)
-	return nil
+	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: checkAnswer(answers, several)})
 }
 
 // What an answer takes, to begin with: of a person, and of each result.
@@ -192,9 +191,7 @@ func appendID(b []byte, id consent.ID) []byte {
 
 // appendInstant writes what instant does.
 func appendInstant(b []byte, t time.Time) []byte {
-	b = append(b, '"')
-	b = t.UTC().AppendFormat(b, instantForm)
-	return append(b, '"')
+	return append(appendMicros(append(b, '"'), t.UnixMicro()), '"')
 }
 
 // consentsOfSubject answers GET {org}/subjects/{subjectId}/consents: those on record, now or at an instant.
@@ -204,9 +201,9 @@ func (a *api) consentsOfSubject(c *protocol.Call) error {
 		return err
 	}
 	q := query(c, "project", "at", "asRecorded")
-	project := q.One("project")
+	project := given(q, "project")
 	at := consent.Instant{
-		At:         protocol.Parsed(q, time.Time{}, consent.ParseInstant[string], "at"),
+		At:         protocol.Parsed(q, time.Time{}, parseFilterTime, "at"),
 		AsRecorded: protocol.Parsed(q, false, parseBool, "asRecorded"),
 	}
 	if q.Err != nil {
@@ -216,8 +213,7 @@ func (a *api) consentsOfSubject(c *protocol.Call) error {
 	if err != nil {
 		return inQueryOf(err)
 	}
-	protocol.Answer{Status: http.StatusOK, ContentType: "application/json", Body: subjectConsents(consents)}.Send(c)
-	return nil
+	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: subjectConsents(consents)})
 }
 
 func parseBool(s string) (bool, error) {

@@ -68,7 +68,7 @@ var standingStates = []string{consent.Accepted.String(), consent.Declined.String
 
 // consentFilter reads the parameters that narrow a list of consents. A mistake is in q.Err.
 func consentFilter(q *protocol.Query) (f consent.ConsentFilter) {
-	f.Project, f.Purpose = q.One("project"), q.One("purpose")
+	f.Project, f.Purpose = given(q, "project"), given(q, "purpose")
 	if state := q.One("state"); slices.Contains(standingStates, state) {
 		f.States = []string{state}
 	} else if len(q.Values["state"]) > 0 {
@@ -108,8 +108,7 @@ func (a *api) listConsents(c *protocol.Call) error {
 			return err
 		}
 	}
-	protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: consentsAnswer(found, next)}.Send(c)
-	return nil
+	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: consentsAnswer(found, next)})
 }
 
 // consentsAnswer writes a page of consents by the same columns as an export.

@@ -62,8 +62,6 @@ func keyOf(k *consent.Key) key {
 	}
 }
 
-const instantForm = "2006-01-02T15:04:05.000000Z"
-
 // instant is a time as the API shows it: RFC 3339 in UTC, always with microseconds.
 type instant time.Time
 
@@ -72,5 +70,5 @@ func (t instant) IsZero() bool { return time.Time(t).IsZero() }
 
 // MarshalText implements encoding.TextMarshaler.
 func (t instant) MarshalText() ([]byte, error) {
-	return time.Time(t).UTC().AppendFormat(nil, instantForm), nil
+	return appendMicros(make([]byte, 0, len("2006-01-02T15:04:05.000000Z")), time.Time(t).UnixMicro()), nil
 }
