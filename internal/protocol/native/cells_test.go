@@ -6,6 +6,7 @@ import (
 	csvreader "encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -215,5 +216,39 @@ func TestCSV(t *testing.T) {
 		if got := string(appendField(nil, []byte(text))); got != want {
 			t.Errorf("%q is written %q, not %q", text, got, want)
 		}
+	}
+}
+
+// exported gives an export of sample events in a form.
+func exported(t *testing.T, rows func([]column, io.Writer) rowWriter, n int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, cells := rows(eventColumns, &out), make([]cell, len(eventColumns))
+	for i := range n {
+		if err := fillEvent(cells, sampleEvent(i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.row(cells); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.end(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// memberOf gives the member of a row that is a column's.
+func memberOf(row map[string]any, c *column) string {
+	if c.group != "" {
+		row, _ = row[c.group].(map[string]any)
+	}
+	switch v := row[c.name].(type) {
+	case nil:
+		return "absent"
+	case map[string]any:
+		return string(canonicalJSON(v))
+	default:
+		return fmt.Sprint(v)
 	}
 }

@@ -1,10 +1,11 @@
+//go:build !fuzz
+
 package native
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -12,25 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 )
-
-// exported gives an export of sample events in a form.
-func exported(t *testing.T, rows func([]column, io.Writer) rowWriter, n int) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w, cells := rows(eventColumns, &out), make([]cell, len(eventColumns))
-	for i := range n {
-		if err := fillEvent(cells, sampleEvent(i)); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.row(cells); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.end(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
 
 // TestParquet reads an export of several row groups by another library, and holds every value against NDJSON.
 func TestParquet(t *testing.T) {
@@ -68,21 +50,6 @@ func TestParquet(t *testing.T) {
 				break
 			}
 		}
-	}
-}
-
-// memberOf gives the member of a row that is a column's.
-func memberOf(row map[string]any, c *column) string {
-	if c.group != "" {
-		row, _ = row[c.group].(map[string]any)
-	}
-	switch v := row[c.name].(type) {
-	case nil:
-		return "absent"
-	case map[string]any:
-		return string(canonicalJSON(v))
-	default:
-		return fmt.Sprint(v)
 	}
 }
 
