@@ -49,14 +49,16 @@ func TestSubjectConsents(t *testing.T) {
 		State: client.Withdrawn}))[0]
 	now := must[client.SubjectConsents](t)(c.SubjectConsents(ctx, first.SubjectID, time.Time{}, false))
 	then := must[client.SubjectConsents](t)(c.SubjectConsents(ctx, first.SubjectID, first.OccurredAt, true))
-	if len(now.Items) != 1 || now.Items[0].Granted || now.Items[0].EventID != second.ID || now.SubjectID != first.SubjectID {
+	if len(now.Items) != 1 || now.Items[0].Granted || now.Items[0].EventID != second.ID ||
+		now.SubjectID != first.SubjectID {
 		t.Errorf("now: %+v", now)
 	}
 	if len(then.Items) != 1 || !then.Items[0].Granted || then.Items[0].EventID != first.ID ||
 		!then.At.Equal(first.OccurredAt) || then.Items[0].Project != first.Project {
 		t.Errorf("then: %+v", then)
 	}
-	if _, err := c.SubjectConsents(ctx, "0190aaaa-0000-7000-8000-000000000000", time.Time{}, false); !client.IsNotFound(err) {
+	const nobody = "0190aaaa-0000-7000-8000-000000000000"
+	if _, err := c.SubjectConsents(ctx, nobody, time.Time{}, false); !client.IsNotFound(err) {
 		t.Errorf("nobody: %v", err)
 	}
 }

@@ -2,10 +2,10 @@
 # Finding: of null in an enum a generator makes the word "<nil>", and calls it valid.
 #
 # In OpenAPI 3.1 what may be null has two types, and JSON Schema wants null in its enum too: type [string, null] and
-# enum [regular, anonymous, null]. One would expect a generated Go client to make two words of it, and a pointer for the null.
-# It makes three: "<nil>" is the third, as fmt prints a nil, and its Valid() says true of it. It is sent as a string,
-# which no server of that document takes, and a null has no word. Nothing warns. With oneOf (an enum, or null) there are
-# two words and a pointer; so the document of this repository says it that way.
+# enum [regular, anonymous, null]. One would expect a generated Go client to make two words of it, and a pointer for the
+# null. It makes three: "<nil>" is the third, as fmt prints a nil, and its Valid() says true of it. It is sent as a
+# string, which no server of that document takes, and a null has no word. Nothing warns. With oneOf (an enum, or null)
+# there are two words and a pointer; so the document of this repository says it that way.
 #
 # Seen with github.com/oapi-codegen/oapi-codegen/v2 v2.8.2:
 #   InEnumLessThannil "<nil>" true

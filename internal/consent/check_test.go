@@ -133,7 +133,8 @@ func TestTooManyPeople(t *testing.T) {
 	}
 }
 
-// modelPerson is somebody of the slow model: what they are called, what they claim, and what they decided last on "mail".
+// modelPerson is somebody of the slow model: what they are called, what they claim, and what they decided last on
+// "mail".
 type modelPerson struct {
 	id     ID
 	names  []Identifier

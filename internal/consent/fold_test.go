@@ -161,7 +161,8 @@ func modelSince(events []Event) time.Time {
 
 func modelFold(events []Event) Consent {
 	last, active := modelDecider(events)
-	return Consent{Event: last.ID, PurposeVersion: last.PurposeVersion, State: last.State, Weight: last.Weight, Grants: last.Grants, Active: active,
+	return Consent{Event: last.ID, PurposeVersion: last.PurposeVersion, State: last.State, Weight: last.Weight,
+		Grants: last.Grants, Active: active,
 		OccurredAt: modelTime(*last),
 		ExpiresAt:  last.ExpiresAt, Since: modelSince(events)}
 }

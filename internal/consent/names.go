@@ -9,8 +9,8 @@ type IdentifierChange struct {
 	Idempotency Idempotency
 }
 
-// Name gives a subject an identifier as somebody asked for; changed is false where it has it. Errors: Conflict, where it
-// is somebody else's, or the subject has another one of a kind of which it may have one, or too many.
+// Name gives a subject an identifier as somebody asked for; changed is false where it has it. Errors: Conflict, where
+// it is somebody else's, or the subject has another one of a kind of which it may have one, or too many.
 func (p *People) Name(organization, subject ID, id Identifier) (changed bool, err error) {
 	switch owner := p.Owner(organization, id); {
 	case owner == subject:

@@ -22,7 +22,8 @@ type MergedSubjects struct {
 	Changes []ConsentChange // in order of project, purpose and subject
 }
 
-// ConsentChange is what a merge makes of what one of two subjects had decided. A consent whose Event is NoID is unknown.
+// ConsentChange is what a merge makes of what one of two subjects had decided. A consent whose Event is NoID is
+// unknown.
 type ConsentChange struct {
 	Subject       ID
 	ProjectID     ID
@@ -68,8 +69,8 @@ func CheckMerge(into, from []Identifier) error {
 	return nil
 }
 
-// MergeToUndo finds the merge of other into a subject among all that stand and led to the subject. A merge into somebody
-// who was merged since is in the way of nobody, but cannot be undone before that one. Errors: Conflict.
+// MergeToUndo finds the merge of other into a subject among all that stand and led to the subject. A merge into
+// somebody who was merged since is in the way of nobody, but cannot be undone before that one. Errors: Conflict.
 func MergeToUndo(merges []SubjectMerge, subject, other ID) (SubjectMerge, error) {
 	for _, m := range merges {
 		switch {

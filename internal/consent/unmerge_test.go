@@ -32,7 +32,8 @@ func TestUnmergeConsent(t *testing.T) {
 		{"dropped: theirs decided, none of mine is there", by(yes2), by(yes2), nil, 0, false},
 		{"dropped: mine decided", by(yes1), by(no2), []Step{no2}, Accepted, false},
 		{"dropped: theirs decided, mine is cut", by(yes2), by(yes2), []Step{cut(no1)}, Declined, false},
-		{"dropped: my no decided, a later view of mine is there", by(no1), by(yes2), []Step{cut(yes1), yes2}, Declined, false},
+		{"dropped: my no decided, a later view of mine is there", by(no1), by(yes2), []Step{cut(yes1), yes2}, Declined,
+			false},
 	} {
 		u := NewUnmerge(merge, []SubjectMerge{merge})
 		left, known, refused := u.Consent(tc.now, tc.theirs, tc.history)

@@ -108,8 +108,8 @@ func (t *tx) ConsentsOf(ctx context.Context,
 const personColumns = `c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
 c.active, c.occurred_at, c.expires_at, c.since`
 
-// selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming, unless it has been another's
-// before a merge: then the first column says so.
+// selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming, unless it has been
+// another's before a merge: then the first column says so.
 const selectPerson = `/* select_person */ SELECT i.origin_id IS NOT NULL, i.subject_id, FALSE, ` + personColumns + `
 FROM identifiers i
 LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2)

@@ -90,7 +90,9 @@ func (t *tx) Names(ctx context.Context, subject consent.SubjectKey) (found []con
 		found = append(found, n)
 		return err
 	})
-	slices.SortFunc(found, func(a, b consent.OwnedIdentifier) int { return compareIdentifiers(a.Identifier, b.Identifier) })
+	slices.SortFunc(found, func(a, b consent.OwnedIdentifier) int {
+		return compareIdentifiers(a.Identifier, b.Identifier)
+	})
 	return found, err
 }
 

@@ -72,8 +72,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 $25)`
 
 const updatePurpose = `/* update_purpose */ UPDATE purposes SET category = $1, subcategory = $2, label = $3,
-version = $4, name = $5, description = $6, url = $7, legal_basis = $8, document_hash = $9, texts_hash = $10, status = $11,
-duration = $12, required = $13, require_reaccept = $14, held_from = $15, revision = $16, updated_at = $17
+version = $4, name = $5, description = $6, url = $7, legal_basis = $8, document_hash = $9, texts_hash = $10,
+status = $11, duration = $12, required = $13, require_reaccept = $14, held_from = $15, revision = $16, updated_at = $17
 WHERE organization_id = $18 AND project_no = $19 AND purpose_no = $20`
 
 const versionColumns = `organization_id, project_no, purpose_no, version, name, description, url, legal_basis,

@@ -7,8 +7,8 @@ import (
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
-// selectTimeline gives a part of what is on record for a subject. The chain ends at events that retention has dropped, so
-// they are left out before the part is cut.
+// selectTimeline gives a part of what is on record for a subject. The chain ends at events that retention has dropped,
+// so they are left out before the part is cut.
 const selectTimeline = `/* select_timeline */ WITH RECURSIVE ` + members + `,
 ` + chain + ` SELECT ` + eventColumns + `, e.body, e.ident FROM (SELECT e.event_id FROM chain
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = chain.event_id)

@@ -49,8 +49,9 @@ func newParquet(columns []column, to io.Writer) rowWriter {
 	}
 	schema := parquet.NewSchema("row", root)
 	w := &parquetFile{columns: columns, leaves: make([]int, len(columns)), values: make([][]parquet.Value, len(columns)),
-		file: parquet.NewGenericWriter[any](to, schema, parquet.PageBufferSize(parquetPage), parquet.WriteBufferSize(streamBuffer),
-			parquet.DictionaryMaxBytes(parquetDictionary), parquet.CreatedBy("consentd", "", ""))}
+		file: parquet.NewGenericWriter[any](to, schema, parquet.PageBufferSize(parquetPage),
+			parquet.WriteBufferSize(streamBuffer), parquet.DictionaryMaxBytes(parquetDictionary),
+			parquet.CreatedBy("consentd", "", ""))}
 	for n, path := range schema.Columns() {
 		at := slices.IndexFunc(columns, func(c column) bool { return c.path() == strings.Join(path, ".") })
 		w.leaves[at] = n

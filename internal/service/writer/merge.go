@@ -6,8 +6,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// Merge gives what a merge of two subjects that are on record changes of their consents, and the consents of the one who
-// stays that have to be written. It writes nothing.
+// Merge gives what a merge of two subjects that are on record changes of their consents, and the consents of the one
+// who stays that have to be written. It writes nothing.
 func Merge(ctx context.Context, r TimelineReader, m consent.SubjectMerge) (changes []consent.ConsentChange,
 	written []consent.Consent, err error) {
 	b := &batch{consents: map[consent.ConsentKey]*consent.WorkingConsent{},

@@ -282,8 +282,8 @@ func testHistory(f *fixture) {
 	})
 }
 
-// testTimeline: what is on record for a subject and whoever was merged into it, in the order of the ledger, in parts; of
-// a merge that was undone nothing.
+// testTimeline: what is on record for a subject and whoever was merged into it, in the order of the ledger, in parts;
+// of a merge that was undone nothing.
 func testTimeline(f *fixture) {
 	o := f.organization()
 	top, middle, low, apart := f.subject(o), f.subject(o), f.subject(o), f.subject(o)
