@@ -310,3 +310,29 @@ func TestJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestSendRead: a large answer takes memory of its own and gives it back; where there is none it is not sent.
+func TestSendRead(t *testing.T) {
+	for _, tc := range []struct {
+		size     int
+		full     bool
+		reserved int64
+		kind     consent.Kind
+	}{{largeAnswer, true, 0, 0}, {largeAnswer + 1, false, largeAnswer + 1, 0},
+		{largeAnswer + 1, true, largeAnswer + 1, consent.Unavailable}} {
+		w := httptest.NewRecorder()
+		var reserved, released int64
+		c := &Call{ResponseWriter: w, Reserve: func(size int64) (func(), bool) {
+			reserved += size
+			return func() { released += size }, !tc.full
+		}}
+		err := SendRead(c, Answer{Status: 200, Body: make([]byte, tc.size)})
+		if failed := err != nil; failed != (tc.kind != 0) || failed && !consent.IsKind(err, tc.kind) {
+			t.Errorf("%+v: %v", tc, err)
+		}
+		if sent := w.Body.Len(); reserved != tc.reserved || err == nil && (released != reserved || sent != tc.size) ||
+			err != nil && sent > 0 {
+			t.Errorf("%+v: reserved %d, released %d, sent %d", tc, reserved, released, sent)
+		}
+	}
+}
