@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,12 +17,15 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/engine"
 	"github.com/consentd/consentd/internal/store/migrations"
 	"github.com/consentd/consentd/internal/store/storetest"
 )
@@ -417,5 +421,27 @@ func TestFolderNames(t *testing.T) {
 				t.Errorf("next to the folder: %v", found)
 			}
 		})
+	}
+}
+
+// TestPageCache: cached pages are in memory that was set aside for them, not in blocks of twice their size.
+func TestPageCache(t *testing.T) {
+	_, e := openEngine(t)
+	for range readerCount {
+		if err := e.View(t.Context(), func(c engine.Conn) error {
+			return c.Query(t.Context(), "SELECT count(*) FROM events", nil, nil)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tls := libc.NewTLS()
+	defer tls.Close()
+	used := libc.Xcalloc(tls, 2, 4)
+	defer libc.Xfree(tls, used)
+	if code := lib.Xsqlite3_status(tls, lib.SQLITE_STATUS_PAGECACHE_USED, used, used+4, 0); code != lib.SQLITE_OK {
+		t.Fatalf("error code %d", code)
+	}
+	if pages := binary.NativeEndian.Uint32(libc.GoBytes(used, 4)); pages == 0 {
+		t.Error("no page is in the memory that was set aside")
 	}
 }

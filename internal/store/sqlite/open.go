@@ -28,9 +28,6 @@ const FileName = "consentd.db"
 const (
 	readerCount = 4
 	busyTimeout = 10 * time.Second
-	// Caches, as cache_size takes them (negative: KiB). The writer's keeps the pages that random writes come back to;
-	// all of them bound memory.
-	writerCache, readerCache, checkpointCache = "-12288", "-2048", "-256"
 )
 
 // Options say how to open a data folder.
@@ -59,6 +56,9 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if Moved(dir) && !o.Moving {
 		return nil, fmt.Errorf("its data was moved into PostgreSQL: name the database with --database "+
 			"(CONSENTD_DATABASE_URL), or remove %s from the folder to use it all the same", movedFile)
+	}
+	if err := preparePageCache(); err != nil {
+		return nil, err
 	}
 	e := &Engine{path: filepath.Join(dir, FileName), log: o.Log, moving: o.Moving,
 		checked: func(time.Time, bool) {}, dirty: make(chan struct{}, 1), stopped: make(chan struct{})}
@@ -160,15 +160,15 @@ func (e *Engine) migrate(ctx context.Context) error {
 // fileURI names a file whose path may have any letters (https://sqlite.org/uri.html); parameters may follow.
 func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
-// connect opens a connection with a cache of a size.
-func (e *Engine) connect(cache string) (*sqlite.Conn, error) {
+// connect opens a connection with a cache of so many bytes.
+func (e *Engine) connect(cache int) (*sqlite.Conn, error) {
 	c, err := sqlite.OpenConn(e.path, sqlite.OpenReadWrite|sqlite.OpenWAL)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", FileName, err)
 	}
 	c.SetBusyTimeout(busyTimeout)
 	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "secure_delete = ON",
-		"wal_autocheckpoint = 0", "cache_size = " + cache, "temp_store = MEMORY"} {
+		"wal_autocheckpoint = 0", fmt.Sprintf("cache_size = -%d", cache>>10), "temp_store = MEMORY"} {
 		if err := sqlitex.ExecuteTransient(c, "PRAGMA "+pragma, nil); err != nil {
 			_ = c.Close()
 			return nil, fmt.Errorf("set %s: %w", pragma, err)
