@@ -29,7 +29,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger, servin
 		if err != nil {
 			return nil, fmt.Errorf("database %s: %w", cfg.Place(), err)
 		}
-		return &openedStore{store.New(e), e.Figures, e.NodeDown}, nil
+		return &openedStore{store.BatchPersons(store.New(e)), e.Figures, e.NodeDown}, nil
 	}
 	e, err := sqlite.Open(ctx, cfg.Data, sqlite.Options{Exclusive: serving, Log: log})
 	if errors.Is(err, sqlite.ErrLocked) {

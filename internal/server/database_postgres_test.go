@@ -52,7 +52,7 @@ func (g *postgresDatabase) open() (service.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return postgresStore{store.New(e), e}, nil
+	return postgresStore{store.BatchPersons(store.New(e)), e}, nil
 }
 
 // query runs statements, whose rows come as PostgreSQL writes them.

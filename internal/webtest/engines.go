@@ -100,6 +100,6 @@ func opener(url string) func() (service.Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		return store.New(e), nil
+		return store.BatchPersons(store.New(e)), nil
 	}
 }

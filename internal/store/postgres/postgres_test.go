@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 // TestPostgresContract holds the engine to the contract of a store.
 func TestPostgresContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) service.Store { s, _ := openPostgres(t); return s })
+	storetest.Run(t, func(t *testing.T) service.Store { s, _ := openPostgres(t); return store.BatchPersons(s) })
 }
 
 // postgresURL gives the URL of a fresh database with the schema.
