@@ -61,3 +61,22 @@ func TestVectorNewFile(t *testing.T) {
 		t.Errorf("new file (%v)\n%s\nwant\n%s", err, text, want)
 	}
 }
+
+func TestVectorWrap(t *testing.T) {
+	f, err := parse([]byte(vectorFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "01e3899404808182838485868788898a8b3aaf089e17d98eb740e665544d43f57271316b8af3d9d0100bb464bca36a22ea" +
+		"f9aca2007234216a19b79fdde386051c"
+	ring := f.Ring(vectorNonce())
+	got, err := ring.Wrap(vectorKey, vectorOrganization, vectorSubject)
+	if err != nil || hex.EncodeToString(got) != want {
+		t.Errorf("wrapped as %x (%v), want %s", got, err, want)
+	}
+	wrapped, _ := hex.DecodeString(want)
+	key, err := ring.Unwrap(wrapped, vectorOrganization, vectorSubject)
+	if err != nil || *key.Secret() != *vectorKey.Secret() {
+		t.Errorf("unwrapped otherwise (%v)", err)
+	}
+}
