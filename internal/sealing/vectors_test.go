@@ -81,6 +81,27 @@ func TestVectorWrap(t *testing.T) {
 	}
 }
 
+func TestVectorSeal(t *testing.T) {
+	for label, want := range map[Label]string{
+		LabelIdentifier: "01808182838485868788898a8b9c464050b334aafde8b02ea9f5209783dab03646",
+		LabelIdent:      "01808182838485868788898a8b031966ac1cefe7b6b434ca2fb80dfd62c59f9d9f",
+		LabelData:       "01808182838485868788898a8be3535613cefde7fe0ba4f6d05d170ed3049d9c15",
+		LabelProfile:    "01808182838485868788898a8bcce374849efa601c880d31bcdd78b4288b7728a4",
+		LabelArchive:    "01808182838485868788898a8b8c9c6812624ed526daaf5230e7d5d360b0a1ddd4",
+		LabelText:       "01808182838485868788898a8b8f4786c7e4007ae9a80bb2d341a40957fd15abff",
+	} {
+		subject := NewSubject(vectorKey, vectorNonce())
+		got, err := subject.Seal(label, []byte("place"), []byte("text"))
+		if err != nil || hex.EncodeToString(got) != want {
+			t.Errorf("label %d: sealed as %x (%v), want %s", label, got, err, want)
+		}
+		sealed, _ := hex.DecodeString(want)
+		if text, err := subject.Open(label, []byte("place"), sealed); err != nil || string(text) != "text" {
+			t.Errorf("label %d: opened as %q (%v)", label, text, err)
+		}
+	}
+}
+
 func TestVectorIndex(t *testing.T) {
 	for use, want := range map[IndexUse]string{
 		IndexIdentifier: "2dac9e69624aceb7409b33271a2c8d10",
