@@ -1,0 +1,16 @@
+// Package ledger knows how entries are proved: what a leaf commits to, the tree over all leaves, the signed checkpoints
+// of its root, and the proofs between them. It does not know what an entry says, who it is about or where anything is
+// kept: it reads no clock, does no I/O, starts no goroutine, and takes randomness from its caller.
+//
+// The forms are those of RFC 6962 (hashes and proofs) and of C2SP (signed-note, tlog-checkpoint, tlog-cosignature,
+// tlog-tiles), so that other people's tools read them. It imports nothing else of this module, so an auditor can use it
+// alone.
+package ledger
+
+import "errors"
+
+// What can be wrong with evidence. An error of this package wraps one of these, for errors.Is; its text is for people.
+var (
+	// ErrMalformed is about bytes or arguments that are not in their form, whatever they were meant to say.
+	ErrMalformed = errors.New("malformed")
+)
