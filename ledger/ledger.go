@@ -13,4 +13,6 @@ import "errors"
 var (
 	// ErrMalformed is about bytes or arguments that are not in their form, whatever they were meant to say.
 	ErrMalformed = errors.New("malformed")
+	// ErrRange is about an entry, a size or a tile that the ledger does not have, or does not have yet.
+	ErrRange = errors.New("beyond the ledger")
 )
