@@ -15,4 +15,10 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrRange is about an entry, a size or a tile that the ledger does not have, or does not have yet.
 	ErrRange = errors.New("beyond the ledger")
+	// ErrSignature is about a signature by a trusted key that is not over this text: one of both was changed.
+	ErrSignature = errors.New("wrong signature")
+	// ErrUnsigned is about a checkpoint that the ledger's own key did not sign, or none that is trusted.
+	ErrUnsigned = errors.New("not signed")
+	// ErrOrigin is about a checkpoint of another ledger.
+	ErrOrigin = errors.New("another ledger")
 )
