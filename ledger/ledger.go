@@ -21,4 +21,10 @@ var (
 	ErrUnsigned = errors.New("not signed")
 	// ErrOrigin is about a checkpoint of another ledger.
 	ErrOrigin = errors.New("another ledger")
+	// ErrSize is about a proof for another number of entries than the checkpoint it came with.
+	ErrSize = errors.New("another size")
+	// ErrNotIncluded is about an entry that the proof does not show to be in the ledger: one of them was changed.
+	ErrNotIncluded = errors.New("not proved to be in the ledger")
+	// ErrInconsistent is about two checkpoints of which the proof does not show that the ledger only grew between them.
+	ErrInconsistent = errors.New("not proved to go on from the earlier ledger")
 )
