@@ -356,17 +356,29 @@ func TestProofJSONRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want ErrMalformed", what, err)
 		}
 	}
+}
+
+func TestProofJSONEndsWhereItEnds(t *testing.T) {
+	const good = `{"event":"e","index":0,"size":1,"leaf":"AQ==","hashes":[],"checkpoint":""}`
 	var p Proof
 	for _, text := range []string{"", good[:40], good + good, good + "1", good[:len(good)-1] + ",}"} {
 		if err := p.UnmarshalJSON([]byte(text)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v, want ErrMalformed", text, err)
 		}
 	}
-	for _, text := range []string{good, hash(zeros), hash(`\u0041` + zeros[1:]), " " + with(",", " ,\n")} {
+	zeros := tlog.Hash{}.String()
+	for _, text := range []string{
+		good, " " + strings.ReplaceAll(good, ",", " ,\n"), strings.Replace(good, "[]", `["`+zeros+`"]`, 1),
+		strings.Replace(good, "[]", `["\u0041`+zeros[1:]+`"]`, 1),
+	} {
 		if err := json.Unmarshal([]byte(text), &p); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+func TestConsistencyJSONRefuses(t *testing.T) {
+	zeros := tlog.Hash{}.String()
 	var between Consistency
 	for text, fine := range map[string]bool{
 		`{"from":1,"to":2,"hashes":["` + zeros + `"]}`: true, `{"to":2,"from":1,"hashes":[]}`: true,

@@ -169,14 +169,14 @@ func compareTiles(t testing.TB, g *grown, size int64) {
 	}
 }
 
-// TestHugeTrees: where all leaves are the same, so are all hashes of a level, and a tree of any size can be had.
-func TestHugeTrees(t *testing.T) {
+// sameLeaves gives the hash of each level of a tree of which all leaves are the same, and what reads it as tlog does.
+func sameLeaves() ([]tlog.Hash, tlog.HashReader) {
 	levels := []tlog.Hash{tlog.RecordHash([]byte("the same"))}
 	for len(levels) < 61 {
 		last := levels[len(levels)-1]
 		levels = append(levels, tlog.NodeHash(last, last))
 	}
-	plain := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+	return levels, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(indexes))
 		for i, index := range indexes {
 			level, _ := tlog.SplitStoredHashIndex(index)
@@ -184,6 +184,11 @@ func TestHugeTrees(t *testing.T) {
 		}
 		return hashes, nil
 	})
+}
+
+// TestHugeTrees: where all leaves are the same, a tree of any size can be had.
+func TestHugeTrees(t *testing.T) {
+	levels, plain := sameLeaves()
 	fetch := func(ids []RowID) ([][]byte, error) {
 		rows := make([][]byte, len(ids))
 		for i, id := range ids {
