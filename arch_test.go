@@ -56,9 +56,10 @@ var mayImport = map[string][]string{
 	"internal/sealing":    {},
 	"internal/server": {"internal/protocol", "internal/protocol/*", "internal/console", "internal/limit",
 		"internal/openapi", "internal/service", "internal/consent"},
-	"internal/service":             {"internal/service/*", "internal/limit", "internal/sealing", "internal/consent", "ledger"},
+	"internal/service": {"internal/service/*", "internal/limit", "internal/sealing", "internal/consent",
+		"ledger"},
 	"internal/service/idempotency": {"internal/consent"},
-	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent"},
+	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent", "ledger"},
 	"internal/store": {"internal/store/engine", "internal/store/migrations", "internal/service",
 		"internal/consent"},
 	"internal/store/engine":     {"internal/consent"},
@@ -67,14 +68,16 @@ var mayImport = map[string][]string{
 		"internal/consent"},
 	"internal/store/postgres": {"internal/store/engine", "internal/store/migrations", "internal/limit",
 		"internal/consent"},
-	"internal/store/sqlite":    {"internal/store/engine", "internal/store/migrations", "internal/consent"},
-	"internal/store/storetest": {"internal/service", "internal/consent"},
-	"internal/webtest": {"internal/server", "internal/store", "internal/store/postgres", "internal/store/sqlite",
-		"internal/geo", "internal/openapi", "internal/service", "internal/consent", "internal/pgtest"},
+	"internal/store/sqlite":        {"internal/store/engine", "internal/store/migrations", "internal/consent"},
+	"internal/store/storetest":     {"internal/service", "internal/consent"},
+	"internal/sealing/sealingtest": {"internal/sealing"},
+	"internal/webtest": {"internal/server", "internal/sealing/sealingtest", "internal/store", "internal/store/postgres",
+		"internal/store/sqlite", "internal/geo", "internal/openapi", "internal/service", "internal/consent", "internal/pgtest"},
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/clitest", "internal/pgtest", "internal/store/storetest", "internal/webtest"}
+var forTests = []string{"internal/clitest", "internal/pgtest", "internal/sealing/sealingtest",
+	"internal/store/storetest", "internal/webtest"}
 
 // forBench are the packages of the benchmark's, which the server does not hold.
 var forBench = []string{"internal/bench", "internal/scratchpg"}

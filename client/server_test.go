@@ -14,6 +14,7 @@ import (
 	"github.com/consentd/consentd/client"
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
@@ -56,7 +57,7 @@ func openShop(dir string) (end func() error, err error) {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	s := store.CachePersons(store.New(engine), engine)
-	svc := service.New(service.Options{Store: s, Places: places, Log: quiet})
+	svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Log: quiet})
 	svc.UseRootKey("root-key-for-tests-0123456789-abcdefgh")
 	if err := addShop(ctx, svc); err != nil {
 		return nil, err

@@ -68,5 +68,10 @@ func (b *backupCmd) Run() error {
 	}
 	fmt.Printf("%s: %.1f MiB in %s, on disk and sound\n", b.To, float64(info.Size())/(1<<20),
 		time.Since(began).Round(time.Millisecond))
-	return nil
+	kek, err := keyFilePath(cfg)
+	if err == nil {
+		fmt.Printf("The key file %s is not in it. Keep a copy of that apart from backups: without it this one is worth "+
+			"nothing.\n", kek)
+	}
+	return err
 }

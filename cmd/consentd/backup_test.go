@@ -18,15 +18,19 @@ import (
 func TestBackupDrill(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		dir, restored := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "restored")
-		file := filepath.Join(t.TempDir(), "backup.db")
+		file, keys := filepath.Join(t.TempDir(), "backup.db"), filepath.Join(t.TempDir(), "keys")
 		drill(t, []string{"CONSENTD_DATA=" + dir}, []string{"CONSENTD_DATA=" + restored}, func() {
-			if p := command(t, nil, "backup", "--data", dir, "--to", file); p.code != 0 {
+			p := command(t, nil, "backup", "--data", dir, "--to", file)
+			if p.code != 0 {
 				t.Fatalf("backup: %d\n%s", p.code, p.errOut.String())
 			}
+			hold(t, "backup", p.out.String(), filepath.Join(dir, keyFileName)+" is not in it", "worth nothing")
+			runProgram(t, "cp", filepath.Join(dir, keyFileName), keys)
 		}, func() {
 			lose(t, dir)
 			runProgram(t, "mkdir", "-m", "700", restored)
 			runProgram(t, "cp", file, filepath.Join(restored, sqlite.FileName))
+			runProgram(t, "cp", keys, filepath.Join(restored, keyFileName))
 		})
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the copy: %v, %v", info, err)

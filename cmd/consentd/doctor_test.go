@@ -107,9 +107,12 @@ func TestDoctorFindsDamage(t *testing.T) {
 			` sequence + 1, subject_id, project_no, purpose_no, purpose_version, state, action, weight, grants,` +
 			` occurred_at, recorded_at, expires_at, NULL, key_id, domain, country, protocol, body, ident` +
 			` FROM events` + lastEvent), "ledgers"},
-		"timeline cut":            {plant(`UPDATE events SET previous_id = NULL WHERE previous_id IS NOT NULL`), "ledgers"},
-		"count changed":           {plant(`UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'`), "ledgers"},
-		"head changed":            {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
+		"timeline cut":  {plant(`UPDATE events SET previous_id = NULL WHERE previous_id IS NOT NULL`), "ledgers"},
+		"count changed": {plant(`UPDATE counts SET amount = amount + 1 WHERE name LIKE 'events/%'`), "ledgers"},
+		"head changed":  {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
+		"row of the tree too many": {plant(`INSERT INTO ledger_rows SELECT organization_id, 0, 7, x'00' FROM ledger_heads
+WHERE sequence > 0`), "ledgers"},
+		"secrets lost":            {plant(`DELETE FROM subject_keys`), "ledgers"},
 		"state changed":           {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
 		"version changed":         {plant(`UPDATE events SET purpose_version = 7` + lastEvent), "events"},
 		"consent version changed": {plant(`UPDATE consents SET purpose_version = 7`), "consents"},
@@ -126,7 +129,7 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"version of a purpose missing":    {plant(`UPDATE purposes SET version = 2`), "ledgers"},
 		"version from before the purpose": {plant(`UPDATE purposes SET held_from = held_from - 1`), "ledgers"},
 		"text of a purpose missing":       {plant(`UPDATE purposes SET texts_hash = x'01'`), "ledgers"},
-		"orphan": {plant(`PRAGMA foreign_keys = OFF; INSERT INTO ledger_heads VALUES (x'01', 0, NULL)`),
+		"orphan": {plant(`PRAGMA foreign_keys = OFF; INSERT INTO ledger_heads VALUES (x'01', 0, NULL, NULL)`),
 			"references"},
 		"clock behind":         {plant(`UPDATE events SET recorded_at = recorded_at + 86400000000` + lastEvent), "clock"},
 		"schema of the future": {plant(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`), "schema"},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -165,10 +166,11 @@ func printMove(out io.Writer, report move.Report, took time.Duration, dir, place
 	}
 	_, err := fmt.Fprintf(out, `
 What to do next:
-  1. Start the server on the database: consentd serve --database URL, or with CONSENTD_DATABASE_URL or
-     CONSENTD_DATABASE_URL_FILE. Keys, the root key too, are the same as before.
-  2. Start no server on %s again: what it takes would not be in the database.
-  3. Keep %s until you are sure, and then delete it: it holds personal data.
-`, dir, dir)
+  1. Put the key file %s where the servers will be, and keep a copy of it apart from backups.
+  2. Start the server on the database: consentd serve --database URL --kek-file FILE, or with CONSENTD_KEK_FILE, and
+     CONSENTD_DATABASE_URL or CONSENTD_DATABASE_URL_FILE. API keys, the root key too, are the same as before.
+  3. Start no server on %s again: what it takes would not be in the database.
+  4. Keep %s until you are sure, and then delete it: it holds personal data.
+`, filepath.Join(dir, keyFileName), dir, dir)
 	return err
 }

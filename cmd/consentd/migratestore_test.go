@@ -42,10 +42,10 @@ func filledFolder(t *testing.T, thousands int) (dir string, o tenant, events []e
 }
 
 // sameEvents starts a server on a database and compares what it lists with what another listed.
-func sameEvents(t *testing.T, url string, o tenant, want []event) {
+func sameEvents(t *testing.T, dir, url string, o tenant, want []event) {
 	t.Helper()
-	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url}, "serve", "--listen",
-		"127.0.0.1:0")
+	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url,
+		"CONSENTD_KEK_FILE=" + filepath.Join(dir, keyFileName)}, "serve", "--listen", "127.0.0.1:0")
 	if diff := cmp.Diff(want, allEvents(t, p, o)); diff != "" {
 		t.Errorf("events (-folder +database):\n%.2000s", diff)
 	}
@@ -108,7 +108,7 @@ func TestMigrateStore(t *testing.T) {
 			t.Error("the password is shown")
 		}
 	}
-	sameEvents(t, url, o, events)
+	sameEvents(t, dir, url, o, events)
 	if got := command(t, []string{"CONSENTD_DATABASE_URL=" + url}, "key", "list").out.String(); got != keys ||
 		!strings.Contains(got, "for the shop") {
 		t.Errorf("keys:\n%s\nwere:\n%s\n%s", got, keys, made.out.String())
@@ -154,7 +154,7 @@ func TestMigrateStoreKilled(t *testing.T) {
 		t.Fatalf("the last move ends with %d:\n%s", p.code, p.errOut.String())
 	}
 	hold(t, "the last move", p.out.String(), "; from an earlier run: ", "both sides are the same")
-	sameEvents(t, url, o, events)
+	sameEvents(t, dir, url, o, events)
 }
 
 func ended(p *process) bool {

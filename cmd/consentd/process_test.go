@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,13 +71,20 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// environment is the tests' own without any setting of consentd.
+// environment is the tests' own without any setting of consentd but those given. Where these name a database, they name
+// the key file that all tests share, unless they say which.
 func environment(more ...string) []string {
 	var env []string
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "CONSENTD_") {
 			env = append(env, e)
 		}
+	}
+	names := func(prefix string) bool {
+		return slices.ContainsFunc(more, func(s string) bool { return strings.HasPrefix(s, prefix) })
+	}
+	if names("CONSENTD_DATABASE_URL") && !names("CONSENTD_KEK_FILE") {
+		more = append([]string{"CONSENTD_KEK_FILE=" + filepath.Join(filepath.Dir(binary), "kek")}, more...)
 	}
 	return append(env, more...)
 }

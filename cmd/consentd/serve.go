@@ -156,7 +156,12 @@ func (r *running) open(ctx context.Context) (err error) {
 		}
 		return append(figures, r.listener.peers.figure())
 	})
-	r.service = service.New(service.Options{Store: r.store, Places: places, Log: r.log, Observe: metrics.Batch})
+	keys, err := openKeys(ctx, r.cfg, r.store, r.log)
+	if err != nil {
+		return err
+	}
+	r.service = service.New(service.Options{Store: r.store, Places: places, Keys: keys, Log: r.log,
+		Observe: metrics.Batch})
 	if err := r.ensureRootKey(ctx); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/store/sqlite"
@@ -161,7 +162,7 @@ func TestCrashInTheFirstStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := store.New(e)
-	svc := service.New(service.Options{Store: s, Log: slog.New(slog.DiscardHandler)})
+	svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Log: slog.New(slog.DiscardHandler)})
 	if _, err := svc.CreateRootKey(context.Background(), false); err != nil {
 		t.Fatal(err)
 	}

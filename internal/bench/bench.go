@@ -119,14 +119,16 @@ func (r *run) measureBatches(ctx context.Context) error {
 
 const batchData = "data-of-batches"
 
-// folder is the setting that names a data folder.
-func (r *run) folder(name string) string { return "CONSENTD_DATA=" + filepath.Join(r.Dir, name) }
+// folder is the settings that name a data folder.
+func (r *run) folder(name string) []string {
+	return []string{"CONSENTD_DATA=" + filepath.Join(r.Dir, name)}
+}
 
 // database is the file that a server over SQLite keeps in its data folder.
 func (r *run) database(folder string) string { return filepath.Join(r.Dir, folder, "consentd.db") }
 
-// with runs a load against a fresh server, whose store a setting names.
-func (r *run) with(ctx context.Context, data string, p *people, do func(*tenant) error) error {
+// with runs a load against a fresh server, whose store settings name.
+func (r *run) with(ctx context.Context, data []string, p *people, do func(*tenant) error) error {
 	t, err := startTenant(ctx, r.Consentd, data, p)
 	if err != nil {
 		return err

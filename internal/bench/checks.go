@@ -203,7 +203,7 @@ func (r *postgresRun) measureChecks(ctx context.Context) error {
 		return nil
 	}
 	r.checks.people = r.Checks
-	if _, err := newDatabase(r.server, "pgbench"); err != nil {
+	if _, err := newDatabase(r.server, "pgbench", r.Dir); err != nil {
 		return err
 	}
 	if _, err := pgbench(ctx, r.server, "-i", "-q", "-s", "10"); err != nil {

@@ -48,11 +48,11 @@ func Compare(ctx context.Context, o CompareOptions) error {
 	tenants := make([]*tenant, len(o.Builds))
 	for i, build := range o.Builds {
 		fmt.Fprintf(o.Out, "  %d  %s\n", i+1, build)
-		setting, err := store(i)
+		settings, err := store(i)
 		if err != nil {
 			return err
 		}
-		if tenants[i], err = startTenant(ctx, build, setting, person); err != nil {
+		if tenants[i], err = startTenant(ctx, build, settings, person); err != nil {
 			return err
 		}
 		defer tenants[i].server.stop()
@@ -73,18 +73,20 @@ func Compare(ctx context.Context, o CompareOptions) error {
 	return nil
 }
 
-// stores gives what makes an empty store for each build and names it by a setting, and what ends them all.
-func (o *CompareOptions) stores() (store func(build int) (setting string, err error), end func(), err error) {
+// stores gives what makes an empty store for each build and names it by settings, and what ends them all.
+func (o *CompareOptions) stores() (store func(build int) (settings []string, err error), end func(), err error) {
 	if !o.Postgres {
-		return func(build int) (string, error) {
-			return "CONSENTD_DATA=" + filepath.Join(o.Dir, fmt.Sprintf("data-%d", build+1)), nil
+		return func(build int) ([]string, error) {
+			return []string{"CONSENTD_DATA=" + filepath.Join(o.Dir, fmt.Sprintf("data-%d", build+1))}, nil
 		}, func() {}, nil
 	}
 	server, err := scratchpg.Start(scratchpg.Options{Settings: postgresSettings})
 	if err != nil {
 		return nil, nil, err
 	}
-	return func(build int) (string, error) { return newDatabase(server, fmt.Sprintf("build_%d", build+1)) },
+	return func(build int) ([]string, error) {
+			return newDatabase(server, fmt.Sprintf("build_%d", build+1), o.Dir)
+		},
 		func() { _ = server.Close() }, nil
 }
 

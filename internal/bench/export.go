@@ -36,7 +36,7 @@ func (r *run) measureExport(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := startChild(ctx, r.Consentd, []string{"CONSENTD_ROOT_KEY=" + rootKey, folder}, "serve")
+	server, err := startChild(ctx, r.Consentd, append([]string{"CONSENTD_ROOT_KEY=" + rootKey}, folder...), "serve")
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,19 +59,19 @@ func RunPostgres(ctx context.Context, o Options, grow int) error {
 	return err
 }
 
-// newDatabase makes an empty database, and gives the setting that names it.
-func newDatabase(server *scratchpg.Server, name string) (string, error) {
+// newDatabase makes an empty database, and gives the settings that name it, with a key file in a folder.
+func newDatabase(server *scratchpg.Server, name, dir string) ([]string, error) {
 	_, err := server.Psql("postgres", `CREATE DATABASE "`+name+`"`)
-	return "CONSENTD_DATABASE_URL=" + server.URL(name), err
+	return []string{"CONSENTD_DATABASE_URL=" + server.URL(name), "CONSENTD_KEK_FILE=" + filepath.Join(dir, "kek")}, err
 }
 
 // withDatabase runs a load against a fresh server on a fresh database.
 func (r *postgresRun) withDatabase(ctx context.Context, name string, p *people, do func(*tenant) error) error {
-	setting, err := newDatabase(r.server, name)
+	settings, err := newDatabase(r.server, name, r.Dir)
 	if err != nil {
 		return err
 	}
-	return r.with(ctx, setting, p, do)
+	return r.with(ctx, settings, p, do)
 }
 
 // measureNaive loads the handler that does one transaction a request. The schema is consentd's.

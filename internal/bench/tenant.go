@@ -22,9 +22,9 @@ type tenant struct {
 
 const rootKey = "bench-root-key-bench-root-key-bench-root-key"
 
-// startTenant starts a consentd on a fresh store, which a setting names, and puts people on record.
-func startTenant(ctx context.Context, consentd, store string, p *people) (*tenant, error) {
-	server, err := startChild(ctx, consentd, []string{"CONSENTD_ROOT_KEY=" + rootKey, store}, "serve")
+// startTenant starts a consentd on a fresh store, which settings name, and puts people on record.
+func startTenant(ctx context.Context, consentd string, store []string, p *people) (*tenant, error) {
+	server, err := startChild(ctx, consentd, append([]string{"CONSENTD_ROOT_KEY=" + rootKey}, store...), "serve")
 	if err != nil {
 		return nil, err
 	}

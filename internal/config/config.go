@@ -28,6 +28,7 @@ type Config struct {
 	File                string // the YAML file; "" for none
 	Listen              string
 	Data                string
+	KEKFile             string // empty: kek in Data
 	Database            string `json:"-"` // "" for SQLite in Data
 	AdminDatabase       string `json:"-"` // "" for Database
 	DatabaseConnections int

@@ -481,6 +481,7 @@ config                   -                      default
 listen                   127.0.0.1:8080         default
 data                     "my\tdata"             flag --data
 database                 -                      default
+kek-file                 -                      default
 admin-database           -                      default
 database-connections     16                     default
 retention                0                      default

@@ -97,6 +97,13 @@ var table = []Setting{
 		set:     func(c *Config, v string) error { return setDatabase(&c.Database, v) },
 	},
 	{
+		Name: "kek-file", Env: "CONSENTD_KEK_FILE", Type: TypePath,
+		Help: "File of the keys that encrypt what the ledger is committed with. Not set: kek in the data folder, made at " +
+			"the first start; with a PostgreSQL database it must be given. A backup is worth nothing without it.",
+		Allowed: "the path of a file, or nothing",
+		set:     func(c *Config, v string) error { return setPath(&c.KEKFile, v, true) },
+	},
+	{
 		Name: "admin-database", Env: "CONSENTD_ADMIN_DATABASE_URL", Type: TypeURL, Secret: true, Shown: withoutPassword,
 		Help:    "The same database for migrations, locks and partitions; on Citus the coordinator. Not set: database.",
 		Allowed: databaseAllowed,

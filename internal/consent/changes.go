@@ -23,9 +23,11 @@ type Changes struct {
 	Merges             []SubjectMerge
 	Unmerges           []SubjectMerge // that stood, and are undone
 	Events             []Event
-	Consents           []Consent // new or changed
-	Heads              []Head    // new or changed
-	Counts             []Count   // to add
+	Consents           []Consent       // new or changed
+	SubjectSecrets     []SubjectSecret // new
+	Heads              []Head          // new or changed
+	LedgerRows         []LedgerRow
+	Counts             []Count // to add
 	IdempotencyRecords []IdempotencyRecord
 
 	RemovedIdentifiers []OwnedName
@@ -46,6 +48,13 @@ type OwnedName struct {
 type NamedConsent struct {
 	Name             OwnedName
 	Project, Purpose int
+}
+
+// NamedHolder is who has the identifier of a NamedConsent; all zero: nobody.
+type NamedHolder struct {
+	Subject ID
+	Consent Consent // zero: there is none
+	Secret  []byte  // see SubjectSecret; nil: there is none, or it was not looked for, where a subject's own id is the name
 }
 
 // OwnedIdentifier says which subject has an identifier.
@@ -102,6 +111,21 @@ type Head struct {
 	Organization ID
 	Sequence     int64
 	LastID       ID
+	Tree         []byte // the right edge of the tree over all entries (ledger.Tree); empty: there is none
+}
+
+// SubjectSecret is what a subject's entries of the ledger are committed with (ledger.Secret), encrypted.
+type SubjectSecret struct {
+	SubjectKey
+	Wrapped []byte
+}
+
+// LedgerRow is a complete row of an organization's tree (ledger.Row), which never changes.
+type LedgerRow struct {
+	Organization ID
+	Level        int
+	Number       int64
+	Hashes       []byte
 }
 
 // Count is a kept count of an organization: of events by project, of named subjects by type.

@@ -25,6 +25,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/webtest"
@@ -113,7 +114,7 @@ func openHarness(t testing.TB, g database) *harness {
 	w.must(err)
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
-	w.svc = service.New(service.Options{Store: w.store, Places: places, Log: log, Observe: w.metrics.Batch,
+	w.svc = service.New(service.Options{Store: w.store, Keys: sealingtest.Ring(), Places: places, Log: log, Observe: w.metrics.Batch,
 		Clock: w.now})
 	w.svc.UseRootKey(webtest.RootKey)
 	w.options = server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,

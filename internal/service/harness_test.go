@@ -11,6 +11,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/store/sqlite"
@@ -54,7 +55,7 @@ func newHarness(t testing.TB) *harness {
 	}
 	s := store.CachePersons(store.New(e), e)
 	h.store = s
-	h.svc = service.New(service.Options{Store: s, Places: places, Clock: h.clock.now, Log: slog.New(slog.DiscardHandler)})
+	h.svc = service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Clock: h.clock.now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		h.svc.Close()
 		if err := s.Close(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 )
 
@@ -82,7 +83,7 @@ func TestRootKey(t *testing.T) {
 	_, err = h.svc.Authenticate(ctx, first.Text)
 	isKind(t, "the store's root key beside a configured one", err, consent.Unauthenticated, "")
 
-	plain := service.New(service.Options{Store: h.store, Clock: h.clock.now})
+	plain := service.New(service.Options{Store: h.store, Keys: sealingtest.Ring(), Clock: h.clock.now})
 	defer plain.Close()
 	root, err := plain.Authenticate(ctx, first.Text)
 	if err != nil || !root.Root {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/limit"
+	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service/idempotency"
 	"github.com/consentd/consentd/internal/service/writer"
 )
@@ -45,6 +46,8 @@ type Service struct {
 type Options struct {
 	Store  Store
 	Places consent.Places
+	// Keys encrypt what the ledger is committed with. Nil: nothing can be put on record.
+	Keys   *sealing.Ring
 	Clock  func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand; must be safe for many goroutines
 	Log    *slog.Logger     // nil: slog.Default
@@ -69,6 +72,7 @@ func New(o Options) *Service {
 	}
 	s.cache = newCache()
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
+		Secrets:        &secrets{o.Keys, s.random},
 		Observe:        o.Observe,
 		CatalogChanged: s.cache.drop,
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {

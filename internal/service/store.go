@@ -74,9 +74,8 @@ type Reader interface {
 	Persons(ctx context.Context, names []consent.OwnedName, project int) ([]consent.Who, error)
 	// Consents gives the current consents, by index of keys; zero where there is none.
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
-	// ConsentsByName gives what Owners and Consents of those owners would, by index of asked.
-	ConsentsByName(ctx context.Context, asked []consent.NamedConsent) (owners []consent.ID, consents []consent.Consent,
-		err error)
+	// ConsentsByName gives what Owners, and Consents and SubjectSecrets of those owners would, by index of asked.
+	ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.NamedHolder, error)
 	// ConsentsOf gives all current consents of each subject.
 	ConsentsOf(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Consent, error)
 	// History gives what the fold needs of all events of a key that led to its consent, in any order.
@@ -86,6 +85,11 @@ type Reader interface {
 	Timeline(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) ([]consent.Event, error)
 	// Merges gives the merges that stand and led to each subject: those into it, and those into whoever was merged.
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
+	// SubjectSecrets gives what each subject's entries of the ledger are committed with, encrypted, by index of subjects;
+	// nil: nothing is on record.
+	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
+	// LedgerRows gives complete rows of an organization's tree, in the order of rows, of which the hashes are filled in.
+	LedgerRows(ctx context.Context, rows []consent.LedgerRow) error
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
 	// IdempotencyRecords gives the records, by index of keys; nil: none.

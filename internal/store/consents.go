@@ -33,33 +33,34 @@ func (t *tx) Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent
 	return found, err
 }
 
-const selectConsentByName = `/* select_consent_by_name */ SELECT i.subject_id, ` + consentColumns + `
+const selectConsentByName = `/* select_consent_by_name */ SELECT i.subject_id, k.wrapped_key, ` + consentColumns + `
 FROM identifiers i LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id
   AND c.project_no = $2 AND c.purpose_no = $3)
+LEFT JOIN subject_keys k ON (k.organization_id = $1 AND k.subject_id = i.subject_id)
 WHERE i.organization_id = $1 AND i.kind = $4 AND i.project_no = $5 AND i.value = $6`
 
 // ConsentsByName implements service.Reader.
-func (t *tx) ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.ID, []consent.Consent,
-	error) {
-	owners, found := make([]consent.ID, len(asked)), make([]consent.Consent, len(asked))
+func (t *tx) ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.NamedHolder, error) {
+	found := make([]consent.NamedHolder, len(asked))
 	err := t.conn.Each(ctx, selectConsentByName, len(asked), func(i int, args []any) []any {
 		a := &asked[i]
 		return append(args, &a.Name.Organization, a.Project, a.Purpose, (*string)(&a.Name.Kind), a.Name.Project,
 			&a.Name.Value)
-	}, func(i int, r engine.Row) error { return scanConsent(r, &found[i], &owners[i]) })
+	}, func(i int, r engine.Row) error {
+		return scanConsent(r, &found[i].Consent, &found[i].Subject, &found[i].Secret)
+	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return owners, found, t.consentsByOwnID(ctx, asked, owners, found)
+	return found, t.consentsByOwnID(ctx, asked, found)
 }
 
 // consentsByOwnID fills in what is asked of those who are named by their own id.
-func (t *tx) consentsByOwnID(ctx context.Context, asked []consent.NamedConsent, owners []consent.ID,
-	found []consent.Consent) error {
+func (t *tx) consentsByOwnID(ctx context.Context, asked []consent.NamedConsent, found []consent.NamedHolder) error {
 	var at []int
 	var names []consent.OwnedName
 	for i := range asked {
-		if owners[i] == consent.NoID {
+		if found[i].Subject == consent.NoID {
 			at, names = append(at, i), append(names, asked[i].Name)
 		}
 	}
@@ -69,7 +70,7 @@ func (t *tx) consentsByOwnID(ctx context.Context, asked []consent.NamedConsent, 
 	}
 	var keys []consent.ConsentKey
 	for n, owner := range own {
-		owners[at[n]] = owner
+		found[at[n]].Subject = owner
 		keys = append(keys, consent.ConsentKey{Organization: names[n].Organization, Subject: owner,
 			Project: asked[at[n]].Project, Purpose: asked[at[n]].Purpose})
 	}
@@ -80,7 +81,7 @@ func (t *tx) consentsByOwnID(ctx context.Context, asked []consent.NamedConsent, 
 	consents, err := t.Consents(ctx, keys)
 	for n, owner := range own {
 		if err == nil && owner != consent.NoID {
-			found[at[n]], consents = consents[0], consents[1:]
+			found[at[n]].Consent, consents = consents[0], consents[1:]
 		}
 	}
 	return err
@@ -221,20 +222,21 @@ func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent
 		return append(args, &organizations[i])
 	}, func(i int, r engine.Row) error {
 		h := consent.Head{Organization: organizations[i]}
-		err := r.Scan(&h.Sequence, &h.LastID)
+		err := r.Scan(&h.Sequence, &h.LastID, &h.Tree)
 		found[h.Organization] = h
 		return err
 	})
 	return found, err
 }
 
-const upsertHead = `/* upsert_head */ INSERT INTO ledger_heads (organization_id, sequence, last_event_id)
-VALUES ($1, $2, $3)
-ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, last_event_id = excluded.last_event_id`
+const upsertHead = `/* upsert_head */ INSERT INTO ledger_heads (organization_id, sequence, last_event_id, tree)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, last_event_id = excluded.last_event_id,
+tree = excluded.tree`
 
 func (t *tx) appendHeads(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertHead, c.Heads, func(h *consent.Head, args []any) []any {
-		return append(args, &h.Organization, &h.Sequence, (*engine.OptionalID)(&h.LastID))
+		return append(args, &h.Organization, &h.Sequence, (*engine.OptionalID)(&h.LastID), h.Tree)
 	})
 	if err != nil {
 		return err

@@ -85,7 +85,8 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"remove", t.remove}, {"organizations", t.appendOrganizations}, {"purposes", t.appendPurposes},
 		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
 		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"consents", t.appendConsents},
-		{"heads", t.appendHeads}, {"idempotency records", t.appendIdempotencyRecords},
+		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
+		{"idempotency records", t.appendIdempotencyRecords},
 	} {
 		if err := step.run(ctx, c); err != nil {
 			return fmt.Errorf("append %s: %w", step.what, err)

@@ -117,6 +117,10 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 	{"events that no timeline leads to, or several", `SELECT abs(` + countEvents + `
 - (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1 AND previous_id >= ` + firstEvent + `)
 - (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id >= ` + firstEvent + `))`},
+	{"rows that the ledger's tree lacks, or has too many", `SELECT ` + rowsAmiss("0", "32") + ` + ` + rowsAmiss("1", "1024")},
+	{"subjects with events and without what these are committed with", `SELECT count(*) FROM (
+SELECT DISTINCT e.subject_id FROM events e WHERE e.organization_id = $1) AS told
+WHERE NOT EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = told.subject_id)`},
 	{"purposes whose versions are not those before the current one", `SELECT count(*) FROM purposes p
 WHERE p.organization_id = $1 AND (p.version - 1 <> (SELECT count(*) FROM purpose_versions v
 WHERE v.organization_id = $1 AND v.project_no = p.project_no AND v.purpose_no = p.purpose_no AND v.version > 0)
@@ -131,6 +135,12 @@ WHERE said.hash IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM texts x WHERE x.organization_id = $1 AND x.hash = said.hash)`},
 	{"events by which the kept count is wrong", `SELECT abs(` + countEvents + `
 - (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM counts WHERE organization_id = $1 AND name LIKE 'events/%'))`},
+}
+
+// rowsAmiss counts by how many complete rows a level of the tree differs from what its entries make, so many a row.
+func rowsAmiss(level, entries string) string {
+	return `abs((SELECT count(*) FROM ledger_rows WHERE organization_id = $1 AND level = ` + level + `)
+- coalesce((SELECT sequence / ` + entries + ` FROM ledger_heads WHERE organization_id = $1), 0))`
 }
 
 // checkLedger gives what is known of a ledger, and what each of the checks counts.

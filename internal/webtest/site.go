@@ -13,6 +13,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
 )
@@ -34,7 +35,7 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 	log := slog.New(slog.DiscardHandler)
 	var servers roundRobin
 	for i, s := range stores {
-		svc := service.New(service.Options{Store: s, Places: places, Log: log})
+		svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Log: log})
 		t.Cleanup(svc.Close)
 		svc.UseRootKey(RootKey)
 		servers.all = append(servers.all, server.New(server.Options{Service: svc, Places: places, Log: log,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/webtest"
 )
@@ -108,7 +109,7 @@ func eventsOf(t *testing.T, store service.Store, key string) []consent.EventView
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc := service.New(service.Options{Store: store, Places: places})
+	svc := service.New(service.Options{Store: store, Keys: sealingtest.Ring(), Places: places})
 	defer svc.Close()
 	actor, err := svc.Authenticate(context.Background(), key)
 	if err != nil {

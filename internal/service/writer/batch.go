@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/ledger"
 )
 
 // batch is one run of a transaction: what it loaded, what it decided, and what became of each request. Decisions are
@@ -25,6 +26,9 @@ type batch struct {
 	created  map[consent.SubjectKey]bool // people whom this batch makes
 	records  map[consent.IdempotencyKey]*consent.IdempotencyRecord
 	heads    map[consent.ID]*consent.Head
+	trees    map[consent.ID]*ledger.Tree
+	wrapped  map[consent.SubjectKey][]byte          // secrets as they are on record
+	secrets  map[consent.SubjectKey]*ledger.Secret  // of those about whom decisions are
 	read     map[consent.ConsentKey]consent.Consent // with who is who; zero: there is none
 	consents map[consent.ConsentKey]*consent.WorkingConsent
 	items    [][]batchItem // by request and item
@@ -56,6 +60,8 @@ func newBatch(o *Options, requests []*request) *batch {
 			Consents: make([]consent.Consent, 0, decisions)},
 		catalogs: map[consent.ID]*consent.Catalog{}, people: consent.NewPeople(), created: map[consent.SubjectKey]bool{},
 		records: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{},
+		trees: map[consent.ID]*ledger.Tree{}, wrapped: map[consent.SubjectKey][]byte{},
+		secrets:  map[consent.SubjectKey]*ledger.Secret{},
 		read:     map[consent.ConsentKey]consent.Consent{},
 		consents: map[consent.ConsentKey]*consent.WorkingConsent{},
 		items:    make([][]batchItem, len(requests))}

@@ -68,6 +68,7 @@ func (b *batch) record(r *request, item *batchItem, d *pending, identity *consen
 	d.consent.Add(&view.Event, b.now)
 	b.change(d.consent)
 	b.changes.Events = append(b.changes.Events, view.Event)
+	b.commit(&view.Event)
 	return view
 }
 
@@ -118,7 +119,9 @@ func (b *batch) close() {
 			Name: consent.EventCount(c.project), Add: n})
 		if !moved[c.organization] {
 			moved[c.organization] = true
-			b.changes.Heads = append(b.changes.Heads, *b.heads[c.organization])
+			head := b.heads[c.organization]
+			head.Tree = b.trees[c.organization].Append(nil)
+			b.changes.Heads = append(b.changes.Heads, *head)
 		}
 	}
 }

@@ -60,6 +60,9 @@ func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err er
 		for o, head := range heads {
 			b.heads[o] = &head
 		}
+		if err := b.loadTrees(); err != nil {
+			return err
+		}
 		for i := range kept {
 			b.records[keys[i]] = kept[i]
 		}
@@ -122,13 +125,16 @@ func (b *batch) loadByName(ctx context.Context, tx Tx, asked []consent.NamedCons
 	if len(asked) == 0 {
 		return nil
 	}
-	owners, consents, err := tx.ConsentsByName(ctx, asked)
-	for i, owner := range owners {
-		if owner != consent.NoID {
+	found, err := tx.ConsentsByName(ctx, asked)
+	for i := range found {
+		if h := &found[i]; h.Subject != consent.NoID {
 			a := &asked[i]
-			b.people.SetOwner(a.Name, owner)
-			b.read[consent.ConsentKey{Organization: a.Name.Organization, Subject: owner, Project: a.Project,
-				Purpose: a.Purpose}] = consents[i]
+			b.people.SetOwner(a.Name, h.Subject)
+			b.read[consent.ConsentKey{Organization: a.Name.Organization, Subject: h.Subject, Project: a.Project,
+				Purpose: a.Purpose}] = h.Consent
+			if h.Secret != nil {
+				b.wrapped[consent.SubjectKey{Organization: a.Name.Organization, Subject: h.Subject}] = h.Secret
+			}
 		}
 	}
 	return err
@@ -215,6 +221,10 @@ func (b *batch) identify(i int) {
 // is not enough.
 func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
 	asked, late := b.plan()
+	wait, err := b.loadSecrets(ctx, tx)
+	if err != nil {
+		return err
+	}
 	if len(asked) > 0 {
 		found, err := tx.Consents(ctx, asked)
 		if err != nil {
@@ -225,6 +235,9 @@ func (b *batch) loadConsents(ctx context.Context, tx Tx) error {
 				b.consents[key].Load(found[i])
 			}
 		}
+	}
+	if err := wait(); err != nil {
+		return err
 	}
 	if err := b.loadMerged(ctx, tx); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/service/idempotency"
+	"github.com/consentd/consentd/ledger"
 )
 
 // What one batch takes at most, and how many writes may wait for it; what comes later waits for the next.
@@ -52,10 +53,17 @@ type Options struct {
 	AcrossTenants bool
 	Now           func() time.Time // UTC, microseconds
 	Random        func(p []byte)   // fills p with random bytes
+	Secrets       Secrets
 	// Observe is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
 	// CatalogChanged is called where a batch may have made a purpose.
 	CatalogChanged func()
+}
+
+// Secrets makes and encrypts what subjects' entries of the ledger are committed with. It is called by many at once.
+type Secrets interface {
+	New(of consent.SubjectKey) (secret *ledger.Secret, wrapped []byte, err error)
+	Open(of consent.SubjectKey, wrapped []byte) (*ledger.Secret, error)
 }
 
 // queue is the writes that wait for the same batch. A goroutine serves it while there are any. Guarded by Writer.mu.

@@ -28,7 +28,8 @@ var tables = []table{
 	{"texts", byOrganization}, {"subjects", byOrganization},
 	{"subject_archive", byOrganization}, {"identifiers", byOrganization}, {"identifier_claims", byOrganization},
 	{"subject_merges", byOrganization}, {"events", byOrganization}, {"consents", byOrganization},
-	{"ledger_heads", byOrganization}, {"counts", byOrganization}, {"kept_answers", byOrganization},
+	{"ledger_heads", byOrganization}, {"subject_keys", byOrganization}, {"ledger_rows", byOrganization},
+	{"counts", byOrganization}, {"kept_answers", byOrganization},
 	{"store_moves", byOrganization},
 }
 

@@ -136,6 +136,8 @@ SELECT create_distributed_table('subject_merges', 'organization_id', colocate_wi
 SELECT create_distributed_table('events', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('consents', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('ledger_heads', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('subject_keys', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('ledger_rows', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('counts', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('kept_answers', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('store_moves', 'organization_id', colocate_with => 'organizations')

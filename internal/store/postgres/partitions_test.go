@@ -121,7 +121,9 @@ func TestPartitionsInTime(t *testing.T) {
 		Heads: []consent.Head{{Organization: o.ID}}})
 	subject := consent.Subject{Organization: o.ID, ID: consent.ID{3, 15: 1}, Type: "user", CreatedAt: o.CreatedAt,
 		Record: consent.Record{Version: 1, ChangedAt: o.CreatedAt, Data: []byte(`{}`)}}
-	write(consent.Changes{Subjects: []consent.Subject{subject}})
+	write(consent.Changes{Subjects: []consent.Subject{subject}, SubjectSecrets: []consent.SubjectSecret{{
+		SubjectKey: consent.SubjectKey{Organization: o.ID, Subject: subject.ID}, Wrapped: []byte{1}}}, // as events have it
+		LedgerRows: []consent.LedgerRow{{Organization: o.ID, Hashes: []byte{1}}}}) // and 32 of the events to come
 	last := consent.NoID
 	const months = 40
 	for n := range months {

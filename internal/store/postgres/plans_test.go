@@ -256,6 +256,8 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 			"'', 'active', '', FALSE, FALSE, now(), 1, now(), now()@few",
 		"purpose_versions SELECT @org, 1, 1, i, '', '', '', 'consent', NULL, NULL, FALSE, now()@some",
 		"ledger_heads VALUES (@org, 1, NULL)",
+		"subject_keys SELECT @org, @id, @hash@rows",
+		"ledger_rows SELECT @org, 0, i, @hash@rows",
 		"counts SELECT @org, 'events/' || i, 1@few",
 		"slugs SELECT @org::text || i, @org@some",
 		"api_keys SELECT @org, @id, '', '', @hash, now()@some",
@@ -374,7 +376,7 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 	for i := range named {
 		named[i] = consent.NamedConsent{Name: p.names[i], Project: 1, Purpose: 1}
 	}
-	_, byName, err10 := r.ConsentsByName(ctx, named)
+	byName, err10 := r.ConsentsByName(ctx, named)
 	persons, err11 := r.Persons(ctx, p.names, 1)
 	sharing, err12 := r.Persons(ctx, p.claims, 1)
 	claimants, err2 := r.Claimants(ctx, p.claims)
@@ -384,14 +386,20 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 	histories, err6 := r.History(ctx, p.consents)
 	merges, err7 := r.Merges(ctx, p.subjects)
 	_, err8 := r.Heads(ctx, []consent.ID{p.organization})
+	secrets, err13 := r.SubjectSecrets(ctx, p.subjects)
+	rows := make([]consent.LedgerRow, len(p.subjects))
+	for i := range rows {
+		rows[i] = consent.LedgerRow{Organization: p.organization, Number: int64(i) + 1}
+	}
+	err14 := r.LedgerRows(ctx, rows)
 	answers, err9 := r.IdempotencyRecords(ctx, p.answers)
 	for _, found := range []int{len(claimants), len(identifiers), len(consents), len(consentsOf), len(histories),
-		len(merges), len(answers), len(byName), len(persons), len(sharing)} {
+		len(merges), len(answers), len(byName), len(persons), len(sharing), len(secrets)} {
 		if found != len(p.subjects) {
 			err = errors.Join(err, fmt.Errorf("%d found of %d", found, len(p.subjects)))
 		}
 	}
-	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)
+	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14)
 }
 
 // readOnes asks about one of them.
@@ -465,6 +473,10 @@ func (p *people) newcomers() (c consent.Changes) {
 			Project: 1, Purpose: 1, OccurredAt: now, RecordedAt: now, BodyJSON: []byte{}, IdentityJSON: []byte{}})
 		c.Consents = append(c.Consents, consent.Consent{Organization: p.organization, Subject: id, Project: 1, Purpose: 1,
 			Event: id, Last: id, OccurredAt: now})
+		c.SubjectSecrets = append(c.SubjectSecrets, consent.SubjectSecret{SubjectKey: consent.SubjectKey{
+			Organization: p.organization, Subject: id}, Wrapped: hash[:]})
+		c.LedgerRows = append(c.LedgerRows, consent.LedgerRow{Organization: p.organization, Level: 4, Number: now.UnixNano() +
+			int64(i), Hashes: hash[:]})
 		c.Counts = append(c.Counts, consent.Count{Organization: p.organization, Name: consent.EventCount(1), Add: 1})
 		c.IdempotencyRecords = append(c.IdempotencyRecords, consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{
 			Organization: p.organization, Key: id, Hash: hash}, Sealed: []byte{}, ExpiresAt: now})

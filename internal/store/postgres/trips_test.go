@@ -8,6 +8,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
@@ -36,13 +37,13 @@ func TestRoundTripsOfAWrite(t *testing.T) {
 		do                func() error
 		trips, statements int
 	}{
-		// begin, lock, person; subject, identifier, event, consent, head, count, commit
-		{"the first of a person", write(ada, consent.Analytics), 2, 10},
+		// begin, lock, person; subject, identifier, event, consent, secret, head, count, commit
+		{"the first of a person", write(ada, consent.Analytics), 2, 11},
 		// begin, lock, person; event, consent, head, count, commit
 		{"the next", write(ada, consent.Analytics), 2, 8},
 		{"of several purposes", write(ada, consent.Analytics, consent.Marketing, consent.Functional), 2, 8},
-		// begin, lock, owners, and what they are called; the consent; identifier, event, consent, head, count, commit
-		{"by several identifiers", write(several, consent.Analytics), 4, 11},
+		// begin, lock, owners, and what they are called; secret, the consent; identifier, event, consent, head, count, commit
+		{"by several identifiers", write(several, consent.Analytics), 4, 12},
 	} {
 		r.mu.Lock()
 		r.trips, r.executed = 0, 0
@@ -64,7 +65,7 @@ func serviceOver(t *testing.T, s *store.Store) (*service.Service, consent.Actor)
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc := service.New(service.Options{Store: s, Places: places, Log: slog.New(slog.DiscardHandler)})
+	svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(svc.Close)
 	const rootKey = "root-key-for-tests-0123456789-abcdefgh"
 	svc.UseRootKey(rootKey)

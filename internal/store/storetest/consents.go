@@ -78,7 +78,9 @@ func testConsentsByName(f *fixture) {
 		}
 		f.append(consent.Changes{Consents: []consent.Consent{{Organization: of, Subject: s, Project: 1,
 			Purpose: 2, Event: f.id(), Last: f.id(), State: consent.Accepted, Weight: consent.WeightActive, Grants: true,
-			Active: true, OccurredAt: noon.Add(time.Duration(n) * time.Hour), ExpiresAt: noon.AddDate(1, n, 0), Since: noon}}})
+			Active: true, OccurredAt: noon.Add(time.Duration(n) * time.Hour), ExpiresAt: noon.AddDate(1, n, 0), Since: noon}},
+			SubjectSecrets: []consent.SubjectSecret{{SubjectKey: consent.SubjectKey{Organization: of, Subject: s},
+				Wrapped: []byte{byte(n), 0, 255}}}})
 	}
 	var asked []consent.NamedConsent
 	var names []consent.OwnedName
@@ -98,17 +100,28 @@ func testConsentsByName(f *fixture) {
 			keys[i] = consent.ConsentKey{Organization: a.Name.Organization, Subject: want[i], Project: 1, Purpose: a.Purpose}
 		}
 		consents, err2 := r.Consents(ctx, keys)
+		subjects := make([]consent.SubjectKey, len(asked))
+		for i := range keys {
+			subjects[i] = consent.SubjectKey{Organization: keys[i].Organization, Subject: keys[i].Subject}
+		}
+		secrets, err4 := r.SubjectSecrets(ctx, subjects)
+		err2 = errors.Join(err2, err4)
+		holders := make([]consent.NamedHolder, len(asked))
+		for i := range holders {
+			holders[i] = consent.NamedHolder{Subject: want[i], Consent: consents[i]}
+			if id := asked[i].Name.Identifier; id.Kind != consent.AnonymousID || id == merged {
+				holders[i].Secret = secrets[i]
+			}
+		}
 		half := len(asked) / 2 // those of one organization, and then of both
 		for _, some := range [][]consent.NamedConsent{asked[:half], asked} {
-			owners, found, err3 := r.ConsentsByName(ctx, some)
-			same(f, "owners", owners, want[:len(some)])
-			same(f, "their consents", found, consents[:len(some)])
+			found, err3 := r.ConsentsByName(ctx, some)
+			same(f, "holders", found, holders[:len(some)])
 			err2 = errors.Join(err2, err3)
 		}
 		for i := range asked {
-			owners, found, err3 := r.ConsentsByName(ctx, asked[i:i+1])
-			same(f, "an owner", owners, want[i:i+1])
-			same(f, "a consent", found, consents[i:i+1])
+			found, err3 := r.ConsentsByName(ctx, asked[i:i+1])
+			same(f, "a holder", found, holders[i:i+1])
 			err2 = errors.Join(err2, err3)
 		}
 		if want[0] != subject || want[8] != two || want[4] != own || want[6] != own || consents[0].Event == consent.NoID {
@@ -221,7 +234,7 @@ func testHeads(f *fixture) {
 		return got
 	}
 	same(f, "heads at birth", heads(a, b, f.id()), map[consent.ID]consent.Head{a: {Organization: a}, b: {Organization: b}})
-	moved := consent.Head{Organization: a, Sequence: 1 << 40, LastID: f.id()}
+	moved := consent.Head{Organization: a, Sequence: 1 << 40, LastID: f.id(), Tree: bytes.Repeat([]byte{0, 7, 255}, 2000)}
 	f.append(consent.Changes{Heads: []consent.Head{moved}, Counts: []consent.Count{{Organization: a,
 		Name: consent.EventCount(1), Add: 2},
 		{Organization: a, Name: consent.EventCount(2), Add: 5}, {Organization: a, Name: consent.EventCount(1), Add: 1},

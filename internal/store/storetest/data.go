@@ -232,7 +232,14 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 		c.Consents = append(c.Consents, now)
 	}
 	last := c.Events[len(c.Events)-1]
-	c.Heads = []consent.Head{{Organization: o, Sequence: last.Sequence, LastID: last.ID}}
+	c.Heads = []consent.Head{{Organization: o, Sequence: last.Sequence, LastID: last.ID, Tree: last.ID[:]}}
+	for i, s := range people {
+		secret, row := f.hash(), f.hash()
+		c.SubjectSecrets = append(c.SubjectSecrets, consent.SubjectSecret{SubjectKey: consent.SubjectKey{Organization: o,
+			Subject: s}, Wrapped: secret[:]})
+		c.LedgerRows = append(c.LedgerRows, consent.LedgerRow{Organization: o, Level: i % 3, Number: int64(f.random.Uint32())<<20 + int64(i),
+			Hashes: row[:]})
+	}
 	return c
 }
 

@@ -31,7 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"claims of merged people", testMergedClaims}, {"consents", testConsents},
 		{"consents by name", testConsentsByName},
 		{"person", testPerson}, {"persons who change", testChangingPersons},
-		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"idempotency records",
+		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"secrets and rows of the tree", testLedger}, {"idempotency records",
 			testIdempotencyRecords},
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"export of events", testExportEvents},

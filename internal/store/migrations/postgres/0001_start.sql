@@ -237,13 +237,33 @@ CREATE TABLE consents (
     PRIMARY KEY (organization_id, subject_id, project_no, purpose_no)
 ) WITH (fillfactor = 80);
 
+-- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none).
 CREATE TABLE ledger_heads (
     organization_id  UUID NOT NULL,
     sequence         BIGINT NOT NULL,
     last_event_id    UUID,
+    tree             BYTEA,
     PRIMARY KEY (organization_id),
     FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
 ) WITH (fillfactor = 50);
+
+-- What a subject's entries of the ledger are committed with, encrypted by a key that is not in here. It stays when the
+-- subject's record is removed: only with it anybody can tell what the entries commit to.
+CREATE TABLE subject_keys (
+    organization_id  UUID NOT NULL,
+    subject_id       UUID NOT NULL,
+    wrapped_key      BYTEA NOT NULL,
+    PRIMARY KEY (organization_id, subject_id)
+);
+
+-- The complete rows of the tree: 32 hashes each, which never change.
+CREATE TABLE ledger_rows (
+    organization_id  UUID NOT NULL,
+    level            INTEGER NOT NULL,
+    number           BIGINT NOT NULL,
+    hashes           BYTEA NOT NULL,
+    PRIMARY KEY (organization_id, level, number)
+);
 
 CREATE TABLE counts (
     organization_id  UUID NOT NULL,
@@ -268,6 +288,8 @@ CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id
 -- +goose Down
 DROP TABLE kept_answers;
 DROP TABLE counts;
+DROP TABLE ledger_rows;
+DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
 DROP TABLE consents;
 DROP TABLE events;

@@ -232,13 +232,33 @@ CREATE TABLE consents (
     PRIMARY KEY (organization_id, subject_id, project_no, purpose_no)
 ) STRICT, WITHOUT ROWID;
 
+-- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none).
 CREATE TABLE ledger_heads (
     organization_id BLOB NOT NULL,
     sequence        INTEGER NOT NULL,
     last_event_id   BLOB,
+    tree            BLOB,
     PRIMARY KEY (organization_id),
     FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
 ) STRICT, WITHOUT ROWID;
+
+-- What a subject's entries of the ledger are committed with, encrypted by a key that is not in here. It stays when the
+-- subject's record is removed: only with it anybody can tell what the entries commit to.
+CREATE TABLE subject_keys (
+    organization_id BLOB NOT NULL,
+    subject_id      BLOB NOT NULL,
+    wrapped_key     BLOB NOT NULL,
+    PRIMARY KEY (organization_id, subject_id)
+) STRICT, WITHOUT ROWID;
+
+-- The complete rows of the tree: 32 hashes each, which never change.
+CREATE TABLE ledger_rows (
+    organization_id BLOB NOT NULL,
+    level           INTEGER NOT NULL,
+    number          INTEGER NOT NULL,
+    hashes          BLOB NOT NULL,
+    PRIMARY KEY (organization_id, level, number)
+) STRICT;
 
 CREATE TABLE counts (
     organization_id BLOB NOT NULL,
@@ -263,6 +283,8 @@ CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id
 -- +goose Down
 DROP TABLE kept_answers;
 DROP TABLE counts;
+DROP TABLE ledger_rows;
+DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
 DROP TABLE consents;
 DROP TABLE events;

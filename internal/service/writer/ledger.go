@@ -1,0 +1,103 @@
+package writer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/ledger"
+)
+
+// loadTrees reads the right edge of each ledger's tree from its head.
+func (b *batch) loadTrees() error {
+	for o, head := range b.heads {
+		tree := &ledger.Tree{}
+		if len(head.Tree) > 0 {
+			var err error
+			if tree, err = ledger.ParseTree(head.Tree); err != nil {
+				return fmt.Errorf("the ledger of organization %s: %w", o, err)
+			}
+		}
+		if tree.Size != head.Sequence {
+			return fmt.Errorf("the ledger of organization %s has %d entries, and its tree %d leaves", o, head.Sequence,
+				tree.Size)
+		}
+		b.trees[o] = tree
+	}
+	return nil
+}
+
+// loadSecrets reads what the entries of those are committed with about whom decisions may be taken, and makes it for
+// those of whom nothing is on record yet. On an engine with round trips it shares that of the read which comes next.
+func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err error) {
+	var asked []consent.SubjectKey
+	deciding := b.deciding()
+	for _, key := range deciding {
+		if b.wrapped[key] == nil && !b.created[key] {
+			asked = append(asked, key)
+		}
+	}
+	come := func() error { return nil }
+	var found [][]byte
+	if len(asked) > 0 {
+		come, err = tx.Prefetch(func() (err error) {
+			found, err = tx.SubjectSecrets(ctx, asked)
+			return err
+		})
+	}
+	return func() error {
+		if err := come(); err != nil {
+			return err
+		}
+		for i, key := range asked {
+			b.wrapped[key] = found[i]
+		}
+		return b.openSecrets(deciding)
+	}, err
+}
+
+// openSecrets decrypts what was read of some subjects, and makes what is missing.
+func (b *batch) openSecrets(of []consent.SubjectKey) error {
+	for _, key := range of {
+		wrapped := b.wrapped[key]
+		var err error
+		if wrapped == nil { // new, or known and without a decision
+			if b.secrets[key], wrapped, err = b.o.Secrets.New(key); err != nil {
+				return fmt.Errorf("make the secret of a subject: %w", err)
+			}
+			b.changes.SubjectSecrets = append(b.changes.SubjectSecrets,
+				consent.SubjectSecret{SubjectKey: key, Wrapped: wrapped})
+			continue
+		}
+		if b.secrets[key], err = b.o.Secrets.Open(key, wrapped); err != nil {
+			return fmt.Errorf("read the secret of subject %s of organization %s: %w", key.Subject, key.Organization, err)
+		}
+	}
+	return nil
+}
+
+// deciding lists about whom decisions may be taken.
+func (b *batch) deciding() (all []consent.SubjectKey) {
+	noted := map[consent.SubjectKey]bool{}
+	for i, r := range b.requests {
+		for n := range b.items[i] {
+			item := &b.items[i][n]
+			key := consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject}
+			if !noted[key] && len(item.decisions) > 0 {
+				noted[key] = true
+				all = append(all, key)
+			}
+		}
+	}
+	return all
+}
+
+// commit adds an event's leaf to the tree of its ledger.
+func (b *batch) commit(e *consent.Event) {
+	secret := b.secrets[consent.SubjectKey{Organization: e.Organization, Subject: e.Subject}]
+	leaf := ledger.NewLeaf(e.RecordedAt.UnixMilli(), secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON)
+	for _, row := range b.trees[e.Organization].Add(nil, leaf.Hash()) {
+		b.changes.LedgerRows = append(b.changes.LedgerRows, consent.LedgerRow{Organization: e.Organization,
+			Level: row.Level, Number: row.Number, Hashes: row.Hashes})
+	}
+}
