@@ -36,7 +36,7 @@ test: ## vet, build and all tests; installs Node.js, npm, curl, Chromium and Pos
 	scripts/need.sh node npm curl chromium postgres
 	$(GO) vet ./...
 	$(MAKE) --no-print-directory build
-	$(GO) test $(TESTFLAGS) $(TESTED)
+	$(GO) test -timeout 20m $(TESTFLAGS) $(TESTED)
 
 lint: format vet staticcheck ## gofmt, go vet, staticcheck
 
