@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,8 +57,10 @@ const peakOfBatches = 200
 // alone.
 func TestLargeBatchesAtOnce(t *testing.T) {
 	for engine, args := range map[string]func(t *testing.T) []string{
-		"SQLite":     func(t *testing.T) []string { return []string{"--data", t.TempDir()} },
-		"PostgreSQL": func(t *testing.T) []string { return []string{"--database", pgtest.Database(t, "", nil)} },
+		"SQLite": func(t *testing.T) []string { return []string{"--data", t.TempDir()} },
+		"PostgreSQL": func(t *testing.T) []string {
+			return []string{"--database", pgtest.Database(t, "", nil), "--kek-file", filepath.Join(t.TempDir(), "kek")}
+		},
 	} {
 		for _, long := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, long ids=%v", engine, long), func(t *testing.T) {

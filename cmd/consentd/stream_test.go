@@ -163,8 +163,9 @@ func TestStreams(t *testing.T) {
 	waitFor(t, "the end of a stream whose client has gone", func() bool {
 		return s.gauge(t, "consentd_streams") == 0 && s.gauge(t, "consentd_goroutines") <= idle+3
 	})
-	if peak := peakOf(t, s.process); peak > peakOfStreams && !raceDetector {
-		t.Errorf("%d MiB were resident", peak)
+	peak := peakOf(t, s.process)
+	if t.Logf("%d MiB were resident", peak); peak > peakOfStreams && !raceDetector {
+		t.Errorf("more than %d MiB", peakOfStreams)
 	}
 	s.open(context.Background(), t, csvType) // who takes nothing while the server ends
 	began := time.Now()

@@ -16,7 +16,7 @@ import (
 const (
 	pageSize        = 4 << 10
 	writerCache     = 12 << 20
-	readerCache     = 8 << 20
+	readerCache     = 5 << 20
 	checkpointCache = 256 << 10
 	allCaches       = writerCache + readerCount*readerCache + checkpointCache
 )
