@@ -27,7 +27,9 @@ type Changes struct {
 	SubjectSecrets     []SubjectSecret // new
 	Heads              []Head          // new or changed
 	LedgerRows         []LedgerRow
-	Counts             []Count // to add
+	Checkpoints        []Checkpoint // each in the place of the one before
+	LedgerKeys         []LedgerKey  // new
+	Counts             []Count      // to add
 	IdempotencyRecords []IdempotencyRecord
 
 	RemovedIdentifiers []OwnedName

@@ -90,6 +90,15 @@ type Reader interface {
 	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
 	// LedgerRows gives complete rows of an organization's tree, in the order of rows, of which the hashes are filled in.
 	LedgerRows(ctx context.Context, rows []consent.LedgerRow) error
+	// Checkpoint gives the newest checkpoint of an organization's ledger.
+	Checkpoint(ctx context.Context, organization consent.ID) (*consent.Checkpoint, error)
+	// LedgerKeys lists the keys that signed an organization's checkpoints, the first one first.
+	LedgerKeys(ctx context.Context, organization consent.ID) ([]consent.LedgerKey, error)
+	// Unsigned names organizations with an id greater than after, in order of id, whose newest checkpoint does not cover
+	// exactly what is in their ledger.
+	Unsigned(ctx context.Context, after consent.ID, limit int) ([]consent.ID, error)
+	// EntryAfter gives the first event of an organization behind an id, and its sequence; NoID: there is none.
+	EntryAfter(ctx context.Context, organization, after consent.ID) (id consent.ID, sequence int64, err error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
 	// IdempotencyRecords gives the records, by index of keys; nil: none.

@@ -39,7 +39,7 @@ func (t *tx) LedgerRows(ctx context.Context, rows []consent.LedgerRow) error {
 	}, func(i int, r engine.Row) error { return r.Scan(&rows[i].Hashes) })
 	for i := range rows {
 		if err == nil && rows[i].Hashes == nil {
-			err = fmt.Errorf("row %d of level %d of the ledger's tree is not there", rows[i].Number, rows[i].Level)
+			err = fmt.Errorf("%w: row %d of level %d", consent.ErrNoLedgerRow, rows[i].Number, rows[i].Level)
 		}
 	}
 	return err

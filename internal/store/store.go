@@ -86,6 +86,7 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
 		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"consents", t.appendConsents},
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
+		{"checkpoints", t.appendCheckpoints},
 		{"idempotency records", t.appendIdempotencyRecords},
 	} {
 		if err := step.run(ctx, c); err != nil {

@@ -31,6 +31,7 @@ type excuse struct{ begins, reason string }
 // belongs to an organization.
 var acrossOrganizations = []excuse{
 	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
+	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
 	{"/* count_organizations */", "the root key's list of organizations"},
 	{"/* list_organizations */", "the root key's list of organizations"},
 	{"SELECT organization_id, project_no, count(*) FROM events_", "counts what retention drops, once a month"},

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"person", testPerson}, {"persons who change", testChangingPersons},
 		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads}, {"secrets and rows of the tree", testLedger}, {"idempotency records",
 			testIdempotencyRecords},
+		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned}, {"entries by id", testEntryAfter},
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"export of events", testExportEvents},
 		{"export of consents", testExportConsents}, {"history", testHistory}, {"timeline", testTimeline},

@@ -265,6 +265,28 @@ CREATE TABLE ledger_rows (
     PRIMARY KEY (organization_id, level, number)
 );
 
+-- The newest signed checkpoint of each ledger: it covers size entries, of which last_event_id is the last, and tree is
+-- the right edge of the tree over them.
+CREATE TABLE ledger_checkpoints (
+    organization_id  UUID NOT NULL,
+    size             BIGINT NOT NULL,
+    last_event_id    UUID NOT NULL,
+    tree             BYTEA NOT NULL,
+    note             BYTEA NOT NULL,
+    key_id           BIGINT NOT NULL,
+    signed_at        TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id)
+) WITH (fillfactor = 50);
+
+-- By which keys checkpoints are verified, each from the first size that it signed on.
+CREATE TABLE ledger_keys (
+    organization_id  UUID NOT NULL,
+    from_size        BIGINT NOT NULL,
+    verifier_key     TEXT NOT NULL,
+    signed_from      TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id, from_size)
+);
+
 CREATE TABLE counts (
     organization_id  UUID NOT NULL,
     name             TEXT COLLATE "C" NOT NULL,
@@ -288,6 +310,8 @@ CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id
 -- +goose Down
 DROP TABLE kept_answers;
 DROP TABLE counts;
+DROP TABLE ledger_keys;
+DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;

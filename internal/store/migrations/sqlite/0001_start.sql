@@ -260,6 +260,28 @@ CREATE TABLE ledger_rows (
     PRIMARY KEY (organization_id, level, number)
 ) STRICT;
 
+-- The newest signed checkpoint of each ledger: it covers size entries, of which last_event_id is the last, and tree is
+-- the right edge of the tree over them.
+CREATE TABLE ledger_checkpoints (
+    organization_id BLOB NOT NULL,
+    size            INTEGER NOT NULL,
+    last_event_id   BLOB NOT NULL,
+    tree            BLOB NOT NULL,
+    note            BLOB NOT NULL,
+    key_id          INTEGER NOT NULL,
+    signed_at       INTEGER NOT NULL,
+    PRIMARY KEY (organization_id)
+) STRICT, WITHOUT ROWID;
+
+-- By which keys checkpoints are verified, each from the first size that it signed on.
+CREATE TABLE ledger_keys (
+    organization_id BLOB NOT NULL,
+    from_size       INTEGER NOT NULL,
+    verifier_key    TEXT NOT NULL,
+    signed_from     INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, from_size)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE counts (
     organization_id BLOB NOT NULL,
     name            TEXT NOT NULL,
@@ -283,6 +305,8 @@ CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id
 -- +goose Down
 DROP TABLE kept_answers;
 DROP TABLE counts;
+DROP TABLE ledger_keys;
+DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
