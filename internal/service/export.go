@@ -64,14 +64,20 @@ func (s *Service) ExportEvents(ctx context.Context, a consent.Actor, f consent.E
 			return err
 		})
 		span.After = last
-		switch size += len(part.Blobs); {
-		case size > largePart:
-			limit = max(limit/2, leastInPart)
-		case size < largePart/2:
-			limit = min(limit*2, mostInPart)
-		}
+		limit = nextLimit(limit, size+len(part.Blobs))
 		return span.After != span.To, err
 	}, take)
+}
+
+// nextLimit tells how many rows the next part may have, after one with a limit that took so many bytes.
+func nextLimit(limit, size int) int {
+	switch {
+	case size > largePart:
+		return max(limit/2, leastInPart)
+	case size < largePart/2:
+		return min(limit*2, mostInPart)
+	}
+	return limit
 }
 
 // exportedTexts are the texts of an export that were read lately, by their names: most events share a few.

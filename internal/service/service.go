@@ -33,6 +33,7 @@ type Service struct {
 	root     configuredRoot
 	writer   *writer.Writer
 	watchdog commitWatchdog
+	signer   *signer
 
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
@@ -47,15 +48,21 @@ type Options struct {
 	Store  Store
 	Places consent.Places
 	// Keys encrypt what the ledger is committed with. Nil: nothing can be put on record.
-	Keys   *sealing.Ring
-	Clock  func() time.Time // nil: time.Now
-	Random io.Reader        // nil: crypto/rand; must be safe for many goroutines
-	Log    *slog.Logger     // nil: slog.Default
+	Keys *sealing.Ring
+	// SigningKey signs checkpoints of the ledgers, which are called LedgerName/ORGANIZATION (empty: a name with the
+	// instance's id). The zero key: none is signed.
+	SigningKey sealing.SigningKey
+	LedgerName string
+	Clock      func() time.Time // nil: time.Now
+	Random     io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log        *slog.Logger     // nil: slog.Default
 	// Observe, where set, is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
+	// Checkpointed, where set, is told what came of each attempt to sign a checkpoint: CheckpointSigned and so on.
+	Checkpointed func(outcome string)
 }
 
-// New makes a service and starts its writer; Close ends it.
+// New makes a service and starts its writer and its signer; Close ends them.
 func New(o Options) *Service {
 	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
 		ended: make(chan struct{}),
@@ -71,10 +78,11 @@ func New(o Options) *Service {
 		s.log = slog.Default()
 	}
 	s.cache = newCache()
+	s.signer = newSigner(s, &o)
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
 		Secrets:        &secrets{o.Keys, s.random},
 		Observe:        o.Observe,
-		CatalogChanged: s.cache.drop,
+		CatalogChanged: s.cache.drop, Committed: s.signer.changed,
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {
 			return classify(ctx, s.commit(ctx, organization, func(tx Tx) error { return write(tx) }))
 		}})
@@ -83,10 +91,11 @@ func New(o Options) *Service {
 	return s
 }
 
-// Close waits for the writes that were accepted and ends the writer; later
+// Close waits for the writes that were accepted and ends the writer and the signer; later
 // writes are Unavailable. It may be called twice.
 func (s *Service) Close() {
 	s.writer.Close()
+	s.signer.close()
 	s.ending.Do(func() { close(s.ended) })
 	s.sweeping.Wait()
 }

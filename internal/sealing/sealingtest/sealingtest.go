@@ -12,15 +12,23 @@ import (
 )
 
 // Ring gives the keys that all tests of a process share, made once.
-var Ring = sync.OnceValue(func() *sealing.Ring {
+var Ring = sync.OnceValue(func() *sealing.Ring { return file().Ring(rand.Reader) })
+
+// SigningKey gives the key beside them that signs checkpoints.
+func SigningKey() sealing.SigningKey {
+	key, _ := file().SigningKey()
+	return key
+}
+
+var file = sync.OnceValue(func() *sealing.File {
 	dir, err := os.MkdirTemp("", "consentd-keys-")
 	if err != nil {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	file, _, err := sealing.Create(filepath.Join(dir, "kek"), rand.Reader, time.Now())
+	made, _, err := sealing.Create(filepath.Join(dir, "kek"), rand.Reader, time.Now())
 	if err != nil {
 		panic(err)
 	}
-	return file.Ring(rand.Reader)
+	return made
 })

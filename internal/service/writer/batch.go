@@ -96,10 +96,22 @@ func (w *Writer) transact(requests []*request) ([]outcome, error) {
 	if b != nil && len(b.changes.Purposes) > 0 {
 		w.o.CatalogChanged()
 	}
+	if b != nil && w.o.Committed != nil && (err == nil || errors.Is(err, consent.ErrUnknown)) {
+		w.o.Committed(b.moved())
+	}
 	if err != nil && !errors.Is(err, ErrNothing) {
 		return nil, err
 	}
 	return b.outcomes, nil
+}
+
+// moved lists the organizations whose ledgers the batch added to.
+func (b *batch) moved() []consent.ID {
+	organizations := make([]consent.ID, len(b.changes.Heads))
+	for i := range b.changes.Heads {
+		organizations[i] = b.changes.Heads[i].Organization
+	}
+	return organizations
 }
 
 // confirms tells whether somebody is told that something is on record. It is committed also where it is so already:

@@ -58,6 +58,8 @@ type Options struct {
 	Observe func(requests int, took time.Duration, err error)
 	// CatalogChanged is called where a batch may have made a purpose.
 	CatalogChanged func()
+	// Committed, where set, is told whose ledgers a batch has added to, or may have where its outcome is unknown.
+	Committed func(organizations []consent.ID)
 }
 
 // Secrets makes and encrypts what subjects' entries of the ledger are committed with. It is called by many at once.

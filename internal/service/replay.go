@@ -1,0 +1,215 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/ledger"
+)
+
+// mismatch tells that what is stored of a ledger is not what was committed. It names places, and nothing that is kept
+// there.
+type mismatch struct{ what string }
+
+func (m *mismatch) Error() string { return "the ledger does not match: " + m.what }
+
+func mismatchf(format string, args ...any) error { return &mismatch{fmt.Sprintf(format, args...)} }
+
+// replaying is a ledger of which the entries are hashed again, in parts as those of an export: that bounds what a long
+// backlog takes of memory, and for how long it holds a view.
+type replaying struct {
+	organization consent.ID
+	secrets      *secrets
+	tree         *ledger.Tree
+	span         consent.EventSpan
+	limit        int
+	part         consent.ExportedEvents
+}
+
+// replay hashes again what was added to a ledger since a checkpoint, and gives the tree with it. What is older was
+// looked at when that was signed; all is looked at where there is none that the signer's key has signed. Errors:
+// *mismatch where it is not what the ledger's head and rows say; those of the store.
+func (g *signer) replay(ctx context.Context, head *consent.Head, since *consent.Checkpoint) (*ledger.Tree, error) {
+	p := replaying{organization: head.Organization, secrets: g.secrets, tree: &ledger.Tree{},
+		span: consent.EventSpan{To: head.LastID}, limit: leastInPart}
+	if since != nil {
+		if tree := g.trusted(since); tree != nil {
+			p.tree, p.span.After = tree, since.LastID
+		}
+	}
+	for p.span.After != p.span.To {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var tree *ledger.Tree
+		var last consent.ID
+		err := g.view(ctx, func(ctx context.Context, r Reader) (err error) { // it may run again
+			tree, last, err = p.next(ctx, r)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("hash the entries of a ledger again: %w", err)
+		}
+		p.tree, p.span.After = tree, last
+		p.limit = nextLimit(p.limit, len(p.part.Blobs))
+	}
+	if p.tree.Size != head.Sequence {
+		return nil, mismatchf("%d entries are there, and its head says %d", p.tree.Size, head.Sequence)
+	}
+	if bytes.Equal(p.tree.Append(nil), head.Tree) {
+		return p.tree, nil
+	}
+	kept, err := ledger.ParseTree(head.Tree)
+	if err != nil || kept.Size != p.tree.Size {
+		return nil, mismatchf("the tree in its head cannot be read")
+	}
+	return nil, differentTail(p.tree, kept)
+}
+
+// next hashes the next part, and gives the tree with it and the last event that was looked at.
+func (p *replaying) next(ctx context.Context, r Reader) (*ledger.Tree, consent.ID, error) {
+	q := consent.EventQuery{Organization: p.organization, Ascending: true}
+	last, err := r.ExportEvents(ctx, &q, p.span, p.limit, &p.part)
+	if err != nil {
+		return nil, last, err
+	}
+	leaves, err := leavesOf(ctx, r, p.secrets, p.organization, p.part.Rows, p.tree.Size)
+	if err != nil {
+		return nil, last, err
+	}
+	tree := p.tree.Clone()
+	return tree, last, sameRows(ctx, r, p.organization, tree.Add(nil, hashesOf(leaves)...))
+}
+
+// leavesOf makes the leaves of events that follow each other in a ledger behind so many.
+func leavesOf(ctx context.Context, r Reader, s *secrets, organization consent.ID, events []consent.ExportedEvent,
+	before int64) ([]ledger.Leaf, error) {
+	known, err := secretsOf(ctx, r, s, organization, events)
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([]ledger.Leaf, len(events))
+	for i := range events {
+		e := &events[i]
+		if e.Sequence != before+int64(i)+1 {
+			return nil, mismatchf("where entry %d was, entry %d is", before+int64(i)+1, e.Sequence)
+		}
+		secret := known[e.Subject]
+		if secret == nil {
+			return nil, mismatchf("what entry %d was committed with is gone, or was changed", e.Sequence)
+		}
+		at := e.RecordedAt.UnixMilli()
+		if at < 0 {
+			return nil, mismatchf("entry %d was recorded at an impossible time", e.Sequence)
+		}
+		leaves[i] = ledger.NewLeaf(at, secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON)
+	}
+	return leaves, nil
+}
+
+// secretsOf reads what events are committed with, by subject. Of whom it is gone or was changed there is none.
+func secretsOf(ctx context.Context, r Reader, s *secrets, organization consent.ID,
+	events []consent.ExportedEvent) (map[consent.ID]*ledger.Secret, error) {
+	known := map[consent.ID]*ledger.Secret{}
+	var keys []consent.SubjectKey
+	for i := range events {
+		if _, noted := known[events[i].Subject]; !noted {
+			known[events[i].Subject] = nil
+			keys = append(keys, consent.SubjectKey{Organization: organization, Subject: events[i].Subject})
+		}
+	}
+	wrapped, err := r.SubjectSecrets(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range keys {
+		if wrapped[i] == nil {
+			continue
+		}
+		secret, err := s.Open(key, wrapped[i])
+		if err != nil && !errors.Is(err, sealing.ErrDamaged) && !errors.Is(err, sealing.ErrNoKey) {
+			return nil, err
+		}
+		known[key.Subject] = secret
+	}
+	return known, nil
+}
+
+func hashesOf(leaves []ledger.Leaf) []tlog.Hash {
+	hashes := make([]tlog.Hash, len(leaves))
+	for i := range leaves {
+		hashes[i] = leaves[i].Hash()
+	}
+	return hashes
+}
+
+// sameRows compares rows of a tree with those that are stored.
+func sameRows(ctx context.Context, r Reader, organization consent.ID, rows []ledger.Row) error {
+	stored, err := storedRows(ctx, r, organization, rows)
+	if err != nil {
+		return err
+	}
+	for i, row := range rows {
+		if bytes.Equal(stored[i].Hashes, row.Hashes) {
+			continue
+		}
+		if row.Level > 0 || len(stored[i].Hashes) != len(row.Hashes) {
+			return mismatchf("row %d of level %d of its tree", row.Number, row.Level)
+		}
+		at := 0
+		for row.Hashes[at] == stored[i].Hashes[at] {
+			at++
+		}
+		const leavesOfRow = ledger.RowSize / tlog.HashSize
+		return mismatchf("entry %d, or its hash", row.Number*leavesOfRow+int64(at/tlog.HashSize)+1)
+	}
+	return nil
+}
+
+// storedRows reads rows as they are stored. One that is not there is a *mismatch.
+func storedRows(ctx context.Context, r Reader, organization consent.ID,
+	rows []ledger.Row) ([]consent.LedgerRow, error) {
+	stored := make([]consent.LedgerRow, len(rows))
+	for i, row := range rows {
+		stored[i] = consent.LedgerRow{Organization: organization, Level: row.Level, Number: row.Number}
+	}
+	err := r.LedgerRows(ctx, stored)
+	if errors.Is(err, consent.ErrNoLedgerRow) {
+		return nil, &mismatch{err.Error()}
+	}
+	return stored, err
+}
+
+// differentTail names the first entry by which two trees of a size differ, where it is in no complete row.
+func differentTail(a, b *ledger.Tree) error {
+	const leavesOfRow = ledger.RowSize / tlog.HashSize
+	var indexes []int64
+	for n := a.Size / leavesOfRow * leavesOfRow; n < a.Size; n++ {
+		indexes = append(indexes, tlog.StoredHashIndex(0, n))
+	}
+	noRows := func([]ledger.RowID) ([][]byte, error) { return nil, errors.New("a row was asked for") }
+	of, err := ledger.NewReader(a, noRows).ReadHashes(indexes)
+	if err != nil {
+		return err
+	}
+	kept, err := ledger.NewReader(b, noRows).ReadHashes(indexes)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(of, kept) {
+		return mismatchf("the tree in its head")
+	}
+	for i := range of {
+		if of[i] != kept[i] {
+			return mismatchf("entry %d, or its hash", a.Size/leavesOfRow*leavesOfRow+int64(i)+1)
+		}
+	}
+	return nil
+}
