@@ -33,6 +33,8 @@ type Config struct {
 	AdminDatabase       string `json:"-"` // "" for Database
 	DatabaseConnections int
 	Retention           int    // months; 0 for ever
+	LedgerName          string // empty: made of the instance's id
+	LedgerPublic        bool   // ledgers are read without a key
 	PersonCache         bool   // answers about people may come from memory, over SQLite
 	RootKey             string `json:"-"` // "" for none
 	TrustedProxies      []netip.Prefix

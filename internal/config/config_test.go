@@ -58,6 +58,8 @@ database: postgres://ada:lovelace@db.example/consent
 admin-database: postgres://coordinator.example/consent
 database-connections: 40
 retention: 120
+ledger-name: ledger.example/consent/
+ledger-public: on
 person-cache: off
 root-key: ` + secret + `
 trusted-proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1"]
@@ -86,7 +88,7 @@ func TestEverySettingFromTheFile(t *testing.T) {
 	want := &Config{
 		File: path, Listen: "[::1]:9000", Data: "/var/lib/consentd", RootKey: secret,
 		Database: "postgres://ada:lovelace@db.example/consent", AdminDatabase: "postgres://coordinator.example/consent",
-		DatabaseConnections: 40, Retention: 120,
+		DatabaseConnections: 40, Retention: 120, LedgerName: "ledger.example/consent", LedgerPublic: true,
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32"),
 		},
@@ -226,6 +228,11 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"public-url", "https://a.example/#x", "a fragment"},
 	{"public-url", "https://a.example/a b", "writes with %"},
 	{"public-url", "https://[::1", "not a URL"},
+	{"ledger-name", "two words", "a character that no name of a key may have"},
+	{"ledger-name", "a+b", "a character that no name of a key may have"},
+	{"ledger-name", "bücher.example", "a character that no name of a key may have"},
+	{"ledger-name", strings.Repeat("a", 201), "more than 200 characters"},
+	{"ledger-public", "true", "neither on nor off"},
 	{"person-cache", "false", "neither on nor off"},
 	{"log-level", "INFO+2", "not a level"},
 	{"log-format", "xml", "not a form"},
@@ -485,6 +492,8 @@ kek-file                 -                      default
 admin-database           -                      default
 database-connections     16                     default
 retention                0                      default
+ledger-name              -                      default
+ledger-public            off                    default
 person-cache             on                     default
 root-key                 ********               flag --root-key
 trusted-proxies          -                      default

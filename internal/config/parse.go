@@ -18,6 +18,7 @@ import (
 
 const (
 	minRootKey         = 32
+	maxLedgerName      = 200
 	maxShutdownDelay   = 5 * time.Minute
 	maxShutdownTimeout = time.Hour
 )
@@ -318,11 +319,23 @@ func setLogLevel(c *Config, v string) error {
 	return errors.New("it is not a level")
 }
 
-func setPersonCache(c *Config, v string) error {
+func setSwitch(field *bool, v string) error {
 	if v != "on" && v != "off" {
 		return errors.New("it is neither on nor off")
 	}
-	c.PersonCache = v == "on"
+	*field = v == "on"
+	return nil
+}
+
+// setLedgerName takes what may begin the name of a key (C2SP signed-note).
+func setLedgerName(c *Config, v string) error {
+	if len(v) > maxLedgerName {
+		return fmt.Errorf("it has more than %d characters", maxLedgerName)
+	}
+	if strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' || r == '+' }) {
+		return errors.New("it holds a character that no name of a key may have")
+	}
+	c.LedgerName = strings.TrimRight(v, "/")
 	return nil
 }
 

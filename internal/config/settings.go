@@ -123,10 +123,25 @@ var table = []Setting{
 		set:     func(c *Config, v string) error { return setNumber(&c.Retention, v, 0, 1200) },
 	},
 	{
+		Name: "ledger-name", Env: "CONSENTD_LEDGER_NAME", Type: TypeWord,
+		Help: "Name of this instance's ledgers in the checkpoints that it signs, best a host and a path of yours, such as " +
+			"consent.example.com/ledger. Not set: consentd.local and an id of the instance. Another name begins a new key in " +
+			"each ledger's list of keys.",
+		Allowed: "1 to 200 printable ASCII characters without spaces and +, or nothing",
+		set:     setLedgerName,
+	},
+	{
+		Name: "ledger-public", Env: "CONSENTD_LEDGER_PUBLIC", Type: TypeWord, Default: "off",
+		Help: "Let anybody read checkpoints, proofs and tiles without a key, as auditors and witnesses do. They hold no " +
+			"personal data: random-looking hashes and milliseconds.",
+		Allowed: "on or off",
+		set:     func(c *Config, v string) error { return setSwitch(&c.LedgerPublic, v) },
+	},
+	{
 		Name: "person-cache", Env: "CONSENTD_PERSON_CACHE", Type: TypeWord, Default: "on",
 		Help:    "Over SQLite, answer from memory where people stand who were asked for lately.",
 		Allowed: "on or off",
-		set:     setPersonCache,
+		set:     func(c *Config, v string) error { return setSwitch(&c.PersonCache, v) },
 	},
 	{
 		Name: "root-key", Env: "CONSENTD_ROOT_KEY", Type: TypeKey, Secret: true,
