@@ -62,7 +62,7 @@ var opens = map[consent.Scope]string{
 	consent.SubjectsWrite:      "make, change and delete persons and records about subjects",
 	consent.SubjectsRead:       "read persons and records about subjects",
 	consent.ManageHub:          "both calls of Consent Hub, which no other scope opens",
-	consent.LedgerRead:         "nothing yet: checkpoints, proofs and export are to come",
+	consent.LedgerRead:         "read checkpoints, proofs and tiles of the ledger",
 }
 
 // Help implements kong.HelpProvider.

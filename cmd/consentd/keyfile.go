@@ -37,7 +37,7 @@ const keyFileSecret = "key-file"
 
 // openKeys reads the key file that the store goes with. A store that knows of none gets one, which is made where it is
 // missing; else another file, or none, is refused: what is on record could not be read with it.
-func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slog.Logger) (*sealing.Ring, error) {
+func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slog.Logger) (*sealing.File, error) {
 	path, err := keyFilePath(cfg)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slo
 		log.Warn("made a file of keys: keep a copy of it apart from backups of the data, which are worth nothing without",
 			"path", path)
 	}
-	return file.Ring(rand.Reader), bindKeyFile(ctx, s, path, []byte(file.Fingerprint()))
+	return file, bindKeyFile(ctx, s, path, []byte(file.Fingerprint()))
 }
 
 // bindKeyFile notes which key file a store goes with, unless that is known, and refuses another one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -160,13 +161,16 @@ func (r *running) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.service = service.New(service.Options{Store: r.store, Places: places, Keys: keys, Log: r.log,
-		Observe: metrics.Batch})
+	signing, _ := keys.SigningKey()
+	r.service = service.New(service.Options{Store: r.store, Places: places, Keys: keys.Ring(rand.Reader),
+		SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
+		Checkpointed: metrics.Checkpoint})
 	if err := r.ensureRootKey(ctx); err != nil {
 		return err
 	}
 	r.handler = server.New(server.Options{Service: r.service, Places: places, Log: r.log, Metrics: metrics,
-		PublicURL: r.publicURL(), CORSOrigins: r.cfg.CORSOrigins, TrustedProxies: r.cfg.TrustedProxies,
+		LedgerPublic: r.cfg.LedgerPublic,
+		PublicURL:    r.publicURL(), CORSOrigins: r.cfg.CORSOrigins, TrustedProxies: r.cfg.TrustedProxies,
 		Limits: server.Limits{Key: limit.Quota(r.cfg.RateKey), Organization: limit.Quota(r.cfg.RateOrganization),
 			Failures: limit.Quota(r.cfg.RateFailures)}})
 	r.listener.malformed = r.handler.Malformed

@@ -25,6 +25,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
@@ -97,13 +98,18 @@ func newHarness(t testing.TB, e *engine) *harness {
 	if e.theirs == nil {
 		t.Fatal("the database that all tests copy could not be seeded; see the first failure")
 	}
-	w := openHarness(t, g)
+	w := startHarness(t, g, sealing.SigningKey{}) // so that only requests come to the store
 	w.mine, w.theirs = maps.Clone(e.mine), maps.Clone(e.theirs)
 	return w
 }
 
-// openHarness starts the server on a database.
+// openHarness starts the server on a database, which signs checkpoints.
 func openHarness(t testing.TB, g database) *harness {
+	t.Helper()
+	return startHarness(t, g, sealingtest.SigningKey())
+}
+
+func startHarness(t testing.TB, g database, signing sealing.SigningKey) *harness {
 	t.Helper()
 	w := &harness{TB: t, log: &logBuffer{}, database: g}
 	real, err := g.open()
@@ -114,8 +120,8 @@ func openHarness(t testing.TB, g database) *harness {
 	w.must(err)
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
-	w.svc = service.New(service.Options{Store: w.store, Keys: sealingtest.Ring(), Places: places, Log: log, Observe: w.metrics.Batch,
-		Clock: w.now})
+	w.svc = service.New(service.Options{Store: w.store, Keys: sealingtest.Ring(), SigningKey: signing,
+		Places: places, Log: log, Observe: w.metrics.Batch, Checkpointed: w.metrics.Checkpoint, Clock: w.now})
 	w.svc.UseRootKey(webtest.RootKey)
 	w.options = server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
 		CORSOrigins: []string{"https://shop.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
@@ -232,6 +238,21 @@ func (w *harness) seed(v vars) {
 		`{"consents":[{"key":"{{purpose}}","granted":true}],"email":"{{email}}","locale":"NL"}`)
 	w.do(v, "PATCH", nativePurpose, bearerKey, `{"legalText":"Of {{word}}"}`) // so that it has two versions
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
+	w.awaitCheckpoint(v)
+}
+
+// awaitCheckpoint waits until a checkpoint covers the event that samples ask for a proof of.
+func (w *harness) awaitCheckpoint(v vars) {
+	w.Helper()
+	for wait := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		res := w.do(v, "GET", nativeLedger+"/proof?event={{eventid}}", bearerKey, "")
+		if res.Status == http.StatusOK {
+			return
+		}
+		if time.Since(wait) > 10*time.Second {
+			w.Fatalf("no checkpoint was signed: %v", res)
+		}
+	}
 }
 
 func (w *harness) makeSubject(v vars, variable string) {
@@ -323,7 +344,8 @@ func (w *harness) mayKeep(what string, res *webtest.Response) {
 	if got := res.Header.Values("Cache-Control"); len(got) != 1 || got[0] != want {
 		w.Errorf("%s: Cache-Control %q in %v", what, got, res)
 	}
-	later := res.Status == http.StatusServiceUnavailable || res.Status == http.StatusTooManyRequests
+	later := res.Status == http.StatusServiceUnavailable || res.Status == http.StatusTooManyRequests ||
+		res.Status == http.StatusConflict && strings.Contains(what, "/ledger/")
 	got := res.Header.Values("Retry-After")
 	if later && (len(got) != 1 || !wholeSeconds.MatchString(got[0])) || !later && len(got) > 0 {
 		w.Errorf("%s: Retry-After %q in %v", what, got, res)
@@ -365,6 +387,9 @@ func (w *harness) contents() map[string]string {
 	if w.rows == nil || state == "" || state != w.state {
 		w.rows, err = w.database.read()
 		w.must(err)
+		for _, table := range []string{"ledger_checkpoints", "ledger_keys"} { // no call writes them
+			delete(w.rows, table)
+		}
 		w.state = state
 	}
 	if len(w.rows) < 10 {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/consentd/consentd/internal/service"
 )
 
 // Metrics are what /metrics shows. No label has a value that a client chose.
@@ -22,6 +24,7 @@ type Metrics struct {
 	batches   *prometheus.CounterVec
 	batchSize prometheus.Histogram
 	batchTime prometheus.Histogram
+	signed    *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics of one process. ready reports whether writes are taken.
@@ -40,10 +43,13 @@ func NewMetrics(version string, ready func() error) *Metrics {
 			Help: "Write requests that shared one commit.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
 		batchTime: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_batch_duration_seconds",
 			Help: "Time to load, decide, append and commit one batch.", Buckets: buckets}),
+		signed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_checkpoints_total",
+			Help: "Checkpoints of ledgers that were to be signed; refused: what is stored is not what was committed."},
+			[]string{"outcome"}),
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime,
+	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {
 			if ready() != nil {
@@ -62,6 +68,9 @@ func NewMetrics(version string, ready func() error) *Metrics {
 	)
 	for _, of := range []string{ofKey, ofOrganization, ofFailures} { // shown before the first one is counted
 		m.refused.WithLabelValues(of)
+	}
+	for _, outcome := range []string{service.CheckpointSigned, service.CheckpointRefused, service.CheckpointFailed} {
+		m.signed.WithLabelValues(outcome)
 	}
 	m.registry = registry
 	m.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
@@ -137,6 +146,9 @@ func (m *Metrics) limited(of string) {
 		m.refused.WithLabelValues(of).Inc()
 	}
 }
+
+// Checkpoint counts what came of signing one; see service.Options.Checkpointed.
+func (m *Metrics) Checkpoint(outcome string) { m.signed.WithLabelValues(outcome).Inc() }
 
 // Batch counts a batch that was written; see service.Options.Observe.
 func (m *Metrics) Batch(requests int, took time.Duration, err error) {

@@ -44,7 +44,7 @@ func (c *call) operation(t testing.TB) *openapi3.Operation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	operation := all[c.route.Method+" "+c.route.Pattern]
+	operation := all[c.route.Method+" "+documentedPath(c.route.Pattern)]
 	if operation == nil {
 		t.Fatalf("%s %s is not in the OpenAPI document", c.route.Method, c.route.Pattern)
 	}
@@ -75,7 +75,8 @@ var holders = map[string]string{
 	"projectUserId": "person", "providerId": "person", "anonymousId": "device", "concordId": "device",
 	"consentType": "type", "submitter": "keyid", "consentgrid subjectId": "subject", "consentgrid id": "subject",
 	"slashid value": "email", "native value": "email", "subjectId": "subjectid", "native subject": "subjectid",
-	"eventId": "eventid", "native purpose": "purpose", "native purposes": "purpose", "native key": "purpose",
+	"eventId": "eventid", "event": "eventid", "native purpose": "purpose", "native purposes": "purpose",
+	"native key":      "purpose",
 	"Idempotency-Key": "Idempotency-Key", "If-Match": "If-Match", "cursor": "cursor",
 }
 
@@ -85,8 +86,8 @@ var nobodys = strings.Fields(`
 	action at attributes category consent_levels consentDate consentDuration consents contactEmails country coupons
 	custom_claims data description displayedText document domain domains duration endDate evidence expirationDate
 	formUrl from geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
-	primaryDomain privacyPolicyUrl protocol recordedFrom recordedTo region regionTemplate source startDate state status
-	subcategory subscription termsOfServiceUrl text texts to type url userIp username version`)
+	Prefer primaryDomain privacyPolicyUrl protocol recordedFrom recordedTo region regionTemplate source startDate state
+	status subcategory subscription termsOfServiceUrl text texts tile to type url userIp username version`)
 
 // places lists where something of another tenant's can stand in a call, as the document says. What it has no row for
 // in holders or nobodys fails.

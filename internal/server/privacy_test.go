@@ -150,7 +150,8 @@ func TestMetrics(t *testing.T) { onEngines(t, testMetrics) }
 func testMetrics(t *testing.T, e *engine) {
 	w := newHarness(t, e)
 	words := map[string][]string{"method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"},
-		"route": {"-", "/healthz", "/readyz", "/metrics"}, "protocol": {"none", "system"}, "outcome": {"committed", "failed"}}
+		"route": {"-", "/healthz", "/readyz", "/metrics"}, "protocol": {"none", "system"},
+		"outcome": {"committed", "failed", "signed", "refused"}}
 	for _, p := range w.protocols {
 		words["protocol"] = append(words["protocol"], p.Name)
 		for _, route := range p.Routes {
@@ -187,7 +188,7 @@ func testMetrics(t *testing.T, e *engine) {
 		}
 	}
 	for _, name := range []string{"consentd_requests_total", "consentd_request_duration_seconds_count",
-		"consentd_batches_total", "consentd_ready"} {
+		"consentd_batches_total", "consentd_checkpoints_total", "consentd_ready"} {
 		if !seen[name] {
 			t.Errorf("/metrics has no %s:\n%s", name, res.Body)
 		}

@@ -19,6 +19,6 @@ func Protocols(svc *service.Service, o Options) []protocol.Protocol {
 		slashid.New(svc, slashid.Options{Issuer: o.PublicURL, Origins: o.CORSOrigins, Clock: time.Now}),
 		consenthub.New(svc, o.Places),
 		consentgrid.New(svc),
-		native.New(svc),
+		native.New(svc, native.Options{LedgerPublic: o.LedgerPublic}),
 	}
 }

@@ -36,6 +36,7 @@ const (
 	nativeSubjects = "/api/v1/organizations/{{org}}/subjects"
 	nativePurposes = "/api/v1/organizations/{{org}}/projects/{{project}}/purposes"
 	nativePurpose  = nativePurposes + "/{{purpose}}"
+	nativeLedger   = "/api/v1/organizations/{{org}}/ledger"
 )
 
 var (
@@ -214,6 +215,20 @@ var samples = map[string][]sample{
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},
+	"GET /api/v1/organizations/{organizationId}/ledger/checkpoint": {{target: nativeLedger + "/checkpoint",
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},
+	"GET /api/v1/organizations/{organizationId}/ledger/keys": {{target: nativeLedger + "/keys",
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},
+	"GET /api/v1/organizations/{organizationId}/ledger/proof": {{target: nativeLedger + "/proof?event={{eventid}}",
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},
+	"GET /api/v1/organizations/{organizationId}/ledger/consistency": {{target: nativeLedger + "/consistency?from=1&to=3",
+		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},
+	"GET /api/v1/organizations/{organizationId}/ledger/tile/*": {
+		{target: nativeLedger + "/tile/0/000.p/3", headers: bearerKey, status: 200,
+			scopes: []consent.Scope{consent.LedgerRead}},
+		{target: nativeLedger + "/tile/entries/000.p/3", headers: bearerKey, status: 200,
+			scopes: []consent.Scope{consent.LedgerRead}},
+	},
 	"POST /api/v1/organizations/{organizationId}/subjects:lookup": {{target: nativeSubjects + ":lookup",
 		headers: bearerKey, status: 200, reads: "it looks somebody up by what must not stand in a URL",
 		scopes: []consent.Scope{consent.SubjectsRead}, body: `{"identifiers":{"email":"{{email}}"}}`}},

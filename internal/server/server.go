@@ -49,6 +49,7 @@ type Options struct {
 	CORSOrigins    []string
 	TrustedProxies []netip.Prefix // whose forwarding headers are believed, see client
 	Limits         Limits
+	LedgerPublic   bool // ledgers are read without a key
 }
 
 // Server is an http.Handler for all protocols, for /healthz, /readyz and /metrics, and for the documents of the calls.

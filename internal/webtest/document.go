@@ -166,6 +166,9 @@ func (d document) refusal(path string) *call {
 // matchPath gives the parts of a path that stand for the names in a pattern.
 func matchPath(pattern, path string) (map[string]string, bool) {
 	names, values := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if last := len(names) - 1; names[last] == "{tile}" && len(values) > len(names) { // which has slashes
+		values = append(values[:last], strings.Join(values[last:], "/"))
+	}
 	if len(names) != len(values) {
 		return nil, false
 	}

@@ -35,7 +35,8 @@ func NewSite(t *testing.T, stores ...service.Store) *Site {
 	log := slog.New(slog.DiscardHandler)
 	var servers roundRobin
 	for i, s := range stores {
-		svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Log: log})
+		svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), SigningKey: sealingtest.SigningKey(),
+			Places: places, Log: log})
 		t.Cleanup(svc.Close)
 		svc.UseRootKey(RootKey)
 		servers.all = append(servers.all, server.New(server.Options{Service: svc, Places: places, Log: log,

@@ -43,7 +43,11 @@ func (a *api) createEvents(c *protocol.Call) error {
 	write.Project, write.Origin = project, consent.Origin{Protocol: name}
 	return inBody(protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Recorded, error) {
 		write.Idempotency = idempotency
-		return a.svc.Record(c.Request.Context(), c.Actor, write)
+		recorded, err := a.svc.Record(c.Request.Context(), c.Actor, write)
+		if err == nil {
+			a.awaitCheckpoint(c, recorded)
+		}
+		return recorded, err
 	}, recordedAnswer))
 }
 

@@ -20,13 +20,19 @@ const (
 )
 
 type api struct {
-	svc     *service.Service
-	cursors cursors
+	svc          *service.Service
+	ledgerPublic bool
+	cursors      cursors
+}
+
+// Options are what an operator may choose.
+type Options struct {
+	LedgerPublic bool // ledgers are read without a key
 }
 
 // New makes the protocol over a service.
-func New(svc *service.Service) protocol.Protocol {
-	a := &api{svc: svc, cursors: cursors{secret: svc.Secret}}
+func New(svc *service.Service, o Options) protocol.Protocol {
+	a := &api{svc: svc, ledgerPublic: o.LedgerPublic, cursors: cursors{secret: svc.Secret}}
 	access := protocol.Access{Authenticate: svc.Authenticate, Key: protocol.Bearer, Hint: "as Authorization: Bearer",
 		Organization: protocol.InPath("organizationId")}
 	return protocol.Protocol{
@@ -40,6 +46,7 @@ func New(svc *service.Service) protocol.Protocol {
 			a.checkRoutes(access),
 			a.subjectRoutes(access),
 			a.consentRoutes(access),
+			a.ledgerRoutes(access),
 		),
 		Fail: fail,
 	}
