@@ -6,10 +6,10 @@ TESTFLAGS   ?=
 # All packages, those that take longest first, so that they do not run alone at the end.
 TESTED      := ./internal/store/... ./cmd/consentd ./...
 # Not under the race detector, where they take minutes and see no other code: what goes through one thread (doctor,
-# migrate-store, a ledger that is long), and suites that others run there already.
+# migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
 UNRACED     := TestCachedPersons|TestCitusTakesTheStatements|TestPlansOfWorkers|TestDoctorFindsDamage.*
 UNRACED     := $(UNRACED)|TestMigrateStore.*|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects
-UNRACED     := $(UNRACED)|TestPagesOfALongLedger
+UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEachOther
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.

