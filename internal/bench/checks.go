@@ -197,6 +197,10 @@ var tps = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
 // pgbenchRounds is how often checks and pgbench take turns.
 const pgbenchRounds = 4
 
+// leastPgbench is how many seconds each of them runs at least: pgbench's connections may take one of them to come, and
+// their servers a part of the next to go.
+const leastPgbench = 3
+
 // measureChecks asks a server over PostgreSQL that has many people on record, in turns with pgbench on the same server.
 func (r *postgresRun) measureChecks(ctx context.Context) error {
 	if r.Checks == 0 {
@@ -213,15 +217,17 @@ func (r *postgresRun) measureChecks(ctx context.Context) error {
 		if err := t.seedMails(ctx, r.Checks, r.onRecord); err != nil {
 			return err
 		}
-		if _, err := r.server.Psql("checks", "VACUUM ANALYZE"); err != nil { // as autovacuum has done on one that is older
-			return err
+		for _, settle := range []string{"VACUUM ANALYZE", "CHECKPOINT"} { // as it has been done on one that is older
+			if _, err := r.server.Psql("checks", settle); err != nil {
+				return err
+			}
 		}
 		return r.checksAndPgbench(ctx, t)
 	})
 }
 
 func (r *postgresRun) checksAndPgbench(ctx context.Context, t *tenant) error {
-	seconds := max(int(r.Phase.Seconds()/pgbenchRounds), 1)
+	seconds := max(int(r.Phase.Seconds()/pgbenchRounds), leastPgbench)
 	one := &compared{next: t.checkOf(r.Checks, 1)}
 	for range pgbenchRounds {
 		rate, err := pgbenchReads(ctx, r.server, seconds)
@@ -229,7 +235,7 @@ func (r *postgresRun) checksAndPgbench(ctx context.Context, t *tenant) error {
 			return err
 		}
 		r.pgbench.mean += rate / pgbenchRounds
-		run, err := load(ctx, 64, r.Phase/pgbenchRounds, one.next)
+		run, err := load(ctx, 64, time.Duration(seconds)*time.Second, one.next)
 		if err != nil {
 			return err
 		}
