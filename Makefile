@@ -5,11 +5,14 @@ FUZZTIME    ?= 5s
 TESTFLAGS   ?=
 # All packages, those that take longest first, so that they do not run alone at the end.
 TESTED      := ./internal/store/... ./cmd/consentd ./...
-# Not under the race detector, where they take minutes and see no other code: what goes through one thread (doctor,
+# Not under the race detector, where they take long and see no other code: what goes through one thread (commands, doctor,
 # migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
 UNRACED     := TestCachedPersons|TestCitusTakesTheStatements|TestPlansOfWorkers|TestDoctorFindsDamage.*
 UNRACED     := $(UNRACED)|TestMigrateStore.*|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects
 UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEachOther
+UNRACED     := $(UNRACED)|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite|TestMoveInterrupted
+UNRACED     := $(UNRACED)|TestMoveFindsDamage|TestUnseenCharacters|TestKeyMistakes|TestHelpAndUsage|TestKeyFile
+UNRACED     := $(UNRACED)|TestCheckCommandRefuses
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.
