@@ -70,8 +70,8 @@ func (b *backupCmd) Run() error {
 		time.Since(began).Round(time.Millisecond))
 	kek, err := keyFilePath(cfg)
 	if err == nil {
-		fmt.Printf("The key file %s is not in it. Keep a copy of that apart from backups: without it this one is worth "+
-			"nothing.\n", kek)
+		fmt.Printf("The key file %s is not in it. Keep a copy of that apart from backups: without it no server starts "+
+			"from this one, and it proves nothing.\n", kek)
 	}
 	return err
 }

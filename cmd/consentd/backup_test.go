@@ -24,7 +24,7 @@ func TestBackupDrill(t *testing.T) {
 			if p.code != 0 {
 				t.Fatalf("backup: %d\n%s", p.code, p.errOut.String())
 			}
-			hold(t, "backup", p.out.String(), filepath.Join(dir, keyFileName)+" is not in it", "worth nothing")
+			hold(t, "backup", p.out.String(), filepath.Join(dir, keyFileName)+" is not in it", "no server starts")
 			runProgram(t, "cp", filepath.Join(dir, keyFileName), keys)
 		}, func() {
 			lose(t, dir)

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -50,37 +50,49 @@ func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slo
 	if err != nil {
 		return nil, fmt.Errorf("look which key file the store goes with: %w", err)
 	}
-	var file *sealing.File
-	made := false
-	if known != nil {
-		file, err = sealing.Load(path)
-	} else {
-		file, made, err = sealing.Create(path, rand.Reader, time.Now())
+	if known == nil {
+		return makeKeys(ctx, s, path, log)
+	}
+	file, err := sealing.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; restore it from its copy, or name the copy with --kek-file: the store goes with that file, "+
+			"and a new one could read nothing of it", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; the store goes with a file that must be restored where it is lost", err)
+		return nil, err
 	}
-	if made {
-		log.Warn("made a file of keys: keep a copy of it apart from backups of the data, which are worth nothing without",
-			"path", path)
-	}
-	return file, bindKeyFile(ctx, s, path, []byte(file.Fingerprint()))
+	return file, sameKeyFile(path, known, file)
 }
 
-// bindKeyFile notes which key file a store goes with, unless that is known, and refuses another one.
-func bindKeyFile(ctx context.Context, s service.Store, path string, fingerprint []byte) error {
-	return s.Update(ctx, consent.NoID, func(tx service.Tx) error {
+// makeKeys reads the key file, or makes it, for a store that knows of none, and notes there that they go together.
+// Another server may do so at once: the first one wins.
+func makeKeys(ctx context.Context, s service.Store, path string, log *slog.Logger) (*sealing.File, error) {
+	file, made, err := sealing.Create(path, rand.Reader, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if made {
+		log.Warn("made a file of keys: keep a copy of it apart from backups, from which no server starts without it",
+			"path", path)
+	}
+	return file, s.Update(ctx, consent.NoID, func(tx service.Tx) error {
 		known, err := tx.Secret(ctx, keyFileSecret)
 		if err != nil {
 			return err
 		}
-		if known == nil {
-			return tx.Append(ctx, &consent.Changes{Secrets: []consent.Secret{{Name: keyFileSecret, Value: fingerprint}}})
+		if known != nil {
+			return sameKeyFile(path, known, file)
 		}
-		if !bytes.Equal(known, fingerprint) {
-			return fmt.Errorf("key file %s (%s) is not the one that this store goes with (%s): restore that one, or name it "+
-				"with --kek-file", path, fingerprint, known)
-		}
-		return nil
+		return tx.Append(ctx, &consent.Changes{Secrets: []consent.Secret{{Name: keyFileSecret,
+			Value: []byte(file.Fingerprint())}}})
 	})
+}
+
+// sameKeyFile refuses a key file that is not the one that a store knows of.
+func sameKeyFile(path string, known []byte, file *sealing.File) error {
+	if string(known) == file.Fingerprint() {
+		return nil
+	}
+	return fmt.Errorf("key file %s (%s) is not the one that this store goes with (%s): restore that one, or name it with "+
+		"--kek-file", path, file.Fingerprint(), known)
 }

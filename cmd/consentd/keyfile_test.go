@@ -47,7 +47,7 @@ func TestKeyFile(t *testing.T) {
 	if err := os.Rename(kek, kek+".lost"); err != nil {
 		t.Fatal(err)
 	}
-	refused("a file that is lost", nil, []string{"--data", dir}, exitFailed, kek, "restored")
+	refused("a file that is lost", nil, []string{"--data", dir}, exitFailed, kek, "restore it from its copy", "--kek-file")
 	other := t.TempDir()
 	start(t, nil, "--data", other).stop(t)
 	refused("another store's file", []string{"CONSENTD_KEK_FILE=" + filepath.Join(other, "kek")}, []string{"--data", dir},

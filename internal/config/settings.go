@@ -99,7 +99,7 @@ var table = []Setting{
 	{
 		Name: "kek-file", Env: "CONSENTD_KEK_FILE", Type: TypePath,
 		Help: "File of the keys that encrypt what the ledger is committed with. Not set: kek in the data folder, made at " +
-			"the first start; with a PostgreSQL database it must be given. A backup is worth nothing without it.",
+			"the first start; with a PostgreSQL database it must be given. No server starts from a backup without it.",
 		Allowed: "the path of a file, or nothing",
 		set:     func(c *Config, v string) error { return setPath(&c.KEKFile, v, true) },
 	},
