@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -128,19 +129,34 @@ func (b *personBatcher) answer(line personLine, batch []*question) {
 		case len(asked) == 1 || consent.IsKind(err, consent.Unavailable) || ctx.Err() != nil:
 			q.err = err
 		default:
-			q.who, q.err = b.Store.Person(q.ctx, q.name, line.project)
+			q.who, q.err = b.alone(line, q)
 		}
 		close(q.done)
 	}
 }
 
+// alone asks the store about one question.
+func (b *personBatcher) alone(line personLine, q *question) (who consent.Who, err error) {
+	defer recovered(&err)
+	return b.Store.Person(q.ctx, q.name, line.project)
+}
+
+// recovered makes an error of a panic: nobody stands above a batch who would answer its questions.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic while asking about persons: %v", r)
+	}
+}
+
 // persons asks the store about all of some questions.
-func (b *personBatcher) persons(ctx context.Context, line personLine, asked []*question) (found []consent.Who, err error) {
+func (b *personBatcher) persons(ctx context.Context, line personLine,
+	asked []*question) (found []consent.Who, err error) {
+	defer recovered(&err)
 	switch len(asked) {
 	case 0:
 		return nil, nil
 	case 1: // it may cost less
-		who, err := b.Store.Person(asked[0].ctx, asked[0].name, line.project)
+		who, err := b.alone(line, asked[0])
 		return []consent.Who{who}, err
 	}
 	names := make([]consent.OwnedName, len(asked))
