@@ -41,7 +41,6 @@ type signer struct {
 	s       *Service
 	key     ed25519.PrivateKey
 	name    string // of all ledgers; empty: it is made of the instance's id
-	secrets *secrets
 	observe func(outcome string)
 	places  chan struct{} // of those that sign at once
 	wake    chan struct{} // has room for one
@@ -56,7 +55,7 @@ type signer struct {
 
 // newSigner makes the signer of a service and starts it; close ends it. Without a key it signs nothing.
 func newSigner(s *Service, o *Options) *signer {
-	g := &signer{s: s, key: o.SigningKey.Private(), name: o.LedgerName, secrets: &secrets{o.Keys, s.random},
+	g := &signer{s: s, key: o.SigningKey.Private(), name: o.LedgerName,
 		observe: o.Checkpointed, places: make(chan struct{}, signersAtOnce), wake: make(chan struct{}, 1),
 		due: map[consent.ID]time.Time{}, resting: map[consent.ID]time.Time{}, busy: map[consent.ID]bool{}}
 	if g.observe == nil {

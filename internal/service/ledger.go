@@ -186,7 +186,7 @@ func (s *Service) leafOf(ctx context.Context, r Reader, e *consent.Event) (leaf 
 // gone.
 func (s *Service) leavesOf(ctx context.Context, r Reader, organization consent.ID,
 	rows []consent.ExportedEvent) ([]ledger.Leaf, error) {
-	known, err := secretsOf(ctx, r, s.signer.secrets, organization, rows)
+	known, err := secretsOf(ctx, r, s.secrets, organization, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (s *Service) leavesOf(ctx context.Context, r Reader, organization consent.I
 			return nil, consent.Errorf(consent.NotFound, "", "what the entry is committed with is gone")
 		}
 	}
-	return leavesOf(ctx, r, s.signer.secrets, organization, rows, rows[0].Sequence-1)
+	return leavesOf(rows, known, rows[0].Sequence-1)
 }
 
 // checkpointAt gives the checkpoint of an earlier size, and its note; 0: the newest one. Where the newest one proves to

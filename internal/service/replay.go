@@ -37,7 +37,7 @@ type replaying struct {
 // looked at when that was signed; all is looked at where there is none that the signer's key has signed. Errors:
 // *mismatch where it is not what the ledger's head and rows say; those of the store.
 func (g *signer) replay(ctx context.Context, head *consent.Head, since *consent.Checkpoint) (*ledger.Tree, error) {
-	p := replaying{organization: head.Organization, secrets: g.secrets, tree: &ledger.Tree{},
+	p := replaying{organization: head.Organization, secrets: g.s.secrets, tree: &ledger.Tree{},
 		span: consent.EventSpan{To: head.LastID}, limit: leastInPart}
 	if since != nil {
 		if tree := g.trusted(since); tree != nil {
@@ -80,7 +80,11 @@ func (p *replaying) next(ctx context.Context, r Reader) (*ledger.Tree, consent.I
 	if err != nil {
 		return nil, last, err
 	}
-	leaves, err := leavesOf(ctx, r, p.secrets, p.organization, p.part.Rows, p.tree.Size)
+	known, err := secretsOf(ctx, r, p.secrets, p.organization, p.part.Rows)
+	if err != nil {
+		return nil, last, err
+	}
+	leaves, err := leavesOf(p.part.Rows, known, p.tree.Size)
 	if err != nil {
 		return nil, last, err
 	}
@@ -88,13 +92,10 @@ func (p *replaying) next(ctx context.Context, r Reader) (*ledger.Tree, consent.I
 	return tree, last, sameRows(ctx, r, p.organization, tree.Add(nil, hashesOf(leaves)...))
 }
 
-// leavesOf makes the leaves of events that follow each other in a ledger behind so many.
-func leavesOf(ctx context.Context, r Reader, s *secrets, organization consent.ID, events []consent.ExportedEvent,
+// leavesOf makes the leaves of events that follow each other in a ledger behind so many, by what secretsOf gave.
+// Errors: *mismatch.
+func leavesOf(events []consent.ExportedEvent, known map[consent.ID]*ledger.Secret,
 	before int64) ([]ledger.Leaf, error) {
-	known, err := secretsOf(ctx, r, s, organization, events)
-	if err != nil {
-		return nil, err
-	}
 	leaves := make([]ledger.Leaf, len(events))
 	for i := range events {
 		e := &events[i]

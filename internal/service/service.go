@@ -33,6 +33,7 @@ type Service struct {
 	root     configuredRoot
 	writer   *writer.Writer
 	watchdog commitWatchdog
+	secrets  *secrets
 	signer   *signer
 
 	lists    *limit.Keyed // of each organization
@@ -78,9 +79,10 @@ func New(o Options) *Service {
 		s.log = slog.Default()
 	}
 	s.cache = newCache()
+	s.secrets = &secrets{o.Keys, s.random}
 	s.signer = newSigner(s, &o)
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
-		Secrets:        &secrets{o.Keys, s.random},
+		Secrets:        s.secrets,
 		Observe:        o.Observe,
 		CatalogChanged: s.cache.drop, Committed: s.signer.changed,
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {
