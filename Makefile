@@ -5,8 +5,8 @@ FUZZTIME    ?= 5s
 TESTFLAGS   ?=
 # All packages, those that take longest first, so that they do not run alone at the end.
 TESTED      := ./internal/store/... ./cmd/consentd ./...
-# Not under the race detector, where they take long and see no other code: what goes through one thread (commands, doctor,
-# migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
+# Not under the race detector, where they take long and see no other code: what goes through one thread (commands,
+# doctor, migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
 UNRACED     := TestCachedPersons|TestCitusTakesTheStatements|TestPlansOfWorkers|TestDoctorFindsDamage.*
 UNRACED     := $(UNRACED)|TestMigrateStore.*|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects
 UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEachOther

@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"internal/geo/table":  {},
 	"internal/jobs":       {"internal/consent"},
 	"internal/limit":      {"internal/consent"},
+	"internal/logtest":    {},
 	"internal/openapi":    {},
 	"internal/pgtest":     {"internal/scratchpg"},
 	"internal/protocol":   {"internal/consent", "internal/service"},
@@ -69,14 +70,15 @@ var mayImport = map[string][]string{
 	"internal/store/postgres": {"internal/store/engine", "internal/store/migrations", "internal/limit",
 		"internal/consent"},
 	"internal/store/sqlite":        {"internal/store/engine", "internal/store/migrations", "internal/consent"},
-	"internal/store/storetest":     {"internal/service", "internal/consent"},
+	"internal/store/storetest":     {"internal/logtest", "internal/service", "internal/consent"},
 	"internal/sealing/sealingtest": {"internal/sealing"},
 	"internal/webtest": {"internal/server", "internal/sealing/sealingtest", "internal/store", "internal/store/postgres",
-		"internal/store/sqlite", "internal/geo", "internal/openapi", "internal/service", "internal/consent", "internal/pgtest"},
+		"internal/store/sqlite", "internal/geo", "internal/openapi", "internal/service", "internal/consent",
+		"internal/pgtest"},
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/clitest", "internal/pgtest", "internal/sealing/sealingtest",
+var forTests = []string{"internal/clitest", "internal/logtest", "internal/pgtest", "internal/sealing/sealingtest",
 	"internal/store/storetest", "internal/webtest"}
 
 // forBench are the packages of the benchmark's, which the server does not hold.

@@ -30,14 +30,15 @@ type Secret [32]byte
 // A Salt makes the commitment to one text unguessable. Whoever gets it can verify that text, and no other.
 type Salt [32]byte
 
-// Tag gives what marks an entry of the subject: HMAC-SHA256(s, "consentd/tag/v1" || u64 n). n is the entry's sequence in
-// its ledger, which no other entry has. Nobody can link two of them without the secret. Safe for use by many at once, as
-// all of Secret is.
+// Tag gives what marks an entry of the subject: HMAC-SHA256(s, "consentd/tag/v1" || u64 n). n is the entry's sequence
+// in its ledger, which no other entry has. Nobody can link two of them without the secret. Safe for use by many at
+// once, as all of Secret is.
 func (s *Secret) Tag(n uint64) [32]byte {
 	return s.derive(tagLabel, n)
 }
 
-// Salts gives the salts of the body and the ident of the subject's entry with sequence n: HMAC-SHA256(s, label || u64 n).
+// Salts gives the salts of the body and the ident of the subject's entry with sequence n: HMAC-SHA256(s, label || u64
+// n).
 func (s *Secret) Salts(n uint64) (body, ident Salt) {
 	return s.derive(bodySaltLabel, n), s.derive(identSaltLabel, n)
 }
@@ -86,8 +87,8 @@ type Leaf struct {
 	Ident      [32]byte // commits to who it was and from where
 }
 
-// NewLeaf makes the leaf of the subject's entry with sequence n, counted from 1. body and ident are hashed byte for byte
-// as they are kept. It panics where recordedAtMs is negative, since no reader would take such a leaf.
+// NewLeaf makes the leaf of the subject's entry with sequence n, counted from 1. body and ident are hashed byte for
+// byte as they are kept. It panics where recordedAtMs is negative, since no reader would take such a leaf.
 func NewLeaf(recordedAtMs int64, s *Secret, n uint64, body, ident []byte) Leaf {
 	if recordedAtMs < 0 {
 		panic("ledger: a leaf cannot be recorded before 1970")

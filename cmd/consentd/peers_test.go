@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/consentd/consentd/internal/logtest"
 )
 
 // TestPeerTakesNoMoreThanItsShare has one address take all that it gets: what is over its share is closed at once,
 // counted and told in one line without the address; another address is served; what it gives back it gets again.
 func TestPeerTakesNoMoreThanItsShare(t *testing.T) {
-	var told lockedBuffer
+	var told logtest.Buffer
 	l, stop := serveFew(t, newPeers(nil, slog.New(slog.NewTextHandler(&told, nil))))
 	greedy := [2]net.Conn{dialFrom(t, l, "127.0.0.1"), dialFrom(t, l, "127.0.0.1")}
 	for _, c := range greedy {

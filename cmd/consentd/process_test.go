@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,12 +13,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/consentd/consentd/internal/logtest"
 )
 
 // binary is consentd, built once for all tests, which run it as real processes.
@@ -53,24 +53,6 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// lockedBuffer takes a process's output while a test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // environment is the tests' own without any setting of consentd but those given. Where these name a database, they name
 // the key file that all tests share, unless they say which.
 func environment(more ...string) []string {
@@ -92,7 +74,7 @@ func environment(more ...string) []string {
 // process is a consentd that runs or ran.
 type process struct {
 	cmd         *exec.Cmd
-	out, errOut lockedBuffer
+	out, errOut logtest.Buffer
 	url         string
 	ended       chan struct{} // closed when it is gone; code is set then
 	code        int

@@ -56,7 +56,8 @@ type NamedConsent struct {
 type NamedHolder struct {
 	Subject ID
 	Consent Consent // zero: there is none
-	Secret  []byte  // see SubjectSecret; nil: there is none, or it was not looked for, where a subject's own id is the name
+	// Secret is a SubjectSecret's; nil: there is none, or it was not looked for, where a subject's own id is the name.
+	Secret []byte
 }
 
 // OwnedIdentifier says which subject has an identifier.

@@ -24,6 +24,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/logtest"
 	"github.com/consentd/consentd/internal/protocol"
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/sealing/sealingtest"
@@ -47,7 +48,7 @@ type harness struct {
 	store     *faultyStore
 	stores    []service.Store // of all servers on the database
 	metrics   *server.Metrics
-	log       *logBuffer
+	log       *logtest.Buffer
 	database  database
 	rows      map[string]string // as last read by contents, when the database had this state
 	state     string
@@ -111,7 +112,7 @@ func openHarness(t testing.TB, g database) *harness {
 
 func startHarness(t testing.TB, g database, signing sealing.SigningKey) *harness {
 	t.Helper()
-	w := &harness{TB: t, log: &logBuffer{}, database: g}
+	w := &harness{TB: t, log: &logtest.Buffer{}, database: g}
 	real, err := g.open()
 	w.must(err)
 	w.stores = []service.Store{real}
@@ -449,24 +450,6 @@ func forgedKey(organization, id string) string {
 	return text + encode([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}, 6)
 }
 
-// logBuffer keeps log lines.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // lines gives the log's lines so far as JSON objects.
 func (w *harness) lines() (lines []map[string]any) {
 	w.Helper()
@@ -479,10 +462,3 @@ func (w *harness) lines() (lines []map[string]any) {
 }
 
 var _ http.Handler = (*server.Server)(nil)
-
-// Reset forgets the lines before.
-func (b *logBuffer) Reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.text.Reset()
-}

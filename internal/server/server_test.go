@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/logtest"
 	"github.com/consentd/consentd/internal/protocol"
 	"github.com/consentd/consentd/internal/server"
 )
@@ -154,7 +155,7 @@ func TestTwoOfOneRoot(t *testing.T) {
 // TestPanic proves that a panic is that call's 500, in its protocol's shape, and nobody else's trouble.
 func TestPanic(t *testing.T) {
 	t.Parallel()
-	log := &logBuffer{}
+	log := &logtest.Buffer{}
 	begun := false
 	s := server.NewOf(server.Options{Log: slog.New(slog.NewJSONHandler(log, nil))}, []protocol.Protocol{
 		speaking("one", func(c *protocol.Call) error {
@@ -200,7 +201,7 @@ func TestPanic(t *testing.T) {
 // TestUnclassified proves that what nobody classified is a 500 without its words, and is logged once.
 func TestUnclassified(t *testing.T) {
 	t.Parallel()
-	log := &logBuffer{}
+	log := &logtest.Buffer{}
 	s := server.NewOf(server.Options{Log: slog.New(slog.NewJSONHandler(log, nil))}, []protocol.Protocol{
 		speaking("one", func(*protocol.Call) error { return fmt.Errorf("try this: %w", errCause) }),
 		speaking("two", func(*protocol.Call) error {

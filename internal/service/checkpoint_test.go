@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/logtest"
 	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store/sqlite"
@@ -33,7 +32,7 @@ const ledgerName = "ledger.example/test"
 type signing struct {
 	*service.Service
 	outcomes counted
-	log      lockedBuffer
+	log      logtest.Buffer
 }
 
 type counted struct{ signed, refused, failed atomic.Int64 }
@@ -42,20 +41,6 @@ func (c *counted) add(outcome string) {
 	map[string]*atomic.Int64{service.CheckpointSigned: &c.signed, service.CheckpointRefused: &c.refused,
 		service.CheckpointFailed: &c.failed}[outcome].Add(1)
 }
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 // signing starts another service over the harness's store.
 func (h *harness) signing(t testing.TB, s service.Store) *signing {
@@ -162,10 +147,7 @@ func TestCheckpointFollowsWrites(t *testing.T) {
 func TestLongBacklogIsSignedInParts(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)
-	var items []consent.Item
-	for i := range 1100 {
-		items = append(items, item(user(fmt.Sprint("user-", i))))
-	}
+	items := itemsOf(1100)
 	h.record(t, a, items[:600]...)
 	h.record(t, a, items[600:]...)
 	g := h.signing(t, h.store)

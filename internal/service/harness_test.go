@@ -55,7 +55,8 @@ func newHarness(t testing.TB) *harness {
 	}
 	s := store.CachePersons(store.New(e), e)
 	h.store = s
-	h.svc = service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Clock: h.clock.now, Log: slog.New(slog.DiscardHandler)})
+	h.svc = service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Clock: h.clock.now,
+		Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		h.svc.Close()
 		if err := s.Close(); err != nil {
@@ -134,6 +135,15 @@ func item(given []consent.Identifier, decisions ...consent.Decision) consent.Ite
 		decisions = []consent.Decision{decided(consent.Analytics, consent.Accepted)}
 	}
 	return consent.Item{Identifiers: given, Decisions: decisions}
+}
+
+// itemsOf are an acceptance each of so many people.
+func itemsOf(people int) []consent.Item {
+	items := make([]consent.Item, people)
+	for i := range items {
+		items[i] = item(user(fmt.Sprint("user-", i)))
+	}
+	return items
 }
 
 func decided(purpose string, state consent.State) consent.Decision {

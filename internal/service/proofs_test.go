@@ -3,7 +3,6 @@ package service_test
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"testing"
 	"time"
 
@@ -134,10 +133,7 @@ func TestChangedEventIsNotProved(t *testing.T) {
 func TestTiles(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)
-	var items []consent.Item
-	for i := range 600 {
-		items = append(items, item(user(fmt.Sprint("user-", i))))
-	}
+	items := itemsOf(600)
 	h.record(t, a, items...)
 	g := h.signing(t, h.store)
 	signed := g.checkpoint(t, a, 600)
@@ -188,10 +184,7 @@ func TestTiles(t *testing.T) {
 func TestEntriesThatAreGone(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)
-	var items []consent.Item
-	for i := range 520 {
-		items = append(items, item(user(fmt.Sprint("user-", i))))
-	}
+	items := itemsOf(520)
 	ids := h.record(t, a, items...).Items
 	g := h.signing(t, h.store)
 	g.checkpoint(t, a, 520)

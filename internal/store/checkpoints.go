@@ -54,7 +54,8 @@ const selectEntryAfter = `/* select_entry_after */ SELECT event_id, sequence FRO
 WHERE organization_id = $1 AND event_id > $2 ORDER BY event_id LIMIT 1`
 
 // EntryAfter implements service.Reader.
-func (t *tx) EntryAfter(ctx context.Context, organization, after consent.ID) (id consent.ID, sequence int64, err error) {
+func (t *tx) EntryAfter(ctx context.Context, organization, after consent.ID) (id consent.ID, sequence int64,
+	err error) {
 	_, err = t.one(ctx, selectEntryAfter, []any{organization, after}, &id, &sequence)
 	return id, sequence, err
 }

@@ -117,7 +117,8 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 	{"events that no timeline leads to, or several", `SELECT abs(` + countEvents + `
 - (SELECT count(DISTINCT previous_id) FROM events WHERE organization_id = $1 AND previous_id >= ` + firstEvent + `)
 - (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id >= ` + firstEvent + `))`},
-	{"rows that the ledger's tree lacks, or has too many", `SELECT ` + rowsAmiss("0", "32") + ` + ` + rowsAmiss("1", "1024")},
+	{"rows that the ledger's tree lacks, or has too many",
+		`SELECT ` + rowsAmiss("0", "32") + ` + ` + rowsAmiss("1", "1024")},
 	{"subjects with events and without what these are committed with", `SELECT count(*) FROM (
 SELECT DISTINCT e.subject_id FROM events e WHERE e.organization_id = $1) AS told
 WHERE NOT EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = told.subject_id)`},

@@ -98,7 +98,12 @@ func (a *api) check(c *protocol.Call) error {
 	if err != nil {
 		return inBody(err)
 	}
-	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: checkAnswer(answers, several)})
+	return sendJSON(c, checkAnswer(answers, several))
+}
+
+// sendJSON answers a read by what was written as JSON already.
+func sendJSON(c *protocol.Call, body []byte) error {
+	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: body})
 }
 
 // What an answer takes, to begin with: of a person, and of each result.
@@ -213,7 +218,7 @@ func (a *api) consentsOfSubject(c *protocol.Call) error {
 	if err != nil {
 		return inQueryOf(err)
 	}
-	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: subjectConsents(consents)})
+	return sendJSON(c, subjectConsents(consents))
 }
 
 func parseBool(s string) (bool, error) {

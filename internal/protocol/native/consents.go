@@ -108,7 +108,7 @@ func (a *api) listConsents(c *protocol.Call) error {
 			return err
 		}
 	}
-	return protocol.SendRead(c, protocol.Answer{Status: http.StatusOK, ContentType: jsonType, Body: consentsAnswer(found, next)})
+	return sendJSON(c, consentsAnswer(found, next))
 }
 
 // consentsAnswer writes a page of consents by the same columns as an export.

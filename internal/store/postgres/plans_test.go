@@ -132,7 +132,7 @@ var plansExcused = []excuse{
 	{"/* list_events */ SELECT", "a list may read and sort what it is a page of"}, // but not one of some people
 	{"/* list_events_after */ SELECT", "looks at a bounded number of events for what a list is narrowed to"},
 	{"/* export_window */", "passes over a bounded number of events"},
-	{"/* select_entry_after */", "finds where an auditor's bundle of entries begins; until there are statistics it may sort"},
+	{"/* select_entry_after */", "finds where an auditor's bundle of entries begins; without statistics it may sort"},
 	{"/* delete_expired_idempotency */", "reads an organization's records once, every 10 minutes"},
 	{"/* select_expired_idempotency */", "finds the organizations that have records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},

@@ -65,7 +65,8 @@ func serviceOver(t *testing.T, s *store.Store) (*service.Service, consent.Actor)
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Log: slog.New(slog.DiscardHandler)})
+	svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places,
+		Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(svc.Close)
 	const rootKey = "root-key-for-tests-0123456789-abcdefgh"
 	svc.UseRootKey(rootKey)

@@ -27,8 +27,8 @@ func testCheckpoints(f *fixture) {
 	if newest, keys := f.checkpoint(a); newest != nil || len(keys) > 0 {
 		f.Errorf("at birth the checkpoint is %v, signed by %v", newest, keys)
 	}
-	first := consent.Checkpoint{Organization: a, Size: 3, LastID: f.id(), Tree: []byte{0, 1, 255}, Note: []byte("é\n\n— x y\n"),
-		KeyID: 1<<32 - 1, SignedAt: noon}
+	first := consent.Checkpoint{Organization: a, Size: 3, LastID: f.id(), Tree: []byte{0, 1, 255},
+		Note: []byte("é\n\n— x y\n"), KeyID: 1<<32 - 1, SignedAt: noon}
 	other := consent.Checkpoint{Organization: b, Size: 1, LastID: f.id(), Tree: []byte{2}, Note: []byte("b"), KeyID: 7,
 		SignedAt: noon}
 	key := consent.LedgerKey{Organization: a, FromSize: 3, Text: "x+1+é", From: noon}

@@ -240,8 +240,8 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 		secret, row := f.hash(), f.hash()
 		c.SubjectSecrets = append(c.SubjectSecrets, consent.SubjectSecret{SubjectKey: consent.SubjectKey{Organization: o,
 			Subject: s}, Wrapped: secret[:]})
-		c.LedgerRows = append(c.LedgerRows, consent.LedgerRow{Organization: o, Level: i % 3, Number: int64(f.random.Uint32())<<20 + int64(i),
-			Hashes: row[:]})
+		c.LedgerRows = append(c.LedgerRows, consent.LedgerRow{Organization: o, Level: i % 3,
+			Number: int64(f.random.Uint32())<<20 + int64(i), Hashes: row[:]})
 	}
 	return c
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/consentd/consentd/internal/service"
 )
 
-// testLedger keeps what subjects' entries are committed with, and rows of trees, of two organizations: each gets its own
-// back, and one that is missing is an error.
+// testLedger keeps what subjects' entries are committed with, and rows of trees, of two organizations: each gets its
+// own back, and one that is missing is an error.
 func testLedger(f *fixture) {
 	a, b := f.organization(), f.organization()
 	ada, bob, nobody := f.subject(a, named(consent.UserID, "ada")), f.subject(b, named(consent.UserID, "bob")), f.id()
