@@ -81,3 +81,36 @@ func TestBatchedPersons(t *testing.T) {
 	}
 	asking.Wait()
 }
+
+// panicking is a store that panics when it is asked about persons by others than the first askers, who go at once.
+type panicking struct {
+	service.Store
+	release chan struct{}
+}
+
+func (p *panicking) Person(context.Context, consent.OwnedName, int) (consent.Who, error) {
+	<-p.release
+	return consent.Who{}, nil
+}
+
+func (p *panicking) ViewOnce(context.Context, func(service.Reader) error) error { panic("by the test") }
+
+// TestBatchThatPanics: whoever waits for a batch that panics is answered, and the process lives on.
+func TestBatchThatPanics(t *testing.T) {
+	p := &panicking{release: make(chan struct{})}
+	s := store.BatchPersons(p)
+	errs := make(chan error, 50)
+	for i := range cap(errs) {
+		go func() {
+			_, err := s.Person(context.Background(), consent.OwnedName{Identifier: consent.Identifier{Value: fmt.Sprint(i)}}, 1)
+			errs <- err
+		}()
+	}
+	time.Sleep(50 * time.Millisecond) // two hold their places, the others wait
+	close(p.release)
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Errorf("where the batch panics each is asked about alone: %v", err)
+		}
+	}
+}
