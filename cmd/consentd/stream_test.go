@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -65,7 +66,8 @@ func (s *streamed) write(t *testing.T, from, batches int) {
 	s.events += batches * 1000
 }
 
-// open asks for a stream.
+// open asks for a stream, and lets the kernel take little of it ahead: what nobody reads waits at the server, however
+// short the history is.
 func (s *streamed) open(ctx context.Context, t *testing.T, accept string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
@@ -74,7 +76,14 @@ func (s *streamed) open(ctx context.Context, t *testing.T, accept string) *http.
 		t.Fatal(err)
 	}
 	req.Header = http.Header{"Authorization": {"Bearer " + rootKey}, "Accept": {accept}}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return conn, conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -127,9 +136,9 @@ func (s *streamed) gauge(t *testing.T, name string) int {
 // TestStreams sends exports while one of their readers takes nothing: that one harms neither other readers nor writers
 // nor the log nor the end of the server.
 func TestStreams(t *testing.T) {
-	batches := 60
+	batches, portion := 60, int64(4<<20)
 	if raceDetector {
-		batches = 20
+		batches, portion = 20, 1<<20
 	}
 	s := newStreamed(t, batches)
 	idle := s.gauge(t, "consentd_goroutines")
@@ -141,7 +150,7 @@ func TestStreams(t *testing.T) {
 	}
 	var taken bytes.Buffer
 	take := func() { // now and then a little, so that it is not cut off
-		_, _ = io.CopyN(&taken, stalled.Body, 4<<20)
+		_, _ = io.CopyN(&taken, stalled.Body, portion)
 	}
 	take()
 	s.readsBeside(t)
