@@ -25,6 +25,8 @@ var (
 	ErrSize = errors.New("another size")
 	// ErrNotIncluded is about an entry that the proof does not show to be in the ledger: one of them was changed.
 	ErrNotIncluded = errors.New("not proved to be in the ledger")
+	// ErrNotCommitted is about a text that is not what a leaf commits to: one of them was changed.
+	ErrNotCommitted = errors.New("not what was committed")
 	// ErrInconsistent is about two checkpoints of which the proof does not show that the ledger only grew between them.
 	ErrInconsistent = errors.New("not proved to go on from the earlier ledger")
 )
