@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -174,10 +173,10 @@ type Identity struct {
 // Show adds to an event what is needed to show it. The error says that a blob is damaged.
 func (d *Catalog) Show(e *Event) (EventView, error) {
 	v := EventView{Event: *e, PurposeOf: d.PurposeNumbered(e.Project, e.Purpose)}
-	if err := json.Unmarshal(e.BodyJSON, &v.Body); err != nil {
+	if err := v.Body.decode(e.BodyJSON); err != nil {
 		return EventView{}, fmt.Errorf("body of event %s: %w", e.ID, err)
 	}
-	if err := json.Unmarshal(e.IdentityJSON, &v.Identity); err != nil {
+	if err := v.Identity.decode(e.IdentityJSON); err != nil {
 		return EventView{}, fmt.Errorf("ident of event %s: %w", e.ID, err)
 	}
 	if p := d.ProjectNumbered(e.Project); p != nil {

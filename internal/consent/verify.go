@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 )
 
 // What a tool needs that checks a store against the rules. Pure functions; nil means that all is well.
@@ -31,7 +30,14 @@ func CheckConsent(c *Consent, events []Event, merges []SubjectMerge) error {
 	return nil
 }
 
-// CheckEvent holds an event's blobs against canonical JSON and against its other members.
+// Mismatch tells that a blob of an event says something else than its row.
+type Mismatch struct{ Field, Blob, Row string }
+
+func (m *Mismatch) Error() string {
+	return fmt.Sprintf("%s is %q in the blob and %q in the row", m.Field, m.Blob, m.Row)
+}
+
+// CheckEvent holds an event's blobs against canonical JSON and against its other members, by which a *Mismatch is told.
 func CheckEvent(d *Catalog, e *Event) error {
 	view, err := d.Show(e)
 	if err != nil {
@@ -63,7 +69,7 @@ func CheckEvent(d *Catalog, e *Event) error {
 		{"protocol", ident.Protocol, e.Protocol},
 	} {
 		if pair.blob != pair.row {
-			return fmt.Errorf("%s is %q in the blob and %q in the row", pair.what, pair.blob, pair.row)
+			return &Mismatch{pair.what, pair.blob, pair.row}
 		}
 	}
 	return nil
@@ -71,7 +77,7 @@ func CheckEvent(d *Catalog, e *Event) error {
 
 // checkCanonical tells whether a blob is the canonical JSON of what it says.
 func checkCanonical(blob []byte) error {
-	if rest, ok := plain(blob, 0); ok && len(rest) == 0 && utf8.Valid(blob) {
+	if isPlain(blob) {
 		return nil
 	}
 	var value any
@@ -88,68 +94,6 @@ func checkCanonical(blob []byte) error {
 		return fmt.Errorf("a blob is not canonical JSON")
 	}
 	return nil
-}
-
-// plain reads one value of a blob where it is quick to see that it is written canonically: no string has anything to
-// escape, every number is of digits alone, names stand in order. Most blobs are so; of others it says nothing.
-func plain(b []byte, depth int) (rest []byte, ok bool) {
-	switch {
-	case len(b) == 0 || depth > 10:
-		return nil, false
-	case b[0] == '"':
-		_, rest, ok = plainString(b)
-		return rest, ok
-	case b[0] != '{':
-		rest = bytes.TrimLeft(b, "0123456789")
-		digits := len(b) - len(rest)
-		return rest, digits == 1 || digits > 1 && digits <= maxPlainDigits && b[0] != '0'
-	}
-	var before []byte
-	for b = b[1:]; len(b) > 0 && b[0] != '}'; {
-		if before != nil {
-			if b[0] != ',' {
-				return nil, false
-			}
-			b = b[1:]
-		}
-		name, value, ok := plainString(b)
-		if !ok || !plainName(name) || before != nil && bytes.Compare(before, name) >= 0 || len(value) == 0 ||
-			value[0] != ':' {
-			return nil, false
-		}
-		if b, ok = plain(value[1:], depth+1); !ok {
-			return nil, false
-		}
-		before = name
-	}
-	if len(b) == 0 {
-		return nil, false
-	}
-	return b[1:], true
-}
-
-// maxPlainDigits are so few that every number has its own double, which is written by them.
-const maxPlainDigits = 15
-
-// plainName tells whether a name takes the same place by its bytes as by its UTF-16 code units: none of its characters
-// is U+E000 or more.
-func plainName(name []byte) bool {
-	return !bytes.ContainsFunc(name, func(r rune) bool { return r >= 0xe000 })
-}
-
-func plainString(b []byte) (text, rest []byte, ok bool) {
-	if len(b) == 0 || b[0] != '"' {
-		return nil, nil, false
-	}
-	for i, c := range b[1:] {
-		switch {
-		case c == '"':
-			return b[1 : 1+i], b[2+i:], true
-		case c < 0x20 || c == '\\':
-			return nil, nil, false
-		}
-	}
-	return nil, nil, false
 }
 
 // appendCanonical appends what blobs consist of: objects, strings, numbers, true and false.
