@@ -314,9 +314,8 @@ func (h *harness) checkConsents(t tester, organization consent.ID) {
 	}
 	i := store.Inspect(file)
 	defer i.Close()
-	err = i.Consents(context.Background(), organization, 0, func(c *consent.Consent, events []consent.Event,
-		merges []consent.SubjectMerge) error {
-		return consent.CheckConsent(c, events, merges)
+	err = i.Consents(context.Background(), organization, 0, func(h *store.History) error {
+		return consent.CheckConsent(h.Consent, h.Events, h.Merges)
 	})
 	if err != nil {
 		t.Fatalf("a consent is not what its events say: %v", err)

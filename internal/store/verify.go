@@ -192,6 +192,15 @@ func (i *Inspection) Ledger(ctx context.Context, organization consent.ID) (found
 	return found, err
 }
 
+// Dropped gives how many events of a ledger retention has dropped.
+func (i *Inspection) Dropped(ctx context.Context, organization consent.ID) (dropped int64, err error) {
+	err = i.view(ctx, func(t *tx) error {
+		return t.conn.SearchPrepared(ctx, "/* select_dropped */ SELECT "+eventsDropped, []any{organization},
+			func(r engine.Row) error { return r.Scan(&dropped) })
+	})
+	return dropped, err
+}
+
 // inspectPage is how many rows are read in one state.
 const inspectPage = 500
 
@@ -231,30 +240,22 @@ func (i *Inspection) Events(ctx context.Context, organization consent.ID, some i
 	return nil
 }
 
-// selectHistories gives all events that led to each of a range of consents, one consent after the other, without asking
-// whether the subject's record is still there.
-const selectHistories = `/* select_histories */ WITH RECURSIVE page AS (
-  SELECT c.subject_id, c.project_no, c.purpose_no FROM consents c WHERE c.organization_id = $1
-    AND (c.subject_id, c.project_no, c.purpose_no) >= ($2, $3, $4)
-    AND (c.subject_id, c.project_no, c.purpose_no) <= ($5, $6, $7)),
-members AS (
-  SELECT p.subject_id, p.project_no, p.purpose_no, p.subject_id AS member_id FROM page p
-  UNION SELECT n.subject_id, n.project_no, n.purpose_no, m.from_id FROM members n
+// selectWholeHistory gives all events that led to a consent, whether or not the subject's record is still there.
+const selectWholeHistory = `/* select_whole_history */ WITH RECURSIVE members AS (
+  SELECT c.subject_id AS member_id FROM consents c WHERE c.organization_id = $1 AND c.subject_id = $2
+    AND c.project_no = $3 AND c.purpose_no = $4
+  UNION SELECT m.from_id FROM members n
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = n.member_id AND m.undone_at IS NULL)),
 chain AS (
-  SELECT m.subject_id, m.project_no, m.purpose_no, c.last_event_id AS event_id FROM members m
-  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.member_id AND c.project_no = m.project_no
-    AND c.purpose_no = m.purpose_no AND c.last_event_id IS NOT NULL)
+  SELECT c.last_event_id AS event_id FROM members m
+  CROSS JOIN consents c ON (c.organization_id = $1 AND c.subject_id = m.member_id AND c.project_no = $3
+    AND c.purpose_no = $4 AND c.last_event_id IS NOT NULL)
   UNION
-  SELECT h.subject_id, h.project_no, h.purpose_no, e.previous_id FROM chain h
+  SELECT e.previous_id FROM chain h
   CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id AND e.previous_id IS NOT NULL))
-SELECT ` + eventColumns + `, h.subject_id, h.project_no, h.purpose_no FROM chain h
-CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id)
-ORDER BY h.subject_id, h.project_no, h.purpose_no`
+SELECT ` + eventColumns + ` FROM chain h CROSS JOIN events e ON (e.organization_id = $1 AND e.event_id = h.event_id)`
 
-// Consents calls visit for the current consents of an organization with all events that led to each, and the merges
-// of its subject; some is how many at either end of the table, 0 all. Those of which retention has dropped events are
-// passed over.
+// Consents calls visit for the consents of an organization; some is how many at either end of the table, 0 all.
 func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some int, visit visitConsent) error {
 	page := func(condition string, args []any, limit int) (last consent.Consent, n int, err error) {
 		var consents []consent.Consent
@@ -294,73 +295,122 @@ func (i *Inspection) Consents(ctx context.Context, organization consent.ID, some
 	return nil
 }
 
-// visitConsent gets a consent, all events that led to it, and the merges of its subject.
-type visitConsent = func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error
-
-// cut tells whether a history begins behind events that are no longer there. That none is missing otherwise, the
-// ledger's own checks tell.
-func cut(history []consent.Event) bool {
-	there := make(map[consent.ID]bool, len(history))
-	for i := range history {
-		there[history[i].ID] = true
-	}
-	return len(history) == 0 || slices.ContainsFunc(history, func(e consent.Event) bool {
-		return e.Previous != consent.NoID && !there[e.Previous]
-	})
+// History is a consent with what led to it.
+type History struct {
+	Consent *consent.Consent
+	Events  []consent.Event        // without blobs
+	Merges  []consent.SubjectMerge // of its subject
+	// Cut tells that an event is missing to which it, or one of the events, refers: retention may have dropped it.
+	Cut bool
 }
 
-// histories calls visit for each of some consents with its history, which is all that is held of theirs. The consents
-// are neighbours, in order or in the reverse of it; they are visited in order.
+type visitConsent = func(*History) error
+
+// walkedTimeline is how far the timelines of a page are walked together, which bounds the memory. A longer one, or one
+// of people who were merged, is read by itself.
+const walkedTimeline = 64
+
+// histories calls visit for each of some consents with its history. The consents are neighbours, in order or in the
+// reverse of it; they are visited in order.
 func (t *tx) histories(ctx context.Context, consents []consent.Consent, visit visitConsent) error {
 	if compareConsents(&consents[0], &consents[len(consents)-1]) > 0 {
 		slices.Reverse(consents)
 	}
-	first, last := &consents[0], &consents[len(consents)-1]
-	merges, err := t.mergesOf(ctx, first, last)
+	merges, err := t.mergesOf(ctx, &consents[0], &consents[len(consents)-1])
 	if err != nil {
 		return err
 	}
-	var of *consent.Consent // whose history is being read
-	var history []consent.Event
-	end := func() error {
-		if of == nil || cut(history) {
-			return nil
+	walks := make([]walk, len(consents))
+	for i := range consents {
+		if walks[i].next = consents[i].Last; merges[consents[i].Subject] != nil {
+			walks[i].next = consent.NoID
 		}
-		return visit(of, history, merges[of.Subject])
 	}
-	args := []any{first.Organization, first.Subject, first.Project, first.Purpose, last.Subject, last.Project,
-		last.Purpose}
-	err = t.conn.SearchPrepared(ctx, selectHistories, args, func(r engine.Row) error {
-		var key consent.Consent
-		var e consent.Event
-		if err := scanEvent(r, &e, &key.Subject, &key.Project, &key.Purpose); err != nil {
-			return err
-		}
-		if of == nil || compareConsents(of, &key) != 0 {
-			if err := end(); err != nil {
+	if err := t.walk(ctx, consents[0].Organization, walks); err != nil {
+		return err
+	}
+	for i := range consents {
+		h := History{Consent: &consents[i], Events: walks[i].events, Merges: merges[consents[i].Subject]}
+		if h.Merges != nil || walks[i].next != consent.NoID && !walks[i].missing {
+			if h.Events, err = t.history(ctx, h.Consent); err != nil {
 				return err
 			}
-			at, there := slices.BinarySearchFunc(consents, &key,
-				func(c consent.Consent, key *consent.Consent) int { return compareConsents(&c, key) })
-			if !there {
-				return fmt.Errorf("a history of subject %s, which was not asked for", key.Subject)
-			}
-			of, history = &consents[at], nil
 		}
-		history = append(history, e)
-		return nil
-	})
-	if err != nil {
-		return err
+		h.Cut = cut(h.Consent, h.Events)
+		if err := visit(&h); err != nil {
+			return err
+		}
 	}
-	return end()
+	return nil
+}
+
+// walk is a timeline that is walked backwards.
+type walk struct {
+	next    consent.ID // NoID: it is at its beginning
+	missing bool       // next is not there
+	events  []consent.Event
+}
+
+const walkEvents = "/* walk_events */ SELECT " + eventColumns + ` FROM events e
+WHERE e.organization_id = $1 AND e.event_id = $2`
+
+// walk goes back on timelines, an event of each at a time, as far as walkedTimeline.
+func (t *tx) walk(ctx context.Context, organization consent.ID, walks []walk) error {
+	for range walkedTimeline {
+		var going []*walk
+		for i := range walks {
+			if w := &walks[i]; w.next != consent.NoID && !w.missing {
+				w.missing = true
+				going = append(going, w)
+			}
+		}
+		err := t.conn.Each(ctx, walkEvents, len(going), func(i int, args []any) []any {
+			return append(args, &organization, &going[i].next)
+		}, func(i int, r engine.Row) error {
+			w := going[i]
+			w.events = append(w.events, consent.Event{})
+			e := &w.events[len(w.events)-1]
+			err := scanEvent(r, e)
+			w.next, w.missing = e.Previous, false
+			return err
+		})
+		if err != nil || len(going) == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// history reads all events that led to a consent.
+func (t *tx) history(ctx context.Context, c *consent.Consent) (events []consent.Event, err error) {
+	args := []any{c.Organization, c.Subject, c.Project, c.Purpose}
+	err = t.conn.SearchPrepared(ctx, selectWholeHistory, args, func(r engine.Row) error {
+		events = append(events, consent.Event{})
+		return scanEvent(r, &events[len(events)-1])
+	})
+	return events, err
+}
+
+// cut tells whether a history refers to events that are no longer there.
+func cut(c *consent.Consent, history []consent.Event) bool {
+	if len(history) == 0 {
+		return true
+	}
+	there := make(map[consent.ID]bool, len(history))
+	for i := range history {
+		there[history[i].ID] = true
+	}
+	return c.Last != consent.NoID && !there[c.Last] || slices.ContainsFunc(history, func(e consent.Event) bool {
+		return e.Previous != consent.NoID && !there[e.Previous]
+	})
 }
 
 const selectMergesBetween = `/* select_merges_between */ WITH RECURSIVE merges AS (
   SELECT m.into_id AS subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at,
   m.after_sequence FROM subject_merges m
   WHERE m.organization_id = $1 AND m.into_id >= $2 AND m.into_id <= $3 AND m.undone_at IS NULL
-  UNION SELECT n.subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at, m.after_sequence FROM merges n
+  UNION SELECT n.subject_id, m.into_id, m.from_id, m.merge_no, m.merged_at, m.recorded_at, m.after_sequence
+  FROM merges n
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = n.from_id AND m.undone_at IS NULL))
 SELECT subject_id, into_id, from_id, merge_no, merged_at, recorded_at, after_sequence FROM merges`
 

@@ -50,7 +50,7 @@ func sendMove(t *testing.T, url string) {
 	_, _, err = i.Schema(ctx)
 	_, err2 := i.Ledger(ctx, large)
 	err3 := i.Events(ctx, large, 0, func(*consent.Event) error { return nil })
-	err4 := i.Consents(ctx, large, 0, func(*consent.Consent, []consent.Event, []consent.SubjectMerge) error { return nil })
+	err4 := i.Consents(ctx, large, 0, func(*store.History) error { return nil })
 	if err := errors.Join(err, err2, err3, err4, i.Close()); err != nil {
 		t.Error(err)
 	}
