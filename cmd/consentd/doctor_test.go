@@ -54,9 +54,8 @@ func copyOf(t *testing.T, dir string) string {
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(to, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	chmod(t, to, 0o700)
+	chmod(t, filepath.Join(to, keyFileName), 0o600)
 	return to
 }
 

@@ -21,6 +21,7 @@ type commands struct {
 	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
 	Backup  backupCmd  `cmd:"" help:"Copy the database of the data folder, beside a running server."`
+	Ledger  ledgerCmd  `cmd:"" help:"Prove that what is on record is what was put on record."`
 	Move    moveCmd    `cmd:"" name:"migrate-store" help:"Move everything from a data folder into a PostgreSQL database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -33,6 +34,7 @@ func newCommands() *commands {
 	c.Backup.Settings = newSettings("config", "data")
 	c.Check.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
+	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Move.Settings = newSettings("config")
 	c.Citus.Settings = newSettings("config", "database", "admin-database")
 	return c
@@ -58,6 +60,7 @@ Examples:
 	consentd key list
 	consentd check --email ada@shop.example --purpose marketing    # may we?
 	consentd doctor                    # is all well with it, and what to do where not
+	consentd ledger verify             # is what is on record what was put there?
 	consentd backup --to consentd.db   # a copy of the data
 	consentd serve --listen :8080 --data /var/lib/consentd
 

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/consentd/consentd/internal/config"
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/internal/store/postgres"
+	"github.com/consentd/consentd/internal/store/sqlite"
+)
+
+// ledgerCmd groups what looks at whole ledgers.
+type ledgerCmd struct {
+	Verify ledgerVerifyCmd `cmd:"" help:"Hold every entry on record against what was committed."`
+}
+
+// inspected is a store that is looked at, with the key file that it goes with.
+type inspected struct {
+	*store.Inspection
+	keys *sealing.File
+}
+
+// inspectStore opens the store and the key file of a configuration to be looked at, beside a server or without one.
+func inspectStore(ctx context.Context, cfg *config.Config) (*inspected, error) {
+	i, err := openInspection(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keysOf(ctx, cfg, i)
+	if err != nil {
+		_ = i.Close()
+		return nil, err
+	}
+	return &inspected{i, keys}, nil
+}
+
+func openInspection(ctx context.Context, cfg *config.Config) (*store.Inspection, error) {
+	if cfg.Database != "" {
+		e, err := postgres.Inspect(ctx, postgresOptions(cfg, slog.New(slog.DiscardHandler), false))
+		if err != nil {
+			return nil, fmt.Errorf("database %s: %w", cfg.Place(), err)
+		}
+		return store.Inspect(e), nil
+	}
+	file, err := sqlite.Inspect(cfg.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("data folder %s holds no database: name the folder with --data, or the database with "+
+			"--database", cfg.Data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, err)
+	}
+	return store.Inspect(file), nil
+}
+
+// keysOf reads the key file that a store goes with.
+func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*sealing.File, error) {
+	path, err := keyFilePath(cfg)
+	if err != nil {
+		return nil, err
+	}
+	have, want, err := i.Schema(ctx)
+	if err == nil && have != want {
+		err = fmt.Errorf("the schema is of version %d, and this consentd wants %d: use the one that the server is of", have,
+			want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var known []byte
+	err = i.View(ctx, func(r service.Reader) (err error) {
+		known, err = r.Secret(ctx, keyFileSecret)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look which key file the store goes with: %w", err)
+	}
+	file, err := sealing.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; without the file of keys nobody can tell what the entries commit to: name it, or its "+
+			"copy, with --kek-file", err)
+	}
+	if err != nil || known == nil {
+		return file, err
+	}
+	return file, sameKeyFile(path, known, file)
+}
+
+// eachOrganization visits the one that is named by its id or slug, or all for an empty name.
+func (i *inspected) eachOrganization(ctx context.Context, name string,
+	visit func(*consent.OrganizationView) error) error {
+	seen := 0
+	found := false
+	for {
+		var list []consent.OrganizationView
+		err := i.View(ctx, func(r service.Reader) (err error) {
+			list, _, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: seen, Limit: page})
+			return err
+		})
+		for n := 0; n < len(list) && err == nil; n++ {
+			if name == "" || list[n].Slug == name || list[n].ID.String() == name {
+				found = true
+				err = visit(&list[n])
+			}
+		}
+		if seen += len(list); err != nil || len(list) < page {
+			if err == nil && name != "" && !found {
+				err = &exitError{exitUsage, fmt.Errorf("there is no organization %q", name)}
+			}
+			return err
+		}
+	}
+}
+
+// readBounded reads a small file that somebody named.
+func readBounded(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return nil, fmt.Errorf("%s is no file, or larger than %d bytes", path, most)
+	}
+	return os.ReadFile(path)
+}

@@ -1,0 +1,318 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store"
+	"github.com/consentd/consentd/ledger"
+)
+
+type ledgerVerifyCmd struct {
+	Settings
+	Organization string `help:"Id or slug of the organization; default: all." placeholder:"ID"`
+	Checkpoint   string `help:"A checkpoint of the ledger from earlier, which it has to go on from." placeholder:"FILE"`
+}
+
+// Help implements kong.HelpProvider.
+func (ledgerVerifyCmd) Help() string {
+	return `Is what is on record what was put on record? It reads every entry of the ledgers, makes anew what was committed
+when it was recorded, and holds it against the tree and the newest signed checkpoint. Then it replays the decisions and
+compares what follows from them with the consents that checks are answered from. It changes nothing, and may run beside
+a server. It needs the file of keys.
+
+Each organization gets a line, and each difference one of its own, with the entry and, where it can be told, the field.
+What somebody changed in the database itself is found, unless he also has the file of keys and no checkpoint is
+elsewhere: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and give one with --checkpoint.
+
+Not looked at, since no entry commits to it: subjects' data, names of organizations and projects, API keys. Whether the
+file itself is sound, consentd doctor tells.
+
+Examples:
+
+	consentd ledger verify
+	consentd ledger verify --organization shop --checkpoint shop-2026-01.txt
+	consentd ledger verify --data /var/lib/consentd --kek-file /etc/consentd/kek
+
+Where it takes more than a second, progress goes to stderr: every second on a terminal, else every 5 s.
+
+Exit codes: 0 all is as it was committed; 1 something is not; 2 wrong command line, or it could not be looked at to the
+end.`
+}
+
+// mostFaults is how many differences are told of one ledger.
+const mostFaults = 100
+
+// maxCheckpoint is more than a checkpoint with many witnesses takes.
+const maxCheckpoint = 64 << 10
+
+// Run verifies the ledgers. That it could not be done is another exit code than that something differs.
+func (c *ledgerVerifyCmd) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	differ, err := c.verify(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &exitError{exitUsage, errors.New("stopped by a signal; what was looked at so far is above")}
+	case err != nil:
+		return &exitError{exitUsage, err}
+	case differ:
+		return errSaid
+	}
+	return nil
+}
+
+func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
+	cfg, err := c.load()
+	if err != nil {
+		return false, err
+	}
+	pinned, err := c.pinned()
+	if err != nil {
+		return false, err
+	}
+	i, err := inspectStore(ctx, cfg)
+	if err != nil {
+		return false, err
+	}
+	defer i.Close()
+	again, err := openInspection(ctx, cfg)
+	if err != nil {
+		return false, err
+	}
+	defer again.Close()
+	v := &ledgerVerifier{inspected: i, timelines: again, out: os.Stdout, pinned: pinned, began: time.Now()}
+	v.progress.start(os.Stderr, terminalWidth(os.Stderr), v.line)
+	err = i.eachOrganization(ctx, c.Organization, func(o *consent.OrganizationView) error {
+		return v.organization(ctx, &o.Organization)
+	})
+	v.progress.end()
+	if err != nil {
+		return false, err
+	}
+	if pinned != nil && !v.usedPinned {
+		return false, fmt.Errorf("the checkpoint is of %q, which is no ledger in here, or not the one that was named",
+			pinned.Origin)
+	}
+	fmt.Fprintln(v.out, v.summary())
+	return v.differing > 0, nil
+}
+
+// pinned reads the checkpoint that was given. Whoever gives it vouches for it: its signature is not looked at.
+func (c *ledgerVerifyCmd) pinned() (*ledger.Checkpoint, error) {
+	if c.Checkpoint == "" {
+		return nil, nil
+	}
+	text, err := readBounded(c.Checkpoint, maxCheckpoint)
+	if err != nil {
+		return nil, fmt.Errorf("--checkpoint: %w", err)
+	}
+	said, _, _ := bytes.Cut(text, []byte("\n\n"))
+	pinned, err := ledger.ParseCheckpoint(string(bytes.TrimSuffix(said, []byte("\n"))) + "\n")
+	if err != nil {
+		return nil, fmt.Errorf("--checkpoint %s: %w", c.Checkpoint, err)
+	}
+	return pinned, nil
+}
+
+// ledgerVerifier verifies one ledger after the other, and writes what it finds.
+type ledgerVerifier struct {
+	*inspected
+	timelines  *store.Inspection // the same store once more, to be read at once
+	progress   progress
+	out        io.Writer
+	pinned     *ledger.Checkpoint // nil: none was given
+	usedPinned bool
+	began      time.Time
+
+	ledgers, entries, differing int64 // done; differing is of ledgers
+
+	// Of the ledger that is looked at, guarded by progress.mu.
+	slug                      string
+	read, consents, decisions int64 // entries that were read; consents that were replayed, and from how many decisions
+	faults                    []service.AuditFault
+	more                      int64
+}
+
+// line is what is shown of the progress.
+func (v *ledgerVerifier) line() string {
+	if v.slug == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s read, %s replayed", v.slug, entries(v.read), plural(v.consents, "consent"))
+}
+
+// update changes what is known of the ledger that is looked at.
+func (v *ledgerVerifier) update(change func()) {
+	v.progress.mu.Lock()
+	defer v.progress.mu.Unlock()
+	change()
+}
+
+func (v *ledgerVerifier) fault(f service.AuditFault) {
+	v.update(func() {
+		if len(v.faults) < mostFaults {
+			v.faults = append(v.faults, f)
+			return
+		}
+		v.more++
+	})
+}
+
+// organization verifies one ledger: its entries, and at once the consents that follow from them.
+func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organization) error {
+	v.update(func() { v.slug, v.read, v.consents, v.decisions, v.faults, v.more = o.Slug, 0, 0, 0, nil, 0 })
+	dropped, err := v.Dropped(ctx, o.ID)
+	if err != nil {
+		return fmt.Errorf("organization %s: %w", o.Slug, err)
+	}
+	key, _ := v.keys.SigningKey()
+	auditor := service.Auditor{View: v.View, Keys: v.keys.Ring(rand.Reader), SigningKey: key, Fault: v.fault,
+		Progress: func(n int64) { v.update(func() { v.read = n }) }}
+	audit, err := auditor.Ledger(ctx, o.ID)
+	if err != nil {
+		return fmt.Errorf("organization %s: %w", o.Slug, err)
+	}
+	var found *service.Audited
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		found, err = audit.Run(ctx, dropped, v.pinnedOf(o.ID))
+		return err
+	})
+	both.Go(func() error { return v.replay(ctx, o.ID, dropped, audit.Entries()) })
+	if err := both.Wait(); err != nil {
+		return fmt.Errorf("organization %s: %w", o.Slug, err)
+	}
+	if dropped == 0 && v.decisions != found.Read {
+		v.fault(service.AuditFault{What: fmt.Sprintf("%d decisions are on record, and consents follow from %d: one is "+
+			"missing, or refers to another decision than its last (or somebody was erased meanwhile: then run it again)",
+			found.Read, v.decisions)})
+	}
+	v.tell(o, found)
+	return nil
+}
+
+// pinnedOf gives the checkpoint that was given, where it is of an organization's ledger.
+func (v *ledgerVerifier) pinnedOf(organization consent.ID) *ledger.Checkpoint {
+	if v.pinned == nil || !strings.HasSuffix(v.pinned.Origin, "/"+organization.String()) {
+		return nil
+	}
+	v.usedPinned = true
+	return v.pinned
+}
+
+// replay holds the consents against the decisions that led to them, and counts those up to an entry.
+func (v *ledgerVerifier) replay(ctx context.Context, organization consent.ID, dropped, upTo int64) error {
+	return v.timelines.Consents(ctx, organization, 0, func(h *store.History) error {
+		c, own := h.Consent, int64(0)
+		for i := range h.Events {
+			if e := &h.Events[i]; e.Subject == c.Subject && e.Sequence <= upTo {
+				own++
+			}
+		}
+		v.update(func() { v.consents, v.decisions = v.consents+1, v.decisions+own })
+		var err error
+		switch {
+		case c.Organization != organization: // SQLite does not see that where only the order of rows would tell
+			err = errors.New("it is another organization's")
+		case h.Cut && dropped == 0:
+			err = errors.New("a decision that it follows from is not there")
+		case !h.Cut:
+			err = consent.CheckConsent(c, h.Events, h.Merges)
+		}
+		if err != nil {
+			v.fault(service.AuditFault{What: fmt.Sprintf("the consent of subject %s to purpose %d of project %d: %v", c.Subject,
+				c.Purpose, c.Project, err)})
+		}
+		return nil
+	})
+}
+
+// tell writes what was found in one ledger.
+func (v *ledgerVerifier) tell(o *consent.Organization, found *service.Audited) {
+	v.ledgers++
+	v.entries += found.Entries
+	v.update(func() {
+		v.progress.clear()
+		slices.SortStableFunc(v.faults, func(a, b service.AuditFault) int { return cmp.Compare(a.Sequence, b.Sequence) })
+		if len(v.faults) == 0 {
+			fmt.Fprintf(v.out, "ok    %s: %s\n", o.Slug, v.good(found))
+			return
+		}
+		v.differing++
+		for _, f := range v.faults {
+			fmt.Fprintf(v.out, "FAIL  %s: %s\n", o.Slug, faultInWords(f))
+		}
+		if v.more > 0 {
+			fmt.Fprintf(v.out, "FAIL  %s: and %s more\n", o.Slug, plural(v.more, "difference"))
+		}
+	})
+}
+
+// good says what was looked at in a ledger where nothing differs.
+func (v *ledgerVerifier) good(found *service.Audited) string {
+	if found.Entries == 0 {
+		return "nothing is on record"
+	}
+	line := fmt.Sprintf("%s as committed, %s as they follow from them", entries(found.Opened),
+		plural(v.consents, "consent"))
+	if found.Dropped > 0 {
+		line += fmt.Sprintf("; of %s retention has left the hash alone", entries(found.Dropped))
+	}
+	switch {
+	case found.Signed == 0:
+		line += "; no checkpoint was signed yet"
+	case found.OtherKey:
+		line += fmt.Sprintf("; the checkpoint over %s holds, by an earlier key that the store alone vouches for",
+			entries(found.Signed))
+	default:
+		line += fmt.Sprintf("; the signed checkpoint over %s holds", entries(found.Signed))
+	}
+	if v.pinned != nil && strings.HasSuffix(v.pinned.Origin, "/"+found.Organization.String()) {
+		line += fmt.Sprintf("; it goes on from the checkpoint that was given, over %s", entries(v.pinned.Size))
+	}
+	return line
+}
+
+func faultInWords(f service.AuditFault) string {
+	switch {
+	case f.Sequence == 0:
+		return f.What
+	case f.Field == "":
+		return fmt.Sprintf("entry %d: %s", f.Sequence, f.What)
+	}
+	return fmt.Sprintf("entry %d, %s: %s", f.Sequence, f.Field, f.What)
+}
+
+func entries(n int64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
+}
+
+func (v *ledgerVerifier) summary() string {
+	took := time.Since(v.began).Round(100 * time.Millisecond)
+	if v.differing == 0 {
+		return fmt.Sprintf("\nAll is as it was committed: %s, %s, in %s.", plural(v.ledgers, "ledger"), entries(v.entries),
+			took)
+	}
+	return fmt.Sprintf("\nNOT as it was committed: %d of %s. Stop the server and keep the database as it is: it is "+
+		"evidence. docs/operating.md tells how to go on.", v.differing, plural(v.ledgers, "ledger"))
+}

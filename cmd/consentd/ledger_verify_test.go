@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	zombiezen "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/store/sqlite"
+)
+
+// proved makes a ledger of 100 entries, of which two show a text, with a signed checkpoint over all, and gives what
+// that says.
+func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
+	t.Helper()
+	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, append([]string{"serve", "--listen", "127.0.0.1:0"},
+		args...)...)
+	o = newTenant(t, p)
+	header := map[string]string{"x-api-key": rootKey, "Authorization": "Bearer " + rootKey}
+	users := make([]string, 48)
+	for i := range users {
+		users[i] = fmt.Sprintf("person-%d", i)
+	}
+	shown := func(text string) string {
+		return `{"items":[{"identifiers":{"userId":"shown"},"purpose":"functional","state":"accepted","evidence":` +
+			`{"displayedText":"` + text + `"}}]}`
+	}
+	native := "/api/v1/organizations/" + o.organization + "/projects/" + o.project + "/events"
+	for _, write := range [][2]string{{o.eventsPath(), items(users...)}, {native, shown("We keep this.")},
+		{native, shown("We keep that.")}, {o.eventsPath(), items(users...)}, {o.eventsPath(), items("last-1", "last-2")}} {
+		if status, answer := call(t, "POST", p.url+write[0], header, write[1]); status != 201 {
+			t.Fatalf("a write: %d %s", status, answer)
+		}
+	}
+	waitFor(t, "the checkpoint over all entries", func() bool {
+		status, answer := call(t, "GET", p.url+"/api/v1/organizations/"+o.organization+"/ledger/checkpoint", header, "")
+		checkpoint = string(answer)
+		return status == 200 && strings.Contains(checkpoint, "\n100\n")
+	})
+	p.stop(t)
+	return o, checkpoint
+}
+
+// tampering is a change of the database by somebody who can run statements on it, and what is said of it.
+type tampering struct {
+	name, statement string
+	says            []string // expressions, each found in the output
+}
+
+var tamperings = []tampering{
+	{"a body", `UPDATE events SET body = replace(body, 'accepted', 'declined') WHERE sequence = 7`,
+		[]string{`entry 7, state: `, `entry 7, body, ident, recorded_at or subject: is not what was committed`}},
+	{"a body and its row", `UPDATE events SET body = replace(body, 'accepted', 'declined'), state = 2
+WHERE sequence = 98`, []string{`entry 98, body, ident, recorded_at or subject: is not what was committed`}},
+	{"an ident", `UPDATE events SET ident = replace(ident, 'person-6', 'person-X') WHERE sequence = 7`,
+		[]string{`entry 7, body, ident, `}},
+	{"a time", `UPDATE events SET recorded_at = recorded_at + 1000 WHERE sequence = 50`,
+		[]string{`entry 50, body, ident, recorded_at`}},
+	{"a state in the row alone", `UPDATE events SET state = 2 WHERE sequence = 33`, []string{`entry 33, state: `}},
+	{"whose it is", `UPDATE events SET subject_id = (SELECT subject_id FROM events WHERE sequence = 2)
+WHERE sequence = 1`, []string{`entry 1, body, ident, recorded_at or subject`}},
+	{"one deleted in the middle", `DELETE FROM events WHERE sequence = 40`, []string{`entry 40: is missing`,
+		`a decision that it follows from is not there`}},
+	{"several deleted", `DELETE FROM events WHERE sequence BETWEEN 10 AND 20`,
+		[]string{`entry 10: is missing, and so are all to entry 20`}},
+	{"the end cut off", `DELETE FROM events WHERE sequence > 90`, []string{`entries 91 to 100 are missing`}},
+	{"the end cut off, and the head with it", `DELETE FROM events WHERE sequence > 96;
+UPDATE ledger_heads SET sequence = 96, last_event_id = (SELECT event_id FROM events WHERE sequence = 96)`,
+		[]string{`the newest checkpoint covers 100 entries, and the ledger has 96: its end was cut off`}},
+	{"two exchanged", `UPDATE events SET sequence = 163 - sequence WHERE sequence IN (81, 82);
+UPDATE events SET sequence = sequence WHERE sequence = 1`,
+		[]string{`entry 82, body, ident, `, `entry 81, sequence: it stands behind entry 82`}},
+	{"a text", `UPDATE texts SET text = 'We keep nothing.' WHERE text = 'We keep this.'`,
+		[]string{`entry 49, displayed_text: the text kept as sha256:[0-9a-f]{64} is not the one with that hash`}},
+	{"a text deleted", `DELETE FROM texts WHERE text = 'We keep that.'`,
+		[]string{`entry 50, displayed_text: the text that the person was shown, sha256:[0-9a-f]{64}, is not there`}},
+	{"a secret exchanged", `UPDATE subject_keys SET wrapped_key = (SELECT wrapped_key FROM subject_keys
+WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 2))
+WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 1)`,
+		[]string{`entry 1: what it was committed with is gone`, `entry 51: what it was committed with is gone`}},
+	{"a row of the tree deleted", `DELETE FROM ledger_rows WHERE level = 0 AND number = 1`,
+		[]string{`row 1 of level 0 of the tree, with the hashes of entries 33 to 64, is not there or damaged`}},
+	{"a consent", `UPDATE consents SET state = 2 WHERE subject_id = (SELECT subject_id FROM events
+WHERE sequence = 3)`, []string{`the consent of subject [0-9a-f-]{36} to purpose \d+ of project 1: it says declined`}},
+	{"a consent deleted", `DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 3)`,
+		[]string{`100 decisions are on record, and consents follow from 98`}},
+	{"the checkpoint", `UPDATE ledger_checkpoints SET note = replace(note, E'\n100\n', E'\n101\n')`,
+		[]string{`the newest checkpoint: wrong signature`}},
+	{"the head's tree", `UPDATE ledger_heads SET tree = '\x00'`, []string{`the tree in its head cannot be read`}},
+}
+
+// ofSQLite gives a statement, which is PostgreSQL's, for SQLite: there blobs are cut and replaced as text.
+func ofSQLite(statement string) string {
+	statement = regexp.MustCompile(`(body|ident|note) = replace\((body|ident|note), ([^,]+), ([^)]+)\)`).
+		ReplaceAllString(statement, `$1 = CAST(replace(CAST($2 AS TEXT), $3, $4) AS BLOB)`)
+	statement = regexp.MustCompile(`E'\\n(\d+)\\n'`).ReplaceAllString(statement, `char(10) || '$1' || char(10)`)
+	return strings.ReplaceAll(statement, `'\x00'`, `x'00'`)
+}
+
+// ofPostgres gives a statement for PostgreSQL, where blobs are replaced as text too.
+func ofPostgres(statement string) string {
+	statement = strings.ReplaceAll(statement, "recorded_at + 1000", "recorded_at + interval '1 ms'")
+	return regexp.MustCompile(`(body|ident|note) = replace\((body|ident|note), ([^,]+), ([^)]+)\)`).
+		ReplaceAllString(statement, `$1 = convert_to(replace(convert_from($2, 'UTF8'), $3, $4), 'UTF8')`)
+}
+
+// verified runs the command and holds its output.
+func verified(t *testing.T, code int, says []string, args ...string) {
+	t.Helper()
+	p := command(t, nil, append([]string{"ledger", "verify"}, args...)...)
+	if out := p.out.String() + p.errOut.String(); p.code != code {
+		t.Errorf("exit code %d, want %d\n%s", p.code, code, out)
+	} else {
+		for _, expression := range says {
+			if !regexp.MustCompile(expression).MatchString(out) {
+				t.Errorf("it does not say %s:\n%s", expression, out)
+			}
+		}
+	}
+}
+
+var intact = []string{`(?m)^ok +[a-z0-9-]+: 100 entries as committed, 51 consents as they follow from them; the ` +
+	`signed checkpoint over 100 entries holds`, `All is as it was committed: [12] ledgers?, 100 entries`}
+
+// TestLedgerVerify changes a data folder as somebody could who has the file; each change is named.
+func TestLedgerVerify(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, checkpoint := proved(t, "--data", dir)
+	verified(t, 0, intact, "--data", dir)
+	pinned := filepath.Join(t.TempDir(), "checkpoint")
+	writeFile(t, pinned, checkpoint)
+	verified(t, 0, append(intact, `it goes on from the checkpoint that was given, over 100 entries`), "--data", dir,
+		"--checkpoint", pinned, "--organization", o.organization)
+	for _, tc := range tamperings {
+		t.Run(tc.name, func(t *testing.T) {
+			damaged := copyOf(t, dir)
+			plant(ofSQLite(tc.statement))(t, damaged)
+			verified(t, exitFailed, append(tc.says, "NOT as it was committed: 1 of "), "--data", damaged)
+		})
+	}
+	t.Run("forged whole", func(t *testing.T) { // and without a checkpoint: nothing in the folder contradicts
+		damaged := copyOf(t, dir)
+		plant(`DELETE FROM ledger_checkpoints`)(t, damaged)
+		verified(t, 0, []string{`no checkpoint was signed yet`}, "--data", damaged)
+		writeFile(t, pinned, strings.Replace(checkpoint, "\n100\n", "\n101\n", 1))
+		verified(t, exitFailed, []string{`the checkpoint that was given covers 101 entries, and the ledger has 100`},
+			"--data", damaged, "--checkpoint", pinned)
+	})
+}
+
+// TestLedgerVerifyMistakes: what cannot be looked at has an exit code of its own, and says what to do.
+func TestLedgerVerifyMistakes(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	proved(t, "--data", dir)
+	file := filepath.Join(t.TempDir(), "file")
+	verified(t, exitUsage, []string{`holds no database: name the folder with --data`}, "--data", t.TempDir())
+	verified(t, exitUsage, []string{`there is no organization "nobody"`}, "--data", dir, "--organization", "nobody")
+	verified(t, exitUsage, []string{`--checkpoint: .*no such file`}, "--data", dir, "--checkpoint", file)
+	writeFile(t, file, "no checkpoint")
+	verified(t, exitUsage, []string{`--checkpoint .*: malformed`}, "--data", dir, "--checkpoint", file)
+	writeFile(t, file, "elsewhere.example/x\n1\n"+strings.Repeat("A", 43)+"=\n")
+	verified(t, exitUsage, []string{`is no ledger in here`}, "--data", dir, "--checkpoint", file)
+	verified(t, exitUsage, []string{`nobody can tell what the entries commit to: name it, or its copy, with --kek-file`},
+		"--data", dir, "--kek-file", filepath.Join(dir, "lost"))
+	if err := os.Remove(filepath.Join(dir, "kek")); err != nil {
+		t.Fatal(err)
+	}
+	proved(t, "--data", filepath.Join(t.TempDir(), "other"), "--kek-file", filepath.Join(dir, "kek"))
+	verified(t, exitUsage, []string{`is not the one that this store goes with`}, "--data", dir)
+}
+
+// TestLedgerVerifyPostgres changes a database by SQL; each change is named.
+func TestLedgerVerifyPostgres(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t, "", nil)
+	kek := filepath.Join(t.TempDir(), "kek")
+	proved(t, "--database", url, "--kek-file", kek)
+	verified(t, 0, intact, "--database", url, "--kek-file", kek)
+	ctx := context.Background()
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(ctx)
+	tables := []string{"events", "texts", "subject_keys", "ledger_rows", "ledger_heads", "ledger_checkpoints", "consents"}
+	run := func(statements ...string) {
+		t.Helper()
+		for _, statement := range statements {
+			if _, err := db.Exec(ctx, statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+	}
+	for _, table := range tables {
+		run("CREATE TEMPORARY TABLE kept_" + table + " AS SELECT * FROM " + table)
+	}
+	for _, tc := range tamperings {
+		t.Run(tc.name, func(t *testing.T) {
+			run(ofPostgres(tc.statement))
+			verified(t, exitFailed, append(tc.says, "NOT as it was committed: 1 of "), "--database", url, "--kek-file", kek)
+			for _, table := range tables {
+				run("DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table)
+			}
+		})
+	}
+	verified(t, 0, intact, "--database", url, "--kek-file", kek)
+}
+
+// TestLedgerVerifyBitFlips flips bits of the pages that hold the ledger: each is named, is found by SQLite, or is in
+// space that nothing reads.
+func TestLedgerVerifyBitFlips(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	proved(t, "--data", dir)
+	path := filepath.Join(dir, sqlite.FileName)
+	before := dump(t, dir)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := pagesOf(t, dir, ledgerTables)
+	rounds := 40
+	if testing.Short() {
+		rounds = 6
+	}
+	found := map[string]int{}
+	for range rounds {
+		page := pages[rand.IntN(len(pages))]
+		at, bit := (page-1)*4096+rand.IntN(4096), byte(1)<<rand.IntN(8)
+		text[at] ^= bit
+		writeFile(t, path, string(text))
+		p := command(t, nil, "ledger", "verify", "--data", dir)
+		after := dump(t, dir)
+		switch {
+		case p.code == exitFailed:
+			found["named"]++
+		case p.code == exitUsage:
+			found["refused"]++
+		case p.code == 0 && after == before:
+			found["of no effect"]++
+		case p.code == 0 && !strings.HasSuffix(after, "\n\"ok\"|\n"): // the doctor tells of it
+			found["unsound to SQLite"]++
+		default:
+			t.Errorf("bit %08b of byte %d of page %d: exit code %d\n%s%s", bit, at%4096, page, p.code, p.out.String(),
+				firstDifference(before, after))
+		}
+		text[at] ^= bit
+	}
+	t.Logf("%d bits: %v", rounds, found)
+	if found["named"] == 0 {
+		t.Error("none was named")
+	}
+}
+
+// ledgerTables hold what entries commit to, and what follows from it.
+const ledgerTables = `'events', 'events_by_time', 'ledger_rows', 'ledger_heads', 'ledger_checkpoints', 'subject_keys',
+'consents', 'texts'`
+
+// pagesOf lists the pages of some tables and indexes.
+func pagesOf(t *testing.T, dir, names string) (pages []int) {
+	t.Helper()
+	db := openFile(t, dir)
+	err := sqlitex.ExecuteTransient(db, `SELECT pageno FROM dbstat WHERE name IN (`+names+`)`, &sqlitex.ExecOptions{
+		ResultFunc: func(s *zombiezen.Stmt) error {
+			pages = append(pages, s.ColumnInt(0))
+			return nil
+		}})
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("%d pages: %v", len(pages), err)
+	}
+	return pages
+}
+
+// dump reads all that is in the ledger's tables and that something follows from: not when a checkpoint was signed, nor
+// parts of milliseconds of when entries were recorded. What cannot be read, or has no order, is part of it.
+func dump(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	db := openFile(t, dir)
+	for _, table := range []string{"events", "ledger_rows", "ledger_heads", "ledger_checkpoints", "subject_keys",
+		"consents", "texts", "pragma_integrity_check"} {
+		err := sqlitex.ExecuteTransient(db, `SELECT * FROM `+table, &sqlitex.ExecOptions{
+			ResultFunc: func(s *zombiezen.Stmt) error {
+				for i := range s.ColumnCount() {
+					switch name := s.ColumnName(i); {
+					case name == "recorded_at":
+						fmt.Fprintf(&b, "%d|", s.ColumnInt64(i)/1000)
+					case name != "signed_at":
+						fmt.Fprintf(&b, "%q|", s.ColumnText(i))
+					}
+				}
+				b.WriteString("\n")
+				return nil
+			}})
+		if err != nil {
+			fmt.Fprintf(&b, "%v\n", err)
+		}
+	}
+	return b.String()
+}
+
+func firstDifference(before, after string) string {
+	a, b := strings.Split(before, "\n"), strings.Split(after, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return a[i] + "\n" + b[i]
+		}
+	}
+	return fmt.Sprintf("%d rows, and then %d", len(a), len(b))
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,406 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/ledger"
+)
+
+const (
+	auditPart  = 1000   // entries that are read in one state
+	auditRows  = 4096   // hashes of the tree that are read at once
+	knownTexts = 50_000 // whose hash was seen to be right; then it begins anew
+)
+
+// Auditor looks at ledgers from their first entry to their last, and changes nothing. It may run beside servers. A
+// ledger that grows meanwhile is looked at as far as it reached when that began. It is for one ledger after the
+// other.
+type Auditor struct {
+	// View reads one consistent state. None is held for long.
+	View func(ctx context.Context, read func(Reader) error) error
+	Keys *sealing.Ring // of the key file
+	// SigningKey is the key file's. Checkpoints by another one are held against the keys that the store has.
+	SigningKey sealing.SigningKey
+	Fault      func(AuditFault) // is told of each; not called by two at once
+	Progress   func(entries int64)
+}
+
+// AuditFault is what does not match. It names places, and nothing that is kept there.
+type AuditFault struct {
+	Sequence int64  // of the entry; 0: it is about more than one, or none
+	Field    string // of the entry, as in its row or its body; empty: it cannot be told which, or it is none
+	What     string
+}
+
+// Audited is what an Auditor saw of a ledger.
+type Audited struct {
+	Organization consent.ID
+
+	Entries int64 // it has
+	Read    int64 // decisions that are there
+	Opened  int64 // that were held against their leaves
+	Dropped int64 // by retention: their leaves alone are left
+	Signed  int64 // entries that the newest checkpoint covers; 0: there is none
+	// OtherKey tells that the checkpoint is signed by a key of the ledger's that is not the key file's.
+	OtherKey bool
+}
+
+// Ledger reads where an organization's ledger ends, as far as which it is looked at.
+func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerAudit, error) {
+	w := LedgerAudit{auditor: a, secrets: &secrets{ring: a.Keys}, organization: organization, texts: map[string]bool{},
+		found: Audited{Organization: organization}}
+	return &w, w.begin(ctx)
+}
+
+// Entries is how many entries the ledger has.
+func (w *LedgerAudit) Entries() int64 { return w.head.Sequence }
+
+// Run looks at the ledger, of which retention has dropped so many entries, once. pinned, where there is one, is a
+// checkpoint from elsewhere, which the ledger has to go on from. What does not match goes to Fault; an error says that
+// it could not be looked at to the end.
+func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Checkpoint) (*Audited, error) {
+	w.at, w.found.Dropped = dropped, dropped
+	if err := w.entries(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.view(ctx, func(r Reader) error { return w.feed(ctx, r, nil, w.head.Sequence) }); err != nil {
+		return nil, err
+	}
+	if w.at == w.head.Sequence && w.last != w.head.LastID && w.at > dropped {
+		w.faultf(0, "", "the ledger's head names another entry than the last as its last")
+	}
+	if w.at < w.head.Sequence {
+		w.faultf(0, "", "entries %d to %d are missing: the ledger ends before them, and its head says that it has %d",
+			w.at+1, w.head.Sequence, w.head.Sequence)
+	}
+	if w.tree != nil && !bytes.Equal(w.tree.Append(nil), w.head.Tree) {
+		w.faultf(0, "", "the right edge of the tree, as it is kept with its head, does not follow from the entries' hashes")
+	}
+	if err := w.signed(ctx, pinned); err != nil {
+		return nil, err
+	}
+	return &w.found, nil
+}
+
+// LedgerAudit is one ledger that is looked at. It is for one goroutine.
+type LedgerAudit struct {
+	auditor      *Auditor
+	secrets      *secrets
+	organization consent.ID
+	catalog      *consent.Catalog
+	head         consent.Head
+	checkpoint   *consent.Checkpoint
+	keys         []consent.LedgerKey
+	stored       *ledger.Tree // in the head; nil: it cannot be read
+	tree         *ledger.Tree // over the hashes that are stored; nil: one was not there
+	fed          int64        // so many hashes are in it
+	at           int64        // the last entry that was read
+	last         consent.ID   // its id
+	lastSigned   consent.ID   // the id of the last entry that the checkpoint covers
+	texts        map[string]bool
+	noted        []AuditFault // within a state, which may be read again
+
+	mu    sync.Mutex // guards found, and calls of Fault
+	found Audited
+}
+
+func (w *LedgerAudit) faultf(sequence int64, field, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.auditor.Fault(AuditFault{sequence, field, fmt.Sprintf(format, args...)})
+}
+
+// notef is faultf within a view.
+func (w *LedgerAudit) notef(sequence int64, field, format string, args ...any) {
+	w.noted = append(w.noted, AuditFault{sequence, field, fmt.Sprintf(format, args...)})
+}
+
+// view reads one state, and tells of what was noted there. Where it is read again, all begins as it was.
+func (w *LedgerAudit) view(ctx context.Context, read func(Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	at, fed, tree := w.at, w.fed, w.tree
+	err := w.auditor.View(ctx, func(r Reader) error {
+		w.at, w.fed, w.tree, w.noted = at, fed, tree, nil
+		if tree != nil {
+			w.tree = tree.Clone()
+		}
+		return read(r)
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range w.noted {
+		w.faultf(f.Sequence, f.Field, "%s", f.What)
+	}
+	return nil
+}
+
+// begin reads what all entries are held against.
+func (w *LedgerAudit) begin(ctx context.Context) error {
+	err := w.view(ctx, func(r Reader) (err error) {
+		if w.catalog, err = r.Catalog(ctx, w.organization); err != nil {
+			return err
+		}
+		heads, err := r.Heads(ctx, []consent.ID{w.organization})
+		if err != nil {
+			return err
+		}
+		w.head = heads[w.organization]
+		if w.checkpoint, err = r.Checkpoint(ctx, w.organization); err != nil {
+			return err
+		}
+		w.keys, err = r.LedgerKeys(ctx, w.organization)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.found.Entries = w.head.Sequence
+	w.tree = &ledger.Tree{}
+	w.stored = &ledger.Tree{}
+	if w.head.Sequence == 0 && len(w.head.Tree) == 0 {
+		return nil
+	}
+	if w.stored, err = ledger.ParseTree(w.head.Tree); err != nil || w.stored.Size != w.head.Sequence {
+		w.faultf(0, "", "the tree in its head cannot be read, or has another size than the ledger")
+		w.stored, w.tree = nil, nil
+	}
+	return nil
+}
+
+// auditedPart is entries that follow each other, with what they are held against.
+type auditedPart struct {
+	before  int64 // the entry before them
+	events  []consent.Event
+	hashes  []*tlog.Hash // as they are stored; nil: not there
+	wrapped map[consent.ID][]byte
+}
+
+// entries reads all entries in order, and has them held against their leaves by as many as there are processors.
+func (w *LedgerAudit) entries(ctx context.Context) error {
+	parts := make(chan *auditedPart)
+	var checking sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		checking.Go(func() {
+			for part := range parts {
+				w.check(part)
+			}
+		})
+	}
+	defer checking.Wait()
+	defer close(parts)
+	for span := consent.WholeLedger(w.head.LastID, true); span.After != span.To; {
+		var part *auditedPart
+		var last consent.ID
+		err := w.view(ctx, func(r Reader) (err error) {
+			part, last, err = w.read(ctx, r, span)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		span.After = last
+		parts <- part
+		if w.auditor.Progress != nil {
+			w.auditor.Progress(w.at)
+		}
+	}
+	return nil
+}
+
+// read reads the next entries.
+func (w *LedgerAudit) read(ctx context.Context, r Reader, span consent.EventSpan) (*auditedPart, consent.ID, error) {
+	part := &auditedPart{before: w.at, wrapped: map[consent.ID][]byte{}}
+	q := consent.EventQuery{Organization: w.organization, Ascending: true, Limit: auditPart}
+	var last consent.ID
+	var err error
+	if part.events, last, err = r.EventsAfter(ctx, &q, span); err != nil || len(part.events) == 0 {
+		return part, last, err
+	}
+	if err := w.readSecrets(ctx, r, part); err != nil {
+		return nil, last, err
+	}
+	if err := w.checkTexts(ctx, r, part.events); err != nil {
+		return nil, last, err
+	}
+	for i := range part.events {
+		if e := &part.events[i]; w.checkpoint != nil && e.Sequence == w.checkpoint.Size {
+			w.lastSigned = e.ID
+		}
+	}
+	w.at, w.last = part.events[len(part.events)-1].Sequence, part.events[len(part.events)-1].ID
+	part.hashes = make([]*tlog.Hash, len(part.events))
+	return part, last, w.feed(ctx, r, part, min(w.at, w.head.Sequence))
+}
+
+func (w *LedgerAudit) readSecrets(ctx context.Context, r Reader, part *auditedPart) error {
+	var keys []consent.SubjectKey
+	for i := range part.events {
+		if subject := part.events[i].Subject; part.wrapped[subject] == nil {
+			part.wrapped[subject] = []byte{}
+			keys = append(keys, consent.SubjectKey{Organization: w.organization, Subject: subject})
+		}
+	}
+	wrapped, err := r.SubjectSecrets(ctx, keys)
+	for i := range wrapped {
+		part.wrapped[keys[i].Subject] = wrapped[i]
+	}
+	return err
+}
+
+// check holds entries against their leaves and their rows.
+func (w *LedgerAudit) check(part *auditedPart) {
+	opened := map[consent.ID]*ledger.Secret{}
+	for subject, wrapped := range part.wrapped {
+		secret, err := w.secrets.Open(consent.SubjectKey{Organization: w.organization, Subject: subject}, wrapped)
+		if err == nil {
+			opened[subject] = secret
+		}
+	}
+	held := int64(0)
+	before := part.before
+	for i := range part.events {
+		e := &part.events[i]
+		if e.Organization != w.organization { // SQLite does not see that where only the order of rows would tell
+			w.faultf(e.Sequence, "organization_id", "is another organization's")
+		}
+		w.checkPlace(e, before)
+		before = e.Sequence
+		if err := consent.CheckEvent(w.catalog, e); err != nil {
+			var differs *consent.Mismatch
+			field := ""
+			if errors.As(err, &differs) {
+				field = differs.Field
+			}
+			w.faultf(e.Sequence, field, "%v", err)
+		}
+		secret := opened[e.Subject]
+		switch {
+		case secret == nil:
+			w.faultf(e.Sequence, "", "what it was committed with is gone, was changed, or is another subject's")
+		case e.RecordedAt.UnixMilli() < 0:
+			w.faultf(e.Sequence, "recorded_at", "is an impossible time")
+		case part.hashes[i] == nil: // was told of
+		case ledger.NewLeaf(e.RecordedAt.UnixMilli(), secret, uint64(e.Sequence), e.BodyJSON,
+			e.IdentityJSON).Hash() != *part.hashes[i]:
+			w.faultf(e.Sequence, "body, ident, recorded_at or subject", "is not what was committed")
+		default:
+			held++
+		}
+	}
+	w.mu.Lock()
+	w.found.Opened += held
+	w.found.Read += int64(len(part.events))
+	w.mu.Unlock()
+}
+
+// checkPlace tells of entries that are missing before one, and of one that is not in its place.
+func (w *LedgerAudit) checkPlace(e *consent.Event, before int64) {
+	switch gap := e.Sequence - before - 1; {
+	case gap == 0:
+	case gap < 0:
+		w.faultf(e.Sequence, "sequence", "it stands behind entry %d", before)
+	case gap == 1:
+		w.faultf(before+1, "", "is missing")
+	default:
+		w.faultf(before+1, "", "is missing, and so are all to entry %d", e.Sequence-1)
+	}
+	if e.Sequence > w.head.Sequence {
+		w.faultf(e.Sequence, "sequence", "the ledger's head says that it has %d entries", w.head.Sequence)
+	}
+}
+
+// signed holds the newest checkpoint, and one from elsewhere, against the tree.
+func (w *LedgerAudit) signed(ctx context.Context, pinned *ledger.Checkpoint) error {
+	var newest *ledger.Checkpoint
+	if w.checkpoint != nil {
+		said, err := w.opened()
+		if err != nil {
+			w.faultf(0, "", "the newest checkpoint: %v", err)
+			return nil
+		}
+		newest, w.found.Signed = said, said.Size
+		if tree, err := ledger.ParseTree(w.checkpoint.Tree); err != nil || tree.Size != said.Size ||
+			w.checkpoint.Size != said.Size || tree.Root() != said.Root {
+			w.faultf(0, "", "what is kept with the newest checkpoint is not what it was signed over")
+		}
+		if w.lastSigned != w.checkpoint.LastID && w.checkpoint.Size > w.found.Dropped && w.checkpoint.Size <= w.at {
+			w.faultf(0, "", "the newest checkpoint names another entry than entry %d as its last", w.checkpoint.Size)
+		}
+	}
+	for _, c := range []struct {
+		what string
+		said *ledger.Checkpoint
+	}{{"the newest checkpoint", newest}, {"the checkpoint that was given", pinned}} {
+		switch {
+		case c.said == nil || c.said.Size <= w.head.Sequence && w.stored == nil:
+			continue
+		case c.said.Size > w.head.Sequence:
+			w.faultf(0, "", "%s covers %d entries, and the ledger has %d: its end was cut off, or an older state was put back",
+				c.what, c.said.Size, w.head.Sequence)
+			continue
+		}
+		err := w.view(ctx, func(r Reader) error {
+			rows := rowsFrom(ctx, r, w.organization)
+			root, err := tlog.TreeHash(c.said.Size, ledger.NewReader(w.stored, rows))
+			if errors.Is(err, consent.ErrNoLedgerRow) || errors.Is(err, ledger.ErrMalformed) {
+				return nil // was told of
+			}
+			if err == nil && root != c.said.Root {
+				w.notef(0, "", "%s was signed over other entries than the first %d of the ledger", c.what, c.said.Size)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opened verifies the newest checkpoint.
+func (w *LedgerAudit) opened() (*ledger.Checkpoint, error) {
+	said, err := noted(w.checkpoint.Note)
+	if err != nil {
+		return nil, err
+	}
+	origin := said.Origin
+	if key := w.auditor.SigningKey.Public(); key != nil {
+		text, err := ledger.VerifierKey(origin, key)
+		if err != nil {
+			return nil, err
+		}
+		if said, err = openedBy(w.checkpoint.Note, origin, text); err == nil || !errors.Is(err, ledger.ErrUnsigned) {
+			return said, err
+		}
+	}
+	w.found.OtherKey = true
+	for _, key := range w.keys {
+		c, err := openedBy(w.checkpoint.Note, origin, key.Text)
+		if err == nil || !errors.Is(err, ledger.ErrUnsigned) {
+			return c, err
+		}
+	}
+	return nil, ledger.ErrUnsigned
+}
+
+func openedBy(signed []byte, origin, key string) (*ledger.Checkpoint, error) {
+	verifier, err := ledger.NewVerifier(key)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := ledger.Open(signed, origin, note.VerifierList(verifier))
+	return c, err
+}
