@@ -15,12 +15,13 @@ import (
 
 // Error is what the server answered in place of what was asked for: its problem document (RFC 9457).
 type Error struct {
-	Type     string  `json:"type"` // the path of a page of the server about it
-	Title    string  `json:"title"`
-	Status   int     `json:"status"` // of the answer
-	Detail   string  `json:"detail"` // what is wrong
-	Instance string  `json:"instance"`
-	Errors   []Fault `json:"errors"` // with 400 and 422: where what is wrong
+	Type     string    `json:"type"` // the path of a page of the server about it
+	Title    string    `json:"title"`
+	Status   int       `json:"status"` // of the answer
+	Detail   string    `json:"detail"` // what is wrong
+	Instance string    `json:"instance"`
+	ErasedAt time.Time `json:"erasedAt"` // with 410: since when the person is gone
+	Errors   []Fault   `json:"errors"`   // with 400 and 422: where what is wrong
 
 	RequestID  string        `json:"-"` // X-Request-Id, for the operator
 	RetryAfter time.Duration `json:"-"` // what the server asked for; 0: nothing
@@ -76,6 +77,9 @@ func IsNotFound(err error) bool { return StatusOf(err) == http.StatusNotFound }
 
 // IsConflict tells that what is on record does not allow it.
 func IsConflict(err error) bool { return StatusOf(err) == http.StatusConflict }
+
+// IsGone tells that the person was erased.
+func IsGone(err error) bool { return StatusOf(err) == http.StatusGone }
 
 // IsChanged tells that it was changed since it was read: the ETag that was given is an older one.
 func IsChanged(err error) bool { return StatusOf(err) == http.StatusPreconditionFailed }

@@ -111,6 +111,10 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"head changed":  {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
 		"row of the tree too many": {plant(`INSERT INTO ledger_rows SELECT organization_id, 0, 7, x'00' FROM ledger_heads
 WHERE sequence > 0`), "ledgers"},
+		"entry without its leaf": {plant(`INSERT INTO ledger_entries SELECT organization_id, event_id, sequence, 1,` +
+			` recorded_at, NULL, NULL, NULL, NULL FROM events` + lastEvent + `; DELETE FROM events` + lastEvent), "ledgers"},
+		"entry between": {plant(`INSERT INTO ledger_entries SELECT organization_id, x'0000', 1, 2, recorded_at,` +
+			` x'00000000000000000000000000000000', NULL, body, ident FROM events` + lastEvent), "ledgers"},
 		"secrets lost":            {plant(`DELETE FROM subject_keys`), "ledgers"},
 		"state changed":           {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
 		"version changed":         {plant(`UPDATE events SET purpose_version = 7` + lastEvent), "events"},

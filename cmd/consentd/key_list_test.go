@@ -75,7 +75,7 @@ ID                                    NAME                  CREATED     ENDS
     all scopes
 0198c0de-5eed-7000-8000-000000000002  "reports"             2026-02-02  2026-02-11T12:00:00Z
     organizations:write, organizations:read, consents:write, consents:read, subjects:write,
-    subjects:read, manage:consent-hub-consent
+    subjects:read, subjects:erase, manage:consent-hub-consent
 
 Organization 0198c0de-5eed-7000-8000-000000000002 shop
 ID                                    NAME                  CREATED     ENDS

@@ -23,6 +23,8 @@ type Changes struct {
 	Merges             []SubjectMerge
 	Unmerges           []SubjectMerge // that stood, and are undone
 	Events             []Event
+	Entries            []LedgerEntry   // new
+	ErasedEntries      []LedgerEntry   // each in the place of the decision or other entry that it was
 	Consents           []Consent       // new or changed
 	SubjectSecrets     []SubjectSecret // new
 	Heads              []Head          // new or changed
@@ -36,6 +38,8 @@ type Changes struct {
 	RemovedClaims      []OwnedIdentifier
 	RemovedConsents    []ConsentKey
 	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
+	// ErasedSubjects leaves their ids with nothing but the erasure; their identifiers and entries are named above.
+	ErasedSubjects []ErasedSubject
 	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
 }
@@ -123,6 +127,13 @@ type SubjectSecret struct {
 	Wrapped []byte
 }
 
+// ErasedSubject is one of those who were a person that was erased. The store has nothing of them afterwards: no
+// consents, claims, merges, archive, secret, and no answers about them.
+type ErasedSubject struct {
+	SubjectKey
+	Erasure
+}
+
 // LedgerRow is a complete row of an organization's tree (ledger.Row), which never changes.
 type LedgerRow struct {
 	Organization ID
@@ -170,8 +181,9 @@ type IdempotencyKey struct {
 type IdempotencyRecord struct {
 	IdempotencyKey
 	Fingerprint [32]byte
-	Sealed      []byte
+	Sealed      []byte // empty: it was about somebody who was erased since
 	ExpiresAt   time.Time
+	About       []ID // subjects that the answer tells of, so that it can be erased with them
 }
 
 // ExpiredRecords names the expired idempotency records of an organization.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind classes an error by what the caller can do about it.
@@ -20,6 +21,7 @@ const (
 	TooLarge                       // over a limit of size
 	Unavailable                    // not now: try again with the same Idempotency-Key
 	PreconditionFailed             // it changed since the caller read it
+	Gone                           // it was there, and was erased
 )
 
 // Error is the one error of the core. Msg is for the client and never names
@@ -30,6 +32,8 @@ type Error struct {
 	Field string
 	Msg   string
 	Err   error
+	// ErasedAt says since when it is Gone.
+	ErasedAt time.Time
 	// More are further mistakes of the same request, for those who show all of them.
 	More []*Error
 }

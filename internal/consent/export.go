@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// ExportedEvent is what of an event an export is made from: what else it has is in its blobs too (see CheckEvent).
+// ExportedEvent is what of an event an export is made from: what else it has is in its blobs too (see CheckEvent). Where
+// all entries of a ledger are read, it is any of them.
 type ExportedEvent struct {
 	ID, Subject                       ID
 	Sequence                          int64
@@ -14,6 +15,9 @@ type ExportedEvent struct {
 	// BodyJSON and IdentityJSON are the Event's.
 	BodyJSON, IdentityJSON []byte
 	Text                   string // that the person was shown, see TextName
+	// Of a LedgerEntry:
+	Kind EntryKind
+	Leaf []byte
 }
 
 // TextName gives the name in the body of the text that the person was shown, "sha256:<hex>"; nil where there is none.

@@ -15,6 +15,7 @@ const (
 	ConsentsRead       Scope = "consents:read"
 	SubjectsWrite      Scope = "subjects:write"
 	SubjectsRead       Scope = "subjects:read"
+	SubjectsErase      Scope = "subjects:erase"
 	// ManageHub is named by a vendor's document; it allows what an e-mail based
 	// preference form needs: to record consents of a person and to read them back.
 	ManageHub  Scope = "manage:consent-hub-consent"
@@ -23,7 +24,7 @@ const (
 
 // AllScopes lists every scope, in the order in which they are shown.
 var AllScopes = []Scope{OrganizationsWrite, OrganizationsRead, ConsentsWrite, ConsentsRead,
-	SubjectsWrite, SubjectsRead, ManageHub, LedgerRead}
+	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead}
 
 // Key is an API key as it is kept: the secret itself is not here.
 type Key struct {

@@ -13,6 +13,7 @@ type Subject struct {
 	MergedInto   ID     // zero: it stands for itself
 	CreatedAt    time.Time
 	Record       Record
+	Erasure      Erasure // after one the rest is empty, but for the id
 }
 
 // Record is what an organization keeps about a subject, in versions.

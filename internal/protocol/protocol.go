@@ -136,7 +136,7 @@ func (e *StatusError) Error() string { return e.Msg }
 var statuses = [...]int{
 	consent.Internal: 500, consent.Invalid: 400, consent.Unprocessable: 422, consent.Unauthenticated: 401,
 	consent.Forbidden: 403, consent.NotFound: 404, consent.Conflict: 409, consent.TooLarge: 413, consent.Unavailable: 503,
-	consent.PreconditionFailed: 412,
+	consent.PreconditionFailed: 412, consent.Gone: 410,
 }
 
 // Status says how an error is answered: the status, the field it is about (may be empty)

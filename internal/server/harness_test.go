@@ -217,6 +217,7 @@ func (w *harness) seed(v vars) {
 	w.makeSubject(v, "doomedsubject")
 	v["subjectid"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
 		`{"identifiers":{"userId":"{{subject}}"}}`), 200, "id")
+	w.makeForgotten(v, "{{word}}-3")
 	v["doomedphone"] = phoneOf("doomed " + v["word"])
 	w.attachPhone(v)
 	for _, name := range []string{"other", "merged"} {
@@ -262,6 +263,15 @@ func (w *harness) makeSubject(v vars, variable string) {
 		"version")
 }
 
+// makeForgotten makes somebody who is to be erased.
+func (w *harness) makeForgotten(v vars, name string) {
+	w.Helper()
+	v["forgotten"] = v.expand(name)
+	w.makeSubject(v, "forgotten")
+	v["forgottenid"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
+		`{"identifiers":{"userId":"{{forgotten}}"}}`), 200, "id")
+}
+
 func (w *harness) attachPhone(v vars) {
 	w.Helper()
 	res := w.do(v, "POST", nativeSubjects+"/{{subjectid}}/identifiers", bearerKey,
@@ -284,6 +294,7 @@ func (w *harness) doomAgain() {
 	w.makeSubject(w.mine, "doomedsubject")
 	w.mine["doomedperson"] = w.mine["doomedsubject"] // a person whom another protocol knows by a user_id is one here
 	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
+	w.makeForgotten(w.mine, "{{word}}-forgotten-{{n}}")
 	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
 	w.attachPhone(w.mine)
 	w.merge(w.mine)

@@ -86,8 +86,9 @@ var nobodys = strings.Fields(`
 	action at attributes category consent_levels consentDate consentDuration consents contactEmails country coupons
 	custom_claims data description displayedText document domain domains duration endDate evidence expirationDate
 	formUrl from geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
-	Prefer primaryDomain privacyPolicyUrl protocol recordedFrom recordedTo region regionTemplate source startDate state
-	status subcategory subscription termsOfServiceUrl text texts tile to type url userIp username version`)
+	Prefer primaryDomain privacyPolicyUrl protocol reason recordedFrom recordedTo region regionTemplate source startDate
+	state status subcategory subscription termsOfServiceUrl text texts tile to type url userIp
+	username version`)
 
 // places lists where something of another tenant's can stand in a call, as the document says. What it has no row for
 // in holders or nobodys fails.

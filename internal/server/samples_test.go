@@ -249,6 +249,9 @@ var samples = map[string][]sample{
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/unmerge": {{
 		target: nativeSubjects + "/{{subjectid}}/unmerge", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"subjectId":"{{mergedid}}"}`}},
+	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/erase": {{
+		target: nativeSubjects + "/{{forgottenid}}/erase", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsErase}, body: `{"reason":"asked for it"}`}},
 }
 
 // call is one sample of one route.

@@ -230,6 +230,9 @@ func consentsOf(ctx context.Context, r Reader, organization, id consent.ID) (con
 	if subject == nil {
 		return id, nil, consent.ErrNoSubject
 	}
+	if err := subject.Erasure.Err(); err != nil {
+		return id, nil, err
+	}
 	if subject.MergedInto != consent.NoID {
 		id = subject.MergedInto
 	}

@@ -130,19 +130,16 @@ func rowsFrom(ctx context.Context, r Reader, organization consent.ID) ledger.Fet
 	}
 }
 
-// LedgerProof proves that an event is in the ledger of the actor's organization: under its newest checkpoint, or under
+// LedgerProof proves that an entry is in the ledger of the actor's organization: under its newest checkpoint, or under
 // that of an earlier size. Errors: NotFound (of what it is committed with too, where that is gone); Conflict where no
 // checkpoint covers the event or the size yet; Invalid in the field size; Internal where what is stored is not what was
 // committed.
 func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consent.ID,
 	size int64) (proof *ledger.Proof, err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {
-		e, err := r.Event(ctx, a.Organization, event)
+		e, err := entryOf(ctx, r, a.Organization, event)
 		if err != nil {
 			return err
-		}
-		if e == nil {
-			return consent.Errorf(consent.NotFound, "", "event not found")
 		}
 		l, err := signedLedgerOf(ctx, r, a.Organization)
 		if err != nil {
@@ -155,10 +152,11 @@ func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consen
 			return consent.Errorf(consent.Invalid, "size", "must be %d or more, since the event is entry %[1]d of the ledger",
 				e.Sequence)
 		}
-		leaf, err := s.leafOf(ctx, r, e)
+		leaves, err := s.leavesOf(ctx, r, a.Organization, []consent.ExportedEvent{*e})
 		if err != nil {
 			return err
 		}
+		leaf := leaves[0]
 		at, signed, err := s.checkpointAt(l, size)
 		if err != nil {
 			return err
@@ -171,18 +169,28 @@ func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consen
 	return proof, err
 }
 
-// leafOf makes the leaf of an event anew.
-func (s *Service) leafOf(ctx context.Context, r Reader, e *consent.Event) (leaf ledger.Leaf, err error) {
-	rows := []consent.ExportedEvent{{ID: e.ID, Subject: e.Subject, Sequence: e.Sequence, RecordedAt: e.RecordedAt,
-		BodyJSON: e.BodyJSON, IdentityJSON: e.IdentityJSON}}
-	leaves, err := s.leavesOf(ctx, r, e.Organization, rows)
+// entryOf reads an entry by its id. Errors: NotFound.
+func entryOf(ctx context.Context, r Reader, organization, id consent.ID) (*consent.ExportedEvent, error) {
+	e, err := r.Event(ctx, organization, id)
 	if err != nil {
-		return leaf, err
+		return nil, err
 	}
-	return leaves[0], nil
+	if e != nil {
+		row := exported(e)
+		return &row, nil
+	}
+	other, err := r.LedgerEntry(ctx, organization, id)
+	if err != nil {
+		return nil, err
+	}
+	if other == nil {
+		return nil, consent.Errorf(consent.NotFound, "", "event not found")
+	}
+	return &consent.ExportedEvent{ID: id, Subject: other.Subject, Sequence: other.Sequence, RecordedAt: other.RecordedAt,
+		BodyJSON: other.BodyJSON, IdentityJSON: other.IdentityJSON, Kind: other.Kind, Leaf: other.Leaf}, nil
 }
 
-// leavesOf makes the leaves of events that follow each other anew. Errors: NotFound where what one is committed with is
+// leavesOf makes the leaves of entries that follow each other anew. Errors: NotFound where what one is committed with is
 // gone.
 func (s *Service) leavesOf(ctx context.Context, r Reader, organization consent.ID,
 	rows []consent.ExportedEvent) ([]ledger.Leaf, error) {

@@ -130,7 +130,7 @@ func otherSubject(ctx context.Context, r Reader, organization, id, other consent
 		return nil, consent.Errorf(consent.Unprocessable, "subject_id", "is the subject itself")
 	}
 	subject, err := r.Subject(ctx, organization, other)
-	if err == nil && subject == nil {
+	if err == nil && (subject == nil || !subject.Erasure.At.IsZero()) {
 		err = consent.Errorf(consent.Unprocessable, "subject_id", "is no subject of this organization")
 	}
 	return subject, err

@@ -155,14 +155,18 @@ func (s *Service) changeIdentifier(ctx context.Context, a consent.Actor, in cons
 	return view, err
 }
 
-// survivor gives a subject, or the person whom it turned out to be. Errors: NotFound.
+// survivor gives a subject, or the person whom it turned out to be. Errors: NotFound, Gone.
 func survivor(ctx context.Context, r Reader, organization, id consent.ID) (*consent.Subject, error) {
 	subject, err := r.Subject(ctx, organization, id)
 	if err == nil && subject != nil && subject.MergedInto != consent.NoID {
 		subject, err = r.Subject(ctx, organization, subject.MergedInto)
 	}
-	if err == nil && subject == nil {
+	switch {
+	case err != nil:
+	case subject == nil:
 		err = consent.ErrNoSubject
+	default:
+		err = subject.Erasure.Err()
 	}
 	return subject, err
 }

@@ -73,10 +73,9 @@ func (g *signer) replay(ctx context.Context, head *consent.Head, since *consent.
 	return nil, differentTail(p.tree, kept)
 }
 
-// next hashes the next part, and gives the tree with it and the last event that was looked at.
+// next hashes the next part, and gives the tree with it and the last entry that was looked at.
 func (p *replaying) next(ctx context.Context, r Reader) (*ledger.Tree, consent.ID, error) {
-	q := consent.EventQuery{Organization: p.organization, Ascending: true}
-	last, err := r.ExportEvents(ctx, &q, p.span, p.limit, &p.part)
+	last, err := r.Entries(ctx, p.organization, p.span, p.limit, &p.part)
 	if err != nil {
 		return nil, last, err
 	}
@@ -92,36 +91,51 @@ func (p *replaying) next(ctx context.Context, r Reader) (*ledger.Tree, consent.I
 	return tree, last, sameRows(ctx, r, p.organization, tree.Add(nil, hashesOf(leaves)...))
 }
 
-// leavesOf makes the leaves of events that follow each other in a ledger behind so many, by what secretsOf gave.
+// leavesOf makes the leaves of entries that follow each other in a ledger behind so many, by what secretsOf gave.
 // Errors: *mismatch.
-func leavesOf(events []consent.ExportedEvent, known map[consent.ID]*ledger.Secret,
+func leavesOf(entries []consent.ExportedEvent, known map[consent.ID]*ledger.Secret,
 	before int64) ([]ledger.Leaf, error) {
-	leaves := make([]ledger.Leaf, len(events))
-	for i := range events {
-		e := &events[i]
+	leaves := make([]ledger.Leaf, len(entries))
+	for i := range entries {
+		e := &entries[i]
 		if e.Sequence != before+int64(i)+1 {
 			return nil, mismatchf("where entry %d was, entry %d is", before+int64(i)+1, e.Sequence)
 		}
-		secret := known[e.Subject]
-		if secret == nil {
-			return nil, mismatchf("what entry %d was committed with is gone, or was changed", e.Sequence)
+		var err error
+		if leaves[i], err = leafOf(e, known[e.Subject]); err != nil {
+			return nil, err
 		}
-		at := e.RecordedAt.UnixMilli()
-		if at < 0 {
-			return nil, mismatchf("entry %d was recorded at an impossible time", e.Sequence)
-		}
-		leaves[i] = ledger.NewLeaf(at, secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON)
 	}
 	return leaves, nil
 }
 
-// secretsOf reads what events are committed with, by subject. Of whom it is gone or was changed there is none.
+// leafOf makes the leaf of an entry anew; where the leaf is all that is left, it is that one. Errors: *mismatch.
+func leafOf(e *consent.ExportedEvent, secret *ledger.Secret) (ledger.Leaf, error) {
+	at := e.RecordedAt.UnixMilli()
+	if e.Kind == consent.ErasedEntry {
+		leaf, err := ledger.ParseLeaf(e.Leaf)
+		if err != nil || leaf.RecordedAt != at {
+			return leaf, mismatchf("the leaf that is left of entry %d", e.Sequence)
+		}
+		return leaf, nil
+	}
+	switch {
+	case secret == nil:
+		return ledger.Leaf{}, mismatchf("what entry %d was committed with is gone, or was changed", e.Sequence)
+	case at < 0:
+		return ledger.Leaf{}, mismatchf("entry %d was recorded at an impossible time", e.Sequence)
+	}
+	return ledger.NewLeaf(at, secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON), nil
+}
+
+// secretsOf reads what entries are committed with, by subject; NoID: the organization. Of whom it is gone or was
+// changed there is none. What was about somebody who was erased needs none.
 func secretsOf(ctx context.Context, r Reader, s *secrets, organization consent.ID,
 	events []consent.ExportedEvent) (map[consent.ID]*ledger.Secret, error) {
 	known := map[consent.ID]*ledger.Secret{}
 	var keys []consent.SubjectKey
 	for i := range events {
-		if _, noted := known[events[i].Subject]; !noted {
+		if _, noted := known[events[i].Subject]; !noted && events[i].Kind != consent.ErasedEntry {
 			known[events[i].Subject] = nil
 			keys = append(keys, consent.SubjectKey{Organization: organization, Subject: events[i].Subject})
 		}

@@ -97,7 +97,19 @@ type Reader interface {
 	// Unsigned names organizations with an id greater than after, in order of id, whose newest checkpoint does not cover
 	// exactly what is in their ledger.
 	Unsigned(ctx context.Context, after consent.ID, limit int) ([]consent.ID, error)
-	// EntryAfter gives the first event of an organization behind an id, and its sequence; NoID: there is none.
+	// Entries fills a part with the entries of an organization's ledger within a span, in the order of the ledger,
+	// decisions and others: about limit of them, and less than twice as many. last is the end of what was read: the
+	// span's, at its end.
+	Entries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int,
+		into *consent.ExportedEvents) (last consent.ID, err error)
+	// EntriesOf gives the first entries that are no decisions and are committed with a subject's secret, limit at most.
+	EntriesOf(ctx context.Context, subject consent.SubjectKey, limit int) ([]consent.ExportedEvent, error)
+	// EventsBefore gives an event and those before it for the same subject and purpose, the last one first, limit at most:
+	// what leaves are made of, Project and Previous.
+	EventsBefore(ctx context.Context, organization, last consent.ID, limit int) ([]consent.Event, error)
+	// LedgerEntry gives an entry that is no decision, or not any more.
+	LedgerEntry(ctx context.Context, organization, id consent.ID) (*consent.LedgerEntry, error)
+	// EntryAfter gives the first entry of an organization behind an id, and its sequence; NoID: there is none.
 	EntryAfter(ctx context.Context, organization, after consent.ID) (id consent.ID, sequence int64, err error)
 	// Heads gives the ledger's head of each organization.
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)

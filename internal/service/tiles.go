@@ -42,15 +42,14 @@ func (s *Service) entries(ctx context.Context, r Reader, l *signedLedger, tile l
 		return nil, err
 	}
 	var part consent.ExportedEvents
-	q := consent.EventQuery{Organization: l.Organization, Ascending: true}
 	span := consent.EventSpan{After: after, To: l.LastID}
-	if _, err = r.ExportEvents(ctx, &q, span, tile.Width, &part); err != nil {
+	if _, err = r.Entries(ctx, l.Organization, span, tile.Width, &part); err != nil {
 		return nil, err
 	}
 	if len(part.Rows) < tile.Width {
 		return nil, errNoTile
 	}
-	leaves, err := s.leavesOf(ctx, r, l.Organization, part.Rows)
+	leaves, err := s.leavesOf(ctx, r, l.Organization, part.Rows[:tile.Width])
 	if err != nil {
 		return nil, err
 	}

@@ -50,8 +50,12 @@ func (t *tx) Unsigned(ctx context.Context, after consent.ID, limit int) (organiz
 	return organizations, err
 }
 
-const selectEntryAfter = `/* select_entry_after */ SELECT event_id, sequence FROM events
-WHERE organization_id = $1 AND event_id > $2 ORDER BY event_id LIMIT 1`
+const selectEntryAfter = `/* select_entry_after */ SELECT event_id, sequence FROM (
+  SELECT event_id, sequence FROM (SELECT event_id, sequence FROM events
+    WHERE organization_id = $1 AND event_id > $2 ORDER BY event_id LIMIT 1) AS decision
+  UNION ALL SELECT event_id, sequence FROM (SELECT event_id, sequence FROM ledger_entries
+    WHERE organization_id = $1 AND event_id > $2 ORDER BY event_id LIMIT 1) AS other) AS entry
+ORDER BY event_id LIMIT 1`
 
 // EntryAfter implements service.Reader.
 func (t *tx) EntryAfter(ctx context.Context, organization, after consent.ID) (id consent.ID, sequence int64,

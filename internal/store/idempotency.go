@@ -8,7 +8,7 @@ import (
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const selectIdempotency = `/* select_idempotency */ SELECT fingerprint, sealed, expires_at FROM kept_answers
+const selectIdempotency = `/* select_idempotency */ SELECT fingerprint, sealed, expires_at, about FROM kept_answers
 WHERE organization_id = $1 AND key_id = $2 AND hash = $3`
 
 // IdempotencyRecords implements service.Reader.
@@ -19,8 +19,9 @@ func (t *tx) IdempotencyRecords(ctx context.Context,
 		return append(args, &keys[i].Organization, &keys[i].Key, keys[i].Hash[:])
 	}, func(i int, r engine.Row) error {
 		a := &consent.IdempotencyRecord{IdempotencyKey: keys[i]}
-		var fingerprint []byte
-		err := r.Scan(&fingerprint, &a.Sealed, &a.ExpiresAt)
+		var fingerprint, about []byte
+		err := r.Scan(&fingerprint, &a.Sealed, &a.ExpiresAt, &about)
+		a.About = idsOf(about)
 		copy(a.Fingerprint[:], fingerprint)
 		found[i] = a
 		return err
@@ -29,9 +30,10 @@ func (t *tx) IdempotencyRecords(ctx context.Context,
 }
 
 const upsertIdempotency = `/* upsert_idempotency */ INSERT INTO kept_answers
-(organization_id, key_id, hash, fingerprint, sealed, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+(organization_id, key_id, hash, fingerprint, sealed, expires_at, about) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (organization_id, key_id, hash) DO UPDATE
-SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at`
+SET fingerprint = excluded.fingerprint, sealed = excluded.sealed, expires_at = excluded.expires_at,
+about = excluded.about`
 
 // deleteExpired removes those that expired first, and all that expired with the last of them. It asks for no list of
 // keys: a planner may look through all of an organization's records for each of those.
@@ -43,7 +45,8 @@ WHERE organization_id = $1 AND expires_at <= (SELECT max(expires_at) FROM (
 func (t *tx) appendIdempotencyRecords(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertIdempotency, c.IdempotencyRecords, func(a *consent.IdempotencyRecord,
 		args []any) []any {
-		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt)
+		return append(args, &a.Organization, &a.Key, a.Hash[:], a.Fingerprint[:], a.Sealed, &a.ExpiresAt,
+			idsBehindEachOther(a.About))
 	})
 	if err != nil {
 		return err

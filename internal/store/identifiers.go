@@ -14,7 +14,7 @@ const selectOwner = `/* select_owner */ SELECT subject_id FROM identifiers WHERE
 AND project_no = $3 AND value = $4`
 
 const selectOwnID = `/* select_own_id */ SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1
-AND subject_id = $2`
+AND subject_id = $2 AND erased_at IS NULL`
 
 // Owners implements service.Reader.
 func (t *tx) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error) {

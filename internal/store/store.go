@@ -84,7 +84,9 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 	}{
 		{"remove", t.remove}, {"organizations", t.appendOrganizations}, {"purposes", t.appendPurposes},
 		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
-		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"consents", t.appendConsents},
+		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"entries", t.appendEntries},
+		{"erased", t.appendErased},
+		{"consents", t.appendConsents},
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
 		{"checkpoints", t.appendCheckpoints},
 		{"idempotency records", t.appendIdempotencyRecords},

@@ -9,20 +9,18 @@ import (
 )
 
 const selectSubject = `/* select_subject */ SELECT organization_id, subject_id, type, merged_into, created_at, version,
-changed_at, changed_by, data, profile
+changed_at, changed_by, data, profile, erased_at, coalesce(erased_sequence, 0), coalesce(erased_events, 0)
 FROM subjects WHERE organization_id = $1 AND subject_id = $2`
-
-func scanSubject(r engine.Row, s *consent.Subject) error {
-	return r.Scan(&s.Organization, &s.ID, &s.Type, &s.MergedInto, &s.CreatedAt,
-		&s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, &s.Record.Data, &s.Record.Profile)
-}
 
 // Subject implements service.Reader.
 func (t *tx) Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error) {
 	var subject *consent.Subject
 	err := t.conn.Query(ctx, selectSubject, []any{organization, id}, func(r engine.Row) error {
-		subject = &consent.Subject{}
-		return scanSubject(r, subject)
+		s := &consent.Subject{}
+		subject = s
+		return r.Scan(&s.Organization, &s.ID, &s.Type, &s.MergedInto, &s.CreatedAt,
+			&s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, &s.Record.Data, &s.Record.Profile, &s.Erasure.At,
+			&s.Erasure.Sequence, &s.Erasure.Events)
 	})
 	return subject, err
 }

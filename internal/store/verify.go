@@ -79,7 +79,7 @@ func (i *Inspection) view(ctx context.Context, read func(*tx) error) error {
 type Ledger struct {
 	Events  int64
 	Dropped int64     // by retention
-	Last    time.Time // when the last event was recorded
+	Last    time.Time // when the last entry was recorded
 	Few     bool      // events and consents are few enough for Together
 	Faults  []string
 }
@@ -91,18 +91,24 @@ const (
 WHERE organization_id = $1 AND name = '` + engine.DroppedCount + `')`
 	firstEvent  = `(SELECT event_id FROM events WHERE organization_id = $1 ORDER BY event_id LIMIT 1)`
 	countEvents = `(SELECT count(*) FROM events WHERE organization_id = $1)`
+	// entries are the whole ledger.
+	entries = `(SELECT event_id, sequence FROM events WHERE organization_id = $1
+UNION ALL SELECT event_id, sequence FROM ledger_entries WHERE organization_id = $1) AS entries`
 )
 
 // ledgerChecks count what must not be there, each; $1 is the organization. They are parts of one statement.
 var ledgerChecks = []struct{ what, count string }{
-	{"events whose sequence is not one more than that of the event before", `SELECT count(*) FROM (
-SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), ` + eventsDropped + `) AS step FROM events
-WHERE organization_id = $1) AS steps WHERE step <> 1`},
-	{"heads that are not the last event", `SELECT count(*) FROM ledger_heads h WHERE h.organization_id = $1
-AND NOT (h.sequence = ` + eventsDropped + ` AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1))
-AND NOT EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = h.last_event_id
-AND e.sequence = h.sequence
-AND NOT EXISTS (SELECT 1 FROM events l WHERE l.organization_id = $1 AND l.event_id > e.event_id))`},
+	{"entries whose sequence is not one more than that of the entry before", `SELECT count(*) FROM (
+SELECT sequence - coalesce(lag(sequence) OVER (ORDER BY event_id), ` + eventsDropped + `) AS step FROM ` + entries +
+		`) AS steps WHERE step <> 1`},
+	{"heads that are not the last entry", `SELECT count(*) FROM ledger_heads h WHERE h.organization_id = $1
+AND NOT (h.sequence = ` + eventsDropped + ` AND NOT EXISTS (SELECT 1 FROM ` + entries + `))
+AND NOT ((EXISTS (SELECT 1 FROM events e WHERE e.organization_id = $1 AND e.event_id = h.last_event_id
+AND e.sequence = h.sequence)
+OR EXISTS (SELECT 1 FROM ledger_entries e WHERE e.organization_id = $1 AND e.event_id = h.last_event_id
+AND e.sequence = h.sequence))
+AND NOT EXISTS (SELECT 1 FROM events l WHERE l.organization_id = $1 AND l.event_id > h.last_event_id)
+AND NOT EXISTS (SELECT 1 FROM ledger_entries l WHERE l.organization_id = $1 AND l.event_id > h.last_event_id))`},
 	{"organizations without a head", `SELECT count(*) FROM organizations o WHERE o.organization_id = $1
 AND NOT EXISTS (SELECT 1 FROM ledger_heads h WHERE h.organization_id = $1)`},
 	{"events whose predecessor is not there",
@@ -119,8 +125,13 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 - (SELECT count(*) FROM consents WHERE organization_id = $1 AND last_event_id >= ` + firstEvent + `))`},
 	{"rows that the ledger's tree lacks, or has too many",
 		`SELECT ` + rowsAmiss("0", "32") + ` + ` + rowsAmiss("1", "1024")},
+	{"entries that are not what entries of their kind are", `SELECT count(*) FROM ledger_entries e
+WHERE e.organization_id = $1 AND NOT (e.kind > 1 AND e.leaf IS NULL AND e.subject_id IS NOT NULL
+AND e.body IS NOT NULL AND e.ident IS NOT NULL OR e.kind = 1 AND coalesce(octet_length(e.leaf), 0) = 105
+AND e.subject_id IS NULL AND e.body IS NULL AND e.ident IS NULL)`},
 	{"subjects with events and without what these are committed with", `SELECT count(*) FROM (
-SELECT DISTINCT e.subject_id FROM events e WHERE e.organization_id = $1) AS told
+SELECT e.subject_id FROM events e WHERE e.organization_id = $1
+UNION SELECT e.subject_id FROM ledger_entries e WHERE e.organization_id = $1 AND e.subject_id IS NOT NULL) AS told
 WHERE NOT EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = told.subject_id)`},
 	{"purposes whose versions are not those before the current one", `SELECT count(*) FROM purposes p
 WHERE p.organization_id = $1 AND (p.version - 1 <> (SELECT count(*) FROM purpose_versions v
@@ -147,7 +158,10 @@ func rowsAmiss(level, entries string) string {
 // checkLedger gives what is known of a ledger, and what each of the checks counts.
 var checkLedger = func() string {
 	columns := []string{countEvents, eventsDropped,
-		`(SELECT recorded_at FROM events WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1)`}
+		`(SELECT max(recorded_at) FROM (SELECT recorded_at FROM (SELECT recorded_at FROM events
+WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1) AS decision
+UNION ALL SELECT recorded_at FROM (SELECT recorded_at FROM ledger_entries
+WHERE organization_id = $1 ORDER BY event_id DESC LIMIT 1) AS other) AS newest)`}
 	for _, check := range ledgerChecks {
 		columns = append(columns, "("+check.count+")")
 	}

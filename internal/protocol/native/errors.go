@@ -16,7 +16,8 @@ type problem struct {
 	Status   int     `json:"status"`
 	Detail   string  `json:"detail"`
 	Instance string  `json:"instance"`
-	Errors   []fault `json:"errors,omitempty"` // 400 and 422 only
+	ErasedAt instant `json:"erasedAt,omitzero"` // 410 only
+	Errors   []fault `json:"errors,omitempty"`  // 400 and 422 only
 }
 
 // Problem is a type of problem, for the page that its URI names.
@@ -49,6 +50,8 @@ var problems = []Problem{
 	{"timeout", http.StatusRequestTimeout, "The request body came too slowly.", "Send smaller batches, or send faster."},
 	{"conflict", http.StatusConflict, "What is on record does not allow it.",
 		"detail says what stands in the way. Read what is there, then decide anew."},
+	{"gone", http.StatusGone, "This person was erased, at erasedAt. Nothing else is left.",
+		"Forget the id. Who comes back with the same identifiers is somebody new."},
 	{"precondition-failed", http.StatusPreconditionFailed, "It was changed since you read it.",
 		"Read it again, apply your change to that, and send the new ETag as If-Match."},
 	{"too-large", http.StatusRequestEntityTooLarge, "The request is larger than the server takes.",
@@ -102,6 +105,8 @@ func fail(c *protocol.Call, err error) {
 		Instance: "urn:request:" + c.ID,
 	}
 	switch status {
+	case http.StatusGone:
+		p.ErasedAt = instant(consent.AsError(err).ErasedAt)
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		p.Errors = faults(field, msg, err)
 	case http.StatusUnauthorized:

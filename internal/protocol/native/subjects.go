@@ -20,6 +20,7 @@ func (a *api) subjectRoutes(access protocol.Access) []protocol.Route {
 		{Method: http.MethodDelete, Pattern: subject + "/identifiers", Handle: access.Handle(a.detachIdentifier)},
 		{Method: http.MethodPost, Pattern: subject + "/merge", Handle: access.Handle(a.mergeSubjects)},
 		{Method: http.MethodPost, Pattern: subject + "/unmerge", Handle: access.Handle(a.unmergeSubjects)},
+		{Method: http.MethodPost, Pattern: subject + "/erase", Handle: access.Handle(a.eraseSubject)},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -35,6 +36,10 @@ func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRec
 	if subtle.ConstantTimeCompare(kept.Fingerprint[:], o.Fingerprint[:]) != 1 {
 		return consent.Errorf(consent.Unprocessable, "Idempotency-Key", "was used for another request; use a new key")
 	}
+	if len(kept.Sealed) == 0 {
+		return consent.Errorf(consent.Conflict, "Idempotency-Key",
+			"the request with this key was done, and its answer is gone with somebody who was erased")
+	}
 	answer, err := cipherOf(o, a).Open(nil, nil, kept.Sealed, additional(kept.IdempotencyKey))
 	if err != nil {
 		return fmt.Errorf("open idempotency record: %w", err)
@@ -42,7 +47,7 @@ func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRec
 	return &consent.Replayed{Answer: answer}
 }
 
-// Keep seals the answer to a write that is about to be committed.
+// Keep seals the answer to a write that is about to be committed, and notes about which subjects it is.
 func Keep(o consent.Idempotency, a consent.Actor, result any, now time.Time) (consent.IdempotencyRecord, error) {
 	answer, err := o.Render(result)
 	if err != nil {
@@ -50,7 +55,34 @@ func Keep(o consent.Idempotency, a consent.Actor, result any, now time.Time) (co
 	}
 	key := Key(o, a)
 	return consent.IdempotencyRecord{IdempotencyKey: key, Fingerprint: o.Fingerprint,
-		Sealed: cipherOf(o, a).Seal(nil, nil, answer, additional(key)), ExpiresAt: now.Add(keepFor)}, nil
+		Sealed: cipherOf(o, a).Seal(nil, nil, answer, additional(key)), ExpiresAt: now.Add(keepFor),
+		About: about(result)}, nil
+}
+
+// about lists the subjects that an answer tells of, each once.
+func about(result any) (subjects []consent.ID) {
+	switch r := result.(type) {
+	case *consent.Recorded:
+		seen := make(map[consent.ID]bool, len(r.Items))
+		for i := range r.Items {
+			if id := r.Items[i].Subject; !seen[id] {
+				seen[id] = true
+				subjects = append(subjects, id)
+			}
+		}
+	case *consent.SubjectView:
+		subjects = append(subjects, r.ID)
+	case *consent.MergedSubjects:
+		subjects = append(subjects, r.Subject.ID)
+		for _, change := range r.Changes {
+			if !slices.Contains(subjects, change.Subject) {
+				subjects = append(subjects, change.Subject)
+			}
+		}
+	case *consent.UnmergedSubjects:
+		subjects = append(subjects, r.Subject.ID, r.Other.ID)
+	}
+	return subjects
 }
 
 // cipherOf makes the AES-256-GCM of one request, from the caller's credential, the Idempotency-Key and the

@@ -11,20 +11,29 @@ import (
 // loadTrees reads the right edge of each ledger's tree from its head.
 func (b *batch) loadTrees() error {
 	for o, head := range b.heads {
-		tree := &ledger.Tree{}
-		if len(head.Tree) > 0 {
-			var err error
-			if tree, err = ledger.ParseTree(head.Tree); err != nil {
-				return fmt.Errorf("the ledger of organization %s: %w", o, err)
-			}
-		}
-		if tree.Size != head.Sequence {
-			return fmt.Errorf("the ledger of organization %s has %d entries, and its tree %d leaves", o, head.Sequence,
-				tree.Size)
+		tree, err := TreeOf(head)
+		if err != nil {
+			return err
 		}
 		b.trees[o] = tree
 	}
 	return nil
+}
+
+// TreeOf reads the right edge of a ledger's tree from its head.
+func TreeOf(head *consent.Head) (*ledger.Tree, error) {
+	tree := &ledger.Tree{}
+	if len(head.Tree) > 0 {
+		var err error
+		if tree, err = ledger.ParseTree(head.Tree); err != nil {
+			return nil, fmt.Errorf("the ledger of organization %s: %w", head.Organization, err)
+		}
+	}
+	if tree.Size != head.Sequence {
+		return nil, fmt.Errorf("the ledger of organization %s has %d entries, and its tree %d leaves", head.Organization,
+			head.Sequence, tree.Size)
+	}
+	return tree, nil
 }
 
 // loadSecrets reads what the entries of those are committed with about whom decisions may be taken, and makes it for

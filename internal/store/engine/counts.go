@@ -1,6 +1,6 @@
 package engine
 
-// DroppedCount is the name of the kept count of events that retention has dropped: the sequence begins behind them.
+// DroppedCount is the name of the kept count of entries that retention has dropped: the sequence begins behind them.
 const DroppedCount = "dropped"
 
 // AddCount adds $3 to the kept count named $2 of an organization, $1. The store does so with the events that it writes,

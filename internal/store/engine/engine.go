@@ -70,6 +70,12 @@ type Conn interface {
 	SearchPrepared(ctx context.Context, statement string, args []any, scan func(Row) error) error
 }
 
+// Forgetter is a Conn of an engine that keeps what was deleted for a while, beside the tables.
+type Forgetter interface {
+	// Forget has that go soon after the transaction, since it is about somebody who wants to be forgotten.
+	Forget()
+}
+
 // Row is one row of an answer. Scan fills pointers of these types: *consent.ID, *int, *uint8, *int64, *bool, *string,
 // *[]byte, *time.Time, *Appended. NULL gives zero.
 type Row interface {

@@ -39,7 +39,8 @@ var tables = []*table{
 		created_at timestamptz, expires_at timestamptz, revoked_at timestamptz`),
 	newTable("texts", 2, `organization_id uuid, hash bytea, text text`),
 	newTable("subjects", 2, `organization_id uuid, subject_id uuid, type text, merged_into uuid, created_at timestamptz,
-		version int4, changed_at timestamptz, changed_by uuid, data text, profile text`),
+		version int4, changed_at timestamptz, changed_by uuid, data text, profile text, erased_at timestamptz,
+		erased_sequence int8, erased_events int8`),
 	newTable("subject_archive", 3, `organization_id uuid, subject_id uuid, version int4, changed_at timestamptz,
 		changed_by uuid, data text, profile text`),
 	newTable("identifiers", 4, `organization_id uuid, kind text, project_no int4, value text, subject_id uuid,
@@ -52,6 +53,8 @@ var tables = []*table{
 		purpose_no int4, purpose_version int4, state int2, action int2, weight int2, grants bool, occurred_at timestamptz,
 		recorded_at timestamptz, expires_at timestamptz, previous_id uuid, key_id uuid, domain text, country text,
 		protocol text, body bytea, ident bytea`),
+	newTable("ledger_entries", 2, `organization_id uuid, event_id uuid, sequence int8, kind int2, recorded_at timestamptz,
+		subject_id uuid, leaf bytea, body bytea, ident bytea`),
 	newTable("consents", 4, `organization_id uuid, subject_id uuid, project_no int4, purpose_no int4, event_id uuid,
 		last_event_id uuid, purpose_version int4, state int2, weight int2, grants bool, active bool,
 		occurred_at timestamptz, expires_at timestamptz, since timestamptz`),
@@ -63,7 +66,7 @@ var tables = []*table{
 	newTable("ledger_keys", 2, `organization_id uuid, from_size int8, verifier_key text, signed_from timestamptz`),
 	newTable("counts", 2, `organization_id uuid, name text, amount int8`),
 	newTable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
-		expires_at timestamptz`),
+		expires_at timestamptz, about bytea`),
 }
 
 // newTable makes a table of its columns as "name type, …".

@@ -35,6 +35,8 @@ var acrossOrganizations = []excuse{
 	{"/* count_organizations */", "the root key's list of organizations"},
 	{"/* list_organizations */", "the root key's list of organizations"},
 	{"SELECT organization_id, project_no, count(*) FROM events_", "counts what retention drops, once a month"},
+	{"SELECT organization_id, 0, count(*) FROM ledger_entries ", "counts what retention drops, once a month"},
+	{"DELETE FROM ledger_entries WHERE event_id < $1", "is what retention drops, once a month"},
 	{"/* citus_count */", "counts what citus init is about to copy, while the tables are not distributed"},
 	{"/* move_select */", "migrate-store reads a page of a table, of whichever organizations its keys are"},
 	{"/* move_last */", "migrate-store looks how far a table is"},

@@ -134,6 +134,7 @@ SELECT create_distributed_table('identifiers', 'organization_id', colocate_with 
 SELECT create_distributed_table('identifier_claims', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subject_merges', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('events', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('ledger_entries', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('consents', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('ledger_heads', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subject_keys', 'organization_id', colocate_with => 'organizations')

@@ -276,39 +276,59 @@ func inTransaction(ctx context.Context, c *pgx.Conn, statements ...string) error
 	})
 }
 
-// dropPartition drops a month and takes its events out of the kept counts. The events are counted before the lock
-// is taken that keeps everybody out: nobody writes into months that are over.
+// dropPartition drops a month, with the entries from before its end that are no decisions, and takes it out of the kept
+// counts. Its events are counted under a lock that keeps out erasures alone, since nobody else writes into months that
+// are over; the lock that keeps everybody out is taken afterwards.
 func dropPartition(ctx context.Context, c *pgx.Conn, p partition) error {
-	type count struct {
-		organization consent.ID
-		project      int
-		events       int64
-	}
-	rows, err := c.Query(ctx, "SELECT organization_id, project_no, count(*) FROM "+p.name+
-		" WHERE project_no >= 0 GROUP BY organization_id, project_no") // all are, so that an index will do
-	if err != nil {
-		return err
-	}
-	counts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n count, err error) {
-		err = row.Scan((*[16]byte)(&n.organization), &n.project, &n.events)
-		return n, err
-	})
-	if err != nil {
-		return err
-	}
+	end := firstID(p.to)
 	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		for _, statement := range []string{"SET LOCAL lock_timeout = '10s'", "ALTER TABLE events DETACH PARTITION " + p.name,
-			"DROP TABLE " + p.name} {
+		for _, statement := range []string{"SET LOCAL lock_timeout = '10s'", "LOCK TABLE " + p.name + " IN SHARE MODE"} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err
 			}
 		}
-		var adds pgx.Batch // one round trip: everybody waits meanwhile
-		for _, n := range counts {
-			adds.Queue(engine.AddCount, [16]byte(n.organization), consent.EventCount(n.project), -n.events)
-			adds.Queue(engine.AddCount, [16]byte(n.organization), engine.DroppedCount, n.events)
+		counts, err := countDropped(ctx, tx, "SELECT organization_id, project_no, count(*) FROM "+p.name+
+			" WHERE project_no >= 0 GROUP BY organization_id, project_no") // all are, so that an index will do
+		if err != nil {
+			return err
 		}
-		return tx.SendBatch(ctx, &adds).Close()
+		others, err := countDropped(ctx, tx, "SELECT organization_id, 0, count(*) FROM ledger_entries "+
+			"WHERE event_id < $1 GROUP BY organization_id", [16]byte(end))
+		if err != nil {
+			return err
+		}
+		for _, statement := range []string{"ALTER TABLE events DETACH PARTITION " + p.name, "DROP TABLE " + p.name} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		var last pgx.Batch // one round trip: everybody waits meanwhile
+		last.Queue("DELETE FROM ledger_entries WHERE event_id < $1", [16]byte(end))
+		for _, n := range append(counts, others...) {
+			if n.project > 0 {
+				last.Queue(engine.AddCount, [16]byte(n.organization), consent.EventCount(n.project), -n.entries)
+			}
+			last.Queue(engine.AddCount, [16]byte(n.organization), engine.DroppedCount, n.entries)
+		}
+		return tx.SendBatch(ctx, &last).Close()
+	})
+}
+
+// droppedCount is how many entries of an organization go with a month; project 0: they are no decisions.
+type droppedCount struct {
+	organization consent.ID
+	project      int
+	entries      int64
+}
+
+func countDropped(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]droppedCount, error) {
+	rows, err := tx.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n droppedCount, err error) {
+		err = row.Scan((*[16]byte)(&n.organization), &n.project, &n.entries)
+		return n, err
 	})
 }
 

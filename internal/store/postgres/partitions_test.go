@@ -122,21 +122,27 @@ func TestPartitionsInTime(t *testing.T) {
 	subject := consent.Subject{Organization: o.ID, ID: consent.ID{3, 15: 1}, Type: "user", CreatedAt: o.CreatedAt,
 		Record: consent.Record{Version: 1, ChangedAt: o.CreatedAt, Data: []byte(`{}`)}}
 	write(consent.Changes{Subjects: []consent.Subject{subject}, SubjectSecrets: []consent.SubjectSecret{{
-		SubjectKey: consent.SubjectKey{Organization: o.ID, Subject: subject.ID}, Wrapped: []byte{1}}}, // as events have it
-		LedgerRows: []consent.LedgerRow{{Organization: o.ID, Hashes: []byte{1}}}}) // and 32 of the events to come
+		SubjectKey: consent.SubjectKey{Organization: o.ID, Subject: subject.ID}, Wrapped: []byte{1}}, // as events have it
+		{SubjectKey: consent.SubjectKey{Organization: o.ID}, Wrapped: []byte{1}}},
+		LedgerRows: []consent.LedgerRow{{Organization: o.ID, Hashes: []byte{1}}, // and 64 of the entries to come
+			{Organization: o.ID, Number: 1, Hashes: []byte{1}}}})
 	last := consent.NoID
+	sequence := int64(0)
 	const months = 40
 	for n := range months {
 		at := date(2020, time.Month(1+n)).Add(time.Hour)
 		if err := e.makePartitions(ctx, c, at, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		event := consent.Event{Organization: o.ID, ID: firstID(at), Sequence: int64(n + 1), Subject: subject.ID, Project: 1,
+		event := consent.Event{Organization: o.ID, ID: firstID(at), Sequence: sequence + 1, Subject: subject.ID, Project: 1,
 			Purpose: 1, State: consent.Accepted,
 			OccurredAt: at, RecordedAt: at, Previous: last, BodyJSON: []byte(`{}`), IdentityJSON: []byte(`{}`)}
 		last = event.ID
-		write(consent.Changes{Events: []consent.Event{event}, Heads: []consent.Head{{Organization: o.ID,
-			Sequence: int64(n + 1), LastID: event.ID}},
+		entry := consent.LedgerEntry{Organization: o.ID, ID: firstID(at.Add(time.Hour)), Sequence: sequence + 2,
+			Kind: consent.ErasureEntry, RecordedAt: at.Add(time.Hour), BodyJSON: []byte(`{}`), IdentityJSON: []byte(`{}`)}
+		sequence += 2
+		write(consent.Changes{Events: []consent.Event{event}, Entries: []consent.LedgerEntry{entry},
+			Heads: []consent.Head{{Organization: o.ID, Sequence: sequence, LastID: entry.ID}},
 			Consents: []consent.Consent{{Organization: o.ID, Subject: subject.ID, Project: 1, Purpose: 1, Event: event.ID,
 				Last: event.ID, State: consent.Accepted, OccurredAt: at}},
 			Counts: []consent.Count{{Organization: o.ID, Name: consent.EventCount(1), Add: 1}}})
@@ -150,7 +156,7 @@ func TestPartitionsInTime(t *testing.T) {
 	if err := e.makePartitions(ctx, c, date(2020, months), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	checkEvents(t, s, e, o.ID, 13, months-13) // the month that runs, and the twelve before
+	checkEvents(t, s, e, o.ID, 13, 2*(months-13)) // the month that runs, and the twelve before
 }
 
 func partitionNames(t *testing.T, c *pgx.Conn) string {

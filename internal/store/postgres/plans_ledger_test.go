@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
 )
@@ -23,14 +25,39 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	if err3 == nil && entry == consent.NoID {
 		err3 = errors.New("there is no entry")
 	}
-	return errors.Join(err, err2, err3)
+	var part consent.ExportedEvents
+	_, err4 := r.Entries(ctx, p.organization, consent.EventSpan{To: consent.ID{0: 0xff}}, 100, &part)
+	if err4 == nil && len(part.Rows) < 100 {
+		err4 = errors.New("a part of the ledger has few entries")
+	}
+	_, err5 := r.LedgerEntry(ctx, p.organization, entry)
+	_, err6 := r.EntriesOf(ctx, p.subjects[0], 10)
+	_, err7 := r.EventsBefore(ctx, p.organization, p.subjects[0].Subject, 10)
+	return errors.Join(err, err2, err3, err4, err5, err6, err7)
 }
 
-// signed is a checkpoint that another key signs.
+// erased are they all, with the decision that each has taken, and with the answers about them that again kept.
+func (p *people) erased() (c consent.Changes) {
+	now := time.Now()
+	for _, key := range p.subjects {
+		c.ErasedEntries = append(c.ErasedEntries, consent.LedgerEntry{Organization: key.Organization, ID: key.Subject,
+			Kind: consent.ErasedEntry, RecordedAt: now, Leaf: []byte{1}})
+		c.ErasedSubjects = append(c.ErasedSubjects, consent.ErasedSubject{SubjectKey: key,
+			Erasure: consent.Erasure{At: now, Sequence: 1}})
+	}
+	return c
+}
+
+// signed is a checkpoint that another key signs, and entries that are no decisions.
 func (p *people) signed() consent.Changes {
 	now := time.Now()
 	size := 1000 + int64(len(p.subjects)) // another one for each number of people
-	return consent.Changes{
+	var entries []consent.LedgerEntry
+	for range p.subjects {
+		entries = append(entries, consent.LedgerEntry{Organization: p.organization, ID: consent.ID(uuid.Must(uuid.NewV7())),
+			Kind: consent.ErasureEntry, RecordedAt: now, BodyJSON: []byte{}, IdentityJSON: []byte{}})
+	}
+	return consent.Changes{Entries: entries,
 		Checkpoints: []consent.Checkpoint{{Organization: p.organization, Size: size, LastID: p.organization, Tree: []byte{1},
 			Note: []byte{1}, SignedAt: now}},
 		LedgerKeys: []consent.LedgerKey{{Organization: p.organization, FromSize: size, Text: "key", From: now}}}

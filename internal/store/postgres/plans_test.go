@@ -136,6 +136,8 @@ var plansExcused = []excuse{
 	{"/* delete_expired_idempotency */", "reads an organization's records once, every 10 minutes"},
 	{"/* select_expired_idempotency */", "finds the organizations that have records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
+	{"/* delete_merged */", "looks through an organization's merges, once an erasure"},
+	{"/* select_answers_about */", "looks through an organization's kept answers, once an erasure"},
 	{"/* select_root_key */", "the instance's own"},
 	{"/* select_secret */", "the instance's own"}, {"/* insert_secret */", "the instance's own"},
 }
@@ -272,6 +274,7 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"identifier_claims SELECT @org, 'email', 0, 'c' || i, @id, @id@rows",
 		"subject_merges SELECT @org, @id, @other, i, now(), now(), 1@rows",
 		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
+		"ledger_entries SELECT @org, @id, i, 1, now(), NULL, @hash@rows",
 		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",
 	} {
@@ -339,8 +342,8 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 	if err := s.Update(ctx, consent.NoID, func(tx service.Tx) error { return tx.Append(ctx, &c) }); err != nil {
 		t.Error(err)
 	}
-	for _, c := range []consent.Changes{p.changedPurpose(), p.newcomers(), p.again(), p.merged(), p.undone(), p.gone(),
-		p.signed()} {
+	for _, c := range []consent.Changes{p.changedPurpose(), p.newcomers(), p.again(), p.merged(), p.undone(), p.signed(),
+		p.erased(), p.gone()} {
 		err := s.Update(ctx, p.organization, func(tx service.Tx) error { return tx.Append(ctx, &c) })
 		if err != nil {
 			t.Error(err)
@@ -501,7 +504,7 @@ func (p *people) again() (c consent.Changes) {
 		c.Consents = append(c.Consents, consent.Consent{Organization: key.Organization, Subject: key.Subject, Project: 1,
 			Purpose: 1, Event: key.Subject, Last: key.Subject, OccurredAt: now})
 		c.IdempotencyRecords = append(c.IdempotencyRecords, consent.IdempotencyRecord{IdempotencyKey: p.answers[i],
-			Sealed: []byte{}, ExpiresAt: now.Add(time.Hour)})
+			Sealed: []byte{}, ExpiresAt: now.Add(time.Hour), About: []consent.ID{key.Subject}})
 	}
 	return c
 }

@@ -18,6 +18,7 @@ type conn struct {
 	args []any
 	last []bound // what each bound last, by parameter
 
+	forget  bool   // see engine.Forgetter
 	slowest string // the statement that took longest so far, of those that run many times
 	took    time.Duration
 }
@@ -113,6 +114,9 @@ func (s *conn) bindChanged(stmt *sqlite.Stmt) error {
 	}
 	return nil
 }
+
+// Forget implements engine.Forgetter: the write-ahead log still has what is overwritten in the database.
+func (s *conn) Forget() { s.forget = true }
 
 // Prefetch implements engine.Conn. It has nothing to save: there are no round trips.
 func (s *conn) Prefetch(read func() error) (wait func() error, err error) {

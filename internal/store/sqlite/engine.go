@@ -43,6 +43,7 @@ type Engine struct {
 	stopped    chan struct{} // the checkpointer ended
 	shared     *os.File      // the index of the write-ahead log: how long the log is
 	restartAt  int64         // the length of the log, in bytes, from which the writer lets it start anew
+	forget     atomic.Bool   // the log holds what somebody wants to have forgotten
 	full       atomic.Int64  // when the disk was found full, in Unix milliseconds; 0: it is not
 	stop       context.CancelFunc
 }
@@ -100,6 +101,9 @@ func (e *Engine) commit(c *conn) error {
 	if err != nil {
 		e.rollBack(c)
 		return e.notCommitted(err)
+	}
+	if c.forget {
+		e.forget.Store(true)
 	}
 	if e.full.Load() != 0 {
 		e.full.Store(0)

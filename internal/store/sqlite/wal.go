@@ -44,6 +44,9 @@ func (e *Engine) checkpointer(running context.Context) {
 		}
 		e.leaveIdle(snapshotAge)
 		e.probe()
+		if e.forget.Load() && e.truncateLog() {
+			continue
+		}
 		select {
 		case <-e.dirty:
 		default:
@@ -84,6 +87,27 @@ func (e *Engine) restartLog(length int64) {
 	}
 	e.log.Warn("the write-ahead log could not start anew and grows; it is tried again. Where this goes on, look for a "+
 		"reader of the database that does not end, such as a backup that hangs", "bytes", length, "reason", why)
+}
+
+// truncateLog moves all of the log into the database and cuts it off, so that nothing is left in it of who was erased;
+// false: it is to be tried again. What is deleted in the database is overwritten there (secure_delete).
+func (e *Engine) truncateLog() bool {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	e.forget.Store(false)
+	defer e.holdReaders(restartWait)()
+	e.writer.SetBusyTimeout(restartWait)
+	defer e.writer.SetBusyTimeout(busyTimeout)
+	busy, err := runCheckpoint(e.writer, "TRUNCATE")
+	if err == nil && !busy {
+		e.restartAt = maxWAL
+		return true
+	}
+	e.forget.Store(true)
+	if err != nil {
+		e.log.Warn("the write-ahead log could not be cut off after an erasure; it is tried again", "error", err)
+	}
+	return false
 }
 
 // holdReaders takes the readers as they become free, at most for a while, and makes them give up their snapshots.

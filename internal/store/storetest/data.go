@@ -231,7 +231,12 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	for _, now := range current {
 		c.Consents = append(c.Consents, now)
 	}
-	last := c.Events[len(c.Events)-1]
+	c.Entries = f.entries(&c.Events[len(c.Events)-1], people[0])
+	last := c.Entries[len(c.Entries)-1]
+	c.ErasedEntries, c.Entries = c.Entries[:1], c.Entries[1:]
+	gone := f.id()
+	c.ErasedSubjects = []consent.ErasedSubject{{SubjectKey: consent.SubjectKey{Organization: o, Subject: gone},
+		Erasure: consent.Erasure{At: f.at(), Sequence: last.Sequence - 2, Events: 1}}}
 	c.Heads = []consent.Head{{Organization: o, Sequence: last.Sequence, LastID: last.ID, Tree: last.ID[:]}}
 	c.Checkpoints = []consent.Checkpoint{{Organization: o, Size: last.Sequence, LastID: last.ID, Tree: last.ID[:],
 		Note: []byte(f.odd()), KeyID: int64(f.random.Uint32()), SignedAt: f.at()}}
@@ -244,6 +249,25 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 			Number: int64(f.random.Uint32())<<20 + int64(i), Hashes: row[:]})
 	}
 	return c
+}
+
+// entries makes one of each kind that is no decision, behind an event; where they are committed with somebody's secret,
+// it is a subject's.
+func (f *Data) entries(last *consent.Event, subject consent.ID) (all []consent.LedgerEntry) {
+	id := last.ID
+	for kind := consent.ErasedEntry; kind <= consent.UnrestrictionEntry; kind++ {
+		id = consent.NextID(id, last.RecordedAt, [10]byte{byte(kind)})
+		e := consent.LedgerEntry{Organization: last.Organization, ID: id, Sequence: last.Sequence + int64(kind), Kind: kind,
+			RecordedAt: f.at(), BodyJSON: []byte(`{"b":1}`), IdentityJSON: []byte("\x00\xff" + f.odd())}
+		switch kind {
+		case consent.ErasedEntry:
+			e.Leaf, e.BodyJSON, e.IdentityJSON = []byte("\x01\xff"+f.odd()), nil, nil
+		case consent.RestrictionEntry, consent.UnrestrictionEntry:
+			e.Subject = subject
+		}
+		all = append(all, e)
+	}
+	return all
 }
 
 func (f *Data) subject(o consent.ID) consent.Subject {

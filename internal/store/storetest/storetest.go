@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"secrets and rows of the tree", testLedger}, {"idempotency records",
 			testIdempotencyRecords},
 		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned}, {"entries by id", testEntryAfter},
+		{"entries that are no decisions", testEntries}, {"entries in parts", testEntriesInParts}, {"erasure", testErasure}, {"answers about the erased", testErasedAnswers},
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"export of events", testExportEvents},
 		{"export of consents", testExportConsents}, {"history", testHistory}, {"timeline", testTimeline},

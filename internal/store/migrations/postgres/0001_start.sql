@@ -119,6 +119,7 @@ CREATE TABLE texts (
 );
 
 -- data is searched without regard to case, in the letters of every language: hence its collation.
+-- Of who was erased the id is left, with when that was, its entry in the ledger, and how many events it took.
 CREATE TABLE subjects (
     organization_id  UUID NOT NULL,
     subject_id       UUID NOT NULL,
@@ -130,6 +131,9 @@ CREATE TABLE subjects (
     changed_by       UUID NOT NULL,
     data             TEXT COLLATE "und-x-icu" NOT NULL,
     profile          TEXT,
+    erased_at        TIMESTAMPTZ,
+    erased_sequence  BIGINT,
+    erased_events    BIGINT,
     PRIMARY KEY (organization_id, subject_id)
 );
 
@@ -215,6 +219,24 @@ CREATE TABLE events (
     PRIMARY KEY (organization_id, event_id)
 ) PARTITION BY RANGE (event_id);
 
+-- The entries of the ledger that are no decisions, in one line with the events by id and sequence. subject_id says with
+-- whose secret an entry is committed; all zeros: with the organization's own. Of what was recorded about somebody who
+-- was erased the leaf stays, and nothing else.
+CREATE TABLE ledger_entries (
+    organization_id  UUID NOT NULL,
+    event_id         UUID NOT NULL,
+    sequence         BIGINT NOT NULL,
+    kind             SMALLINT NOT NULL,
+    recorded_at      TIMESTAMPTZ NOT NULL,
+    subject_id       UUID,
+    leaf             BYTEA,
+    body             BYTEA,
+    ident            BYTEA,
+    PRIMARY KEY (organization_id, event_id)
+);
+
+CREATE INDEX ledger_entries_of_subject ON ledger_entries (organization_id, subject_id) WHERE leaf IS NULL;
+
 -- For lists by when events occurred. Most are recorded as they occur, so it grows at its end, as the events do.
 CREATE INDEX events_by_time ON events (organization_id, occurred_at, event_id, project_no);
 
@@ -294,7 +316,8 @@ CREATE TABLE counts (
     PRIMARY KEY (organization_id, name)
 ) WITH (fillfactor = 50);
 
--- Answers to writes that carried an Idempotency-Key, encrypted by the caller's credential.
+-- Answers to writes that carried an Idempotency-Key, encrypted by the caller's credential. about are the ids of the
+-- subjects that one tells of, behind each other; when one of them is erased, what is sealed goes, and the rest stays.
 CREATE TABLE kept_answers (
     organization_id  UUID NOT NULL,
     key_id           UUID NOT NULL,
@@ -302,6 +325,7 @@ CREATE TABLE kept_answers (
     fingerprint      BYTEA NOT NULL,
     sealed           BYTEA NOT NULL,
     expires_at       TIMESTAMPTZ NOT NULL,
+    about            BYTEA,
     PRIMARY KEY (organization_id, key_id, hash)
 );
 
@@ -316,6 +340,7 @@ DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
 DROP TABLE consents;
+DROP TABLE ledger_entries;
 DROP TABLE events;
 DROP TABLE subject_merges;
 DROP TABLE identifier_claims;

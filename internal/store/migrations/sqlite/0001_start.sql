@@ -115,6 +115,7 @@ CREATE TABLE texts (
     PRIMARY KEY (organization_id, hash)
 ) STRICT;
 
+-- Of who was erased the id is left, with when that was, its entry in the ledger, and how many events it took.
 CREATE TABLE subjects (
     organization_id BLOB NOT NULL,
     subject_id      BLOB NOT NULL,
@@ -126,6 +127,9 @@ CREATE TABLE subjects (
     changed_by      BLOB NOT NULL,
     data            TEXT NOT NULL,
     profile         TEXT,
+    erased_at       INTEGER,
+    erased_sequence INTEGER,
+    erased_events   INTEGER,
     PRIMARY KEY (organization_id, subject_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -210,6 +214,24 @@ CREATE TABLE events (
     PRIMARY KEY (organization_id, event_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The entries of the ledger that are no decisions, in one line with the events by id and sequence. subject_id says with
+-- whose secret an entry is committed; all zeros: with the organization's own. Of what was recorded about somebody who
+-- was erased the leaf stays, and nothing else.
+CREATE TABLE ledger_entries (
+    organization_id BLOB NOT NULL,
+    event_id        BLOB NOT NULL,
+    sequence        INTEGER NOT NULL,
+    kind            INTEGER NOT NULL,
+    recorded_at     INTEGER NOT NULL,
+    subject_id      BLOB,
+    leaf            BLOB,
+    body            BLOB,
+    ident           BLOB,
+    PRIMARY KEY (organization_id, event_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ledger_entries_of_subject ON ledger_entries (organization_id, subject_id) WHERE leaf IS NULL;
+
 -- For lists by when events occurred. Most are recorded as they occur, so it grows at its end, as the events do.
 CREATE INDEX events_by_time ON events (organization_id, occurred_at, event_id, project_no);
 
@@ -289,7 +311,8 @@ CREATE TABLE counts (
     PRIMARY KEY (organization_id, name)
 ) STRICT, WITHOUT ROWID;
 
--- Answers to writes that carried an Idempotency-Key, encrypted by the caller's credential.
+-- Answers to writes that carried an Idempotency-Key, encrypted by the caller's credential. about are the ids of the
+-- subjects that one tells of, behind each other; when one of them is erased, what is sealed goes, and the rest stays.
 CREATE TABLE kept_answers (
     organization_id BLOB NOT NULL,
     key_id          BLOB NOT NULL,
@@ -297,6 +320,7 @@ CREATE TABLE kept_answers (
     fingerprint     BLOB NOT NULL,
     sealed          BLOB NOT NULL,
     expires_at      INTEGER NOT NULL,
+    about           BLOB,
     PRIMARY KEY (organization_id, key_id, hash)
 ) STRICT;
 
@@ -311,6 +335,7 @@ DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
 DROP TABLE consents;
+DROP TABLE ledger_entries;
 DROP TABLE events;
 DROP TABLE subject_merges;
 DROP TABLE identifier_claims;

@@ -1,0 +1,35 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/consentd/consentd/client"
+)
+
+// TestErase erases somebody, twice, and looks who is left.
+func TestErase(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	who := client.Identifiers{UserID: "erase-ada"}
+	decision := client.Decision{Identifiers: who, Purpose: "marketing", State: client.Accepted}
+	id := must[[]client.Event](t)(c.Record(ctx, decision))[0].SubjectID
+	first := must[client.Erased](t)(c.Erase(ctx, id, "asked for it"))
+	if first.SubjectID != id || first.ErasedAt.IsZero() || first.Sequence == 0 || first.Events != 1 {
+		t.Errorf("%+v", first)
+	}
+	if again := must[client.Erased](t)(c.Erase(ctx, id, "")); again != first {
+		t.Errorf("again: %+v", again)
+	}
+	_, err := c.Subject(ctx, id)
+	var gone *client.Error
+	if !client.IsGone(err) || !errors.As(err, &gone) || !gone.ErasedAt.Equal(first.ErasedAt) {
+		t.Errorf("by the id: %v", err)
+	}
+	if must[bool](t)(c.May(ctx, who, "marketing")) {
+		t.Error("a consent is left")
+	}
+	if again := must[[]client.Event](t)(c.Record(ctx, decision))[0].SubjectID; again == id {
+		t.Error("who comes back is the same subject")
+	}
+}

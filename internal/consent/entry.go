@@ -1,0 +1,39 @@
+package consent
+
+import "time"
+
+// EntryKind tells what an entry of a ledger is. The numbers are stored, so they never change.
+type EntryKind uint8
+
+// The kinds of entries. Others will follow: merges, versions of purposes, keys, imports, epochs.
+const (
+	DecisionEntry      EntryKind = iota // an Event
+	ErasedEntry                         // it was about somebody who was erased: its leaf is left
+	ErasureEntry                        // somebody was erased
+	RestrictionEntry                    // what is held of somebody is not to be used (GDPR Art. 18)
+	UnrestrictionEntry                  // it may be used again
+)
+
+var entryNames = [...]string{"decision", "erased", "erasure", "restriction", "unrestriction"}
+
+func (k EntryKind) String() string {
+	if int(k) < len(entryNames) {
+		return entryNames[k]
+	}
+	return name(nil, uint8(k))
+}
+
+// LedgerEntry is an entry of a ledger that is no decision. With the events, in one order of ids, it makes a sequence
+// without gaps.
+type LedgerEntry struct {
+	Organization ID
+	ID           ID
+	Sequence     int64
+	Kind         EntryKind
+	RecordedAt   time.Time
+	// Subject is with whose secret it is committed; NoID: with the organization's own.
+	Subject ID
+	// Leaf is what the tree holds of an ErasedEntry (ledger.Leaf); those of other entries are made anew of what follows.
+	Leaf                   []byte
+	BodyJSON, IdentityJSON []byte // canonical JSON, kept byte for byte; an ErasedEntry has none
+}

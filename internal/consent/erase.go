@@ -1,0 +1,67 @@
+package consent
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// EraseSubject asks to forget a person, by a subject's own id (GDPR Art. 17).
+type EraseSubject struct {
+	Subject     ID
+	Reason      string // stays in the ledger for good, so it must not tell who it was; empty: none
+	Idempotency Idempotency
+}
+
+// Erasure is that of a person: what stays with the id.
+type Erasure struct {
+	At       time.Time // zero: there was none
+	Sequence int64     // of its entry in the ledger
+	Events   int64     // how many decisions were erased
+}
+
+// Erased answers EraseSubject, also where it was done before.
+type Erased struct {
+	Subject ID
+	Erasure
+}
+
+// MaxReason is how many bytes the reason of an erasure or a restriction may have.
+const MaxReason = 500
+
+// CheckReason refuses with Unprocessable a reason that is too long to be kept, or that is no text.
+func CheckReason(reason string) error {
+	if len(reason) > MaxReason || !utf8.ValidString(reason) {
+		return Errorf(Unprocessable, "reason", "must be text of %d bytes at most", MaxReason)
+	}
+	return nil
+}
+
+// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id.
+func (a Actor) ErasureEntry(in *EraseSubject, events int64) LedgerEntry {
+	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
+		return strconv.AppendInt(appendName(body, "events"), events, 10)
+	})
+	e.Subject = NoID // whose secret goes with the person
+	return e
+}
+
+// entryAbout makes an entry about a subject; more, where set, adds members to the body that stand behind "entry".
+func (a Actor) entryAbout(kind EntryKind, subject ID, reason string, more func([]byte) []byte) LedgerEntry {
+	body := appendMember([]byte{'{'}, "entry", kind.String())
+	if more != nil {
+		body = more(body)
+	}
+	body = append(appendMember(body, "reason", reason), '}')
+	ident := appendMember([]byte{'{'}, "key", a.Key.String())
+	ident = append(appendMember(ident, "subject_id", subject.String()), '}')
+	return LedgerEntry{Organization: a.Organization, Kind: kind, Subject: subject, BodyJSON: body, IdentityJSON: ident}
+}
+
+// Err refuses with Gone where there was an erasure.
+func (e Erasure) Err() error {
+	if e.At.IsZero() {
+		return nil
+	}
+	return &Error{Kind: Gone, Msg: "this person was erased", ErasedAt: e.At}
+}

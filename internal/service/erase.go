@@ -1,0 +1,202 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/ledger"
+)
+
+const (
+	// erasureTimeout is how long an erasure may take. It goes on when nobody waits for it any longer: who had to wait too
+	// long and asks again would have to wait as long again.
+	erasureTimeout = 5 * time.Minute
+	// erasedAtOnce is how many entries are erased in one step, so that memory does not grow with a person's history.
+	erasedAtOnce = 500
+)
+
+// EraseSubject forgets a person, with all who were merged into them: consents, identifiers, record and archive, answers
+// that are kept for retries, what they decided, and what that was committed with. The leaves of their entries stay, so
+// that the ledger proves what it did; who has been erased can be told by the id alone. Once it was done it gives the
+// same again. The answer to keep is rendered from an *Erased. Errors: Unprocessable, Forbidden, NotFound.
+func (s *Service) EraseSubject(ctx context.Context, a consent.Actor, in consent.EraseSubject) (*consent.Erased,
+	error) {
+	if err := a.Require(consent.SubjectsErase); err != nil {
+		return nil, err
+	}
+	if err := consent.CheckReason(in.Reason); err != nil {
+		return nil, err
+	}
+	if _, err := s.catalog(ctx, a.Organization); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), erasureTimeout)
+	defer cancel()
+	var erased *consent.Erased
+	err := s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+		e := &erasure{s: s, tx: tx, actor: a, in: in}
+		var err error
+		erased, err = e.run(ctx)
+		return erased, err
+	})
+	s.signer.changed([]consent.ID{a.Organization}) // also where it is not known what came of it
+	return erased, err
+}
+
+// erasure is one run of the transaction that erases a person.
+type erasure struct {
+	s     *Service
+	tx    Tx
+	actor consent.Actor
+	in    consent.EraseSubject
+
+	all     []consent.SubjectKey // the person, and those who were merged into them
+	secrets map[consent.ID]*ledger.Secret
+	events  int64
+}
+
+func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
+	end, err := e.s.endOf(ctx, e.tx, e.actor.Organization)
+	if err != nil {
+		return nil, err
+	}
+	before, err := e.find(ctx)
+	if err != nil || !before.At.IsZero() {
+		return &consent.Erased{Subject: e.in.Subject, Erasure: before}, err
+	}
+	if err := e.eraseEntries(ctx); err != nil {
+		return nil, err
+	}
+	var changes consent.Changes
+	entry, err := end.add(ctx, e.tx, e.actor.ErasureEntry(&e.in, e.events), &changes)
+	if err != nil {
+		return nil, err
+	}
+	done := consent.Erasure{At: entry.RecordedAt, Sequence: entry.Sequence, Events: e.events}
+	names, err := e.tx.Identifiers(ctx, e.all)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range e.all {
+		for _, id := range names[key] {
+			changes.RemoveName(key.Organization, id)
+		}
+		changes.ErasedSubjects = append(changes.ErasedSubjects, consent.ErasedSubject{SubjectKey: key, Erasure: done})
+	}
+	return &consent.Erased{Subject: e.in.Subject, Erasure: done}, e.tx.Append(ctx, &changes)
+}
+
+// find tells who is to be erased, and what their entries are committed with; or the erasure that was done before. Whose
+// record was removed is known by what is on record for the id. Errors: NotFound.
+func (e *erasure) find(ctx context.Context) (before consent.Erasure, err error) {
+	person := consent.SubjectKey{Organization: e.actor.Organization, Subject: e.in.Subject}
+	subject, err := e.tx.Subject(ctx, person.Organization, person.Subject)
+	switch {
+	case err != nil:
+		return before, err
+	case subject != nil && !subject.Erasure.At.IsZero():
+		return subject.Erasure, nil
+	case subject != nil && subject.MergedInto != consent.NoID:
+		person.Subject = subject.MergedInto
+	}
+	merges, err := e.tx.Merges(ctx, []consent.SubjectKey{person})
+	if err != nil {
+		return before, err
+	}
+	e.all = []consent.SubjectKey{person}
+	for _, m := range merges[person] {
+		e.all = append(e.all, consent.SubjectKey{Organization: m.Organization, Subject: m.From})
+	}
+	wrapped, err := e.tx.SubjectSecrets(ctx, e.all)
+	if err != nil {
+		return before, err
+	}
+	if subject == nil && wrapped[0] == nil {
+		return before, consent.ErrNoSubject
+	}
+	e.secrets = make(map[consent.ID]*ledger.Secret, len(e.all))
+	for i, key := range e.all {
+		if wrapped[i] == nil {
+			continue
+		}
+		if e.secrets[key.Subject], err = e.s.secrets.Open(key, wrapped[i]); err != nil {
+			return before, fmt.Errorf("read what the entries of subject %s are committed with: %w", key.Subject, err)
+		}
+	}
+	return before, nil
+}
+
+// eraseEntries leaves the leaves of all that is in the ledger about the person.
+func (e *erasure) eraseEntries(ctx context.Context) error {
+	consents, err := e.tx.ConsentsOf(ctx, e.all)
+	if err != nil {
+		return err
+	}
+	for _, key := range e.all {
+		for _, c := range consents[key] {
+			if err := e.eraseTimeline(ctx, c.Last); err != nil {
+				return err
+			}
+		}
+		for {
+			entries, err := e.tx.EntriesOf(ctx, key, erasedAtOnce)
+			if err != nil {
+				return err
+			}
+			if err := e.leaveLeaves(ctx, entries, nil); err != nil {
+				return err
+			}
+			if len(entries) < erasedAtOnce {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// eraseTimeline leaves the leaves of the decisions of a subject for a purpose, of which the last one is named, the last
+// ones first.
+func (e *erasure) eraseTimeline(ctx context.Context, last consent.ID) error {
+	for last != consent.NoID {
+		events, err := e.tx.EventsBefore(ctx, e.actor.Organization, last, erasedAtOnce)
+		if err != nil || len(events) == 0 { // retention has dropped what comes before
+			return err
+		}
+		rows := make([]consent.ExportedEvent, len(events))
+		for i := range events {
+			rows[i] = exported(&events[i])
+		}
+		count := consent.Count{Organization: e.actor.Organization, Name: consent.EventCount(events[0].Project),
+			Add: -int64(len(events))}
+		if err := e.leaveLeaves(ctx, rows, []consent.Count{count}); err != nil {
+			return err
+		}
+		e.events += int64(len(events))
+		last = events[len(events)-1].Previous
+	}
+	return nil
+}
+
+// leaveLeaves puts the leaves of entries in their places.
+func (e *erasure) leaveLeaves(ctx context.Context, entries []consent.ExportedEvent, counts []consent.Count) error {
+	changes := consent.Changes{Counts: counts}
+	for i := range entries {
+		entry := &entries[i]
+		leaf, err := leafOf(entry, e.secrets[entry.Subject])
+		if err != nil {
+			return err
+		}
+		changes.ErasedEntries = append(changes.ErasedEntries, consent.LedgerEntry{Organization: e.actor.Organization,
+			ID: entry.ID, Sequence: entry.Sequence, Kind: consent.ErasedEntry, RecordedAt: entry.RecordedAt,
+			Leaf: leaf.Append(nil)})
+	}
+	return e.tx.Append(ctx, &changes)
+}
+
+// exported gives of an event what a leaf is made of.
+func exported(e *consent.Event) consent.ExportedEvent {
+	return consent.ExportedEvent{ID: e.ID, Subject: e.Subject, Sequence: e.Sequence, RecordedAt: e.RecordedAt,
+		BodyJSON: e.BodyJSON, IdentityJSON: e.IdentityJSON}
+}
