@@ -199,10 +199,10 @@ func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organizati
 	if err := both.Wait(); err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
 	}
-	if dropped == 0 && v.decisions != found.Read {
+	if dropped == 0 && v.decisions != found.Decisions {
 		v.fault(service.AuditFault{What: fmt.Sprintf("%d decisions are on record, and consents follow from %d: one is "+
 			"missing, or refers to another decision than its last (or somebody was erased meanwhile: then run it again)",
-			found.Read, v.decisions)})
+			found.Decisions, v.decisions)})
 	}
 	v.tell(o, found)
 	return nil
@@ -272,6 +272,10 @@ func (v *ledgerVerifier) good(found *service.Audited) string {
 	}
 	line := fmt.Sprintf("%s as committed, %s as they follow from them", entries(found.Opened),
 		plural(v.consents, "consent"))
+	if found.Erased > 0 {
+		line += fmt.Sprintf("; of %s, about people who were erased, the leaf alone is left, as committed",
+			entries(found.Erased))
+	}
 	if found.Dropped > 0 {
 		line += fmt.Sprintf("; of %s retention has left the hash alone", entries(found.Dropped))
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,8 +19,8 @@ import (
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
-// proved makes a ledger of 100 entries, of which two show a text, with a signed checkpoint over all, and gives what
-// that says.
+// proved makes a ledger of 100 entries, of which two show a text, two are about somebody who was erased, and the last
+// says so, with a signed checkpoint over all, and gives what that says.
 func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
 	t.Helper()
 	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, append([]string{"serve", "--listen", "127.0.0.1:0"},
@@ -36,10 +37,16 @@ func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
 	}
 	native := "/api/v1/organizations/" + o.organization + "/projects/" + o.project + "/events"
 	for _, write := range [][2]string{{o.eventsPath(), items(users...)}, {native, shown("We keep this.")},
-		{native, shown("We keep that.")}, {o.eventsPath(), items(users...)}, {o.eventsPath(), items("last-1", "last-2")}} {
+		{native, shown("We keep that.")}, {o.eventsPath(), items(users...)}, {o.eventsPath(), items("last")}} {
 		if status, answer := call(t, "POST", p.url+write[0], header, write[1]); status != 201 {
 			t.Fatalf("a write: %d %s", status, answer)
 		}
+	}
+	subject := "/api/v1/organizations/" + o.organization + "/subjects"
+	_, answer := call(t, "POST", p.url+subject+":lookup", header, `{"identifiers":{"userId":"person-21"}}`)
+	id := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(string(answer))
+	if status, answer := call(t, "POST", p.url+subject+"/"+id+"/erase", header, `{}`); status != 200 {
+		t.Fatalf("an erasure: %d %s", status, answer)
 	}
 	waitFor(t, "the checkpoint over all entries", func() bool {
 		status, answer := call(t, "GET", p.url+"/api/v1/organizations/"+o.organization+"/ledger/checkpoint", header, "")
@@ -72,9 +79,16 @@ WHERE sequence = 1`, []string{`entry 1, body, ident, recorded_at or subject`}},
 		`a decision that it follows from is not there`}},
 	{"several deleted", `DELETE FROM events WHERE sequence BETWEEN 10 AND 20`,
 		[]string{`entry 10: is missing, and so are all to entry 20`}},
-	{"the end cut off", `DELETE FROM events WHERE sequence > 90`, []string{`entries 91 to 100 are missing`}},
+	{"the leaf of somebody who was erased", `UPDATE ledger_entries SET leaf = (SELECT leaf FROM ledger_entries
+WHERE sequence = 72) WHERE sequence = 22`, []string{`entry 22, leaf: it is about somebody who was erased`}},
+	{"an erasure's reason", `UPDATE ledger_entries SET body = replace(body, 'erasure', 'Erasure') WHERE sequence = 100`,
+		[]string{`entry 100, body, ident, recorded_at or subject: is not what was committed`}},
+	{"an erasure deleted", `DELETE FROM ledger_entries WHERE sequence = 100`, []string{`entries 100 to 100 are missing`}},
+	{"the end cut off", `DELETE FROM events WHERE sequence > 90; DELETE FROM ledger_entries WHERE sequence > 90`,
+		[]string{`entries 91 to 100 are missing`}},
 	{"the end cut off, and the head with it", `DELETE FROM events WHERE sequence > 96;
-UPDATE ledger_heads SET sequence = 96, last_event_id = (SELECT event_id FROM events WHERE sequence = 96)`,
+DELETE FROM ledger_entries WHERE sequence > 96; UPDATE ledger_heads SET sequence = 96,
+last_event_id = (SELECT event_id FROM events WHERE sequence = 96)`,
 		[]string{`the newest checkpoint covers 100 entries, and the ledger has 96: its end was cut off`}},
 	{"two exchanged", `UPDATE events SET sequence = 163 - sequence WHERE sequence IN (81, 82);
 UPDATE events SET sequence = sequence WHERE sequence = 1`,
@@ -92,7 +106,7 @@ WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 1)`,
 	{"a consent", `UPDATE consents SET state = 2 WHERE subject_id = (SELECT subject_id FROM events
 WHERE sequence = 3)`, []string{`the consent of subject [0-9a-f-]{36} to purpose \d+ of project 1: it says declined`}},
 	{"a consent deleted", `DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 3)`,
-		[]string{`100 decisions are on record, and consents follow from 98`}},
+		[]string{`97 decisions are on record, and consents follow from 95`}},
 	{"the checkpoint", `UPDATE ledger_checkpoints SET note = replace(note, E'\n100\n', E'\n101\n')`,
 		[]string{`the newest checkpoint: wrong signature`}},
 	{"the head's tree", `UPDATE ledger_heads SET tree = '\x00'`, []string{`the tree in its head cannot be read`}},
@@ -128,8 +142,9 @@ func verified(t *testing.T, code int, says []string, args ...string) {
 	}
 }
 
-var intact = []string{`(?m)^ok +[a-z0-9-]+: 100 entries as committed, 51 consents as they follow from them; the ` +
-	`signed checkpoint over 100 entries holds`, `All is as it was committed: [12] ledgers?, 100 entries`}
+var intact = []string{`(?m)^ok +[a-z0-9-]+: 98 entries as committed, 49 consents as they follow from them; of 2 ` +
+	`entries, about people who were erased, the leaf alone is left, as committed; the signed checkpoint over 100 ` +
+	`entries holds`, `All is as it was committed: [12] ledgers?, 100 entries`}
 
 // TestLedgerVerify changes a data folder as somebody could who has the file; each change is named.
 func TestLedgerVerify(t *testing.T) {
@@ -193,7 +208,6 @@ func TestLedgerVerifyPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close(ctx)
-	tables := []string{"events", "texts", "subject_keys", "ledger_rows", "ledger_heads", "ledger_checkpoints", "consents"}
 	run := func(statements ...string) {
 		t.Helper()
 		for _, statement := range statements {
@@ -202,14 +216,14 @@ func TestLedgerVerifyPostgres(t *testing.T) {
 			}
 		}
 	}
-	for _, table := range tables {
+	for _, table := range provedTables {
 		run("CREATE TEMPORARY TABLE kept_" + table + " AS SELECT * FROM " + table)
 	}
 	for _, tc := range tamperings {
 		t.Run(tc.name, func(t *testing.T) {
 			run(ofPostgres(tc.statement))
 			verified(t, exitFailed, append(tc.says, "NOT as it was committed: 1 of "), "--database", url, "--kek-file", kek)
-			for _, table := range tables {
+			for _, table := range provedTables {
 				run("DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table)
 			}
 		})
@@ -229,7 +243,7 @@ func TestLedgerVerifyBitFlips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages := pagesOf(t, dir, ledgerTables)
+	pages := pagesOf(t, dir, provedTables)
 	rounds := 40
 	if testing.Short() {
 		rounds = 6
@@ -263,15 +277,15 @@ func TestLedgerVerifyBitFlips(t *testing.T) {
 	}
 }
 
-// ledgerTables hold what entries commit to, and what follows from it.
-const ledgerTables = `'events', 'events_by_time', 'ledger_rows', 'ledger_heads', 'ledger_checkpoints', 'subject_keys',
-'consents', 'texts'`
+// provedTables hold what entries commit to, and what follows from it.
+var provedTables = []string{"events", "ledger_entries", "ledger_rows", "ledger_heads", "ledger_checkpoints",
+	"subject_keys", "consents", "texts"}
 
-// pagesOf lists the pages of some tables and indexes.
-func pagesOf(t *testing.T, dir, names string) (pages []int) {
+// pagesOf lists the pages of some tables.
+func pagesOf(t *testing.T, dir string, tables []string) (pages []int) {
 	t.Helper()
 	db := openFile(t, dir)
-	err := sqlitex.ExecuteTransient(db, `SELECT pageno FROM dbstat WHERE name IN (`+names+`)`, &sqlitex.ExecOptions{
+	err := sqlitex.ExecuteTransient(db, `SELECT pageno FROM dbstat WHERE name IN ('`+strings.Join(tables, "', '")+`')`, &sqlitex.ExecOptions{
 		ResultFunc: func(s *zombiezen.Stmt) error {
 			pages = append(pages, s.ColumnInt(0))
 			return nil
@@ -288,8 +302,7 @@ func dump(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
 	db := openFile(t, dir)
-	for _, table := range []string{"events", "ledger_rows", "ledger_heads", "ledger_checkpoints", "subject_keys",
-		"consents", "texts", "pragma_integrity_check"} {
+	for _, table := range append(slices.Clone(provedTables), "pragma_integrity_check") {
 		err := sqlitex.ExecuteTransient(db, `SELECT * FROM `+table, &sqlitex.ExecOptions{
 			ResultFunc: func(s *zombiezen.Stmt) error {
 				for i := range s.ColumnCount() {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
@@ -47,10 +46,12 @@ type Audited struct {
 	Organization consent.ID
 
 	Entries int64 // it has
-	Read    int64 // decisions that are there
 	Opened  int64 // that were held against their leaves
-	Dropped int64 // by retention: their leaves alone are left
-	Signed  int64 // entries that the newest checkpoint covers; 0: there is none
+	Erased  int64 // of people who were erased: their leaves alone are left, and were held against the tree
+	Dropped int64 // by retention: their leaves' hashes alone are left
+	// Decisions is how many there are, opened or not.
+	Decisions int64
+	Signed    int64 // entries that the newest checkpoint covers; 0: there is none
 	// OtherKey tells that the checkpoint is signed by a key of the ledger's that is not the key file's.
 	OtherKey bool
 }
@@ -178,148 +179,6 @@ func (w *LedgerAudit) begin(ctx context.Context) error {
 		w.stored, w.tree = nil, nil
 	}
 	return nil
-}
-
-// auditedPart is entries that follow each other, with what they are held against.
-type auditedPart struct {
-	before  int64 // the entry before them
-	events  []consent.Event
-	hashes  []*tlog.Hash // as they are stored; nil: not there
-	wrapped map[consent.ID][]byte
-}
-
-// entries reads all entries in order, and has them held against their leaves by as many as there are processors.
-func (w *LedgerAudit) entries(ctx context.Context) error {
-	parts := make(chan *auditedPart)
-	var checking sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		checking.Go(func() {
-			for part := range parts {
-				w.check(part)
-			}
-		})
-	}
-	defer checking.Wait()
-	defer close(parts)
-	for span := consent.WholeLedger(w.head.LastID, true); span.After != span.To; {
-		var part *auditedPart
-		var last consent.ID
-		err := w.view(ctx, func(r Reader) (err error) {
-			part, last, err = w.read(ctx, r, span)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		span.After = last
-		parts <- part
-		if w.auditor.Progress != nil {
-			w.auditor.Progress(w.at)
-		}
-	}
-	return nil
-}
-
-// read reads the next entries.
-func (w *LedgerAudit) read(ctx context.Context, r Reader, span consent.EventSpan) (*auditedPart, consent.ID, error) {
-	part := &auditedPart{before: w.at, wrapped: map[consent.ID][]byte{}}
-	q := consent.EventQuery{Organization: w.organization, Ascending: true, Limit: auditPart}
-	var last consent.ID
-	var err error
-	if part.events, last, err = r.EventsAfter(ctx, &q, span); err != nil || len(part.events) == 0 {
-		return part, last, err
-	}
-	if err := w.readSecrets(ctx, r, part); err != nil {
-		return nil, last, err
-	}
-	if err := w.checkTexts(ctx, r, part.events); err != nil {
-		return nil, last, err
-	}
-	for i := range part.events {
-		if e := &part.events[i]; w.checkpoint != nil && e.Sequence == w.checkpoint.Size {
-			w.lastSigned = e.ID
-		}
-	}
-	w.at, w.last = part.events[len(part.events)-1].Sequence, part.events[len(part.events)-1].ID
-	part.hashes = make([]*tlog.Hash, len(part.events))
-	return part, last, w.feed(ctx, r, part, min(w.at, w.head.Sequence))
-}
-
-func (w *LedgerAudit) readSecrets(ctx context.Context, r Reader, part *auditedPart) error {
-	var keys []consent.SubjectKey
-	for i := range part.events {
-		if subject := part.events[i].Subject; part.wrapped[subject] == nil {
-			part.wrapped[subject] = []byte{}
-			keys = append(keys, consent.SubjectKey{Organization: w.organization, Subject: subject})
-		}
-	}
-	wrapped, err := r.SubjectSecrets(ctx, keys)
-	for i := range wrapped {
-		part.wrapped[keys[i].Subject] = wrapped[i]
-	}
-	return err
-}
-
-// check holds entries against their leaves and their rows.
-func (w *LedgerAudit) check(part *auditedPart) {
-	opened := map[consent.ID]*ledger.Secret{}
-	for subject, wrapped := range part.wrapped {
-		secret, err := w.secrets.Open(consent.SubjectKey{Organization: w.organization, Subject: subject}, wrapped)
-		if err == nil {
-			opened[subject] = secret
-		}
-	}
-	held := int64(0)
-	before := part.before
-	for i := range part.events {
-		e := &part.events[i]
-		if e.Organization != w.organization { // SQLite does not see that where only the order of rows would tell
-			w.faultf(e.Sequence, "organization_id", "is another organization's")
-		}
-		w.checkPlace(e, before)
-		before = e.Sequence
-		if err := consent.CheckEvent(w.catalog, e); err != nil {
-			var differs *consent.Mismatch
-			field := ""
-			if errors.As(err, &differs) {
-				field = differs.Field
-			}
-			w.faultf(e.Sequence, field, "%v", err)
-		}
-		secret := opened[e.Subject]
-		switch {
-		case secret == nil:
-			w.faultf(e.Sequence, "", "what it was committed with is gone, was changed, or is another subject's")
-		case e.RecordedAt.UnixMilli() < 0:
-			w.faultf(e.Sequence, "recorded_at", "is an impossible time")
-		case part.hashes[i] == nil: // was told of
-		case ledger.NewLeaf(e.RecordedAt.UnixMilli(), secret, uint64(e.Sequence), e.BodyJSON,
-			e.IdentityJSON).Hash() != *part.hashes[i]:
-			w.faultf(e.Sequence, "body, ident, recorded_at or subject", "is not what was committed")
-		default:
-			held++
-		}
-	}
-	w.mu.Lock()
-	w.found.Opened += held
-	w.found.Read += int64(len(part.events))
-	w.mu.Unlock()
-}
-
-// checkPlace tells of entries that are missing before one, and of one that is not in its place.
-func (w *LedgerAudit) checkPlace(e *consent.Event, before int64) {
-	switch gap := e.Sequence - before - 1; {
-	case gap == 0:
-	case gap < 0:
-		w.faultf(e.Sequence, "sequence", "it stands behind entry %d", before)
-	case gap == 1:
-		w.faultf(before+1, "", "is missing")
-	default:
-		w.faultf(before+1, "", "is missing, and so are all to entry %d", e.Sequence-1)
-	}
-	if e.Sequence > w.head.Sequence {
-		w.faultf(e.Sequence, "sequence", "the ledger's head says that it has %d entries", w.head.Sequence)
-	}
 }
 
 // signed holds the newest checkpoint, and one from elsewhere, against the tree.

@@ -15,23 +15,22 @@ import (
 )
 
 // feed reads the hashes of the entries as far as one, builds the tree over them and holds its rows against those that
-// are stored. It gives a part's events their hashes.
-func (w *LedgerAudit) feed(ctx context.Context, r Reader, part *auditedPart, to int64) error {
-	next := 0 // of the part's events
+// are stored. It gives entries their hashes.
+func (w *LedgerAudit) feed(ctx context.Context, r Reader, entries []auditedEntry, to int64) error {
+	next := 0
 	for w.fed < to && w.stored != nil {
 		hashes, err := w.storedHashes(ctx, r, w.fed, min(to, w.fed+auditRows))
 		if err != nil {
 			return err
 		}
-		for part != nil && next < len(part.events) {
-			n := part.events[next].Sequence - 1 - w.fed
+		for ; next < len(entries); next++ {
+			n := entries[next].Sequence - 1 - w.fed
 			if n >= int64(len(hashes)) {
 				break
 			}
 			if n >= 0 {
-				part.hashes[next] = hashes[n]
+				entries[next].hash = hashes[n]
 			}
-			next++
 		}
 		if err := w.grow(ctx, r, hashes); err != nil {
 			return err
@@ -121,22 +120,22 @@ func (w *LedgerAudit) grow(ctx context.Context, r Reader, hashes []*tlog.Hash) e
 }
 
 // checkTexts holds the texts that people were shown against their names, each once.
-func (w *LedgerAudit) checkTexts(ctx context.Context, r Reader, events []consent.Event) error {
+func (w *LedgerAudit) checkTexts(ctx context.Context, r Reader, entries []auditedEntry) error {
 	if len(w.texts) > knownTexts {
 		clear(w.texts)
 	}
 	var names []string
 	var hashes [][]byte
 	first := map[string]int64{}
-	for i := range events {
-		name := string((&consent.ExportedEvent{BodyJSON: events[i].BodyJSON}).TextName())
+	for i := range entries {
+		name := string(entries[i].TextName())
 		if _, seen := first[name]; name == "" || seen || w.texts[name] {
 			continue
 		}
-		first[name] = events[i].Sequence
+		first[name] = entries[i].Sequence
 		hash, err := hex.DecodeString(strings.TrimPrefix(name, "sha256:"))
 		if err != nil || len(hash) != sha256.Size {
-			w.notef(events[i].Sequence, "displayed_text", "is no name of a text")
+			w.notef(entries[i].Sequence, "displayed_text", "is no name of a text")
 			continue
 		}
 		names, hashes = append(names, name), append(hashes, hash)

@@ -102,6 +102,10 @@ type Reader interface {
 	// span's, at its end.
 	Entries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int,
 		into *consent.ExportedEvents) (last consent.ID, err error)
+	// OtherEntries gives those of the entries within a span that are no decisions, in order, limit at most, and the end of
+	// what was read.
+	OtherEntries(ctx context.Context, organization consent.ID, span consent.EventSpan,
+		limit int) (found []consent.ExportedEvent, last consent.ID, err error)
 	// EntriesOf gives the first entries that are no decisions and are committed with a subject's secret, limit at most.
 	EntriesOf(ctx context.Context, subject consent.SubjectKey, limit int) ([]consent.ExportedEvent, error)
 	// EventsBefore gives an event and those before it for the same subject and purpose, the last one first, limit at most:

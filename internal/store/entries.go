@@ -17,13 +17,11 @@ FROM ledger_entries WHERE organization_id = $1 AND event_id > $2 AND event_id <=
 // Entries implements service.Reader. What is no decision is read first: there is little of it, mostly none.
 func (t *tx) Entries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int,
 	into *consent.ExportedEvents) (last consent.ID, err error) {
-	others, err := t.scanEntries(ctx, selectEntries, []any{organization, span.After, span.To, limit})
+	others, to, err := t.OtherEntries(ctx, organization, span, limit)
 	if err != nil {
 		return span.To, err
 	}
-	if len(others) == limit {
-		span.To = others[limit-1].ID
-	}
+	span.To = to
 	q := consent.EventQuery{Organization: organization, Ascending: true}
 	if last, err = t.ExportEvents(ctx, &q, span, limit, into); err != nil || len(others) == 0 {
 		return last, err
@@ -35,6 +33,16 @@ func (t *tx) Entries(ctx context.Context, organization consent.ID, span consent.
 	}
 	slices.SortFunc(into.Rows, func(a, b consent.ExportedEvent) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return last, nil
+}
+
+// OtherEntries implements service.Reader.
+func (t *tx) OtherEntries(ctx context.Context, organization consent.ID, span consent.EventSpan,
+	limit int) (found []consent.ExportedEvent, last consent.ID, err error) {
+	found, err = t.scanEntries(ctx, selectEntries, []any{organization, span.After, span.To, limit})
+	if err != nil || len(found) < limit {
+		return found, span.To, err
+	}
+	return found, found[limit-1].ID, nil
 }
 
 // scanEntries runs a statement that shows the columns of selectEntries.

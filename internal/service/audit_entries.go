@@ -1,0 +1,217 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/ledger"
+)
+
+// auditedPart is entries that follow each other, with what they are held against.
+type auditedPart struct {
+	before  int64 // the entry before them
+	entries []auditedEntry
+	wrapped map[consent.ID][]byte
+}
+
+type auditedEntry struct {
+	consent.ExportedEvent
+	decision *consent.Event // nil: it is none
+	hash     *tlog.Hash     // of the leaf, as it is stored; nil: not there
+}
+
+// entries reads all entries in order, and has them held against their leaves by as many as there are processors.
+func (w *LedgerAudit) entries(ctx context.Context) error {
+	parts := make(chan *auditedPart)
+	var checking sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		checking.Go(func() {
+			for part := range parts {
+				w.check(part)
+			}
+		})
+	}
+	defer checking.Wait()
+	defer close(parts)
+	for span := consent.WholeLedger(w.head.LastID, true); span.After != span.To; {
+		var part *auditedPart
+		var last consent.ID
+		err := w.view(ctx, func(r Reader) (err error) {
+			part, last, err = w.read(ctx, r, span)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		span.After = last
+		parts <- part
+		if w.auditor.Progress != nil {
+			w.auditor.Progress(w.at)
+		}
+	}
+	return nil
+}
+
+// read reads the next entries, and what they are held against.
+func (w *LedgerAudit) read(ctx context.Context, r Reader, span consent.EventSpan) (*auditedPart, consent.ID, error) {
+	part := &auditedPart{before: w.at, wrapped: map[consent.ID][]byte{}}
+	last, err := w.readEntries(ctx, r, span, part)
+	if err != nil || len(part.entries) == 0 {
+		return part, last, err
+	}
+	if err := w.readSecrets(ctx, r, part); err != nil {
+		return nil, last, err
+	}
+	if err := w.checkTexts(ctx, r, part.entries); err != nil {
+		return nil, last, err
+	}
+	for i := range part.entries {
+		if e := &part.entries[i]; w.checkpoint != nil && e.Sequence == w.checkpoint.Size {
+			w.lastSigned = e.ID
+		}
+	}
+	end := &part.entries[len(part.entries)-1]
+	w.at, w.last = end.Sequence, end.ID
+	return part, last, w.feed(ctx, r, part.entries, min(w.at, w.head.Sequence))
+}
+
+// readEntries reads the next decisions and other entries, in the order of the ledger.
+func (w *LedgerAudit) readEntries(ctx context.Context, r Reader, span consent.EventSpan,
+	part *auditedPart) (last consent.ID, err error) {
+	others, to, err := r.OtherEntries(ctx, w.organization, span, auditPart)
+	if err != nil {
+		return last, err
+	}
+	span.To = to
+	q := consent.EventQuery{Organization: w.organization, Ascending: true, Limit: auditPart}
+	decisions, last, err := r.EventsAfter(ctx, &q, span)
+	if err != nil {
+		return last, err
+	}
+	part.entries = make([]auditedEntry, 0, len(decisions)+len(others))
+	for i := range decisions {
+		e := &decisions[i]
+		part.entries = append(part.entries, auditedEntry{decision: e, ExportedEvent: consent.ExportedEvent{ID: e.ID,
+			Subject: e.Subject, Sequence: e.Sequence, RecordedAt: e.RecordedAt, BodyJSON: e.BodyJSON,
+			IdentityJSON: e.IdentityJSON}})
+	}
+	for _, e := range others {
+		if bytes.Compare(e.ID[:], last[:]) <= 0 {
+			part.entries = append(part.entries, auditedEntry{ExportedEvent: e})
+		}
+	}
+	if len(others) > 0 {
+		slices.SortFunc(part.entries, func(a, b auditedEntry) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	}
+	return last, nil
+}
+
+func (w *LedgerAudit) readSecrets(ctx context.Context, r Reader, part *auditedPart) error {
+	var keys []consent.SubjectKey
+	for i := range part.entries {
+		e := &part.entries[i]
+		if _, noted := part.wrapped[e.Subject]; !noted && e.Kind != consent.ErasedEntry {
+			part.wrapped[e.Subject] = nil
+			keys = append(keys, consent.SubjectKey{Organization: w.organization, Subject: e.Subject})
+		}
+	}
+	wrapped, err := r.SubjectSecrets(ctx, keys)
+	for i := range wrapped {
+		part.wrapped[keys[i].Subject] = wrapped[i]
+	}
+	return err
+}
+
+// check holds entries against their leaves, and decisions against their rows.
+func (w *LedgerAudit) check(part *auditedPart) {
+	opened := map[consent.ID]*ledger.Secret{}
+	for subject, wrapped := range part.wrapped {
+		secret, err := w.secrets.Open(consent.SubjectKey{Organization: w.organization, Subject: subject}, wrapped)
+		if err == nil {
+			opened[subject] = secret
+		}
+	}
+	var held, erased, decisions int64
+	before := part.before
+	for i := range part.entries {
+		e := &part.entries[i]
+		w.checkPlace(&e.ExportedEvent, before)
+		before = e.Sequence
+		if e.decision != nil {
+			decisions++
+			w.checkRow(e.decision)
+		}
+		switch ok := w.checkLeaf(e, opened[e.Subject]); {
+		case ok && e.Kind == consent.ErasedEntry:
+			erased++
+		case ok:
+			held++
+		}
+	}
+	w.mu.Lock()
+	w.found.Opened += held
+	w.found.Erased += erased
+	w.found.Decisions += decisions
+	w.mu.Unlock()
+}
+
+// checkRow holds a decision's row against its blobs.
+func (w *LedgerAudit) checkRow(e *consent.Event) {
+	if e.Organization != w.organization { // SQLite does not see that where only the order of rows would tell
+		w.faultf(e.Sequence, "organization_id", "is another organization's")
+	}
+	if err := consent.CheckEvent(w.catalog, e); err != nil {
+		var differs *consent.Mismatch
+		field := ""
+		if errors.As(err, &differs) {
+			field = differs.Field
+		}
+		w.faultf(e.Sequence, field, "%v", err)
+	}
+}
+
+// checkLeaf holds an entry against its leaf's hash in the tree.
+func (w *LedgerAudit) checkLeaf(e *auditedEntry, secret *ledger.Secret) bool {
+	const erasedLeaf = "it is about somebody who was erased, and its leaf, which is all that is left, was changed"
+	erased := e.Kind == consent.ErasedEntry
+	leaf, err := leafOf(&e.ExportedEvent, secret)
+	switch {
+	case secret == nil && !erased:
+		w.faultf(e.Sequence, "", "what it was committed with is gone, was changed, or is another subject's")
+	case err != nil && erased:
+		w.faultf(e.Sequence, "leaf", erasedLeaf)
+	case err != nil:
+		w.faultf(e.Sequence, "recorded_at", "is an impossible time")
+	case e.hash == nil: // was told of
+	case leaf.Hash() == *e.hash:
+		return true
+	case erased:
+		w.faultf(e.Sequence, "leaf", erasedLeaf)
+	default:
+		w.faultf(e.Sequence, "body, ident, recorded_at or subject", "is not what was committed")
+	}
+	return false
+}
+
+// checkPlace tells of entries that are missing before one, and of one that is not in its place.
+func (w *LedgerAudit) checkPlace(e *consent.ExportedEvent, before int64) {
+	switch gap := e.Sequence - before - 1; {
+	case gap == 0:
+	case gap < 0:
+		w.faultf(e.Sequence, "sequence", "it stands behind entry %d", before)
+	case gap == 1:
+		w.faultf(before+1, "", "is missing")
+	default:
+		w.faultf(before+1, "", "is missing, and so are all to entry %d", e.Sequence-1)
+	}
+	if e.Sequence > w.head.Sequence {
+		w.faultf(e.Sequence, "sequence", "the ledger's head says that it has %d entries", w.head.Sequence)
+	}
+}
