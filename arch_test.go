@@ -36,6 +36,7 @@ const anything = "**"
 var mayImport = map[string][]string{
 	"ledger":              {},
 	"client":              {},
+	"internal/audit":      {"internal/consent", "ledger"},
 	"cmd/*":               {anything},
 	"cmd/consentd-bench":  {"internal/bench"},
 	"internal/bench":      {"internal/scratchpg"},

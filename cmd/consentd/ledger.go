@@ -20,6 +20,8 @@ import (
 // ledgerCmd groups what looks at whole ledgers.
 type ledgerCmd struct {
 	Verify ledgerVerifyCmd `cmd:"" help:"Hold every entry on record against what was committed."`
+	Export ledgerExportCmd `cmd:"" help:"Write an organization's ledger into a folder, for an auditor."`
+	Audit  ledgerAuditCmd  `cmd:"" help:"Verify such a folder, with nothing else."`
 }
 
 // inspected is a store that is looked at, with the key file that it goes with.

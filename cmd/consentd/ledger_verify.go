@@ -83,7 +83,7 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	pinned, err := c.pinned()
+	pinned, err := readPinned(c.Checkpoint)
 	if err != nil {
 		return false, err
 	}
@@ -114,19 +114,20 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 	return v.differing > 0, nil
 }
 
-// pinned reads the checkpoint that was given. Whoever gives it vouches for it: its signature is not looked at.
-func (c *ledgerVerifyCmd) pinned() (*ledger.Checkpoint, error) {
-	if c.Checkpoint == "" {
+// readPinned reads the checkpoint that was given; nil: none was. Whoever gives it vouches for it: its signature is not
+// looked at.
+func readPinned(path string) (*ledger.Checkpoint, error) {
+	if path == "" {
 		return nil, nil
 	}
-	text, err := readBounded(c.Checkpoint, maxCheckpoint)
+	text, err := readBounded(path, maxCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("--checkpoint: %w", err)
 	}
 	said, _, _ := bytes.Cut(text, []byte("\n\n"))
 	pinned, err := ledger.ParseCheckpoint(string(bytes.TrimSuffix(said, []byte("\n"))) + "\n")
 	if err != nil {
-		return nil, fmt.Errorf("--checkpoint %s: %w", c.Checkpoint, err)
+		return nil, fmt.Errorf("--checkpoint %s: %w", path, err)
 	}
 	return pinned, nil
 }

@@ -285,7 +285,8 @@ var provedTables = []string{"events", "ledger_entries", "ledger_rows", "ledger_h
 func pagesOf(t *testing.T, dir string, tables []string) (pages []int) {
 	t.Helper()
 	db := openFile(t, dir)
-	err := sqlitex.ExecuteTransient(db, `SELECT pageno FROM dbstat WHERE name IN ('`+strings.Join(tables, "', '")+`')`, &sqlitex.ExecOptions{
+	names := "'" + strings.Join(tables, "', '") + "'"
+	err := sqlitex.ExecuteTransient(db, `SELECT pageno FROM dbstat WHERE name IN (`+names+`)`, &sqlitex.ExecOptions{
 		ResultFunc: func(s *zombiezen.Stmt) error {
 			pages = append(pages, s.ColumnInt(0))
 			return nil

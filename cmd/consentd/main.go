@@ -35,6 +35,7 @@ func newCommands() *commands {
 	c.Check.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
+	c.Ledger.Export.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Move.Settings = newSettings("config")
 	c.Citus.Settings = newSettings("config", "database", "admin-database")
 	return c

@@ -3,6 +3,7 @@ package consent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -124,4 +125,31 @@ func appendCanonical(b []byte, value any) ([]byte, error) {
 		return append(b, '}'), nil
 	}
 	return b, fmt.Errorf("a blob holds a %T", value)
+}
+
+// ReadDecision reads from a body, as it is on record, what of an event it says, and the project, by its id, and the
+// purpose, by its key, that it is about. The error says that it is no body.
+func ReadDecision(body []byte) (e Event, project, purpose string, err error) {
+	var b Body
+	if err := b.decode(body); err != nil {
+		return e, "", "", err
+	}
+	var known bool
+	if e.State, known = ParseState(b.State); !known {
+		return e, "", "", errors.New("it names no state")
+	}
+	if e.Action, known = ParseAction(b.Action); !known {
+		return e, "", "", errors.New("it names no action")
+	}
+	if e.OccurredAt, err = time.Parse(time.RFC3339Nano, b.OccurredAt); err != nil {
+		return e, "", "", errors.New("it does not say when it occurred")
+	}
+	if b.ExpiresAt != "" {
+		if e.ExpiresAt, err = time.Parse(time.RFC3339Nano, b.ExpiresAt); err != nil {
+			return e, "", "", errors.New("it does not say when it expires")
+		}
+	}
+	e.PurposeVersion = b.PurposeVersion
+	e.Weight, e.Grants = weigh(e.State, e.Action, b.Undated), grants(e.State, e.Action, b.Regime)
+	return e, b.Project, b.Purpose, nil
 }

@@ -111,13 +111,15 @@ type LedgerAudit struct {
 	texts        map[string]bool
 	noted        []AuditFault // within a state, which may be read again
 
-	mu    sync.Mutex // guards found, and calls of Fault
-	found Audited
+	mu     sync.Mutex // guards what follows, and calls of Fault
+	found  Audited
+	faults int
 }
 
 func (w *LedgerAudit) faultf(sequence int64, field, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.faults++
 	w.auditor.Fault(AuditFault{sequence, field, fmt.Sprintf(format, args...)})
 }
 

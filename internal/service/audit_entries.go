@@ -129,15 +129,21 @@ func (w *LedgerAudit) readSecrets(ctx context.Context, r Reader, part *auditedPa
 	return err
 }
 
-// check holds entries against their leaves, and decisions against their rows.
-func (w *LedgerAudit) check(part *auditedPart) {
-	opened := map[consent.ID]*ledger.Secret{}
+// openSecrets decrypts what entries were committed with. Where it is gone or was changed there is none.
+func (w *LedgerAudit) openSecrets(part *auditedPart) map[consent.ID]*ledger.Secret {
+	opened := make(map[consent.ID]*ledger.Secret, len(part.wrapped))
 	for subject, wrapped := range part.wrapped {
 		secret, err := w.secrets.Open(consent.SubjectKey{Organization: w.organization, Subject: subject}, wrapped)
 		if err == nil {
 			opened[subject] = secret
 		}
 	}
+	return opened
+}
+
+// check holds entries against their leaves, and decisions against their rows.
+func (w *LedgerAudit) check(part *auditedPart) {
+	opened := w.openSecrets(part)
 	var held, erased, decisions int64
 	before := part.before
 	for i := range part.entries {

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	cryptorand "crypto/rand"
+	"encoding/json"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/consentd/consentd/internal/audit"
+	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/ledger"
+)
+
+// exported makes the folder of a proved ledger, and gives it with the checkpoint.
+func exported(t *testing.T, o tenant, args ...string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "ledger")
+	p := command(t, nil, append([]string{"ledger", "export", "--organization", o.organization, to}, args...)...)
+	if p.code != 0 {
+		t.Fatalf("exit code %d\n%s", p.code, p.errOut.String())
+	}
+	hold(t, "the export", p.out.String(), "Exported 100 entries and 49 consents of ", "consentd ledger audit "+to)
+	return to
+}
+
+// audited runs the audit and holds its output.
+func audited(t *testing.T, code int, says []string, args ...string) {
+	t.Helper()
+	p := command(t, nil, append([]string{"ledger", "audit"}, args...)...)
+	out := p.out.String() + p.errOut.String()
+	if p.code != code {
+		t.Errorf("exit code %d, want %d\n%s", p.code, code, out)
+	}
+	for _, expression := range says {
+		if !regexp.MustCompile(expression).MatchString(out) {
+			t.Errorf("it does not say %s:\n%s", expression, out)
+		}
+	}
+}
+
+var holds = []string{`has 100 entries: 98 as committed, 2 about people who were erased since, of which the leaf ` +
+	`alone is left, and 0 that retention dropped\.`, `49 consents follow from them\.`, `All holds`}
+
+// TestLedgerExport exports from both engines, and changes the folder as somebody could who wants it to say something
+// else; each change is named.
+func TestLedgerExport(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, checkpoint := proved(t, "--data", dir)
+	folder := exported(t, o, "--data", dir)
+	pinned := filepath.Join(t.TempDir(), "checkpoint")
+	writeFile(t, pinned, checkpoint)
+	var keys []audit.Key
+	if err := json.Unmarshal([]byte(readFile(t, folder, "keys.json")), &keys); err != nil || len(keys) != 1 {
+		t.Fatalf("%d keys: %v", len(keys), err)
+	}
+	audited(t, 0, append(holds, "NOTE .*folder's own key"), folder)
+	audited(t, 0, holds, folder, "--vkey", keys[0].Key, "--checkpoint", pinned)
+	audited(t, exitUsage, []string{"a key of the ledger: malformed"}, folder, "--vkey", keys[0].Key[:40])
+	name := keys[0].Key[:strings.Index(keys[0].Key, "+")]
+	private, err := ledger.GenerateKey(cryptorand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ledger.VerifierKey(name, private.Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	audited(t, exitFailed, []string{`checkpoint: not signed`}, folder, "--vkey", other)
+	forked := strings.Split(checkpoint, "\n")[0] + "\n64\n" + strings.Repeat("A", 43) + "=\n"
+	writeFile(t, pinned, forked)
+	audited(t, exitFailed, []string{`signed over other entries than the first 64: the ledger was forked`}, folder,
+		"--checkpoint", pinned)
+	verified(t, exitFailed, []string{`the checkpoint that was given was signed over other entries than the first 64`},
+		"--data", dir, "--checkpoint", pinned)
+	for _, tc := range []struct {
+		name, path, expression, with string
+		says                         []string
+	}{
+		{"a body", "openings/000.p/100", `(?m)^({"sequence":7,.*?)accepted`, "${1}declined",
+			[]string{`entry 7: not what was committed: body`, `entry 7 is no decision that was opened`}},
+		{"an ident", "openings/000.p/100", `person-6\b`, "person-X", []string{`entry 7: not what was committed: ident`}},
+		{"whose it is", "openings/000.p/100", `(?m)^({"sequence":9,.*?"subject":")........`, "${1}00000000",
+			[]string{`entry 9 is about another person or purpose`}},
+		{"two lines exchanged", "openings/000.p/100", `(?m)^({"sequence":9,.*)\n(.*)\n`, "$2\n$1\n",
+			[]string{`entry 9: its line is not there, or in the place of another`}},
+		{"a line deleted", "openings/000.p/100", `(?m)^{"sequence":9,.*\n`, "",
+			[]string{`ends after 99 of 100 lines`, `entry 9: its line is not there`}},
+		{"a time", "openings/000.p/100", `(?m)^({"sequence":9,.*?"recordedAt":"20)..`, "${1}25",
+			[]string{`entry 9, recordedAt: is not what was committed`}},
+		{"an unknown member", "openings/000.p/100", `(?m)^{"sequence":9,`, `{"sequence":9,"more":1,`,
+			[]string{`line 9: .*more`}},
+		{"a leaf", "tile/entries/000.p/100", "byte 500", "", []string{`entry 5: its leaf is not what its hash`,
+			`the checkpoint|checkpoint: it was signed over other entries`}},
+		{"a hash", "tile/0/000.p/100", "byte 64", "", []string{`entry 3: its leaf is not what its hash`}},
+		{"the checkpoint", "checkpoint", `\n100\n`, "\n99\n", []string{`checkpoint: wrong signature`}},
+		{"a consent", "consents.ndjson", `"state":"accepted"`, `"state":"declined"`, []string{`line 1, subject .*: it says`}},
+		{"a consent deleted", "consents.ndjson", `^.*\n`, ``, []string{`consents follow from 9[56] of 97 decisions`}},
+		{"a consent doubled", "consents.ndjson", `^(.*\n)`, `$1$1`, []string{`another consent follows from entry`}},
+		{"a bundle of leaves cut", "tile/entries/000.p/100", `(?s).{9}$`, "", []string{`no bundle of 100 entries`}},
+		{"a bundle of leaves deleted", "tile/entries/000.p/100", ``, "", []string{`tile/entries/000.p/100: is not there`}},
+		{"a text", "texts/*/*", `We keep`, "We sell", []string{`it is not the text with that hash`}},
+		{"a text deleted", "texts/*/*", ``, "", []string{`texts/../[0-9a-f]{64}.txt: .*no such file`}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			damaged := filepath.Join(t.TempDir(), "ledger")
+			if err := os.CopyFS(damaged, os.DirFS(folder)); err != nil {
+				t.Fatal(err)
+			}
+			paths, err := filepath.Glob(filepath.Join(damaged, tc.path))
+			if err != nil || len(paths) == 0 {
+				t.Fatalf("no file %s", tc.path)
+			}
+			if tc.expression == "" {
+				err = os.Remove(paths[0])
+			} else {
+				before := readFile(t, paths[0])
+				after := replaceFirst(before, tc.expression, tc.with)
+				if after == before {
+					t.Fatalf("nothing was changed in %.300s", before)
+				}
+				writeFile(t, paths[0], after)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			audited(t, exitFailed, append(tc.says, "NOT as it was committed"), damaged)
+		})
+	}
+}
+
+func replaceFirst(text, expression, with string) string {
+	if number, ok := strings.CutPrefix(expression, "byte "); ok {
+		at, _ := strconv.Atoi(number)
+		changed := []byte(text)
+		changed[at] ^= 1
+		return string(changed)
+	}
+	x := regexp.MustCompile(expression)
+	at := x.FindStringSubmatchIndex(text)
+	if at == nil {
+		return text
+	}
+	return text[:at[0]] + string(x.ExpandString(nil, with, text, at)) + text[at[1]:]
+}
+
+func readFile(t *testing.T, path ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestLedgerExportPostgres exports from PostgreSQL, and is refused where the ledger is not what was committed.
+func TestLedgerExportPostgres(t *testing.T) {
+	t.Parallel()
+	url, kek := pgtest.Database(t, "", nil), filepath.Join(t.TempDir(), "kek")
+	o, _ := proved(t, "--database", url, "--kek-file", kek)
+	audited(t, 0, holds, exported(t, o, "--database", url, "--kek-file", kek))
+}
+
+// TestLedgerExportRefuses tells what to do about each mistake.
+func TestLedgerExportRefuses(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, _ := proved(t, "--data", dir)
+	for _, tc := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{exitFailed, "is not empty", []string{"ledger", "export", dir, "--data", dir, "--organization", o.organization}},
+		{exitUsage, `there is no organization "nobody"`, []string{"ledger", "export", filepath.Join(dir, "out"), "--data",
+			dir, "--organization", "nobody"}},
+		{exitUsage, "not the folder of a ledger", []string{"ledger", "audit", t.TempDir()}},
+		{exitUsage, "not the folder of a ledger", []string{"ledger", "audit", filepath.Join(dir, "nowhere")}},
+	} {
+		p := command(t, nil, tc.args...)
+		if p.code != tc.code {
+			t.Errorf("%v: exit code %d", tc.args, p.code)
+		}
+		hold(t, "the message", p.errOut.String(), tc.says)
+	}
+	plant(`UPDATE events SET ident = x'7b7d' WHERE sequence = 60`)(t, dir)
+	p := command(t, nil, "ledger", "export", filepath.Join(dir, "out"), "--data", dir, "--organization", o.organization)
+	if p.code != exitFailed {
+		t.Errorf("a changed ledger: exit code %d", p.code)
+	}
+	hold(t, "the message", p.errOut.String(), "entry 60: the ledger is not what was committed; consentd ledger verify")
+}
+
+// TestLedgerAuditBitFlips flips bits of a folder: each is found, but where a line says by which id an entry is known
+// here, or what part of a millisecond it was recorded in, to which no leaf commits.
+func TestLedgerAuditBitFlips(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, _ := proved(t, "--data", dir)
+	folder := exported(t, o, "--data", dir)
+	var files []string
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && !d.IsDir() && d.Name() != "README.txt" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	uncommitted := regexp.MustCompile(`"id":"[^"]*"|\d{3}Z|"from": "[^"]*"|"fromSize": \d+`)
+	rounds := 2000
+	if testing.Short() {
+		rounds = 50
+	}
+	for range rounds {
+		path := files[rand.IntN(len(files))]
+		before := []byte(readFile(t, path))
+		at, bit := rand.IntN(len(before)), byte(1)<<rand.IntN(8)
+		after := bytes.Clone(before)
+		after[at] ^= bit
+		writeFile(t, path, string(after))
+		faults := 0
+		_, err := audit.Verify(context.Background(), folder, audit.Options{Fault: func(string) { faults++ }})
+		if err == nil && faults == 0 {
+			excused := strings.EqualFold(string(before), string(after)) // a digit of an id, in hex
+			for _, span := range uncommitted.FindAllIndex(before, -1) {
+				excused = excused || at >= span[0] && at < span[1]
+			}
+			if !excused {
+				t.Errorf("%s: bit %08b of byte %d was not found: %.200q", path, bit, at, after[max(0, at-100):])
+			}
+		}
+		writeFile(t, path, string(before))
+	}
+}
