@@ -25,7 +25,8 @@ type Changes struct {
 	Events             []Event
 	Consents           []Consent       // new or changed
 	SubjectSecrets     []SubjectSecret // new
-	Heads              []Head          // new or changed
+	Rewrapped          []RewrappedSecret
+	Heads              []Head // new or changed
 	LedgerRows         []LedgerRow
 	Checkpoints        []Checkpoint // each in the place of the one before
 	LedgerKeys         []LedgerKey  // new
@@ -121,6 +122,13 @@ type Head struct {
 type SubjectSecret struct {
 	SubjectKey
 	Wrapped []byte
+}
+
+// RewrappedSecret is a SubjectSecret that is encrypted by another key than before. It is written only in the place of
+// what was there: where that is gone or is another by now, nothing is.
+type RewrappedSecret struct {
+	SubjectSecret
+	Before []byte
 }
 
 // LedgerRow is a complete row of an organization's tree (ledger.Row), which never changes.

@@ -23,7 +23,11 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	if err3 == nil && entry == consent.NoID {
 		err3 = errors.New("there is no entry")
 	}
-	return errors.Join(err, err2, err3)
+	secrets, err4 := r.SubjectSecretsFrom(ctx, p.organization, consent.NoID, 100)
+	if err4 == nil && len(secrets) == 0 {
+		err4 = errors.New("there are no secrets")
+	}
+	return errors.Join(err, err2, err3, err4)
 }
 
 // signed is a checkpoint that another key signs.
@@ -33,5 +37,7 @@ func (p *people) signed() consent.Changes {
 	return consent.Changes{
 		Checkpoints: []consent.Checkpoint{{Organization: p.organization, Size: size, LastID: p.organization, Tree: []byte{1},
 			Note: []byte{1}, SignedAt: now}},
+		Rewrapped: []consent.RewrappedSecret{{SubjectSecret: consent.SubjectSecret{SubjectKey: p.subjects[0],
+			Wrapped: []byte{1}}, Before: []byte{2}}},
 		LedgerKeys: []consent.LedgerKey{{Organization: p.organization, FromSize: size, Text: "key", From: now}}}
 }
