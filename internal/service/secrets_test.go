@@ -200,3 +200,19 @@ func TestKeyFileOutOfOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestFollowing: the pages of secrets leave none out, also not after an id that ends with ff.
+func TestFollowing(t *testing.T) {
+	all := bytes.Repeat([]byte{0xff}, 16)
+	for _, tc := range []struct{ id, want consent.ID }{
+		{consent.NoID, consent.ID{15: 1}},
+		{consent.ID{15: 0xfe}, consent.ID{15: 0xff}},
+		{consent.ID{15: 0xff}, consent.ID{14: 1}},
+		{consent.ID{0: 1, 14: 0xff, 15: 0xff}, consent.ID{0: 1, 13: 1}},
+		{consent.ID(all), consent.NoID},
+	} {
+		if got, more := following(tc.id); got != tc.want || more != (tc.want != consent.NoID) {
+			t.Errorf("behind %s comes %s (%t), want %s", tc.id, got, more, tc.want)
+		}
+	}
+}
