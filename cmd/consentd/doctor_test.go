@@ -54,9 +54,8 @@ func copyOf(t *testing.T, dir string) string {
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(to, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	chmod(t, to, 0o700)
+	chmod(t, filepath.Join(to, keyFileName), 0o600)
 	return to
 }
 
@@ -112,6 +111,10 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"head changed":  {plant(`UPDATE ledger_heads SET sequence = sequence - 1`), "ledgers"},
 		"row of the tree too many": {plant(`INSERT INTO ledger_rows SELECT organization_id, 0, 7, x'00' FROM ledger_heads
 WHERE sequence > 0`), "ledgers"},
+		"key of secrets not in the file": {plant(`UPDATE subject_keys SET wrapped_key = CAST(substr(wrapped_key, 1, 1) ||` +
+			` x'deadbeef' || substr(wrapped_key, 6) AS BLOB)`), "keys"},
+		"secret cut":              {plant(`UPDATE subject_keys SET wrapped_key = substr(wrapped_key, 1, 60)`), "keys"},
+		"key file lost":           {func(t *testing.T, dir string) { remove(t, filepath.Join(dir, keyFileName)) }, "keys"},
 		"secrets lost":            {plant(`DELETE FROM subject_keys`), "ledgers"},
 		"state changed":           {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
 		"version changed":         {plant(`UPDATE events SET purpose_version = 7` + lastEvent), "events"},
@@ -154,6 +157,13 @@ WHERE sequence > 0`), "ledgers"},
 func chmod(t *testing.T, path string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,0 +1,500 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
+	zombiezen "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/ledger"
+)
+
+// keyed is a store that real servers and commands use, with its key file.
+type keyed struct {
+	t       *testing.T
+	env     []string
+	args    []string
+	kek     string
+	dir     string // "": it is in the database
+	url     string
+	servers int
+}
+
+// onKeyed runs a test with a data folder and with a database.
+func onKeyed(t *testing.T, test func(k *keyed)) {
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		dir := filepath.Join(t.TempDir(), "data")
+		test(&keyed{t: t, args: []string{"--data", dir}, dir: dir, kek: filepath.Join(dir, keyFileName), servers: 1})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		url, kek := pgtest.Database(t, "", nil), filepath.Join(t.TempDir(), "kek")
+		test(&keyed{t: t, env: []string{"CONSENTD_DATABASE_URL=" + url, "CONSENTD_KEK_FILE=" + kek}, url: url, kek: kek,
+			servers: 2})
+	})
+}
+
+func (k *keyed) serve() *process {
+	k.t.Helper()
+	return serveWith(k.t, append([]string{"CONSENTD_ROOT_KEY=" + rootKey}, k.env...),
+		append([]string{"serve", "--listen", "127.0.0.1:0"}, k.args...)...)
+}
+
+func (k *keyed) launch(args ...string) *process {
+	k.t.Helper()
+	return launch(k.t, k.env, append(append([]string{"keys"}, args...), k.args...)...)
+}
+
+// keys runs consentd keys to its end.
+func (k *keyed) keys(args ...string) *process {
+	k.t.Helper()
+	p := k.launch(args...)
+	p.wait(k.t, 2*time.Minute)
+	return p
+}
+
+// must is keys for what has to go well.
+func (k *keyed) must(args ...string) *process {
+	k.t.Helper()
+	p := k.keys(args...)
+	if p.code != 0 {
+		k.t.Fatalf("keys %v ends with %d:\n%s%s", args, p.code, p.out.String(), p.errOut.String())
+	}
+	return p
+}
+
+func (k *keyed) file() *sealing.File {
+	k.t.Helper()
+	f, err := sealing.Load(k.kek)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return f
+}
+
+// age makes all keys half an hour older, so that those that have a successor are out of use.
+func (k *keyed) age() {
+	k.t.Helper()
+	text, err := os.ReadFile(k.kek)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	aged := string(text)
+	for _, key := range k.file().KEKs() {
+		aged = strings.Replace(aged, key.ID.String()+" "+stamp(key.Created), key.ID.String()+" "+
+			stamp(key.Created.Add(-30*time.Minute)), 1)
+	}
+	if err := os.WriteFile(k.kek+".aged", []byte(aged), 0o600); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := os.Rename(k.kek+".aged", k.kek); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// person is whose a wrapped secret is.
+type person struct{ organization, subject [16]byte }
+
+// wrapped reads all secrets as they are stored.
+func (k *keyed) wrapped() map[person][]byte {
+	k.t.Helper()
+	const all = "SELECT organization_id, subject_id, wrapped_key FROM subject_keys"
+	found := map[person][]byte{}
+	if k.dir != "" {
+		db, err := zombiezen.OpenConn(filepath.Join(k.dir, "consentd.db"), zombiezen.OpenReadWrite)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		defer db.Close()
+		db.SetBusyTimeout(10 * time.Second)
+		err = sqlitex.Execute(db, all, &sqlitex.ExecOptions{ResultFunc: func(s *zombiezen.Stmt) error {
+			var p person
+			s.ColumnBytes(0, p.organization[:])
+			s.ColumnBytes(1, p.subject[:])
+			found[p] = make([]byte, s.ColumnLen(2))
+			s.ColumnBytes(2, found[p])
+			return nil
+		}})
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		return found
+	}
+	ctx := context.Background()
+	db, err := pgx.Connect(ctx, k.url)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer db.Close(ctx)
+	rows, err := db.Query(ctx, all)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	var p person
+	var wrapped []byte
+	if _, err := pgx.ForEachRow(rows, []any{&p.organization, &p.subject, &wrapped}, func() error {
+		found[p] = append([]byte(nil), wrapped...)
+		return nil
+	}); err != nil {
+		k.t.Fatal(err)
+	}
+	return found
+}
+
+// opened opens wrapped secrets by what the key file holds now; what it cannot open is not in it.
+func (k *keyed) opened(wrapped map[person][]byte) map[person][32]byte {
+	k.t.Helper()
+	ring, found := k.file().Ring(rand.Reader), map[person][32]byte{}
+	for p, w := range wrapped {
+		if key, err := ring.Unwrap(w, p.organization, p.subject); err == nil {
+			found[p] = *key.Secret()
+		}
+	}
+	return found
+}
+
+// by counts how many secrets the newest key wraps, of how many.
+func (k *keyed) by() (newest, all int) {
+	k.t.Helper()
+	id := k.file().Newest().ID
+	for _, w := range k.wrapped() {
+		if by, err := sealing.KEKOf(w); err == nil && by == id {
+			newest++
+		}
+		all++
+	}
+	return newest, all
+}
+
+// proofs fetches and verifies the proofs of some events.
+func proofs(t *testing.T, p *process, o tenant, events []event) {
+	t.Helper()
+	base := p.url + "/api/v1/organizations/" + o.organization + "/ledger/"
+	header := map[string]string{"Authorization": "Bearer " + rootKey}
+	var keys struct {
+		Items []struct {
+			Key string `json:"key"`
+		} `json:"items"`
+	}
+	status, answer := call(t, "GET", base+"keys", header, "")
+	if err := json.Unmarshal(answer, &keys); err != nil || status != 200 || len(keys.Items) == 0 {
+		t.Fatalf("the ledger's keys: %d %s %v", status, answer, err)
+	}
+	verifier, err := ledger.NewVerifier(keys.Items[len(keys.Items)-1].Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		within(t, 20*time.Second, "a proof of "+e.ID, func() bool {
+			status, answer = call(t, "GET", base+"proof?event="+e.ID, header, "")
+			return status != 409
+		})
+		var proof ledger.Proof
+		if err := json.Unmarshal(answer, &proof); err != nil || status != 200 {
+			t.Fatalf("the proof of %s: %d %s %v", e.ID, status, answer, err)
+		}
+		if err := proof.Verify(verifier.Name(), note.VerifierList(verifier)); err != nil {
+			t.Errorf("the proof of %s: %v", e.ID, err)
+		}
+	}
+}
+
+// TestRotateUnderLoad rotates, rewraps and retires while clients write: nothing that was acknowledged is lost, proofs
+// verify before and after, also by servers that were never restarted, and of a copy of the database from before
+// nothing is opened by today's key file.
+func TestRotateUnderLoad(t *testing.T) {
+	t.Parallel()
+	onKeyed(t, func(k *keyed) {
+		t := k.t
+		fleet := make([]*process, k.servers)
+		for i := range fleet {
+			fleet[i] = k.serve()
+		}
+		load := &writers{t: t, tenant: newTenant(t, fleet[0])}
+		load.move(fleet...)
+		stop := load.start(6)
+		waitFor(t, "300 acknowledged writes", func() bool { return load.acknowledged.Load() >= 300 || t.Failed() })
+		copied, first := k.wrapped(), k.file().Newest().ID
+		secrets := k.opened(copied)
+		early := allEvents(t, fleet[0], load.tenant)[:20]
+		proofs(t, fleet[0], load.tenant, early)
+
+		rotated := k.must("rotate-kek")
+		second := k.file().Newest().ID
+		hold(t, "rotate-kek", rotated.out.String(), "Added the key "+second.String(), "Rewrapped ", "In use: "+second.String(),
+			"Nothing is wrapped by "+first.String(), "consentd keys retire")
+		from := load.acknowledged.Load()
+		waitFor(t, "writes after the rotation", func() bool { return load.acknowledged.Load() > from+100 || t.Failed() })
+		if n, all := k.by(); n != all || all < len(copied) {
+			t.Errorf("the newest key wraps %d of %d secrets, at first there were %d", n, all, len(copied))
+		}
+		young := k.keys("retire")
+		if young.code != exitFailed || len(k.file().KEKs()) != 2 {
+			t.Errorf("a key that a server may still use is retired: %d, %s", young.code, young.out.String())
+		}
+		hold(t, "retire too early", young.errOut.String(), first.String(), "may wrap something by it until")
+		k.age()
+		retired := k.must("retire")
+		hold(t, "retire", retired.out.String(), "Destroyed", first.String(), "Copies of the key file")
+		from = load.acknowledged.Load()
+		waitFor(t, "writes after the retirement", func() bool { return load.acknowledged.Load() > from+100 || t.Failed() })
+		stop()
+		for _, p := range fleet {
+			load.compare(p)
+			proofs(t, p, load.tenant, early)
+		}
+		now := k.wrapped()
+		if n := len(k.opened(now)); n != len(now) {
+			t.Errorf("%d of %d secrets open", n, len(now))
+		}
+		for p, secret := range k.opened(now) {
+			if was, ok := secrets[p]; ok && was != secret {
+				t.Errorf("the secret of %x is another", p.subject)
+			}
+		}
+		if n := len(k.opened(copied)); n != 0 || len(secrets) != len(copied) {
+			t.Errorf("of a copy from before %d of %d secrets open by today's key file", n, len(copied))
+		}
+		for _, p := range fleet {
+			hold(t, "a server's log", p.errOut.String(), "took in the changed key file", "newest="+second.String())
+			p.stop(t)
+		}
+		p := k.serve()
+		proofs(t, p, load.tenant, early)
+		load.compare(p)
+		p.stop(t)
+		healthy(t, k.env, k.args...)
+	})
+}
+
+// filled starts a server and has it write about so many people.
+func (k *keyed) filled(thousands int) (*process, tenant) {
+	k.t.Helper()
+	p := k.serve()
+	o := newTenant(k.t, p)
+	for range thousands {
+		users := make([]string, 1000)
+		for i := range users {
+			users[i] = uuid.NewString()
+		}
+		if status, answer := call(k.t, "POST", p.url+o.eventsPath(), map[string]string{"x-api-key": rootKey},
+			items(users...)); status/100 != 2 {
+			k.t.Fatalf("write events: %d %s", status, answer)
+		}
+	}
+	return p, o
+}
+
+// killed starts a command and kills it, once some condition holds and a moment later. It tells whether it was still
+// running.
+func (k *keyed) killed(when func() bool, args ...string) bool {
+	k.t.Helper()
+	p := k.launch(args...)
+	for !ended(p) && !when() {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Duration(mathrand.IntN(3000)) * time.Microsecond)
+	p.signal(k.t, syscall.SIGKILL)
+	return p.wait(k.t, 10*time.Second) == -1
+}
+
+// TestKilledKeys kills rotations and retirements at every step, and runs them again: one key is added, all is rewrapped,
+// and every secret is what it was.
+func TestKilledKeys(t *testing.T) {
+	t.Parallel()
+	onKeyed(t, func(k *keyed) {
+		t := k.t
+		server, o := k.filled(4)
+		events := allEvents(t, server, o)
+		secrets := k.opened(k.wrapped())
+		same := func(when string) {
+			t.Helper()
+			opened := k.opened(k.wrapped())
+			wrong := 0
+			for p, secret := range secrets {
+				if opened[p] != secret {
+					wrong++
+				}
+			}
+			if wrong > 0 {
+				t.Fatalf("%s: %d of %d secrets do not open as what they were", when, wrong, len(secrets))
+			}
+		}
+		began := time.Now()
+		early := func() bool { return time.Since(began) > time.Duration(mathrand.IntN(100))*time.Millisecond }
+		for i := range 4 { // about when the file is changed
+			began = time.Now()
+			k.killed(early, "rotate-kek")
+			if n := len(k.file().KEKs()); n > 2 {
+				t.Fatalf("after %d kills the file has %d keys", i+1, n)
+			}
+			same("killed early")
+		}
+		midway := 0
+		for range 4 {
+			from, _ := k.by()
+			if len(k.file().KEKs()) == 1 {
+				from = 0
+			}
+			if k.killed(func() bool {
+				n, _ := k.by()
+				return len(k.file().KEKs()) > 1 && n > from
+			}, "rotate-kek") {
+				midway++
+			}
+			same("killed midway")
+		}
+		if midway == 0 {
+			t.Error("no kill met a command that was rewrapping")
+		}
+		done := k.must("rotate-kek")
+		if n, all := k.by(); n != all || len(k.file().KEKs()) > 3 {
+			t.Errorf("after all of it %d of %d are by the newest of %d keys:\n%s", n, all, len(k.file().KEKs()),
+				done.out.String())
+		}
+		same("rewrapped")
+		k.age()
+		for range 4 {
+			began = time.Now()
+			k.killed(early, "retire")
+			same("killed while it retires")
+		}
+		k.must("retire")
+		if n := len(k.file().KEKs()); n != 1 {
+			t.Errorf("%d keys are left", n)
+		}
+		same("retired")
+		proofs(t, server, o, events[:10])
+		server.stop(t)
+		healthy(t, k.env, k.args...)
+	})
+}
+
+// TestRotationsAtOnce: two commands that are started at once add one key, and both end well.
+func TestRotationsAtOnce(t *testing.T) {
+	t.Parallel()
+	onKeyed(t, func(k *keyed) {
+		t := k.t
+		server, o := k.filled(2)
+		both := []*process{k.launch("rotate-kek"), k.launch("rotate-kek")}
+		for _, p := range both {
+			if code := p.wait(t, time.Minute); code != 0 {
+				t.Errorf("it ends with %d:\n%s%s", code, p.out.String(), p.errOut.String())
+			}
+		}
+		if n := len(k.file().KEKs()); n != 2 {
+			t.Errorf("the file has %d keys:\n%s%s", n, both[0].out.String(), both[1].out.String())
+		}
+		if n, all := k.by(); n != all || all != 2000 {
+			t.Errorf("the newest key wraps %d of %d secrets", n, all)
+		}
+		proofs(t, server, o, allEvents(t, server, o)[:10])
+		server.stop(t)
+	})
+}
+
+// TestKeysCommands goes the way that an operator goes who copies the file to several machines, and meets each refusal.
+func TestKeysCommands(t *testing.T) {
+	t.Parallel()
+	onKeyed(t, func(k *keyed) {
+		t := k.t
+		server, o := k.filled(1)
+		first := k.file().Newest()
+		says := func(what string, p *process, code int, parts ...string) {
+			t.Helper()
+			if p.code != code {
+				t.Errorf("%s: exit code %d, want %d", what, p.code, code)
+			}
+			hold(t, what, p.out.String()+p.errOut.String(), parts...)
+		}
+		says("nothing to retire", k.keys("retire"), 0, "Nothing to retire", first.ID.String())
+		says("the newest", k.keys("retire", first.ID.String()), exitFailed, "1000 secrets are wrapped by it")
+		says("add only", k.keys("rotate-kek", "--only-add"), 0, "Added the key ", "Keep a copy")
+		second := k.file().Newest()
+		says("list", k.keys("list"), 0, "WRAPS", fmt.Sprintf("%s  %s        1000  in use; consentd keys rotate-kek",
+			first.ID, stamp(first.Created)), fmt.Sprintf("%s  %s           0  newest", second.ID, stamp(second.Created)))
+		says("in use", k.keys("retire"), exitFailed, first.ID.String()+": 1000 secrets are wrapped by it", "rotate-kek")
+		says("the newest", k.keys("retire", second.ID.String()), exitFailed, "it is the newest")
+		says("not there", k.keys("retire", "00000000"), exitFailed, "has no such key", "keys list")
+		says("no id", k.keys("retire", "nonsense"), exitUsage, "8 hex digits", "keys list")
+		says("rewrap", k.keys("rotate-kek"), 0, "An earlier rotation was not finished", "none was added",
+			"Rewrapped 1000 secrets by the key "+second.ID.String())
+		says("list", k.keys("list"), 0, first.ID.String(), "not in use; may be retired from "+
+			stamp(second.Created.Add(15*time.Minute)))
+		k.age()
+		says("list", k.keys("list"), 0, "not in use; consentd keys retire destroys it")
+		says("dry", k.keys("retire", "--dry-run"), 0, "Would destroy", first.ID.String())
+		says("one of two", k.keys("retire", first.ID.String(), second.ID.String()), exitFailed, second.ID.String())
+		if n := len(k.file().KEKs()); n != 2 {
+			t.Errorf("%d keys are left before anything was to be destroyed", n)
+		}
+		old, err := os.ReadFile(k.kek)
+		if err != nil {
+			t.Fatal(err)
+		}
+		says("retire", k.keys("retire", first.ID.String()), 0, "Destroyed", "1 key left")
+		says("again", k.keys("retire"), 0, "Nothing to retire")
+		says("rotate again", k.keys("rotate-kek"), 0, "Added the key ", "Rewrapped 1000 secrets")
+		third := k.file().Newest().ID.String()
+		if err := os.WriteFile(k.kek, old, 0o600); err != nil { // the copy from before
+			t.Fatal(err)
+		}
+		says("an older copy", k.keys("list"), exitFailed, third, "not in the file", "1000 secrets are wrapped by keys that "+
+			"the key file lacks ("+third+": 1000)", "put back the copy")
+		doctor := command(t, k.env, append([]string{"doctor"}, k.args...)...)
+		says("doctor", doctor, exitFailed, "fail  keys", "1000 secrets are wrapped by keys that the key file lacks ("+third+
+			": 1000)", "To do: put back the copy")
+		proofs(t, server, o, allEvents(t, server, o)[:3]) // the server goes on by what it has
+		within(t, 5*time.Second, "the server says so", func() bool {
+			return strings.Contains(server.errOut.String(), "is an older copy")
+		})
+		server.stop(t)
+	})
+}
+
+// TestKeysMistakes: without a store, without a key file, with another's.
+func TestKeysMistakes(t *testing.T) {
+	t.Parallel()
+	dir, other, empty := t.TempDir(), t.TempDir(), t.TempDir()
+	serveOn(t, dir, nil).stop(t)
+	serveOn(t, other, nil).stop(t)
+	for _, args := range [][]string{{"list"}, {"rotate-kek"}, {"retire"}} {
+		for _, tc := range []struct {
+			args []string
+			code int
+			says string
+		}{
+			{[]string{"--data", empty}, exitFailed, "consentd serve"},
+			{[]string{"--data", dir, "--kek-file", filepath.Join(other, keyFileName)}, exitFailed, "is not the one"},
+			{[]string{"--data", dir, "--kek-file", filepath.Join(empty, keyFileName)}, exitFailed, "restore it from its copy"},
+			{[]string{"--database", "postgres://127.0.0.1:1/x"}, exitUsage, "--kek-file"},
+		} {
+			p := command(t, nil, append(append([]string{"keys"}, args...), tc.args...)...)
+			if p.code != tc.code {
+				t.Errorf("keys %v %v: exit code %d, want %d", args, tc.args, p.code, tc.code)
+			}
+			hold(t, strings.Join(args, " "), p.errOut.String(), tc.says)
+		}
+	}
+	for _, path := range []string{filepath.Join(empty, keyFileName), filepath.Join(empty, "consentd.db")} {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s was made", path)
+		}
+	}
+}
