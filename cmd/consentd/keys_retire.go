@@ -12,7 +12,7 @@ import (
 )
 
 type keysRetireCmd struct {
-	IDs    []string `arg:"" optional:"" name:"id" help:"Ids of keys, as consentd keys list shows them; default: all but the newest."`
+	IDs    []string `arg:"" optional:"" name:"id" help:"Ids, as consentd keys list has them; default: all but the newest."`
 	DryRun bool     `help:"Say what would be destroyed, and destroy nothing."`
 }
 

@@ -121,9 +121,8 @@ func (w *keysWork) rewrap(ctx context.Context, before int64) error {
 			return w.tellRewrapped(&use, before)
 		}
 	}
-	return fmt.Errorf("secrets are wrapped by an older key again and again, after %d passes: a server reads another copy of the "+
-		"key file, or cannot read it (its log tells); give it this one, and run the command again",
-		mostPasses)
+	return fmt.Errorf("secrets are wrapped by an older key again and again, after %d passes: a server reads another copy "+
+		"of the key file, or cannot read it (its log tells); give it this one, and run the command again", mostPasses)
 }
 
 // tellRewrapped says what was done, and what is to be done next.
