@@ -19,7 +19,7 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 		d.cannot(check, err)
 		return
 	case known == nil:
-		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one that is there")
+		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one there is")
 		return
 	}
 	path, err := keyFilePath(d.cfg)
@@ -29,8 +29,8 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	}
 	keys, err := readKeys(path, known)
 	if err != nil {
-		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing of what is on record can be "+
-			"proved")
+		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
+			"be proved")
 		return
 	}
 	d.progress.step("keys")

@@ -27,9 +27,9 @@ type keysCmd struct {
 
 // Help implements kong.HelpProvider.
 func (keysCmd) Help() string {
-	return `What the ledger is committed with, a secret of each person, is wrapped (encrypted) by a key of the key file, which
-is not in the database. These commands put another key in its place and destroy the old one: by what is in the key
-file then, nothing of an older copy of the database can be unwrapped. API keys are another thing: see consentd key.
+	return `What the ledger is committed with, a secret of each person, is wrapped (encrypted) by a key of the key file,
+which is not in the database. These commands put another key in its place and destroy the old one: by what is in the
+key file then, nothing of an older copy of the database can be unwrapped. API keys are another thing: see consentd key.
 
 They work beside running servers, which take in the changed file within seconds. Run them as the user that the servers
 run as.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -14,173 +12,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
-	zombiezen "zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
-	"github.com/consentd/consentd/internal/pgtest"
-	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/ledger"
 )
-
-// keyed is a store that real servers and commands use, with its key file.
-type keyed struct {
-	t       *testing.T
-	env     []string
-	args    []string
-	kek     string
-	dir     string // "": it is in the database
-	url     string
-	servers int
-}
-
-// onKeyed runs a test with a data folder and with a database.
-func onKeyed(t *testing.T, test func(k *keyed)) {
-	t.Run("SQLite", func(t *testing.T) {
-		t.Parallel()
-		dir := filepath.Join(t.TempDir(), "data")
-		test(&keyed{t: t, args: []string{"--data", dir}, dir: dir, kek: filepath.Join(dir, keyFileName), servers: 1})
-	})
-	t.Run("PostgreSQL", func(t *testing.T) {
-		t.Parallel()
-		url, kek := pgtest.Database(t, "", nil), filepath.Join(t.TempDir(), "kek")
-		test(&keyed{t: t, env: []string{"CONSENTD_DATABASE_URL=" + url, "CONSENTD_KEK_FILE=" + kek}, url: url, kek: kek,
-			servers: 2})
-	})
-}
-
-func (k *keyed) serve() *process {
-	k.t.Helper()
-	return serveWith(k.t, append([]string{"CONSENTD_ROOT_KEY=" + rootKey}, k.env...),
-		append([]string{"serve", "--listen", "127.0.0.1:0"}, k.args...)...)
-}
-
-func (k *keyed) launch(args ...string) *process {
-	k.t.Helper()
-	return launch(k.t, k.env, append(append([]string{"keys"}, args...), k.args...)...)
-}
-
-// keys runs consentd keys to its end.
-func (k *keyed) keys(args ...string) *process {
-	k.t.Helper()
-	p := k.launch(args...)
-	p.wait(k.t, 2*time.Minute)
-	return p
-}
-
-// must is keys for what has to go well.
-func (k *keyed) must(args ...string) *process {
-	k.t.Helper()
-	p := k.keys(args...)
-	if p.code != 0 {
-		k.t.Fatalf("keys %v ends with %d:\n%s%s", args, p.code, p.out.String(), p.errOut.String())
-	}
-	return p
-}
-
-func (k *keyed) file() *sealing.File {
-	k.t.Helper()
-	f, err := sealing.Load(k.kek)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return f
-}
-
-// age makes all keys half an hour older, so that those that have a successor are out of use.
-func (k *keyed) age() {
-	k.t.Helper()
-	text, err := os.ReadFile(k.kek)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	aged := string(text)
-	for _, key := range k.file().KEKs() {
-		aged = strings.Replace(aged, key.ID.String()+" "+stamp(key.Created), key.ID.String()+" "+
-			stamp(key.Created.Add(-30*time.Minute)), 1)
-	}
-	if err := os.WriteFile(k.kek+".aged", []byte(aged), 0o600); err != nil {
-		k.t.Fatal(err)
-	}
-	if err := os.Rename(k.kek+".aged", k.kek); err != nil {
-		k.t.Fatal(err)
-	}
-}
-
-// person is whose a wrapped secret is.
-type person struct{ organization, subject [16]byte }
-
-// wrapped reads all secrets as they are stored.
-func (k *keyed) wrapped() map[person][]byte {
-	k.t.Helper()
-	const all = "SELECT organization_id, subject_id, wrapped_key FROM subject_keys"
-	found := map[person][]byte{}
-	if k.dir != "" {
-		db, err := zombiezen.OpenConn(filepath.Join(k.dir, "consentd.db"), zombiezen.OpenReadWrite)
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		defer db.Close()
-		db.SetBusyTimeout(10 * time.Second)
-		err = sqlitex.Execute(db, all, &sqlitex.ExecOptions{ResultFunc: func(s *zombiezen.Stmt) error {
-			var p person
-			s.ColumnBytes(0, p.organization[:])
-			s.ColumnBytes(1, p.subject[:])
-			found[p] = make([]byte, s.ColumnLen(2))
-			s.ColumnBytes(2, found[p])
-			return nil
-		}})
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		return found
-	}
-	ctx := context.Background()
-	db, err := pgx.Connect(ctx, k.url)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	defer db.Close(ctx)
-	rows, err := db.Query(ctx, all)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	var p person
-	var wrapped []byte
-	if _, err := pgx.ForEachRow(rows, []any{&p.organization, &p.subject, &wrapped}, func() error {
-		found[p] = append([]byte(nil), wrapped...)
-		return nil
-	}); err != nil {
-		k.t.Fatal(err)
-	}
-	return found
-}
-
-// opened opens wrapped secrets by what the key file holds now; what it cannot open is not in it.
-func (k *keyed) opened(wrapped map[person][]byte) map[person][32]byte {
-	k.t.Helper()
-	ring, found := k.file().Ring(rand.Reader), map[person][32]byte{}
-	for p, w := range wrapped {
-		if key, err := ring.Unwrap(w, p.organization, p.subject); err == nil {
-			found[p] = *key.Secret()
-		}
-	}
-	return found
-}
-
-// by counts how many secrets the newest key wraps, of how many.
-func (k *keyed) by() (newest, all int) {
-	k.t.Helper()
-	id := k.file().Newest().ID
-	for _, w := range k.wrapped() {
-		if by, err := sealing.KEKOf(w); err == nil && by == id {
-			newest++
-		}
-		all++
-	}
-	return newest, all
-}
 
 // proofs fetches and verifies the proofs of some events.
 func proofs(t *testing.T, p *process, o tenant, events []event) {
@@ -237,8 +72,8 @@ func TestRotateUnderLoad(t *testing.T) {
 
 		rotated := k.must("rotate-kek")
 		second := k.file().Newest().ID
-		hold(t, "rotate-kek", rotated.out.String(), "Added the key "+second.String(), "Rewrapped ", "In use: "+second.String(),
-			"Nothing is wrapped by "+first.String(), "consentd keys retire")
+		hold(t, "rotate-kek", rotated.out.String(), "Added the key "+second.String(), "Rewrapped ",
+			"In use: "+second.String(), "Nothing is wrapped by "+first.String(), "consentd keys retire")
 		from := load.acknowledged.Load()
 		waitFor(t, "writes after the rotation", func() bool { return load.acknowledged.Load() > from+100 || t.Failed() })
 		if n, all := k.by(); n != all || all < len(copied) {
@@ -314,61 +149,69 @@ func (k *keyed) killed(when func() bool, args ...string) bool {
 	return p.wait(k.t, 10*time.Second) == -1
 }
 
-// TestKilledKeys kills rotations and retirements at every step, and runs them again: one key is added, all is rewrapped,
-// and every secret is what it was.
+// same holds that every secret of before opens as what it was.
+func (k *keyed) same(when string, before map[person][32]byte) {
+	k.t.Helper()
+	opened, wrong := k.opened(k.wrapped()), 0
+	for p, secret := range before {
+		if opened[p] != secret {
+			wrong++
+		}
+	}
+	if wrong > 0 || len(before) == 0 {
+		k.t.Fatalf("%s: %d of %d secrets do not open as what they were", when, wrong, len(before))
+	}
+}
+
+// rotate runs a rotation, and holds that it adds no key while an earlier one is not finished.
+func (k *keyed) rotate(secrets map[person][32]byte, run func()) {
+	k.t.Helper()
+	before := len(k.file().KEKs())
+	newest, all := k.by()
+	run()
+	most := before + 1
+	if before > 1 && newest < all {
+		most = before
+	}
+	if n := len(k.file().KEKs()); n > most {
+		k.t.Fatalf("there were %d keys, the newest of which wrapped %d of %d; now there are %d", before, newest, all, n)
+	}
+	k.same("after a rotation", secrets)
+}
+
+// killedMidway kills a rotation that has begun to rewrap, and tells whether it was still running.
+func (k *keyed) killedMidway() bool {
+	k.t.Helper()
+	changed := func() bool { return len(k.file().KEKs()) > 1 }
+	from := 0
+	if changed() {
+		from, _ = k.by()
+	}
+	return k.killed(func() bool {
+		n, _ := k.by()
+		return changed() && n > from
+	}, "rotate-kek")
+}
+
+// TestKilledKeys kills rotations and retirements at every step, and runs them again: no key is added in vain, all is
+// rewrapped, and every secret is what it was.
 func TestKilledKeys(t *testing.T) {
 	t.Parallel()
 	onKeyed(t, func(k *keyed) {
 		t := k.t
 		server, o := k.filled(4)
-		events := allEvents(t, server, o)
-		secrets := k.opened(k.wrapped())
-		same := func(when string) {
-			t.Helper()
-			opened := k.opened(k.wrapped())
-			wrong := 0
-			for p, secret := range secrets {
-				if opened[p] != secret {
-					wrong++
-				}
-			}
-			if wrong > 0 {
-				t.Fatalf("%s: %d of %d secrets do not open as what they were", when, wrong, len(secrets))
-			}
-		}
-		// rotate runs a rotation, and holds that it adds no key while an earlier one is not finished.
-		rotate := func(run func()) {
-			t.Helper()
-			before, newest, all := len(k.file().KEKs()), 0, 0
-			newest, all = k.by()
-			run()
-			most := before + 1
-			if before > 1 && newest < all {
-				most = before
-			}
-			if n := len(k.file().KEKs()); n > most {
-				t.Fatalf("there were %d keys, the newest of which wrapped %d of %d; now there are %d", before, newest, all, n)
-			}
-			same("after a rotation")
-		}
+		events, secrets := allEvents(t, server, o), k.opened(k.wrapped())
 		began := time.Now()
 		early := func() bool { return time.Since(began) > time.Duration(mathrand.IntN(100))*time.Millisecond }
 		changed := func() bool { return len(k.file().KEKs()) > 1 }
 		for _, when := range []func() bool{early, early, changed} { // about when the file is changed
 			began = time.Now()
-			rotate(func() { k.killed(when, "rotate-kek") })
+			k.rotate(secrets, func() { k.killed(when, "rotate-kek") })
 		}
 		midway := 0
 		for range 4 {
-			from := 0
-			if changed() {
-				from, _ = k.by()
-			}
-			rotate(func() {
-				if k.killed(func() bool {
-					n, _ := k.by()
-					return changed() && n > from
-				}, "rotate-kek") {
+			k.rotate(secrets, func() {
+				if k.killedMidway() {
 					midway++
 				}
 			})
@@ -376,22 +219,21 @@ func TestKilledKeys(t *testing.T) {
 		if midway == 0 {
 			t.Error("no kill met a command that was rewrapping")
 		}
-		rotate(func() { k.must("rotate-kek") })
+		k.rotate(secrets, func() { k.must("rotate-kek") })
 		if n, all := k.by(); n != all || all != 4000 {
 			t.Errorf("after all of it %d of %d are by the newest key", n, all)
 		}
-		same("rewrapped")
 		k.age()
 		for range 4 {
 			began = time.Now()
 			k.killed(early, "retire")
-			same("killed while it retires")
+			k.same("killed while it retires", secrets)
 		}
 		k.must("retire")
 		if n := len(k.file().KEKs()); n != 1 {
 			t.Errorf("%d keys are left", n)
 		}
-		same("retired")
+		k.same("retired", secrets)
 		proofs(t, server, o, events[:10])
 		server.stop(t)
 		healthy(t, k.env, k.args...)
@@ -467,8 +309,8 @@ func TestKeysCommands(t *testing.T) {
 		if err := os.WriteFile(k.kek, old, 0o600); err != nil { // the copy from before
 			t.Fatal(err)
 		}
-		says("an older copy", k.keys("list"), exitFailed, third, "not in the file", "1000 secrets are wrapped by keys that "+
-			"the key file lacks ("+third+": 1000)", "put back the copy")
+		says("an older copy", k.keys("list"), exitFailed, third, "not in the file", "1000 secrets are wrapped by keys "+
+			"that the key file lacks ("+third+": 1000)", "put back the copy")
 		doctor := command(t, k.env, append([]string{"doctor"}, k.args...)...)
 		says("doctor", doctor, exitFailed, "fail  keys", "1000 secrets are wrapped by keys that the key file lacks ("+third+
 			": 1000)", "To do: put back the copy")
@@ -494,7 +336,8 @@ func TestKeysMistakes(t *testing.T) {
 		}{
 			{[]string{"--data", empty}, exitFailed, "consentd serve"},
 			{[]string{"--data", dir, "--kek-file", filepath.Join(other, keyFileName)}, exitFailed, "is not the one"},
-			{[]string{"--data", dir, "--kek-file", filepath.Join(empty, keyFileName)}, exitFailed, "restore it from its copy"},
+			{[]string{"--data", dir, "--kek-file", filepath.Join(empty, keyFileName)}, exitFailed,
+				"restore it from its copy"},
 			{[]string{"--database", "postgres://127.0.0.1:1/x"}, exitUsage, "--kek-file"},
 		} {
 			p := command(t, nil, append(append([]string{"keys"}, args...), tc.args...)...)

@@ -12,15 +12,15 @@ import (
 )
 
 type keysRetireCmd struct {
-	IDs    []string `arg:"" optional:"" name:"id" help:"Ids, as consentd keys list has them; default: all but the newest."`
+	IDs    []string `arg:"" optional:"" name:"id" help:"Ids, as keys list has them; default: all but the newest."`
 	DryRun bool     `help:"Say what would be destroyed, and destroy nothing."`
 }
 
 // Help implements kong.HelpProvider.
 func (keysRetireCmd) Help() string {
-	return `Destroys keys of the key file that wrap nothing any more, after it has looked at the secret of everybody. Refused
-are the newest key, one that still wraps something (consentd keys rotate-kek rewraps it), and one that a server may
-still wrap something by: until 15 minutes after the next key was added. This cannot be undone.
+	return `Destroys keys of the key file that wrap nothing any more, after it has looked at the secret of everybody.
+Refused are the newest key, one that still wraps something (consentd keys rotate-kek rewraps it), and one that a server
+may still wrap something by: until 15 minutes after the next key was added. This cannot be undone.
 
 The key stays in copies of the file that were made before. With one of them, a backup of the database from that time
 gives back what was erased since. So destroy those copies, and keep a new one; then no older backup proves anything.

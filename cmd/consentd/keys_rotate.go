@@ -21,8 +21,8 @@ func (keysRotateCmd) Help() string {
 	return `Adds a key to the key file, by which everything is wrapped from then on, waits some seconds for the servers to
 take it in, and wraps the secrets of everybody by it, some hundred in a transaction. Servers go on reading and writing.
 
-It may be stopped at any moment, by Ctrl-C, a crash or kill -9: run it again. Where an earlier run has not rewrapped all,
-it does that and adds no key.
+It may be stopped at any moment, by Ctrl-C, a crash or kill -9: run it again. Where an earlier run has not rewrapped
+all, it does that and adds no key.
 
 Servers on several machines need the same file. Where each has a copy, add the key on one machine, copy the file to all,
 and then have it rewrapped; a server whose copy lacks the key could not read what others have rewrapped:
@@ -121,8 +121,8 @@ func (w *keysWork) rewrap(ctx context.Context, before int64) error {
 			return w.tellRewrapped(&use, before)
 		}
 	}
-	return fmt.Errorf("secrets are wrapped by an older key again and again, after %d passes: a server reads another copy "+
-		"of the key file, or cannot read it (its log tells); give it this one, and run the command again", mostPasses)
+	return fmt.Errorf("secrets are wrapped by an older key again and again, after %d passes: a server reads another "+
+		"copy of the key file, or cannot read it (its log tells); give it this one, and run the command again", mostPasses)
 }
 
 // tellRewrapped says what was done, and what is to be done next.

@@ -43,8 +43,8 @@ func (u *KeyUse) Secrets() (n int64) {
 	return n + u.Damaged
 }
 
-// CountKeyUse looks at all secrets of a store, page by page, each in a state of its own: what is written behind the page
-// that is being looked at is not counted. at is called at each page. Errors: those of the store.
+// CountKeyUse looks at all secrets of a store, page by page, each in a state of its own: what is written behind the
+// page that is being looked at is not counted. at is called at each page. Errors: those of the store. Safe at once.
 func CountKeyUse(ctx context.Context, store Viewer, at func(KeyUse)) (KeyUse, error) {
 	use := KeyUse{Wrapped: map[sealing.KEKID]int64{}}
 	err := use.pass(ctx, store, at, func(context.Context, []consent.SubjectSecret) error { return nil })
@@ -135,6 +135,7 @@ func (r *Rewrapper) Newest() sealing.KEKID { return r.secrets.ring.Load().Newest
 // Pass looks at all secrets, page by page, and rewraps those that another key wraps: each page in a short transaction,
 // which never changes what somebody else has changed since it was read. It may be stopped at any moment; the next pass
 // goes on. What cannot be opened stays as it is and is counted. at is called at each page. Errors: those of the store.
+// Several may run at once, also in other processes.
 func (r *Rewrapper) Pass(ctx context.Context, at func(KeyUse)) (KeyUse, error) {
 	use := KeyUse{Wrapped: map[sealing.KEKID]int64{}}
 	err := use.pass(ctx, r.store, at, func(ctx context.Context, page []consent.SubjectSecret) error {

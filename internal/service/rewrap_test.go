@@ -151,8 +151,8 @@ func (s *sealed) reload(bool) (*sealing.Ring, bool, error) {
 
 func atNoPage(service.KeyUse) {}
 
-// TestRewrap: after a pass every secret is what it was, the newest key wraps it, and what is left of the older ones when
-// they are retired opens nothing, also not of a copy from before.
+// TestRewrap: after a pass every secret is what it was and the newest key wraps it. When the older one is retired,
+// nothing of a copy from before opens any more.
 func TestRewrap(t *testing.T) {
 	t.Parallel()
 	webtest.OnEngines(t, func(t *testing.T, e webtest.Engine) {
@@ -212,8 +212,8 @@ func TestRewrapFollowsTheFile(t *testing.T) {
 	}
 	use, err = late.Pass(context.Background(), atNoPage)
 	if err != nil || use.Rewrapped != 0 || use.Wrapped[third] != 700 || late.Newest() != third {
-		t.Errorf("who began with %s rewraps %d to %s, where %s is the newest: %v", second, use.Rewrapped, late.Newest(), third,
-			err)
+		t.Errorf("who began with %s rewraps %d to %s, where %s is the newest: %v", second, use.Rewrapped, late.Newest(),
+			third, err)
 	}
 }
 
@@ -259,8 +259,8 @@ func TestRewrapLeavesWhatItCannotOpen(t *testing.T) {
 		t.Errorf("it names %v: %v", use.FirstUnopenedOf, use.FirstUnopened)
 	}
 	use.FirstUnopened, use.FirstUnopenedOf = nil, consent.SubjectKey{}
-	want := service.KeyUse{Organizations: 1, Of: 1, Rewrapped: 597, Damaged: 1, Unopened: 3, Wrapped: map[sealing.KEKID]int64{
-		first: 1, second: 597, other.file().Newest().ID: 1}}
+	want := service.KeyUse{Organizations: 1, Of: 1, Rewrapped: 597, Damaged: 1, Unopened: 3,
+		Wrapped: map[sealing.KEKID]int64{first: 1, second: 597, other.file().Newest().ID: 1}}
 	if diff := cmp.Diff(want, use); diff != "" {
 		t.Errorf("the pass (-want +got):\n%s", diff)
 	}
