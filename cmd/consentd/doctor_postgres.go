@@ -42,6 +42,7 @@ func (d *doctor) postgres(ctx context.Context) {
 		return
 	}
 	if d.schema(ctx, i) {
+		d.keys(ctx, i)
 		d.ledgers(ctx, i)
 	} else if !d.stopped {
 		d.warn("ledgers", "not looked at", "mend what failed above first")

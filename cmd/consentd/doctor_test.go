@@ -115,6 +115,10 @@ WHERE sequence > 0`), "ledgers"},
 			` recorded_at, NULL, NULL, NULL, NULL FROM events` + lastEvent + `; DELETE FROM events` + lastEvent), "ledgers"},
 		"entry between": {plant(`INSERT INTO ledger_entries SELECT organization_id, x'0000', 1, 2, recorded_at,` +
 			` x'00000000000000000000000000000000', NULL, body, ident FROM events` + lastEvent), "ledgers"},
+		"key of secrets not in the file": {plant(`UPDATE subject_keys SET wrapped_key = CAST(substr(wrapped_key, 1, 1) ||` +
+			` x'deadbeef' || substr(wrapped_key, 6) AS BLOB)`), "keys"},
+		"secret cut":              {plant(`UPDATE subject_keys SET wrapped_key = substr(wrapped_key, 1, 60)`), "keys"},
+		"key file lost":           {func(t *testing.T, dir string) { remove(t, filepath.Join(dir, keyFileName)) }, "keys"},
 		"secrets lost":            {plant(`DELETE FROM subject_keys`), "ledgers"},
 		"state changed":           {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
 		"version changed":         {plant(`UPDATE events SET purpose_version = 7` + lastEvent), "events"},
@@ -157,6 +161,13 @@ WHERE sequence > 0`), "ledgers"},
 func chmod(t *testing.T, path string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 }

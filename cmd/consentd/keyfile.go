@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
@@ -37,12 +39,29 @@ const keyFileSecret = "key-file"
 
 // openKeys reads the key file that the store goes with. A store that knows of none gets one, which is made where it is
 // missing; else another file, or none, is refused: what is on record could not be read with it.
-func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slog.Logger) (*sealing.File, error) {
+func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slog.Logger) (*keyFile, error) {
 	path, err := keyFilePath(cfg)
 	if err != nil {
 		return nil, err
 	}
-	var known []byte
+	known, err := knownKeyFile(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil {
+		file, err := makeKeys(ctx, s, path, log)
+		return &keyFile{path: path, file: file}, err
+	}
+	return readKeys(path, known)
+}
+
+// viewer reads one consistent state: a store, or one that is opened to be checked.
+type viewer interface {
+	View(ctx context.Context, read func(service.Reader) error) error
+}
+
+// knownKeyFile gives the fingerprint of the key file that a store goes with; nil: it knows of none.
+func knownKeyFile(ctx context.Context, s viewer) (known []byte, err error) {
 	err = s.View(ctx, func(r service.Reader) (err error) {
 		known, err = r.Secret(ctx, keyFileSecret)
 		return err
@@ -50,9 +69,11 @@ func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slo
 	if err != nil {
 		return nil, fmt.Errorf("look which key file the store goes with: %w", err)
 	}
-	if known == nil {
-		return makeKeys(ctx, s, path, log)
-	}
+	return known, nil
+}
+
+// readKeys reads the key file, which must be the one that a store knows of.
+func readKeys(path string, known []byte) (*keyFile, error) {
 	file, err := sealing.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; restore it from its copy, or name the copy with --kek-file: the store goes with that file, "+
@@ -61,7 +82,52 @@ func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	return file, sameKeyFile(path, known, file)
+	return &keyFile{path: path, file: file}, sameKeyFile(path, known, file)
+}
+
+// keyFile is the key file of a process that goes on while others change it. It is used by one goroutine at a time.
+type keyFile struct {
+	path string
+	file *sealing.File // as it was read last
+	seen fs.FileInfo   // what told then that it was that one; nil: nobody looked
+}
+
+// reload implements service.ReloadKeys. A file that is another one, or an older copy, is refused: what is on record
+// could not be read with it.
+func (k *keyFile) reload(always bool) (ring *sealing.Ring, changed bool, err error) {
+	info, err := os.Stat(k.path) // before it is read: a change after that is seen the next time
+	if err != nil {
+		return nil, false, fmt.Errorf("key file: %w", err)
+	}
+	if !always && k.seen != nil && os.SameFile(info, k.seen) && info.ModTime().Equal(k.seen.ModTime()) &&
+		info.Size() == k.seen.Size() {
+		return nil, false, nil
+	}
+	file, err := sealing.Load(k.path)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := sameKeyFile(k.path, []byte(k.file.Fingerprint()), file); err != nil {
+		return nil, false, err
+	}
+	had, has := kekIDs(k.file), kekIDs(file)
+	if newest := k.file.Newest(); !slices.Contains(has, newest.ID) {
+		return nil, false, fmt.Errorf("key file %s is an older copy: it lacks the key %s of %s, by which people's secrets "+
+			"are encrypted since; put back the one that has it", k.path, newest.ID, newest.Created.Format(time.RFC3339))
+	}
+	k.file, k.seen = file, info
+	if slices.Equal(had, has) {
+		return nil, false, nil
+	}
+	return file.Ring(rand.Reader), true, nil
+}
+
+// kekIDs names the keys of a file, the newest last.
+func kekIDs(f *sealing.File) (ids []sealing.KEKID) {
+	for _, k := range f.KEKs() {
+		ids = append(ids, k.ID)
+	}
+	return ids
 }
 
 // makeKeys reads the key file, or makes it, for a store that knows of none, and notes there that they go together.

@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
+	Keys    keysCmd    `cmd:"" help:"Rotate and retire the keys of the key file."`
 	Check   checkCmd   `cmd:"" help:"Tell whether a person's consent is in force, and why."`
 	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
 	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
@@ -36,6 +37,7 @@ func newCommands() *commands {
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Export.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
+	c.Keys.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Move.Settings = newSettings("config")
 	c.Citus.Settings = newSettings("config", "database", "admin-database")
 	return c

@@ -161,9 +161,9 @@ func (r *running) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	signing, _ := keys.SigningKey()
-	r.service = service.New(service.Options{Store: r.store, Places: places, Keys: keys.Ring(rand.Reader),
-		SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
+	signing, _ := keys.file.SigningKey()
+	r.service = service.New(service.Options{Store: r.store, Places: places, Keys: keys.file.Ring(rand.Reader),
+		ReloadKeys: keys.reload, SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
 		Checkpointed: metrics.Checkpoint})
 	if err := r.ensureRootKey(ctx); err != nil {
 		return err

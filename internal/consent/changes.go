@@ -27,7 +27,8 @@ type Changes struct {
 	ErasedEntries      []LedgerEntry   // each in the place of the decision or other entry that it was
 	Consents           []Consent       // new or changed
 	SubjectSecrets     []SubjectSecret // new
-	Heads              []Head          // new or changed
+	Rewrapped          []RewrappedSecret
+	Heads              []Head // new or changed
 	LedgerRows         []LedgerRow
 	Checkpoints        []Checkpoint // each in the place of the one before
 	LedgerKeys         []LedgerKey  // new
@@ -132,6 +133,13 @@ type SubjectSecret struct {
 type ErasedSubject struct {
 	SubjectKey
 	Erasure
+}
+
+// RewrappedSecret is a SubjectSecret that is encrypted by another key than before. It is written only in the place of
+// what was there: where that is gone or is another by now, nothing is.
+type RewrappedSecret struct {
+	SubjectSecret
+	Before []byte
 }
 
 // LedgerRow is a complete row of an organization's tree (ledger.Row), which never changes.

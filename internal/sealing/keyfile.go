@@ -72,6 +72,12 @@ func (f *File) KEKs() []KEK {
 	return list
 }
 
+// Newest gives the key-encryption key that Wrap uses.
+func (f *File) Newest() KEK {
+	k := f.keks[len(f.keks)-1]
+	return KEK{k.id, k.created}
+}
+
 // SigningKey gives the key that signs checkpoints, and when it was made.
 func (f *File) SigningKey() (key SigningKey, created time.Time) { return f.sign, f.signed }
 
@@ -184,7 +190,23 @@ func create(path string, text []byte) (made bool, err error) {
 // before goes on to wrap with the key that was newest then, and must read the file again to unwrap what others wrap
 // with the new one. At once with other changes, none is lost. After an error the file is as it was or as it should be.
 func Rotate(path string, random io.Reader, now time.Time) (*File, error) {
+	return rotate(path, nil, random, now)
+}
+
+// ErrRotated says that a key-encryption key was added that whoever rotates has not seen.
+var ErrRotated = errors.New("another key was added meanwhile")
+
+// RotateAfter is Rotate for who has seen which key is the newest: of many who add one after it at once, one does, and
+// the others get ErrRotated.
+func RotateAfter(path string, newest KEKID, random io.Reader, now time.Time) (*File, error) {
+	return rotate(path, &newest, random, now)
+}
+
+func rotate(path string, after *KEKID, random io.Reader, now time.Time) (*File, error) {
 	return change(path, func(f *File, text []byte) ([]byte, error) {
+		if after != nil && f.Newest().ID != *after {
+			return nil, ErrRotated
+		}
 		return appendKEK(text, f.keks, random, now)
 	}, false)
 }

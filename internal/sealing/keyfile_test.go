@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -412,5 +413,36 @@ func TestLoadTogether(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("waits for another reader")
+	}
+}
+
+// TestRotateAfter: of many who add a key after the same one, one does; the others learn of it.
+func TestRotateAfter(t *testing.T) {
+	path := newPath(t)
+	before, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var added, refused atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			switch f, err := RotateAfter(path, before.Newest().ID, rand.Reader, testTime.Add(time.Hour)); {
+			case err == nil && f.Newest().Created.Equal(testTime.Add(time.Hour)):
+				added.Add(1)
+			case errors.Is(err, ErrRotated):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	after, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if added.Load() != 1 || refused.Load() != 7 || len(after.KEKs()) != 2 {
+		t.Errorf("%d added a key and %d were refused; the file has %d", added.Load(), refused.Load(), len(after.KEKs()))
 	}
 }

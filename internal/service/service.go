@@ -50,6 +50,8 @@ type Options struct {
 	Places consent.Places
 	// Keys encrypt what the ledger is committed with. Nil: nothing can be put on record.
 	Keys *sealing.Ring
+	// ReloadKeys, where set, is asked every second whether the key file changed, and at a key that Keys lack.
+	ReloadKeys ReloadKeys
 	// SigningKey signs checkpoints of the ledgers, which are called LedgerName/ORGANIZATION (empty: a name with the
 	// instance's id). The zero key: none is signed.
 	SigningKey sealing.SigningKey
@@ -79,7 +81,7 @@ func New(o Options) *Service {
 		s.log = slog.Default()
 	}
 	s.cache = newCache()
-	s.secrets = &secrets{o.Keys, s.random}
+	s.secrets = newSecrets(o.Keys, s.random, o.ReloadKeys, s.log)
 	s.signer = newSigner(s, &o)
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
 		Secrets:        s.secrets,
@@ -90,6 +92,9 @@ func New(o Options) *Service {
 		}})
 	s.sweeping.Add(1)
 	go s.sweeper()
+	if o.ReloadKeys != nil {
+		s.sweeping.Go(func() { s.secrets.watch(s.ended) })
+	}
 	return s
 }
 
@@ -114,6 +119,9 @@ func (s *Service) Ready() error {
 		return consent.Errorf(consent.Unavailable, "",
 			"no write was committed for %s: the database takes none, its standby is missing, "+
 				"or one write takes very long (the log tells); reads go on", lasts.Round(time.Second))
+	}
+	if s.secrets.unseen(time.Now()) {
+		return errKeyFileUnseen
 	}
 	return nil
 }

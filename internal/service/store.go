@@ -88,6 +88,9 @@ type Reader interface {
 	// SubjectSecrets gives what each subject's entries of the ledger are committed with, encrypted, by index of subjects;
 	// nil: nothing is on record.
 	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
+	// SubjectSecretsFrom lists the same of subjects with an id of from or greater, in order of id. The all-zero id is in
+	// it where there is such a row.
+	SubjectSecretsFrom(ctx context.Context, organization, from consent.ID, limit int) ([]consent.SubjectSecret, error)
 	// LedgerRows gives complete rows of an organization's tree, in the order of rows, of which the hashes are filled in.
 	LedgerRows(ctx context.Context, rows []consent.LedgerRow) error
 	// Checkpoint gives the newest checkpoint of an organization's ledger.

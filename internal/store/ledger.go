@@ -20,14 +20,39 @@ func (t *tx) SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) 
 	return secrets, err
 }
 
+const selectSubjectSecretsFrom = `/* select_subject_secrets_from */ SELECT subject_id, wrapped_key FROM subject_keys
+WHERE organization_id = $1 AND subject_id >= $2 ORDER BY subject_id LIMIT $3`
+
+// SubjectSecretsFrom implements service.Reader.
+func (t *tx) SubjectSecretsFrom(ctx context.Context, organization, from consent.ID,
+	limit int) (page []consent.SubjectSecret, err error) {
+	err = t.conn.Query(ctx, selectSubjectSecretsFrom, []any{organization, from, limit}, func(r engine.Row) error {
+		s := consent.SubjectSecret{SubjectKey: consent.SubjectKey{Organization: organization}}
+		err := r.Scan(&s.Subject, &s.Wrapped)
+		page = append(page, s)
+		return err
+	})
+	return page, err
+}
+
 const insertSubjectSecret = `/* insert_subject_secret */ INSERT INTO subject_keys (organization_id, subject_id,
 wrapped_key) VALUES ($1, $2, $3)`
 
 func (t *tx) appendSubjectSecrets(ctx context.Context, c *consent.Changes) error {
-	return insert(ctx, t.conn, insertSubjectSecret, c.SubjectSecrets, func(s *consent.SubjectSecret, args []any) []any {
+	err := insert(ctx, t.conn, insertSubjectSecret, c.SubjectSecrets, func(s *consent.SubjectSecret, args []any) []any {
 		return append(args, &s.Organization, &s.Subject, s.Wrapped)
 	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, rewrapSubjectSecret, c.Rewrapped, func(s *consent.RewrappedSecret, args []any) []any {
+		return append(args, s.Wrapped, &s.Organization, &s.Subject, s.Before)
+	})
 }
+
+// rewrapSubjectSecret never makes a row: that of somebody who was erased meanwhile must not come back.
+const rewrapSubjectSecret = `/* rewrap_subject_secret */ UPDATE subject_keys SET wrapped_key = $1
+WHERE organization_id = $2 AND subject_id = $3 AND wrapped_key = $4`
 
 const selectLedgerRow = `/* select_ledger_row */ SELECT hashes FROM ledger_rows
 WHERE organization_id = $1 AND level = $2 AND number = $3`

@@ -33,7 +33,11 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	_, err5 := r.LedgerEntry(ctx, p.organization, entry)
 	_, err6 := r.EntriesOf(ctx, p.subjects[0], 10)
 	_, err7 := r.EventsBefore(ctx, p.organization, p.subjects[0].Subject, 10)
-	return errors.Join(err, err2, err3, err4, err5, err6, err7)
+	secrets, err8 := r.SubjectSecretsFrom(ctx, p.organization, consent.NoID, 100)
+	if err8 == nil && len(secrets) == 0 {
+		err8 = errors.New("there are no secrets")
+	}
+	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8)
 }
 
 // erased are they all, with the decision that each has taken, and with the answers about them that again kept.
@@ -60,5 +64,7 @@ func (p *people) signed() consent.Changes {
 	return consent.Changes{Entries: entries,
 		Checkpoints: []consent.Checkpoint{{Organization: p.organization, Size: size, LastID: p.organization, Tree: []byte{1},
 			Note: []byte{1}, SignedAt: now}},
+		Rewrapped: []consent.RewrappedSecret{{SubjectSecret: consent.SubjectSecret{SubjectKey: p.subjects[0],
+			Wrapped: []byte{1}}, Before: []byte{2}}},
 		LedgerKeys: []consent.LedgerKey{{Organization: p.organization, FromSize: size, Text: "key", From: now}}}
 }

@@ -41,10 +41,42 @@ func testLedger(f *fixture) {
 	if err == nil {
 		f.Errorf("a row that is not there was given")
 	}
+	testRewrapped(f, a, ada, b, bob)
 	f.append(consent.Changes{RemovedSubjects: []consent.SubjectKey{key(a, ada)}})
 	f.view(func(ctx context.Context, r service.Reader) error {
 		secrets, err := r.SubjectSecrets(ctx, []consent.SubjectKey{key(a, ada)})
-		same(f, "the secret of who was removed", secrets, [][]byte{{0, 255}})
+		same(f, "the secret of who was removed", secrets, [][]byte{{9}})
 		return err
 	})
+}
+
+// testRewrapped lists secrets in pages, and puts others in their place: where it is still the one that was read, and
+// where there is one.
+func testRewrapped(f *fixture, a, ada, b, bob consent.ID) {
+	secret := func(o, s consent.ID, wrapped ...byte) consent.SubjectSecret {
+		return consent.SubjectSecret{SubjectKey: consent.SubjectKey{Organization: o, Subject: s}, Wrapped: wrapped}
+	}
+	own, last := secret(a, consent.NoID, 7), secret(a, consent.ID(bytes.Repeat([]byte{0xff}, 16)), 8)
+	f.append(consent.Changes{SubjectSecrets: []consent.SubjectSecret{last, own}})
+	list := func(what string, o, from consent.ID, limit int, want ...consent.SubjectSecret) {
+		f.Helper()
+		f.view(func(ctx context.Context, r service.Reader) error {
+			got, err := r.SubjectSecretsFrom(ctx, o, from, limit)
+			same(f, what, got, want)
+			return err
+		})
+	}
+	list("all secrets", a, consent.NoID, 10, own, secret(a, ada, 0, 255), last)
+	list("the first", a, consent.NoID, 2, own, secret(a, ada, 0, 255))
+	list("from one on", a, ada, 1, secret(a, ada, 0, 255))
+	list("the last", a, last.Subject, 10, last)
+	list("another's", b, consent.NoID, 10, secret(b, bob, 1))
+	list("nobody's", f.id(), consent.NoID, 10)
+	f.append(consent.Changes{Rewrapped: []consent.RewrappedSecret{
+		{SubjectSecret: secret(a, ada, 9), Before: []byte{0, 255}},
+		{SubjectSecret: secret(a, last.Subject, 9), Before: []byte{9}}, // another by now
+		{SubjectSecret: secret(a, bob, 9), Before: []byte{1}},          // another organization's
+		{SubjectSecret: secret(a, f.id(), 9), Before: []byte{9}}}})     // gone
+	list("after some were rewrapped", a, consent.NoID, 10, own, secret(a, ada, 9), last)
+	list("another's after that", b, consent.NoID, 10, secret(b, bob, 1))
 }

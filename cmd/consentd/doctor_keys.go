@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/consentd/consentd/internal/service"
+	"github.com/consentd/consentd/internal/store"
+)
+
+// keys looks whether the key file is the one that the store goes with, and has every key that something is wrapped by.
+func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
+	const check = "keys"
+	known, err := knownKeyFile(ctx, i)
+	switch {
+	case d.ends(ctx, check, notDone):
+		return
+	case err != nil:
+		d.cannot(check, err)
+		return
+	case known == nil:
+		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one there is")
+		return
+	}
+	path, err := keyFilePath(d.cfg)
+	if err != nil {
+		d.warn(check, "not looked at: the key file is not named", "name it with --kek-file (CONSENTD_KEK_FILE)")
+		return
+	}
+	keys, err := readKeys(path, known)
+	if err != nil {
+		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
+			"be proved")
+		return
+	}
+	d.progress.step("keys")
+	use, err := service.CountKeyUse(ctx, i, func(u service.KeyUse) {
+		d.progress.update(func(s *doctorStatus) {
+			s.step = fmt.Sprintf("keys: %s looked at", plural(u.Secrets(), "secret"))
+		})
+	})
+	if d.ends(ctx, check, notDone) {
+		return
+	}
+	lost := lostKeys(keys.file, &use)
+	if lost != "" {
+		d.fail(check, lost, lostAdvice)
+	}
+	if use.Damaged > 0 {
+		d.fail(check, secrets(use.Damaged)+" damaged", d.restore)
+	}
+	switch {
+	case err != nil:
+		d.cannot(check, err)
+	case lost == "" && use.Damaged == 0:
+		d.ok(check, fmt.Sprintf("the key file has all that wrap something: %s, and %s", plural(len(use.Wrapped), "key"),
+			plural(use.Secrets(), "secret")))
+	}
+}
