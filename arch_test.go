@@ -35,6 +35,7 @@ const anything = "**"
 // engines: no row of another package names them.
 var mayImport = map[string][]string{
 	"ledger":              {},
+	"evidence":            {"ledger"},
 	"client":              {},
 	"cmd/*":               {anything},
 	"cmd/consentd-bench":  {"internal/bench"},
@@ -101,7 +102,11 @@ var ledgerMayUse = []string{"bytes", "cmp", "crypto/ed25519", "crypto/sha256", "
 	"encoding/json", "errors", "fmt", "io", "maps", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8",
 	"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}
 
-// impure are names of packages that both may import, by their beginnings.
+// evidenceMayUse are those that package evidence may import, which is held to the same.
+var evidenceMayUse = append([]string{"github.com/consentd/consentd/ledger", "archive/zip", "compress/flate", "embed",
+	"encoding/hex", "hash/crc32", "html/template", "text/template"}, ledgerMayUse...)
+
+// impure are names of packages that these may import, by their beginnings.
 var impure = map[string][]string{
 	"crypto/ed25519":         {"GenerateKey"}, // without a reader it draws by itself
 	"time":                   {"Now", "Since", "Until", "After", "Sleep", "Tick", "NewTi", "Local", "LoadLocation"},
@@ -163,10 +168,11 @@ func TestNoVendorInTheCore(t *testing.T) {
 	}
 }
 
-// TestRulesArePure: what packages consent and ledger give depends on their arguments alone. They read no clock, draw no
-// lots, start no goroutine, and import only what does neither.
+// TestRulesArePure: what packages consent, ledger and evidence give depends on their arguments alone. They read no
+// clock, draw no lots, start no goroutine, and import only what does neither.
 func TestRulesArePure(t *testing.T) {
-	for folder, mayUse := range map[string][]string{"internal/consent": rulesMayUse, "ledger": ledgerMayUse} {
+	for folder, mayUse := range map[string][]string{"internal/consent": rulesMayUse, "ledger": ledgerMayUse,
+		"evidence": evidenceMayUse} {
 		for _, file := range filesBelow(t, folder) {
 			if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 				continue
@@ -315,6 +321,9 @@ func TestTheRulesBite(t *testing.T) {
 		{"cmd/consentd", "internal/store/storetest", false},
 		{"internal/without/row", "fmt", false},
 		{"ledger", "internal/consent", false},
+		{"ledger", "evidence", false},
+		{"evidence", "ledger", true},
+		{"evidence", "internal/consent", false},
 	} {
 		found := faults(tc.pkg, []string{tc.imports})
 		if fine := len(found) == 0; fine != tc.fine {
