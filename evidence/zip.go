@@ -33,7 +33,7 @@ const zipDate = 1<<5 | 1
 // Write writes a bundle as a zip: the same bytes for the same bundle. What it writes is within the bounds of Verify, or
 // it is an error that wraps ErrTooLarge. It does not verify what it is given. Safe for use by many at once.
 func Write(w io.Writer, b *Bundle) error {
-	if len(b.Decisions) > MaxDecisions || len(fixedFiles)+len(b.Texts) > maxFiles || b.size() > maxContent {
+	if len(b.Decisions) > MaxDecisions || len(fixedFiles)+len(b.Texts) > maxFiles || b.Size() > maxContent {
 		return ErrTooLarge
 	}
 	files, err := render(b)
@@ -62,8 +62,8 @@ func Write(w io.Writer, b *Bundle) error {
 	return out.Close()
 }
 
-// size is about how much the data of a bundle take, without what is rendered of them.
-func (b *Bundle) size() (n int) {
+// Size is how many bytes the bodies, idents and texts of a bundle take, without what is rendered of them.
+func (b *Bundle) Size() (n int) {
 	for i := range b.Decisions {
 		n += len(b.Decisions[i].Body) + len(b.Decisions[i].Ident)
 	}
