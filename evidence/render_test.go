@@ -146,3 +146,21 @@ func FuzzFacts(f *testing.F) {
 		}
 	})
 }
+
+// TestFormIsKept: what bundles of this form were once made of is what Verify makes of their data for ever. Whoever
+// changes a template, a word or the receipt makes another form (see format), and keeps this one for reading.
+func TestFormIsKept(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(5)))
+	for name, want := range map[string]string{
+		PageFile:     "0cc9d23937242a06273b945d09101b3d235bb17aaa95e384309c5f28733f341b",
+		ReceiptFile:  "24f2bc0c4d373ec3bfea00542acd479008a827ece475477ed016ad1f965f0253",
+		ReadmeFile:   "e5d4a8ff2a90dda36d2d079ab6193f6d2db31fb1b8b54671f2ce34e59657d792",
+		DataFile:     "b28ad3876041c036039f602ebe1f3a4a861e861ae7fb386cc5467fb7a0eea4bd",
+		PurposesFile: "7e6c724ebc17db5eedbf5efc3ea4592e2f4850695bf2f9c59682b0a2843b25eb",
+		KeysFile:     "192d3f9dac55db39e0193f5a774cede8ad174003e48ef81b3f240a2d7eb540d6",
+	} {
+		if got := hexOf(string(files[name])); got != want {
+			t.Errorf("%s has the SHA-256 %s", name, got)
+		}
+	}
+}

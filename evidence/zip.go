@@ -3,6 +3,7 @@ package evidence
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"encoding/binary"
 	"fmt"
@@ -111,6 +112,9 @@ func unzip(r io.ReaderAt, size int64) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: it is no zip: %w", ErrUnreadable, err)
 	}
+	if err := checkLayout(r, size, archive.File); err != nil {
+		return nil, err
+	}
 	files := make(map[string][]byte, len(archive.File))
 	var total uint64
 	for _, f := range archive.File {
@@ -157,6 +161,58 @@ func checkEnd(r io.ReaderAt, size int64) error {
 		return fmt.Errorf("%w: its directory is not that of a bundle", ErrUnreadable)
 	}
 	return nil
+}
+
+// checkLayout wants the files of a zip to lie one behind the other, from its beginning to its directory, each under the
+// name that the directory has for it. So no two programs read different files in it, and no two files share bytes.
+func checkLayout(r io.ReaderAt, size int64, files []*zip.File) error {
+	type placed struct {
+		*zip.File
+		at int64 // of its content
+	}
+	order := make([]placed, len(files))
+	for i, f := range files {
+		at, err := f.DataOffset()
+		if err != nil {
+			return fmt.Errorf("%w: %.60q: %w", ErrUnreadable, f.Name, err)
+		}
+		order[i] = placed{f, at}
+	}
+	slices.SortFunc(order, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	var next int64
+	for _, f := range order {
+		const header = 30 // bytes of a file's own, before its name
+		own := make([]byte, header+len(f.Name))
+		if _, err := r.ReadAt(own, next); err != nil && err != io.EOF {
+			return fmt.Errorf("%w: %w", ErrUnreadable, err)
+		}
+		names, extra := binary.LittleEndian.Uint16(own[26:]), int64(binary.LittleEndian.Uint16(own[28:]))
+		if string(own[:4]) != "PK\x03\x04" || int(names) != len(f.Name) || string(own[header:]) != f.Name ||
+			next+int64(len(own))+extra != f.at {
+			return fmt.Errorf("%w: %.60q is not where, or what, its directory says", ErrUnreadable, f.Name)
+		}
+		next = f.at + int64(f.CompressedSize64) + descriptorSize(r, f.File, f.at)
+	}
+	var end [endSize]byte
+	if _, err := r.ReadAt(end[:], size-endSize); err != nil && err != io.EOF {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if next != int64(binary.LittleEndian.Uint32(end[16:])) {
+		return fmt.Errorf("%w: it has more in it than its directory says", ErrUnreadable)
+	}
+	return nil
+}
+
+// descriptorSize is how many bytes behind a file say its sizes again, as programs write them that write to a stream.
+func descriptorSize(r io.ReaderAt, f *zip.File, at int64) int64 {
+	if f.Flags&0x8 == 0 {
+		return 0
+	}
+	var mark [4]byte
+	if _, err := r.ReadAt(mark[:], at+int64(f.CompressedSize64)); err == nil && string(mark[:]) == "PK\x07\x08" {
+		return 16
+	}
+	return 12
 }
 
 // admit refuses a file that no bundle has. So names with .., from the root or of folders are refused too.

@@ -133,21 +133,52 @@ func TestZipsThatAreRefused(t *testing.T) {
 			}
 			add(folder, []byte("/etc/passwd"))
 		}),
-		"a bomb":             with(func(f map[string][]byte) { f[PageFile] = make([]byte, 10<<20) }),
-		"a file less":        with(func(f map[string][]byte) { delete(f, ReceiptFile) }),
-		"a comment":          append(cut(20, func(b []byte) { b[0] = 3 }), "abc"...),
-		"bytes before":       append([]byte("before"), whole...),
-		"bytes behind":       append(bytes.Clone(whole), "behind"...),
-		"too many files":     cut(10, func(b []byte) { b[0], b[1] = 0xff, 0xff }),
-		"a large directory":  cut(12, func(b []byte) { binary.LittleEndian.PutUint32(b, 1<<30) }),
-		"a directory beyond": cut(16, func(b []byte) { b[0]++ }),
-		"another check sum":  bytes.Replace(whole, []byte("PK\x03\x04"), []byte("PK\x03\x05"), 1),
-		"cut off":            whole[:len(whole)/2],
+		"a bomb":              with(func(f map[string][]byte) { f[PageFile] = make([]byte, 10<<20) }),
+		"a file less":         with(func(f map[string][]byte) { delete(f, ReceiptFile) }),
+		"a comment":           append(cut(20, func(b []byte) { b[0] = 3 }), "abc"...),
+		"bytes before":        append([]byte("before"), whole...),
+		"bytes behind":        append(bytes.Clone(whole), "behind"...),
+		"too many files":      cut(10, func(b []byte) { b[0], b[1] = 0xff, 0xff }),
+		"a large directory":   cut(12, func(b []byte) { binary.LittleEndian.PutUint32(b, 1<<30) }),
+		"a directory beyond":  cut(16, func(b []byte) { b[0]++ }),
+		"another check sum":   bytes.Replace(whole, []byte("PK\x03\x04"), []byte("PK\x03\x05"), 1),
+		"cut off":             whole[:len(whole)/2],
+		"another name in it":  bytes.Replace(whole, []byte(DataFile), []byte("evidence.jsom"), 1),
+		"a file within a gap": gap(whole),
 	} {
 		if r, err := Verify(bytes.NewReader(bundle), int64(len(bundle)), Options{}); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
+}
+
+// gap moves the directory of a zip behind some bytes that it says nothing of.
+func gap(whole []byte) []byte {
+	b := bytes.Clone(whole)
+	end := b[len(b)-endSize:]
+	at := binary.LittleEndian.Uint32(end[16:])
+	binary.LittleEndian.PutUint32(end[16:], at+4)
+	return slices.Insert(b, int(at), []byte("more")...)
+}
+
+// TestEveryFlippedBitOfTheZip: in the zip as it was written no bit is flipped that Verify takes for what it was, but
+// those that say how it was made: dates, versions and attributes.
+func TestEveryFlippedBitOfTheZip(t *testing.T) {
+	whole := written(t, testBundle(1))
+	good := unpacked(t, whole)
+	rapid.Check(t, func(t *rapid.T) {
+		b := bytes.Clone(whole)
+		at := rapid.IntRange(0, len(b)-1).Draw(t, "byte")
+		b[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		r, err := Verify(bytes.NewReader(b), int64(len(b)), Options{})
+		if err != nil || !r.Holds() {
+			return
+		}
+		files, err := unzip(bytes.NewReader(b), int64(len(b)))
+		if err != nil || !maps.EqualFunc(files, good, bytes.Equal) {
+			t.Errorf("byte %d: it holds with other files", at)
+		}
+	})
 }
 
 // TestSizesThatAreRefused: what says that it is large is refused before it is unpacked.
