@@ -17,6 +17,7 @@ type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Check   checkCmd   `cmd:"" help:"Tell whether a person's consent is in force, and why."`
+	Verify  verifyCmd  `cmd:"" help:"Verify a bundle of evidence, without a server or a network."`
 	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
 	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
@@ -57,6 +58,7 @@ Examples:
 	consentd key create --name shop --scope consents:write,consents:read
 	consentd key list
 	consentd check --email ada@shop.example --purpose marketing    # may we?
+	consentd verify evidence.zip       # is this what was recorded?
 	consentd doctor                    # is all well with it, and what to do where not
 	consentd backup --to consentd.db   # a copy of the data
 	consentd serve --listen :8080 --data /var/lib/consentd
