@@ -194,6 +194,41 @@ func TestEvidenceHasABound(t *testing.T) {
 	}
 }
 
+// lateWrites records something behind the back of whoever waits for a checkpoint.
+type lateWrites struct {
+	service.Store
+	after func()
+}
+
+func (l *lateWrites) ViewOnce(ctx context.Context, read func(service.Reader) error) error {
+	err := l.Store.ViewOnce(ctx, read)
+	l.after()
+	return err
+}
+
+// TestEvidenceWaitsForWhatWasThere: it is of what was decided before it was asked for; what comes while it waits, and is
+// not covered, is left out.
+func TestEvidenceWaitsForWhatWasThere(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	ada := h.record(t, a, item(user("ada"))).Items[0].Subject
+	late := 0
+	g := h.signing(t, &lateWrites{h.store, func() {
+		late++
+		h.record(t, a, item(user("ada")))
+	}})
+	b, err := g.Evidence(context.Background(), a, ada, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := verified(t, a, b, nil); !r.Holds() || len(b.Decisions) > late {
+		t.Errorf("%d decisions, %d came late: %+v", len(b.Decisions), late, r)
+	}
+	if late == 0 {
+		t.Error("it did not wait")
+	}
+}
+
 // BenchmarkEvidence makes the bundle of a person with 100 decisions, and writes it.
 func BenchmarkEvidence(b *testing.B) {
 	h := newHarness(b)
