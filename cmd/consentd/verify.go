@@ -45,8 +45,8 @@ Exit codes: 0 all hold; 1 one does not, and its line names the file, the decisio
 the checkpoint is not readable.`
 }
 
-// maxCheckpoint is how large a file of a checkpoint may be.
-const maxCheckpoint = 1 << 20
+// maxNoted is how large the file of a checkpoint may be.
+const maxNoted = 1 << 20
 
 // Run verifies.
 func (c *verifyCmd) Run() error {
@@ -141,8 +141,8 @@ func readSmall(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxCheckpoint+1))
-	if err == nil && len(content) > maxCheckpoint {
+	content, err := io.ReadAll(io.LimitReader(file, maxNoted+1))
+	if err == nil && len(content) > maxNoted {
 		err = fmt.Errorf("%s is too large for a checkpoint", name)
 	}
 	return content, err
