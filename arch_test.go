@@ -34,32 +34,34 @@ const anything = "**"
 // without a row fails the test. Only cmd and tests import the store and its
 // engines: no row of another package names them.
 var mayImport = map[string][]string{
-	"ledger":              {},
-	"client":              {},
-	"internal/audit":      {"internal/consent", "ledger"},
-	"cmd/*":               {anything},
-	"cmd/consentd-bench":  {"internal/bench"},
-	"internal/bench":      {"internal/scratchpg"},
-	"internal/clitest":    {},
-	"internal/config":     {"internal/consent"},
-	"internal/consent":    {"ledger"},
-	"internal/console":    {"internal/protocol", "internal/service", "internal/consent"},
-	"internal/geo":        {"internal/geo/table", "internal/consent"},
-	"internal/geo/gen":    {"internal/geo/table"},
-	"internal/geo/table":  {},
-	"internal/jobs":       {"internal/consent"},
-	"internal/limit":      {"internal/consent"},
-	"internal/logtest":    {},
-	"internal/openapi":    {},
-	"internal/pgtest":     {"internal/scratchpg"},
-	"internal/protocol":   {"internal/consent", "internal/service"},
-	"internal/protocol/*": {"internal/protocol", "internal/service", "internal/consent"},
-	"internal/scratchpg":  {},
-	"internal/sealing":    {},
+	"ledger":                   {},
+	"evidence":                 {"ledger"},
+	"client":                   {},
+	"internal/audit":           {"internal/consent", "ledger"},
+	"cmd/*":                    {anything},
+	"cmd/consentd-bench":       {"internal/bench"},
+	"internal/bench":           {"internal/scratchpg"},
+	"internal/clitest":         {},
+	"internal/config":          {"internal/consent"},
+	"internal/consent":         {"ledger"},
+	"internal/console":         {"internal/protocol", "internal/service", "internal/consent"},
+	"internal/geo":             {"internal/geo/table", "internal/consent"},
+	"internal/geo/gen":         {"internal/geo/table"},
+	"internal/geo/table":       {},
+	"internal/jobs":            {"internal/consent"},
+	"internal/limit":           {"internal/consent"},
+	"internal/logtest":         {},
+	"internal/openapi":         {},
+	"internal/pgtest":          {"internal/scratchpg"},
+	"internal/protocol":        {"internal/consent", "internal/service"},
+	"internal/protocol/*":      {"internal/protocol", "internal/service", "internal/consent"},
+	"internal/protocol/native": {"internal/protocol", "internal/service", "internal/consent", "evidence"},
+	"internal/scratchpg":       {},
+	"internal/sealing":         {},
 	"internal/server": {"internal/protocol", "internal/protocol/*", "internal/console", "internal/limit",
 		"internal/openapi", "internal/service", "internal/consent"},
-	"internal/service": {"internal/service/*", "internal/limit", "internal/sealing", "internal/consent",
-		"ledger"},
+	"internal/service": {"internal/service/*", "internal/limit", "internal/sealing", "internal/consent", "ledger",
+		"evidence"},
 	"internal/service/idempotency": {"internal/consent"},
 	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent", "ledger"},
 	"internal/store": {"internal/store/engine", "internal/store/migrations", "internal/service",
@@ -102,7 +104,11 @@ var ledgerMayUse = []string{"bytes", "cmp", "crypto/ed25519", "crypto/sha256", "
 	"encoding/json", "errors", "fmt", "io", "maps", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8",
 	"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}
 
-// impure are names of packages that both may import, by their beginnings.
+// evidenceMayUse are those that package evidence may import, which is held to the same.
+var evidenceMayUse = append([]string{"github.com/consentd/consentd/ledger", "archive/zip", "compress/flate", "embed",
+	"encoding/hex", "hash/crc32", "html/template", "text/template"}, ledgerMayUse...)
+
+// impure are names of packages that these may import, by their beginnings.
 var impure = map[string][]string{
 	"crypto/ed25519":         {"GenerateKey"}, // without a reader it draws by itself
 	"time":                   {"Now", "Since", "Until", "After", "Sleep", "Tick", "NewTi", "Local", "LoadLocation"},
@@ -164,10 +170,11 @@ func TestNoVendorInTheCore(t *testing.T) {
 	}
 }
 
-// TestRulesArePure: what packages consent and ledger give depends on their arguments alone. They read no clock, draw no
-// lots, start no goroutine, and import only what does neither.
+// TestRulesArePure: what packages consent, ledger and evidence give depends on their arguments alone. They read no
+// clock, draw no lots, start no goroutine, and import only what does neither.
 func TestRulesArePure(t *testing.T) {
-	for folder, mayUse := range map[string][]string{"internal/consent": rulesMayUse, "ledger": ledgerMayUse} {
+	for folder, mayUse := range map[string][]string{"internal/consent": rulesMayUse, "ledger": ledgerMayUse,
+		"evidence": evidenceMayUse} {
 		for _, file := range filesBelow(t, folder) {
 			if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 				continue
@@ -316,6 +323,9 @@ func TestTheRulesBite(t *testing.T) {
 		{"cmd/consentd", "internal/store/storetest", false},
 		{"internal/without/row", "fmt", false},
 		{"ledger", "internal/consent", false},
+		{"ledger", "evidence", false},
+		{"evidence", "ledger", true},
+		{"evidence", "internal/consent", false},
 	} {
 		found := faults(tc.pkg, []string{tc.imports})
 		if fine := len(found) == 0; fine != tc.fine {

@@ -32,6 +32,57 @@ func Prove(r *Reader, event string, index int64, leaf Leaf, size int64, checkpoi
 	return &Proof{event, index, size, leaf.Append(nil), hashes, checkpoint}, nil
 }
 
+// ProveAll gives what leads from each of some entries to the root of the ledger of size entries, in the order of
+// indexes, as Prove does. It reads what all of them need from r at once. Errors are Prove's.
+func ProveAll(r *Reader, indexes []int64, size int64) ([][]tlog.Hash, error) {
+	known := map[int64]tlog.Hash{}
+	var needed []int64
+	note := tlog.HashReaderFunc(func(stored []int64) ([]tlog.Hash, error) {
+		for _, at := range stored {
+			if _, noted := known[at]; !noted {
+				known[at] = tlog.Hash{}
+				needed = append(needed, at)
+			}
+		}
+		return make([]tlog.Hash, len(stored)), nil
+	})
+	for _, index := range indexes {
+		if index < 0 || index >= size || size > r.tree.Size {
+			return nil, fmt.Errorf("%w: no entry %d among %d", ErrRange, index, size)
+		}
+		if _, err := tlog.ProveRecord(size, index, note); err != nil {
+			return nil, fmt.Errorf("prove entry %d of %d: %w", index, size, err)
+		}
+	}
+	hashes, err := r.ReadHashes(needed)
+	if err != nil {
+		return nil, fmt.Errorf("prove %d entries: %w", len(indexes), err)
+	}
+	for i, at := range needed {
+		known[at] = hashes[i]
+	}
+	return proofsFrom(known, indexes, size)
+}
+
+// proofsFrom makes proofs of hashes that are known.
+func proofsFrom(known map[int64]tlog.Hash, indexes []int64, size int64) ([][]tlog.Hash, error) {
+	read := tlog.HashReaderFunc(func(stored []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(stored))
+		for i, at := range stored {
+			out[i] = known[at]
+		}
+		return out, nil
+	})
+	proofs := make([][]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		var err error
+		if proofs[i], err = tlog.ProveRecord(size, index, read); err != nil {
+			return nil, fmt.Errorf("prove entry %d of %d: %w", index, size, err)
+		}
+	}
+	return proofs, nil
+}
+
 // Verify verifies the checkpoint as Open does, and that the leaf is the entry of that index under it. Beside Open's, an
 // error wraps ErrMalformed, ErrSize (the proof is for another checkpoint), ErrRange (there is no such index) or
 // ErrNotIncluded (the leaf, its index or a hash is not what it was).

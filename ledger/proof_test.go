@@ -458,3 +458,44 @@ func BenchmarkVerifyProof(b *testing.B) {
 		}
 	}
 }
+
+// TestProveAllIsEachProof: the proofs of many are those of each, and their rows are fetched at once.
+func TestProveAllIsEachProof(t *testing.T) {
+	p := newProvable(t, 1500)
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int64Range(1, 1500).Draw(t, "size")
+		indexes := rapid.SliceOfN(rapid.Int64Range(0, size-1), 0, 40).Draw(t, "indexes")
+		fetched := 0
+		reader := NewReader(&p.tree, func(ids []RowID) (rows [][]byte, err error) {
+			fetched++
+			for _, id := range ids {
+				rows = append(rows, p.rows[id])
+			}
+			return rows, nil
+		})
+		all, err := ProveAll(reader, indexes, size)
+		if err != nil || len(all) != len(indexes) || fetched > 1 {
+			t.Fatalf("%d proofs, %d fetches, %v", len(all), fetched, err)
+		}
+		for i, index := range indexes {
+			one, err := Prove(p.reader(), "event", index, p.leaves[index], size, nil)
+			if err != nil || !reflect.DeepEqual(all[i], one.Hashes) {
+				t.Fatalf("entry %d of %d: %v, want %v, %v", index, size, all[i], one.Hashes, err)
+			}
+		}
+	})
+}
+
+func TestProveAllRefuses(t *testing.T) {
+	p := newProvable(t, 40)
+	for _, c := range []struct{ index, size int64 }{{-1, 40}, {40, 40}, {0, 41}, {0, 0}} {
+		if all, err := ProveAll(p.reader(), []int64{c.index}, c.size); !errors.Is(err, ErrRange) {
+			t.Errorf("%+v: %v, %v", c, all, err)
+		}
+	}
+	failing := errors.New("no row")
+	reader := NewReader(&p.tree, func([]RowID) ([][]byte, error) { return nil, failing })
+	if _, err := ProveAll(reader, []int64{3}, 40); !errors.Is(err, failing) {
+		t.Errorf("where no row is read: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/consent"
-	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/store/postgres"
@@ -27,7 +27,13 @@ type ledgerCmd struct {
 // inspected is a store that is looked at, with the key file that it goes with.
 type inspected struct {
 	*store.Inspection
-	keys *sealing.File
+	keys *keyFile
+}
+
+// auditor gives what looks at the ledgers, beside who rotates keys.
+func (i *inspected) auditor() service.Auditor {
+	key, _ := i.keys.file.SigningKey()
+	return service.Auditor{View: i.View, Keys: i.keys.file.Ring(rand.Reader), ReloadKeys: i.keys.reload, SigningKey: key}
 }
 
 // inspectStore opens the store and the key file of a configuration to be looked at, beside a server or without one.
@@ -64,7 +70,7 @@ func openInspection(ctx context.Context, cfg *config.Config) (*store.Inspection,
 }
 
 // keysOf reads the key file that a store goes with.
-func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*sealing.File, error) {
+func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*keyFile, error) {
 	path, err := keyFilePath(cfg)
 	if err != nil {
 		return nil, err
@@ -77,23 +83,14 @@ func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*seal
 	if err != nil {
 		return nil, err
 	}
-	var known []byte
-	err = i.View(ctx, func(r service.Reader) (err error) {
-		known, err = r.Secret(ctx, keyFileSecret)
-		return err
-	})
+	known, err := knownKeyFile(ctx, i)
 	if err != nil {
-		return nil, fmt.Errorf("look which key file the store goes with: %w", err)
+		return nil, err
 	}
-	file, err := sealing.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; without the file of keys nobody can tell what the entries commit to: name it, or its "+
-			"copy, with --kek-file", err)
+	if known == nil {
+		return nil, errors.New("nothing was ever put on record in here: no key file goes with it")
 	}
-	if err != nil || known == nil {
-		return file, err
-	}
-	return file, sameKeyFile(path, known, file)
+	return readKeys(path, known)
 }
 
 // eachOrganization visits the one that is named by its id or slug, or all for an empty name.

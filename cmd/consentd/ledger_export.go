@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -115,9 +114,8 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	key, _ := x.keys.SigningKey()
-	auditor := service.Auditor{View: x.View, Keys: x.keys.Ring(rand.Reader), SigningKey: key,
-		Fault: func(service.AuditFault) {}}
+	auditor := x.auditor()
+	auditor.Fault = func(service.AuditFault) {} // the export ends with an error
 	ledger, err := auditor.Ledger(ctx, x.organization)
 	if err != nil {
 		return err

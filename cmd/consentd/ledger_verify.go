@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -183,9 +182,8 @@ func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organizati
 	if err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
 	}
-	key, _ := v.keys.SigningKey()
-	auditor := service.Auditor{View: v.View, Keys: v.keys.Ring(rand.Reader), SigningKey: key, Fault: v.fault,
-		Progress: func(n int64) { v.update(func() { v.read = n }) }}
+	auditor := v.auditor()
+	auditor.Fault, auditor.Progress = v.fault, func(n int64) { v.update(func() { v.read = n }) }
 	audit, err := auditor.Ledger(ctx, o.ID)
 	if err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)

@@ -18,6 +18,7 @@ type commands struct {
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Keys    keysCmd    `cmd:"" help:"Rotate and retire the keys of the key file."`
 	Check   checkCmd   `cmd:"" help:"Tell whether a person's consent is in force, and why."`
+	Verify  verifyCmd  `cmd:"" help:"Verify a bundle of evidence, without a server or a network."`
 	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value came from."`
 	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
@@ -62,6 +63,7 @@ Examples:
 	consentd key create --name shop --scope consents:write,consents:read
 	consentd key list
 	consentd check --email ada@shop.example --purpose marketing    # may we?
+	consentd verify evidence.zip       # is this what was recorded?
 	consentd doctor                    # is all well with it, and what to do where not
 	consentd ledger verify             # is what is on record what was put there?
 	consentd backup --to consentd.db   # a copy of the data

@@ -228,6 +228,12 @@ type PurposeKey struct {
 	Project, Purpose int
 }
 
+// VersionKey names a version of a purpose.
+type VersionKey struct {
+	PurposeKey
+	Version int
+}
+
 // ProjectPurpose names a purpose by numbers.
 type ProjectPurpose struct{ Project, Purpose int }
 

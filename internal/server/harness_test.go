@@ -357,7 +357,7 @@ func (w *harness) mayKeep(what string, res *webtest.Response) {
 		w.Errorf("%s: Cache-Control %q in %v", what, got, res)
 	}
 	later := res.Status == http.StatusServiceUnavailable || res.Status == http.StatusTooManyRequests ||
-		res.Status == http.StatusConflict && strings.Contains(what, "/ledger/")
+		res.Status == http.StatusConflict && (strings.Contains(what, "/ledger/") || strings.Contains(what, "/evidence"))
 	got := res.Header.Values("Retry-After")
 	if later && (len(got) != 1 || !wholeSeconds.MatchString(got[0])) || !later && len(got) > 0 {
 		w.Errorf("%s: Retry-After %q in %v", what, got, res)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
@@ -28,6 +29,8 @@ type Auditor struct {
 	// View reads one consistent state. None is held for long.
 	View func(ctx context.Context, read func(Reader) error) error
 	Keys *sealing.Ring // of the key file
+	// ReloadKeys, where set, is asked at a key that Keys lack: somebody rotates them meanwhile.
+	ReloadKeys ReloadKeys
 	// SigningKey is the key file's. Checkpoints by another one are held against the keys that the store has.
 	SigningKey sealing.SigningKey
 	Fault      func(AuditFault) // is told of each; not called by two at once
@@ -58,7 +61,7 @@ type Audited struct {
 
 // Ledger reads where an organization's ledger ends, as far as which it is looked at.
 func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerAudit, error) {
-	w := LedgerAudit{auditor: a, secrets: &secrets{ring: a.Keys}, organization: organization, texts: map[string]bool{},
+	w := LedgerAudit{auditor: a, secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)), organization: organization, texts: map[string]bool{},
 		found: Audited{Organization: organization}}
 	return &w, w.begin(ctx)
 }

@@ -59,6 +59,8 @@ type Reader interface {
 	Texts(ctx context.Context, organization consent.ID, hashes [][]byte) ([]string, error)
 	// PurposeVersions lists the versions of a purpose before the current one, with a number greater than after, in order.
 	PurposeVersions(ctx context.Context, of consent.PurposeKey, after, limit int) ([]consent.PurposeVersion, error)
+	// NamedVersions gives versions of purposes before their current ones, by index of names; number 0: there is none.
+	NamedVersions(ctx context.Context, names []consent.VersionKey) ([]consent.PurposeVersion, error)
 
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
 	// subject's own id is a SubjectID and an AnonymousID of it, and of the person that it was merged into.

@@ -35,7 +35,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"subject": selectSubject,
 		"names":   selectNames, "timeline": selectTimeline, "undo merge": undoMerge, "move claims": moveClaims,
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
-		"delete consent": deleteConsent,
+		"delete consent": deleteConsent, "version": selectVersion,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||

@@ -118,14 +118,33 @@ func (t *tx) PurposeVersions(ctx context.Context, of consent.PurposeKey, after, 
 	found []consent.PurposeVersion, err error) {
 	err = t.conn.Query(ctx, listVersions, []any{of.Organization, of.Project, of.Purpose, after, limit},
 		func(r engine.Row) error {
-			var v consent.PurposeVersion
-			var basis string
-			err := r.Scan(&v.Organization, &v.Project, &v.Purpose, &v.Number, &v.Name, &v.Description, &v.URL, &basis,
-				&v.DocumentHash, &v.TextsHash, &v.RequireReaccept, &v.HeldFrom)
-			v.LegalBasis = consent.LegalBasis(basis)
+			v, err := scanVersion(r)
 			found = append(found, v)
 			return err
 		})
+	return found, err
+}
+
+func scanVersion(r engine.Row) (v consent.PurposeVersion, err error) {
+	var basis string
+	err = r.Scan(&v.Organization, &v.Project, &v.Purpose, &v.Number, &v.Name, &v.Description, &v.URL, &basis,
+		&v.DocumentHash, &v.TextsHash, &v.RequireReaccept, &v.HeldFrom)
+	v.LegalBasis = consent.LegalBasis(basis)
+	return v, err
+}
+
+const selectVersion = `/* select_version */ SELECT ` + versionColumns + ` FROM purpose_versions
+WHERE organization_id = $1 AND project_no = $2 AND purpose_no = $3 AND version = $4`
+
+// NamedVersions implements service.Reader.
+func (t *tx) NamedVersions(ctx context.Context, names []consent.VersionKey) ([]consent.PurposeVersion, error) {
+	found := make([]consent.PurposeVersion, len(names))
+	err := t.conn.Each(ctx, selectVersion, len(names), func(i int, args []any) []any {
+		return append(args, &names[i].Organization, names[i].Project, names[i].Purpose, names[i].Version)
+	}, func(i int, r engine.Row) (err error) {
+		found[i], err = scanVersion(r)
+		return err
+	})
 	return found, err
 }
 

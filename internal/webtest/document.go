@@ -85,7 +85,8 @@ var loaded = sync.OnceValues(func() (*documents, error) {
 	}
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(
 		"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"))
-	for _, kind := range []string{"text/html", "application/x-ndjson", "text/csv", "application/vnd.apache.parquet"} {
+	for _, kind := range []string{"text/html", "application/x-ndjson", "text/csv", "application/vnd.apache.parquet",
+		"application/zip"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.PlainBodyDecoder)
 	}
 	d := &documents{}

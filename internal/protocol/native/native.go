@@ -47,6 +47,7 @@ func New(svc *service.Service, o Options) protocol.Protocol {
 			a.subjectRoutes(access),
 			a.consentRoutes(access),
 			a.ledgerRoutes(access),
+			a.evidenceRoutes(access),
 		),
 		Fail: fail,
 	}

@@ -432,7 +432,9 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 	}
 	_, err11 := r.Texts(ctx, o, [][]byte{p.answers[0].Hash[:]})
 	_, err12 := r.PurposeVersions(ctx, consent.PurposeKey{Organization: o, Project: 1, Purpose: 1}, 10, 10)
-	err = errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
+	_, err14 := r.NamedVersions(ctx, []consent.VersionKey{{PurposeKey: consent.PurposeKey{Organization: o, Project: 1,
+		Purpose: 1}, Version: 1}})
+	err = errors.Join(err, err14, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
 	for _, q := range []consent.EventQuery{{Subjects: []consent.ID{subject}}, {Subjects: []consent.ID{subject},
 		ByOccurredAt: true}, {}, {ByOccurredAt: true}, {ByOccurredAt: true, Ascending: true}} {
 		q.Organization, q.Limit = o, 10

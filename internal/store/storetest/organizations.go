@@ -112,7 +112,17 @@ func testPurposeVersions(f *fixture) {
 	same(f, "all versions", list(of, 0, 10), versions)
 	same(f, "one version", list(of, 1, 1), versions[1:2])
 	same(f, "after the last", list(of, 3, 10), []consent.PurposeVersion{})
-	of.Organization = f.organization()
+	elsewhere := consent.PurposeKey{Organization: f.organization(), Project: 1, Purpose: 2}
+	f.view(func(ctx context.Context, r service.Reader) error {
+		got, err := r.NamedVersions(ctx, []consent.VersionKey{{PurposeKey: of, Version: 3}, {PurposeKey: of, Version: 4},
+			{PurposeKey: elsewhere, Version: 1}, {PurposeKey: of, Version: 1}, {PurposeKey: of, Version: 3}})
+		same(f, "versions by name", got, []consent.PurposeVersion{versions[2], {}, {}, versions[0], versions[2]})
+		if none, failed := r.NamedVersions(ctx, nil); len(none) > 0 || failed != nil {
+			f.Errorf("no versions by name: %v, %v", none, failed)
+		}
+		return err
+	})
+	of.Organization = elsewhere.Organization
 	same(f, "another's", list(of, 0, 10), []consent.PurposeVersion{})
 	f.refuses("a version twice", consent.Changes{PurposeVersions: versions[:1]})
 	orphan := versions[0]

@@ -1,0 +1,133 @@
+package evidence
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// document is evidence.json.
+type document struct {
+	Format       string       `json:"format"`
+	Organization Organization `json:"organization"`
+	Person       Person       `json:"person"`
+	Purpose      string       `json:"purpose,omitempty"`
+	Checkpoint   string       `json:"checkpoint"`
+	Earlier      *Earlier     `json:"earlier,omitempty"`
+	Decisions    []Decision   `json:"decisions"`
+}
+
+// keyList is keys.json, and versionList purposes.json.
+type (
+	keyList struct {
+		Keys []Key `json:"keys"`
+	}
+	versionList struct {
+		Versions []Version `json:"versions"`
+	}
+)
+
+// encode gives JSON in the one form in which it is in a bundle.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// decode reads what encode gave, and nothing else. Package json alone would take a member twice, in other letters, as
+// null or in another spelling, so that two readers could read different things.
+func decode(name string, data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrUnreadable, name, err)
+	}
+	again, err := encode(into)
+	if err != nil || !bytes.Equal(again, data) {
+		return fmt.Errorf("%w: %s is not in the form in which it was made: it was changed, or written anew", ErrUnreadable,
+			name)
+	}
+	return nil
+}
+
+// encoded gives the three files of data.
+func (b *Bundle) encoded() (data, purposes, keys []byte, err error) {
+	d := document{format, b.Organization, b.Person, b.Purpose, b.Checkpoint, b.Earlier, b.Decisions}
+	if data, err = encode(&d); err != nil {
+		return nil, nil, nil, err
+	}
+	if purposes, err = encode(&versionList{b.Versions}); err != nil {
+		return nil, nil, nil, err
+	}
+	keys, err = encode(&keyList{b.Keys})
+	return data, purposes, keys, err
+}
+
+// parse reads what a zip held.
+func parse(files map[string][]byte) (*Bundle, error) {
+	var d document
+	var versions versionList
+	var keys keyList
+	for _, f := range []struct {
+		name string
+		into any
+	}{{DataFile, &d}, {PurposesFile, &versions}, {KeysFile, &keys}} {
+		if err := decode(f.name, files[f.name], f.into); err != nil {
+			return nil, err
+		}
+	}
+	if d.Format != format {
+		return nil, fmt.Errorf("%w: %s is in the form %.40q, which this program does not know", ErrUnreadable, DataFile,
+			d.Format)
+	}
+	if len(d.Decisions) > MaxDecisions {
+		return nil, fmt.Errorf("%w: %s has more than %d decisions", ErrUnreadable, DataFile, MaxDecisions)
+	}
+	b := &Bundle{d.Organization, d.Person, d.Purpose, d.Checkpoint, d.Earlier, d.Decisions, versions.Versions, keys.Keys,
+		map[string]string{}}
+	for name, content := range files {
+		if hash, ok := textOf(name); ok {
+			b.Texts[hash] = string(content)
+		}
+	}
+	return b, nil
+}
+
+// members reads a JSON object whose names are all different.
+func members(text string) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("it is no JSON object")
+	}
+	out := map[string]json.RawMessage{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := token.(string) // the decoder gives nothing else here
+		if _, twice := out[name]; twice {
+			return nil, fmt.Errorf("it has %.40q twice", name)
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		out[name] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something follows it")
+	}
+	return out, nil
+}

@@ -1,0 +1,166 @@
+package evidence
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPageIsInert: a page loads nothing, runs nothing and leads nowhere, whatever people wrote.
+func TestPageIsInert(t *testing.T) {
+	page := string(unpacked(t, written(t, testBundle(5)))[PageFile])
+	for _, active := range []string{"<script", "<b>", "<form>", "href=", "src=", "url(", "@import", "http-equiv=\"refresh",
+		"onload", "<iframe", "<img", "<link", "<base"} {
+		if strings.Contains(page, active) {
+			t.Errorf("the page has %q", active)
+		}
+	}
+	for _, want := range []string{"&lt;script&gt;alert(1)", "&lt;b&gt;0&lt;/b&gt;", "javascript:alert(1)", "size: A4",
+		"default-src &#39;none&#39;", "charset=\"utf-8\""} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	policy := regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(page)
+	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(page)
+	if policy == nil || style == nil ||
+		strings.NewReplacer("&#39;", "'", "&#43;", "+").Replace(policy[1]) != policyOf(style[1]) {
+		t.Errorf("the policy %q does not allow the style %q", policy, style)
+	}
+}
+
+// TestPageShows: per decision what was shown, what was chosen, when, under which law, and how to verify it.
+func TestPageShows(t *testing.T) {
+	b := testBundle(5)
+	page := string(unpacked(t, written(t, b))[PageFile])
+	sections := strings.Split(page, "<h3 id=\"decision-")[1:]
+	if len(sections) != 5 {
+		t.Fatalf("%d decisions are shown", len(sections))
+	}
+	for i, section := range sections {
+		shown := "Shall we write to you?\n&lt;b&gt;" + string(rune('0'+i/2)) + "&lt;/b&gt;"
+		if i%2 == 1 {
+			shown = "The same text as in decision " + string(rune('0'+i)) + "."
+		}
+		for _, want := range []string{shown, "2026-03-01T12:00:00.000000Z", b.Decisions[i].RecordedAt, "opt-in: nothing",
+			"GDPR Art. 6(1)(a)", "country: DE", "by the person&#39;s own action", "email: ada@shop.example", "user_id: ada",
+			b.Decisions[i].Event, "version 1, which held from 2026-01-01", "button: a&lt;b&gt;", "n: 3", "192.0.2.7"} {
+			if !strings.Contains(section, want) {
+				t.Errorf("decision %d lacks %q:\n%s", i+1, want, section)
+			}
+		}
+		chosen := []string{"taken back (withdrawn)", "No (declined)"}[i%2]
+		if !strings.Contains(section, chosen) {
+			t.Errorf("decision %d lacks %q", i+1, chosen)
+		}
+	}
+	for _, want := range []string{"Shop &amp; Söhne", vkeyOf(testKey)[:20], "We write letters.", "Letters &lt;now&gt;",
+		"10 entries when it was signed", "consentd verify --vkey", "the organization's own statement"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// TestReceipt: each decision has a record with the terms of the vocabulary, and names what is not known.
+func TestReceipt(t *testing.T) {
+	b := testBundle(4)
+	var r struct {
+		Context map[string]string `json:"@context"`
+		Graph   []map[string]any  `json:"@graph"`
+	}
+	if err := json.Unmarshal(unpacked(t, written(t, b))[ReceiptFile], &r); err != nil || len(r.Graph) != 4 {
+		t.Fatalf("%d records, %v", len(r.Graph), err)
+	}
+	prefixed := regexp.MustCompile(`^[a-z-]+:`)
+	for i, record := range r.Graph {
+		status := []string{"dpv:ConsentWithdrawn", "dpv:ConsentRefused"}[i%2]
+		if got := record["dpv:hasConsentStatus"].(map[string]any)["@id"]; got != status {
+			t.Errorf("record %d says %v, want %s", i, got, status)
+		}
+		for name := range record {
+			prefix := prefixed.FindString(name)
+			if _, known := r.Context[strings.TrimSuffix(prefix, ":")]; !known && !strings.HasPrefix(name, "@") {
+				t.Errorf("record %d: nobody knows what %s is", i, name)
+			}
+		}
+		var missing []string
+		for _, field := range record["consentd:missing"].([]any) {
+			missing = append(missing, field.(string))
+		}
+		if !slices.Contains(missing, "retention_period (dpv:hasStorageCondition)") ||
+			!slices.Contains(missing, "validity_duration (dct:valid)") ||
+			slices.Contains(missing, "privacy_notice (dpv:hasNotice)") {
+			t.Errorf("record %d misses %q", i, missing)
+		}
+	}
+}
+
+func TestConsentStatus(t *testing.T) {
+	for _, c := range []struct{ state, action, regime, status, kind string }{
+		{"accepted", "user_click", "opt-in", "dpv:ConsentGiven", "dpv:ExpressedConsent"},
+		{"accepted", "import", "opt-in", "dpv:ConsentGiven", "dpv:Consent"},
+		{"implied", "implied", "opt-out", "dpv:ConsentGiven", "dpv:ImpliedConsent"},
+		{"implied", "implied", "opt-in", "dpv:ConsentUnknown", "dpv:ImpliedConsent"},
+		{"viewed", "implied", "opt-in", "dpv:ConsentRequested", "dpv:ImpliedConsent"},
+		{"other", "other", "opt-out", "dpv:ConsentUnknown", "dpv:Consent"},
+	} {
+		f := &facts{State: c.state, Action: c.action, Regime: c.regime}
+		if status, kind := statusOf(f), consentType(f); status != c.status || kind != c.kind {
+			t.Errorf("%+v: %s, %s", c, status, kind)
+		}
+	}
+}
+
+// TestReadmeListsFiles: whoever has sha256sum can hold the files against the README.
+func TestReadmeListsFiles(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(2)))
+	readme := string(files[ReadmeFile])
+	for name, content := range files {
+		if line := hexOf(string(content)) + "  " + name + "\n"; name != ReadmeFile && !strings.Contains(readme, line) {
+			t.Errorf("the README lacks %q", line)
+		}
+	}
+}
+
+// FuzzFacts: whatever a body and an ident are, they are read the same or not at all, and are shown without a fault.
+func FuzzFacts(f *testing.F) {
+	f.Add(bodyOf("text", "accepted"), testIdent)
+	f.Add("{}", "{}")
+	f.Add(`{"state":"accepted","state":"declined"}`, `{"identifiers":{"a":{"b":1}}}`)
+	f.Add(`{"purpose_version":1e9,"undated":null}`, "\xff")
+	f.Fuzz(func(t *testing.T, body, ident string) {
+		d := Decision{Body: body, Ident: ident}
+		one, field, err := factsOf(&d)
+		if err == nil && (!json.Valid([]byte(body)) || !json.Valid([]byte(ident))) {
+			t.Errorf("read %q and %q", body, ident)
+		}
+		if err != nil && field != "body" && field != "ident" {
+			t.Errorf("%v in the field %q", err, field)
+		}
+		b := &Bundle{Decisions: []Decision{d}}
+		if err := renderOthers(b, []facts{one}, map[string][]byte{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFormIsKept: what bundles of this form were once made of is what Verify makes of their data for ever. Whoever
+// changes a template, a word or the receipt makes another form (see format), and keeps this one for reading.
+func TestFormIsKept(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(5)))
+	for name, want := range map[string]string{
+		PageFile:     "0cc9d23937242a06273b945d09101b3d235bb17aaa95e384309c5f28733f341b",
+		ReceiptFile:  "24f2bc0c4d373ec3bfea00542acd479008a827ece475477ed016ad1f965f0253",
+		ReadmeFile:   "e5d4a8ff2a90dda36d2d079ab6193f6d2db31fb1b8b54671f2ce34e59657d792",
+		DataFile:     "b28ad3876041c036039f602ebe1f3a4a861e861ae7fb386cc5467fb7a0eea4bd",
+		PurposesFile: "7e6c724ebc17db5eedbf5efc3ea4592e2f4850695bf2f9c59682b0a2843b25eb",
+		KeysFile:     "192d3f9dac55db39e0193f5a774cede8ad174003e48ef81b3f240a2d7eb540d6",
+	} {
+		if got := hexOf(string(files[name])); got != want {
+			t.Errorf("%s has the SHA-256 %s", name, got)
+		}
+	}
+}

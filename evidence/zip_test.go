@@ -1,0 +1,243 @@
+package evidence
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func unpacked(t testing.TB, bundle []byte) map[string][]byte {
+	t.Helper()
+	files, err := unzip(bytes.NewReader(bundle), int64(len(bundle)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// zipped packs files as any other program may.
+func zipped(t testing.TB, files map[string][]byte) []byte {
+	t.Helper()
+	return packed(t, func(add func(h *zip.FileHeader, content []byte)) {
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			add(&zip.FileHeader{Name: name, Method: zip.Deflate}, files[name])
+		}
+	})
+}
+
+func packed(t testing.TB, fill func(add func(h *zip.FileHeader, content []byte))) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	fill(func(h *zip.FileHeader, content []byte) {
+		to, err := w.CreateHeader(h)
+		if err == nil && content != nil {
+			_, err = to.Write(content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestEveryFlippedBitIsFound: whatever bit of whatever file is flipped, the bundle is refused or does not hold.
+func TestEveryFlippedBitIsFound(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(3)))
+	if !verify(t, zipped(t, files), Options{}).Holds() {
+		t.Fatal("packed anew it does not hold")
+	}
+	names := slices.Sorted(maps.Keys(files))
+	flip := func(t tester, name string, at int, bit byte) {
+		changed := maps.Clone(files)
+		changed[name] = bytes.Clone(files[name])
+		changed[name][at] ^= bit
+		bundle := zipped(&testing.T{}, changed)
+		r, err := Verify(bytes.NewReader(bundle), int64(len(bundle)), Options{})
+		if err == nil && r.Holds() {
+			t.Errorf("%s, byte %d, bit %#x: nobody noticed", name, at, bit)
+		}
+	}
+	for _, name := range names { // some of each file, whatever lots say
+		for at := 0; at < len(files[name]); at += 1 + len(files[name])/20 {
+			flip(t, name, at, 1)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom(names).Draw(t, "file")
+		at := rapid.IntRange(0, len(files[name])-1).Draw(t, "byte")
+		flip(t, name, at, 1<<rapid.IntRange(0, 7).Draw(t, "bit"))
+	})
+}
+
+type tester interface {
+	Errorf(format string, args ...any)
+}
+
+// TestZipsThatAreRefused: bombs, names from elsewhere, duplicates and files that no bundle has.
+func TestZipsThatAreRefused(t *testing.T) {
+	good := unpacked(t, written(t, testBundle(2)))
+	with := func(change func(map[string][]byte)) []byte {
+		files := maps.Clone(good)
+		change(files)
+		return zipped(t, files)
+	}
+	again := func(name string) []byte {
+		return packed(t, func(add func(*zip.FileHeader, []byte)) {
+			for _, name := range slices.Sorted(maps.Keys(good)) {
+				add(&zip.FileHeader{Name: name}, good[name])
+			}
+			add(&zip.FileHeader{Name: name}, good[DataFile])
+		})
+	}
+	folder := &zip.FileHeader{Name: textFolder + strings.Repeat("a", 64) + textSuffix}
+	folder.SetMode(0o777 | 1<<27) // a link
+	whole := written(t, testBundle(2))
+	cut := func(at int, change func([]byte)) []byte {
+		b := bytes.Clone(whole)
+		change(b[len(b)-endSize+at:])
+		return b
+	}
+	for name, bundle := range map[string][]byte{
+		"nothing":              {},
+		"no zip":               []byte(strings.Repeat("no zip ", 9)),
+		"a name twice":         again(DataFile),
+		"a name from the root": again("/" + DataFile),
+		"a name above":         again("../" + DataFile),
+		"a name above a text":  again("texts/../../" + strings.Repeat("a", 64) + ".txt"),
+		"a backslash":          again(`texts\` + strings.Repeat("a", 64) + ".txt"),
+		"other letters":        again("Evidence.json"),
+		"a folder": packed(t, func(add func(*zip.FileHeader, []byte)) {
+			for name, content := range good {
+				add(&zip.FileHeader{Name: name}, content)
+			}
+			add(&zip.FileHeader{Name: "texts/"}, nil)
+		}),
+		"an unknown file":   again("evidence.js"),
+		"a text of no hash": again("texts/a.txt"),
+		"a link": packed(t, func(add func(*zip.FileHeader, []byte)) {
+			for name, content := range good {
+				add(&zip.FileHeader{Name: name}, content)
+			}
+			add(folder, []byte("/etc/passwd"))
+		}),
+		"a bomb":              with(func(f map[string][]byte) { f[PageFile] = make([]byte, 10<<20) }),
+		"a file less":         with(func(f map[string][]byte) { delete(f, ReceiptFile) }),
+		"a comment":           append(cut(20, func(b []byte) { b[0] = 3 }), "abc"...),
+		"bytes before":        append([]byte("before"), whole...),
+		"bytes behind":        append(bytes.Clone(whole), "behind"...),
+		"too many files":      cut(10, func(b []byte) { b[0], b[1] = 0xff, 0xff }),
+		"a large directory":   cut(12, func(b []byte) { binary.LittleEndian.PutUint32(b, 1<<30) }),
+		"a directory beyond":  cut(16, func(b []byte) { b[0]++ }),
+		"another check sum":   bytes.Replace(whole, []byte("PK\x03\x04"), []byte("PK\x03\x05"), 1),
+		"cut off":             whole[:len(whole)/2],
+		"another name in it":  bytes.Replace(whole, []byte(DataFile), []byte("evidence.jsom"), 1),
+		"a file within a gap": gap(whole),
+	} {
+		if r, err := Verify(bytes.NewReader(bundle), int64(len(bundle)), Options{}); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+// gap moves the directory of a zip behind some bytes that it says nothing of.
+func gap(whole []byte) []byte {
+	b := bytes.Clone(whole)
+	end := b[len(b)-endSize:]
+	at := binary.LittleEndian.Uint32(end[16:])
+	binary.LittleEndian.PutUint32(end[16:], at+4)
+	return slices.Insert(b, int(at), []byte("more")...)
+}
+
+// TestEveryFlippedBitOfTheZip: in the zip as it was written no bit is flipped that Verify takes for what it was, but
+// those that say how it was made: dates, versions and attributes.
+func TestEveryFlippedBitOfTheZip(t *testing.T) {
+	whole := written(t, testBundle(1))
+	good := unpacked(t, whole)
+	rapid.Check(t, func(t *rapid.T) {
+		b := bytes.Clone(whole)
+		at := rapid.IntRange(0, len(b)-1).Draw(t, "byte")
+		b[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		r, err := Verify(bytes.NewReader(b), int64(len(b)), Options{})
+		if err != nil || !r.Holds() {
+			return
+		}
+		files, err := unzip(bytes.NewReader(b), int64(len(b)))
+		if err != nil || !maps.EqualFunc(files, good, bytes.Equal) {
+			t.Errorf("byte %d: it holds with other files", at)
+		}
+	})
+}
+
+// TestSizesThatAreRefused: what says that it is large is refused before it is unpacked.
+func TestSizesThatAreRefused(t *testing.T) {
+	for name, f := range map[string]zip.FileHeader{
+		"a large file":  {Name: PageFile, UncompressedSize64: maxFile + 1, CompressedSize64: maxFile},
+		"a large pack":  {Name: PageFile, UncompressedSize64: 1, CompressedSize64: 1 << 60},
+		"a dense one":   {Name: PageFile, UncompressedSize64: 1 << 20, CompressedSize64: 1 << 10},
+		"an encrypted":  {Name: PageFile, Flags: 1},
+		"no such file":  {Name: "more"},
+		"a small dense": {Name: PageFile, UncompressedSize64: smallFile, CompressedSize64: 1},
+	} {
+		if err := admit(&zip.File{FileHeader: f}); (err == nil) != (name == "a small dense") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	whole := written(t, testBundle(3))
+	if err := checkEnd(bytes.NewReader(whole), int64(len(whole))); err != nil {
+		t.Error(err)
+	}
+	end := whole[len(whole)-endSize:] // it says that all before is the directory
+	binary.LittleEndian.PutUint32(end[12:], uint32(len(whole)-endSize))
+	binary.LittleEndian.PutUint32(end[16:], 0)
+	if err := checkEnd(bytes.NewReader(whole), int64(len(whole))); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("a directory that is large: %v", err)
+	}
+	if _, err := Verify(zeros{}, maxZip+1, Options{}); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("a zip that is large: %v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
+
+// TestSameTextsArePacked: what packs too well for Verify is stored, so that what is written is readable.
+func TestSameTextsArePacked(t *testing.T) {
+	b := testBundle(1)
+	legal := strings.Repeat("a", 1<<20)
+	delete(b.Texts, hexOf("We write letters."))
+	b.Texts[hexOf(legal)] = legal
+	b.Versions[0].LegalText = hashPrefix + hexOf(legal)
+	if r := verify(t, written(t, b), Options{}); !r.Holds() {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestTooLarge: nothing is written that Verify would refuse.
+func TestTooLarge(t *testing.T) {
+	many := testBundle(1)
+	many.Decisions = slices.Repeat(many.Decisions, MaxDecisions+1)
+	large := testBundle(1)
+	text := strings.Repeat("a", 1<<20)
+	for i := range maxContent>>20 + 1 {
+		large.Texts[strconv.Itoa(i)] = text
+	}
+	for name, b := range map[string]*Bundle{"many decisions": many, "a large text": large} {
+		if err := Write(io.Discard, b); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

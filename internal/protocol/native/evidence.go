@@ -1,0 +1,50 @@
+package native
+
+import (
+	"context"
+	"math"
+	"net/http"
+
+	proof "github.com/consentd/consentd/evidence" // the word is taken here: that of an event
+	"github.com/consentd/consentd/internal/protocol"
+)
+
+func (a *api) evidenceRoutes(access protocol.Access) []protocol.Route {
+	return []protocol.Route{{Method: http.MethodGet, Pattern: inOrganization + "/subjects/{subjectId}/evidence",
+		Handle: access.Handle(a.getEvidence)}}
+}
+
+// What a bundle takes of the memory of streams while it is made: about so much for each decision and each byte of what
+// was said, and never more than all streams together may have.
+const (
+	evidencePerDecision = 12 << 10
+	evidencePerByte     = 3
+	mostEvidence        = 24 << 20
+)
+
+// getEvidence answers GET {org}/subjects/{subjectId}/evidence[?purpose=][&since=]: the bundle, a zip.
+func (a *api) getEvidence(c *protocol.Call) error {
+	id, err := c.IDParam("subjectId")
+	if err != nil {
+		return err
+	}
+	q := query(c, "purpose", "since")
+	purpose := given(q, "purpose")
+	since := q.Number(0, 1, math.MaxInt, "since")
+	if q.Err != nil {
+		return q.Err
+	}
+	bundle, err := a.svc.Evidence(c.Request.Context(), c.Actor, id, purpose, int64(since))
+	if err != nil {
+		return notYet(c, inQueryOf(err))
+	}
+	c.Header().Set("Content-Disposition", `attachment; filename="evidence-`+bundle.Person.ID+`.zip"`)
+	memory := min(evidencePerDecision*len(bundle.Decisions)+evidencePerByte*bundle.Size(), mostEvidence)
+	err = c.Stream("application/zip", int64(memory), func(_ context.Context, to *protocol.Stream) error {
+		return proof.Write(to, bundle)
+	})
+	if c.Status == 0 { // the answer is an error
+		c.Header().Del("Content-Disposition")
+	}
+	return err
+}

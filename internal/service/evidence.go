@@ -1,0 +1,376 @@
+package service
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/consentd/consentd/evidence"
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/ledger"
+)
+
+const (
+	// evidenceWait is how long evidence waits for a checkpoint that covers what was decided before it was asked for.
+	evidenceWait = 5 * time.Second
+	// evidencePart is how many events are read at once; nearly everybody has fewer.
+	evidencePart = 2000
+	// maxEvidence is how many bytes the bodies, idents and texts of a bundle may take.
+	maxEvidence = 24 << 20
+)
+
+// Evidence gives all that shows what a person decided, for a bundle that is verified offline: the decisions of a
+// subject, or of the person whom it turned out to be, and their proofs under the newest checkpoint, for which it waits
+// a little. purpose, where set, narrows it to the purposes of that key. since, where not 0, adds the proof that the
+// ledger only grew since it had so many entries. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors:
+// Forbidden; NotFound (the subject, any decision, or what one is committed with); Unprocessable in the field purpose,
+// where it is not known or there is too much for a bundle; Conflict where no checkpoint covers it yet; Unavailable;
+// Internal where what is stored is not what was committed.
+func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64) (
+	*evidence.Bundle, error) {
+	for _, scope := range []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead} {
+		if err := a.Require(scope); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.Confined(nil); err != nil {
+		return nil, err
+	}
+	done, err := s.beginExport(ctx, a.Organization)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	e := evidenceReader{s: s, organization: a.Organization, asked: subject, purpose: purpose, since: since}
+	read := func(ctx context.Context, r Reader) error { return e.read(ctx, r) }
+	if err = s.exportPart(ctx, read); err == nil && e.uncovered > 0 {
+		if !s.AwaitCheckpoint(ctx, a, e.uncovered, evidenceWait) {
+			return nil, errNotCovered
+		}
+		e.until, e.uncovered = e.uncovered, 0
+		err = s.exportPart(ctx, read)
+	}
+	if err == nil && e.uncovered > 0 {
+		err = errNotCovered
+	}
+	return e.bundle, err
+}
+
+// evidenceReader reads what a bundle is made of, in one view.
+type evidenceReader struct {
+	s            *Service
+	organization consent.ID
+	asked        consent.ID
+	purpose      string
+	since        int64
+	until        int64 // the last entry that counts; 0: all there are
+	uncovered    int64 // an entry that no checkpoint covers yet, where there is one
+	catalog      *consent.Catalog
+	person       consent.SubjectKey
+	events       []consent.Event
+	size         int // of what was read, in bytes
+	bundle       *evidence.Bundle
+}
+
+// read makes the bundle, or notes what is not covered yet. It may run again.
+func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
+	e.bundle, e.events, e.size, e.uncovered = nil, nil, 0, 0
+	if e.catalog, err = catalogOf(ctx, r, e.organization); err != nil {
+		return err
+	}
+	subject, err := survivor(ctx, r, e.organization, e.asked)
+	if err != nil {
+		return err
+	}
+	e.person = consent.SubjectKey{Organization: e.organization, Subject: subject.ID}
+	if err := e.readEvents(ctx, r); err != nil {
+		return err
+	}
+	last := e.events[len(e.events)-1].Sequence
+	l, err := signedLedgerOf(ctx, r, e.organization)
+	if consent.IsKind(err, consent.Conflict) || err == nil && l.Size < last {
+		e.uncovered = last
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b := &evidence.Bundle{Organization: evidence.Organization{ID: e.organization.String(),
+		Name: e.catalog.Organization.Name}, Purpose: e.purpose, Checkpoint: string(l.Note)}
+	if b.Earlier, err = e.earlier(l); err != nil {
+		return err
+	}
+	for _, part := range []func(context.Context, Reader, *evidence.Bundle) error{e.readPerson, e.readKeys,
+		e.readVersions, e.readTexts, e.openings} {
+		if err := part(ctx, r, b); err != nil {
+			return err
+		}
+	}
+	if err := e.proofs(l, b); err != nil {
+		return err
+	}
+	e.bundle = b
+	return nil
+}
+
+var errTooMuchEvidence = consent.Errorf(consent.Unprocessable, "purpose",
+	"must narrow it further: a bundle has %d decisions and %d MiB at most", evidence.MaxDecisions, maxEvidence>>20)
+
+// readEvents reads the decisions that the bundle is about.
+func (e *evidenceReader) readEvents(ctx context.Context, r Reader) error {
+	q, _, err := e.catalog.Query(consent.EventFilter{Purpose: e.purpose})
+	if err != nil {
+		return err
+	}
+	for after := consent.NoID; ; {
+		part, err := r.Timeline(ctx, e.person, after, evidencePart)
+		if err != nil {
+			return err
+		}
+		for i := range part {
+			of := consent.ProjectPurpose{Project: part[i].Project, Purpose: part[i].Purpose}
+			if e.purpose != "" && !slices.Contains(q.Purposes, of) || e.until != 0 && part[i].Sequence > e.until {
+				continue
+			}
+			e.size += len(part[i].BodyJSON) + len(part[i].IdentityJSON)
+			e.events = append(e.events, part[i])
+		}
+		if len(e.events) > evidence.MaxDecisions || e.size > maxEvidence {
+			return errTooMuchEvidence
+		}
+		if len(part) < evidencePart {
+			break
+		}
+		after = part[len(part)-1].ID
+	}
+	if len(e.events) == 0 {
+		return consent.Errorf(consent.NotFound, "", "no decision of this subject is on record")
+	}
+	return nil
+}
+
+// earlier proves that the ledger only grew since the size that was asked for.
+func (e *evidenceReader) earlier(l *signedLedger) (*evidence.Earlier, error) {
+	if e.since == 0 {
+		return nil, nil
+	}
+	if e.since > l.Size {
+		return nil, errNotCovered
+	}
+	root, err := rootAt(l, e.since)
+	if err != nil {
+		return nil, err
+	}
+	grown, err := ledger.ProveConsistency(l.reader, e.since, l.Size)
+	if err != nil {
+		return nil, err
+	}
+	return &evidence.Earlier{Size: e.since, Root: root.Root, Hashes: grown.Hashes}, nil
+}
+
+// readPerson reads who the person is.
+func (e *evidenceReader) readPerson(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	subjects := []consent.SubjectKey{e.person}
+	identifiers, err := r.Identifiers(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	merges, err := r.Merges(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	b.Person = evidence.Person{ID: e.person.Subject.String(), Merged: []string{}, Identifiers: []evidence.Identifier{}}
+	for _, m := range merges[e.person] {
+		b.Person.Merged = append(b.Person.Merged, m.From.String())
+	}
+	slices.Sort(b.Person.Merged)
+	b.Person.Merged = slices.Compact(b.Person.Merged)
+	for _, id := range identifiers[e.person] {
+		shown := evidence.Identifier{Kind: string(id.Kind), Value: id.Value}
+		if p := e.catalog.ProjectNumbered(id.Project); p != nil {
+			shown.Project = p.ID.String()
+		}
+		b.Person.Identifiers = append(b.Person.Identifiers, shown)
+	}
+	slices.SortFunc(b.Person.Identifiers, func(a, b evidence.Identifier) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
+	})
+	return nil
+}
+
+// readKeys reads who signed.
+func (e *evidenceReader) readKeys(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	keys, err := r.LedgerKeys(ctx, e.organization)
+	if err != nil {
+		return err
+	}
+	b.Keys = make([]evidence.Key, len(keys))
+	for i, k := range keys {
+		if b.Keys[i] = (evidence.Key{Key: k.Text, From: microsOf(k.From)}); i > 0 {
+			b.Keys[i-1].To = microsOf(k.From)
+		}
+	}
+	return nil
+}
+
+// microsOf shows an instant; empty where there is none.
+func microsOf(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
+}
+
+// readVersions reads the versions of purposes that the decisions name.
+func (e *evidenceReader) readVersions(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	var names, earlier []consent.VersionKey
+	for i := range e.events {
+		of := consent.PurposeKey{Organization: e.organization, Project: e.events[i].Project, Purpose: e.events[i].Purpose}
+		if e.events[i].PurposeVersion > 0 {
+			names = append(names, consent.VersionKey{PurposeKey: of, Version: e.events[i].PurposeVersion})
+		}
+	}
+	slices.SortFunc(names, func(a, b consent.VersionKey) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Version, b.Version))
+	})
+	names = slices.Compact(names)
+	for _, name := range names {
+		if p := e.catalog.PurposeNumbered(name.Project, name.Purpose); p != nil && name.Version < p.Version {
+			earlier = append(earlier, name)
+		}
+	}
+	found, err := r.NamedVersions(ctx, earlier)
+	if err != nil {
+		return err
+	}
+	b.Versions = make([]evidence.Version, 0, len(names))
+	for _, name := range names {
+		p, project := e.catalog.PurposeNumbered(name.Project, name.Purpose), e.catalog.ProjectNumbered(name.Project)
+		if p == nil || project == nil {
+			return fmt.Errorf("purpose %d of project %d is not there", name.Purpose, name.Project)
+		}
+		v := p.CurrentVersion()
+		if name.Version < p.Version {
+			v, found = found[0], found[1:]
+		}
+		if v.Number != name.Version {
+			return fmt.Errorf("version %d of purpose %s is not there", name.Version, p.ID)
+		}
+		b.Versions = append(b.Versions, evidence.Version{Project: project.ID.String(), Purpose: p.Key, Version: v.Number,
+			Name: v.Name, Description: v.Description, URL: v.URL, LegalBasis: string(v.LegalBasis),
+			RequireReaccept: v.RequireReaccept, HeldFrom: microsOf(v.HeldFrom), HeldTo: microsOf(p.HeldTo(v.Number)),
+			LegalText: textName(v.DocumentHash), Translations: textName(v.TextsHash)})
+	}
+	return nil
+}
+
+// textName names a text as a body does; empty where there is none.
+func textName(hash []byte) string {
+	if len(hash) == 0 {
+		return ""
+	}
+	return "sha256:" + hex.EncodeToString(hash)
+}
+
+// readTexts reads what people were shown, and what the purposes said, each once.
+func (e *evidenceReader) readTexts(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	var hashes [][]byte
+	add := func(name string) error {
+		if name == "" {
+			return nil
+		}
+		hash, err := consent.TextHash(name)
+		hashes = append(hashes, hash)
+		return err
+	}
+	for i := range e.events {
+		row := consent.ExportedEvent{BodyJSON: e.events[i].BodyJSON}
+		if err := add(string(row.TextName())); err != nil {
+			return fmt.Errorf("event %s: %w", e.events[i].ID, err)
+		}
+	}
+	for _, v := range b.Versions {
+		if err := cmp.Or(add(v.LegalText), add(v.Translations)); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(hashes, bytes.Compare)
+	hashes = slices.CompactFunc(hashes, bytes.Equal)
+	b.Texts = make(map[string]string, len(hashes))
+	for some := range slices.Chunk(hashes, textsAtOnce) {
+		texts, err := r.Texts(ctx, e.organization, some)
+		if err != nil {
+			return err
+		}
+		for i, hash := range some {
+			if sum := sha256.Sum256([]byte(texts[i])); !bytes.Equal(sum[:], hash) {
+				return mismatchf("the text %x is gone, or was changed", hash)
+			}
+			b.Texts[hex.EncodeToString(hash)] = texts[i]
+			if e.size += len(texts[i]); e.size > maxEvidence {
+				return errTooMuchEvidence
+			}
+		}
+	}
+	return nil
+}
+
+// openings makes the decisions with their leaves and openings.
+func (e *evidenceReader) openings(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	rows := make([]consent.ExportedEvent, len(e.events))
+	for i := range e.events {
+		rows[i].Subject = e.events[i].Subject
+	}
+	known, err := secretsOf(ctx, r, e.s.secrets, e.organization, rows)
+	if err != nil {
+		return err
+	}
+	b.Decisions = make([]evidence.Decision, len(e.events))
+	for i := range e.events {
+		v := &e.events[i]
+		secret := known[v.Subject]
+		if secret == nil {
+			return consent.Errorf(consent.NotFound, "", "what the entry is committed with is gone")
+		}
+		at := v.RecordedAt.UnixMilli()
+		if at < 0 {
+			return mismatchf("entry %d was recorded at an impossible time", v.Sequence)
+		}
+		leaf := ledger.NewLeaf(at, secret, uint64(v.Sequence), v.BodyJSON, v.IdentityJSON)
+		o := secret.Open(uint64(v.Sequence), v.BodyJSON, v.IdentityJSON)
+		b.Decisions[i] = evidence.Decision{Event: v.ID.String(), Subject: v.Subject.String(), Index: v.Sequence - 1,
+			Sequence: v.Sequence, RecordedAt: evidence.RecordedAt(leaf), Body: string(v.BodyJSON),
+			Ident: string(v.IdentityJSON), BodySalt: bytes.Clone(o.BodySalt[:]), IdentSalt: bytes.Clone(o.IdentSalt[:]),
+			Leaf: leaf.Append(nil)}
+	}
+	return nil
+}
+
+// proofs adds the proofs of inclusion, which hold: else nothing is given out.
+func (e *evidenceReader) proofs(l *signedLedger, b *evidence.Bundle) error {
+	indexes := make([]int64, len(b.Decisions))
+	for i := range b.Decisions {
+		indexes[i] = b.Decisions[i].Index
+	}
+	all, err := ledger.ProveAll(l.reader, indexes, l.Size)
+	if err != nil {
+		return err
+	}
+	for i := range b.Decisions {
+		d := &b.Decisions[i]
+		leaf, err := ledger.ParseLeaf(d.Leaf)
+		if err != nil {
+			return err
+		}
+		if err := ledger.VerifyInclusion(l.said, d.Index, leaf, all[i]); err != nil {
+			return fmt.Errorf("entry %d: %w", d.Sequence, err)
+		}
+		d.Hashes = all[i]
+	}
+	return nil
+}
