@@ -61,8 +61,9 @@ type Audited struct {
 
 // Ledger reads where an organization's ledger ends, as far as which it is looked at.
 func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerAudit, error) {
-	w := LedgerAudit{auditor: a, secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)), organization: organization, texts: map[string]bool{},
-		found: Audited{Organization: organization}}
+	w := LedgerAudit{auditor: a, organization: organization, texts: map[string]bool{},
+		secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)),
+		found:   Audited{Organization: organization}}
 	return &w, w.begin(ctx)
 }
 
