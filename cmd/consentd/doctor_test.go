@@ -116,6 +116,7 @@ WHERE sequence > 0`), "ledgers"},
 			` recorded_at, NULL, NULL, NULL, NULL FROM events` + lastEvent + `; DELETE FROM events` + lastEvent), "ledgers"},
 		"entry between": {plant(`INSERT INTO ledger_entries SELECT organization_id, x'0000', 1, 2, recorded_at,` +
 			` x'00000000000000000000000000000000', NULL, body, ident FROM events` + lastEvent), "ledgers"},
+		"erased by half": {plant(`UPDATE subjects SET erased_at = 1, data = '{}', profile = NULL`), "ledgers"},
 		"secrets lost":            {plant(`DELETE FROM subject_keys`), "ledgers"},
 		"state changed":           {plant(`UPDATE events SET state = 2` + lastEvent), "events"},
 		"version changed":         {plant(`UPDATE events SET purpose_version = 7` + lastEvent), "events"},
