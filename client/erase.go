@@ -18,6 +18,32 @@ type eraseBody struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// Restriction tells whether what is held of a person is not to be used, and if so, since when and by which entry of the
+// ledger.
+type Restriction struct {
+	SubjectID    string    `json:"subjectId"`
+	Restricted   bool      `json:"restricted"`
+	RestrictedAt time.Time `json:"restrictedAt"`
+	Sequence     int64     `json:"sequence"`
+}
+
+// Restrict has a person kept and not used, by the id of a subject: a check says no, and writes are kept. The reason stays
+// in the ledger. Once more it gives the same.
+func (c *Client) Restrict(ctx context.Context, id, reason string) (Restriction, error) {
+	return c.changeRestriction(ctx, id, "/restrict", reason)
+}
+
+// Unrestrict ends that. Of who is not restricted it changes nothing.
+func (c *Client) Unrestrict(ctx context.Context, id, reason string) (Restriction, error) {
+	return c.changeRestriction(ctx, id, "/unrestrict", reason)
+}
+
+func (c *Client) changeRestriction(ctx context.Context, id, path, reason string) (r Restriction, err error) {
+	_, err = c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, path), body: eraseBody{reason}, once: true},
+		&r)
+	return r, err
+}
+
 // Erase forgets a person for good, by the id of a subject. The reason stays in the ledger, so it must not tell who it
 // was. Once more it gives the same. The id is IsGone from then on.
 func (c *Client) Erase(ctx context.Context, id, reason string) (Erased, error) {

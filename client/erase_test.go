@@ -33,3 +33,26 @@ func TestErase(t *testing.T) {
 		t.Error("who comes back is the same subject")
 	}
 }
+
+// TestRestrict restricts somebody, and ends it.
+func TestRestrict(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	who := client.Identifiers{UserID: "restrict-ada"}
+	id := must[[]client.Event](t)(c.Record(ctx, client.Decision{Identifiers: who, Purpose: "marketing",
+		State: client.Accepted}))[0].SubjectID
+	first := must[client.Restriction](t)(c.Restrict(ctx, id, "contested"))
+	if first.SubjectID != id || !first.Restricted || first.RestrictedAt.IsZero() || first.Sequence == 0 {
+		t.Errorf("%+v", first)
+	}
+	if again := must[client.Restriction](t)(c.Restrict(ctx, id, "")); again != first {
+		t.Errorf("again: %+v", again)
+	}
+	shown := must[client.Subject](t)(c.Subject(ctx, id))
+	if !shown.RestrictedAt.Equal(first.RestrictedAt) || must[bool](t)(c.May(ctx, who, "marketing")) {
+		t.Errorf("%+v is granted", shown)
+	}
+	end := must[client.Restriction](t)(c.Unrestrict(ctx, id, ""))
+	if end != (client.Restriction{SubjectID: id}) || !must[bool](t)(c.May(ctx, who, "marketing")) {
+		t.Errorf("%+v", end)
+	}
+}

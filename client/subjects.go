@@ -19,7 +19,9 @@ type Subject struct {
 	CreatedAt   time.Time       `json:"createdAt"`
 	UpdatedAt   time.Time       `json:"updatedAt"`
 	Merged      []MergedSubject `json:"merged"`
-	ETag        string          `json:"-"` // for calls that take one
+	// RestrictedAt is since when what is held is not to be used; zero: it may be.
+	RestrictedAt time.Time `json:"restrictedAt"`
+	ETag         string    `json:"-"` // for calls that take one
 }
 
 // Identifier is one name of a person. Project is there for a projectUserId.

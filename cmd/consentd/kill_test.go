@@ -30,7 +30,7 @@ import (
 type killTarget struct {
 	env, args []string
 	servers   int                                 // over one database
-	check     func(t *testing.T, o tenant, n int) // looks at the data itself, after the last start; n events are expected
+	check     func(t *testing.T, o tenant, n int) // looks at the data itself, after the last start; n entries are expected
 }
 
 const (
@@ -110,8 +110,9 @@ func killLoop(t *testing.T, target killTarget) {
 	for _, p := range fleet {
 		load.compare(p)
 		load.checkAll(p)
+		load.checkErased(p)
 	}
-	target.check(t, load.tenant, len(load.expected))
+	target.check(t, load.tenant, len(load.expected)+2*len(load.erased)) // the leaf of a decision, and the erasure
 	for _, p := range fleet {
 		p.stop(t)
 	}
@@ -126,6 +127,7 @@ type writers struct {
 	acknowledged, again, replayed atomic.Int64
 	mu                            sync.Mutex
 	ids                           map[string]bool   // of events that an answer named
+	erased                        []string          // subjects
 	granted                       []string          // people who said yes to marketing through the native API
 	expected                      map[[2]string]int // events by person and subcategory
 }
@@ -166,10 +168,10 @@ func (c *writers) start(count int) (stop func()) {
 }
 
 // write does one thing: mostly a single event, now and then a batch, or an overwrite of a known person's levels; every
-// third time through the native API.
+// third time through the native API, and of those every third person is erased.
 func (c *writers) write(client *http.Client, n int) {
 	if n%3 == 0 {
-		c.writeNative(client)
+		c.writeNative(client, n%9 == 0)
 		return
 	}
 	users := []string{uuid.NewString()}
@@ -191,7 +193,7 @@ func (c *writers) write(client *http.Client, n int) {
 		event{Person: made.Items[0].Person, Subcategory: "marketing"})
 }
 
-func (c *writers) writeNative(client *http.Client) {
+func (c *writers) writeNative(client *http.Client, erase bool) {
 	user := uuid.NewString()
 	var made struct {
 		Items []struct{ ID, SubjectID string }
@@ -200,6 +202,15 @@ func (c *writers) writeNative(client *http.Client) {
 		`{"items":[{"identifiers":{"userId":"`+user+`"},"purpose":"marketing","state":"accepted"}]}`)
 	if err := json.Unmarshal(answer, &made); err != nil || len(made.Items) != 1 {
 		c.t.Errorf("%v: %s", err, answer)
+		return
+	}
+	if erase {
+		id := made.Items[0].SubjectID
+		c.until2xx(client, "POST", "/api/v1/organizations/"+c.tenant.organization+"/subjects/"+id+"/erase", `{}`)
+		c.acknowledged.Add(1)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.erased = append(c.erased, id)
 		return
 	}
 	c.note(event{ID: made.Items[0].ID, Person: made.Items[0].SubjectID, Subcategory: "marketing"})
@@ -234,6 +245,22 @@ func (c *writers) checkAll(p *process) {
 	}
 	if denied > 0 || len(c.granted) == 0 {
 		c.t.Errorf("of %d acknowledged yeses the check denies %d", len(c.granted), denied)
+	}
+}
+
+// checkErased asks about everybody who was erased: each is gone. What is listed of them, compare has found.
+func (c *writers) checkErased(p *process) {
+	c.t.Helper()
+	known := 0
+	for _, id := range c.erased {
+		status, _ := call(c.t, "GET", p.url+"/api/v1/organizations/"+c.tenant.organization+"/subjects/"+id,
+			map[string]string{"Authorization": "Bearer " + rootKey}, "")
+		if status != http.StatusGone {
+			known++
+		}
+	}
+	if known > 0 || len(c.erased) == 0 {
+		c.t.Errorf("of %d people who were erased %d are not gone", len(c.erased), known)
 	}
 }
 
@@ -328,8 +355,9 @@ func (c *writers) compare(p *process) {
 	}
 }
 
-const countSequence = "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM events WHERE " +
-	"organization_id = "
+const countSequence = "SELECT count(*), count(DISTINCT sequence), min(sequence), max(sequence) FROM (" +
+	"SELECT organization_id, sequence FROM events UNION ALL SELECT organization_id, sequence FROM ledger_entries) " +
+	"AS entries WHERE organization_id = "
 
 // checkSQLite reads the sequence from the file itself and lets the doctor look at the rest.
 func checkSQLite(t *testing.T, dir string, o tenant, want int) {
@@ -371,7 +399,7 @@ func checkPostgres(t *testing.T, url string, env []string, o tenant, want int) {
 func checkSequence(t *testing.T, got [4]int, want int) {
 	t.Helper()
 	if got != [4]int{want, want, 1, want} {
-		t.Errorf("events, sequences, least and greatest sequence are %v; want %d, %d, 1, %d", got, want, want, want)
+		t.Errorf("entries, sequences, least and greatest sequence are %v; want %d, %d, 1, %d", got, want, want, want)
 	}
 }
 

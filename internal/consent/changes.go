@@ -38,7 +38,9 @@ type Changes struct {
 	RemovedIdentifiers []OwnedName
 	RemovedClaims      []OwnedIdentifier
 	RemovedConsents    []ConsentKey
-	RemovedSubjects    []SubjectKey // with their archive, and with those merged into them
+	RemovedSubjects    []SubjectKey        // with their archive, and with those merged into them
+	Restrictions       []RestrictedSubject // new, or known already
+	EndedRestrictions  []SubjectKey
 	// ErasedSubjects leaves their ids with nothing but the erasure; their identifiers and entries are named above.
 	ErasedSubjects []ErasedSubject
 	// DropExpired removes idempotency records that expired, some at a time.
@@ -86,6 +88,15 @@ type Who struct {
 	Subject   ID        // who has it; NoID: nobody
 	Claimants []ID      // who named it while it was somebody else's, MaxClaimants and one more at most
 	Consents  []Consent // of all of them, MaxShared at most
+	// RestrictedAt is since when one of them is restricted; zero: none is.
+	RestrictedAt time.Time
+}
+
+// AddRestriction notes that one of them is restricted since then; zero: that one is not.
+func (w *Who) AddRestriction(at time.Time) {
+	if !at.IsZero() && (w.RestrictedAt.IsZero() || at.Before(w.RestrictedAt)) {
+		w.RestrictedAt = at
+	}
 }
 
 // Known tells whether it means anybody.

@@ -197,6 +197,12 @@ func (m *Meant) tooMany() bool {
 	return slices.ContainsFunc(m.Who, func(w Who) bool { return w.TooMany() })
 }
 
+// restricted tells whether one of those who may be meant is restricted at an instant: as with a no, who cannot be told
+// apart is heard.
+func (m *Meant) restricted(at time.Time) bool {
+	return slices.ContainsFunc(m.Who, func(w Who) bool { return Restriction{At: w.RestrictedAt}.holds(at) })
+}
+
 // Reason says why something is granted or not, for programs.
 type Reason string
 
@@ -213,6 +219,7 @@ const (
 	ReasonReacceptRequired Reason = "reaccept_required" // a newer text asks for a new yes
 	ReasonNeverAsked       Reason = "never_asked"       // nothing is on record
 	ReasonObjected         Reason = "objected"          // to legitimate interests, which count else
+	ReasonRestricted       Reason = "restricted"        // nothing held of the person is to be used
 	// ReasonTooManyPeople: more people share an identifier than are read. One of the others may have said no.
 	ReasonTooManyPeople Reason = "too_many_people"
 )
@@ -257,6 +264,9 @@ func (p *PreparedCheck) Check(m *Meant, now time.Time) Checked {
 		purpose = p.purposeOf(purpose, now)
 		c := m.consent(purpose, decides, at)
 		out.Results[i] = purpose.result(&c, p.Instant, now, tooMany)
+		if m.restricted(at) {
+			out.Results[i].refuse(ReasonRestricted)
+		}
 	}
 	return out
 }
@@ -313,6 +323,9 @@ func (p *Purpose) result(c *Consent, at Instant, now time.Time, tooMany bool) Ch
 	}
 	return r
 }
+
+// refuse says no for a reason that goes before all others, whatever the purpose rests on.
+func (r *CheckResult) refuse(why Reason) { r.Granted, r.Reason = false, why }
 
 // onConsent tells whether the purpose may be served with a consent alone.
 func (p *Purpose) onConsent() bool { return p.LegalBasis == BasisConsent || p.LegalBasis == "" }

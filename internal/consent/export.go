@@ -70,8 +70,9 @@ func (q *EventQuery) All() bool {
 
 // ExportedConsents is a part of the current consents of everybody, in memory that the next part uses again.
 type ExportedConsents struct {
-	Rows    []Consent
-	Catalog *Catalog // has the purposes of all rows
+	Rows       []Consent
+	Restricted []time.Time // since when the person of each row is; zero: is not
+	Catalog    *Catalog    // has the purposes of all rows
 }
 
 // ConsentFilter asks for the current consents of everybody in an organization. What is empty does not narrow.
@@ -121,7 +122,8 @@ type StandingConsent struct {
 
 // Standing says how a consent stands at an instant, as a check would that names the person by no more than their id; ok
 // is false where the query does not ask for it. The purpose must be of the catalog.
-func (d *Catalog) Standing(q *ConsentQuery, c *Consent, at time.Time) (s StandingConsent, ok bool) {
+func (d *Catalog) Standing(q *ConsentQuery, c *Consent, restricted Restriction, at time.Time) (s StandingConsent,
+	ok bool) {
 	if c.Event == NoID || q.project != 0 && c.Project != q.project ||
 		q.purposes != nil && !slices.Contains(q.purposes, ProjectPurpose{c.Project, c.Purpose}) {
 		return s, false
@@ -132,5 +134,8 @@ func (d *Catalog) Standing(q *ConsentQuery, c *Consent, at time.Time) (s Standin
 	}
 	s = StandingConsent{Subject: c.Subject, Project: d.ProjectNumbered(c.Project),
 		CheckResult: purpose.result(&of, Instant{}, at, false)}
+	if restricted.holds(at) {
+		s.refuse(ReasonRestricted)
+	}
 	return s, q.states == nil || slices.Contains(q.states, s.State)
 }

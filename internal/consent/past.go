@@ -123,8 +123,8 @@ type SubjectConsent struct {
 }
 
 // ConsentsOf tells how somebody's consents stand. project: its number; 0: of all.
-func (d *Catalog) ConsentsOf(subject ID, consents []Consent, project int, at Instant, now time.Time) *SubjectConsents {
-	out := &SubjectConsents{Subject: subject, At: at.or(now)}
+func (d *Catalog) ConsentsOf(of *Subject, consents []Consent, project int, at Instant, now time.Time) *SubjectConsents {
+	out := &SubjectConsents{Subject: of.ID, At: at.or(now)}
 	for i := range d.Purposes {
 		if project != 0 && d.Purposes[i].Project != project {
 			continue
@@ -135,7 +135,11 @@ func (d *Catalog) ConsentsOf(subject ID, consents []Consent, project int, at Ins
 				if p.objectedBy(&c) {
 					c.ExpiresAt = time.Time{} // see Meant.consent
 				}
-				out.Items = append(out.Items, SubjectConsent{d.ProjectNumbered(p.Project).ID, p.result(&c, at, now, false)})
+				item := SubjectConsent{d.ProjectNumbered(p.Project).ID, p.result(&c, at, now, false)}
+				if of.Restriction.holds(out.At) {
+					item.refuse(ReasonRestricted)
+				}
+				out.Items = append(out.Items, item)
 			}
 		}
 	}

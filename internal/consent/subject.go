@@ -13,6 +13,7 @@ type Subject struct {
 	MergedInto   ID     // zero: it stands for itself
 	CreatedAt    time.Time
 	Record       Record
+	Restriction  Restriction
 	Erasure      Erasure // after one the rest is empty, but for the id
 }
 

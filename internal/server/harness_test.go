@@ -263,13 +263,16 @@ func (w *harness) makeSubject(v vars, variable string) {
 		"version")
 }
 
-// makeForgotten makes somebody who is to be erased.
+// makeForgotten makes somebody who is to be erased, somebody who is to be restricted, and somebody who is.
 func (w *harness) makeForgotten(v vars, name string) {
 	w.Helper()
-	v["forgotten"] = v.expand(name)
-	w.makeSubject(v, "forgotten")
-	v["forgottenid"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
-		`{"identifiers":{"userId":"{{forgotten}}"}}`), 200, "id")
+	for _, who := range []string{"forgotten", "contested", "restricted"} {
+		v[who] = v.expand(name) + "-" + who
+		w.makeSubject(v, who)
+		v[who+"id"] = w.value(w.do(v, "POST", nativeSubjects+":lookup", bearerKey,
+			`{"identifiers":{"userId":"{{`+who+`}}"}}`), 200, "id")
+	}
+	w.value(w.do(v, "POST", nativeSubjects+"/{{restrictedid}}/restrict", bearerKey, `{}`), 200, "restrictedAt")
 }
 
 func (w *harness) attachPhone(v vars) {

@@ -252,6 +252,12 @@ var samples = map[string][]sample{
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/unmerge": {{
 		target: nativeSubjects + "/{{subjectid}}/unmerge", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"subjectId":"{{mergedid}}"}`}},
+	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/restrict": {{
+		target: nativeSubjects + "/{{contestedid}}/restrict", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"reason":"contested"}`}},
+	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/unrestrict": {{
+		target: nativeSubjects + "/{{restrictedid}}/unrestrict", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"reason":"it is right"}`}},
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/erase": {{
 		target: nativeSubjects + "/{{forgottenid}}/erase", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsErase}, body: `{"reason":"asked for it"}`}},

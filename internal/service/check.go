@@ -221,24 +221,17 @@ func (s *Service) ConsentsOfSubject(ctx context.Context, a consent.Actor, id con
 	return answer, err
 }
 
-// consentsOf gives the current consents of a subject, or of whom it was merged into, and who that is.
-func consentsOf(ctx context.Context, r Reader, organization, id consent.ID) (consent.ID, []consent.Consent, error) {
-	subject, err := r.Subject(ctx, organization, id)
+// consentsOf gives the current consents of a subject, or of whom it was merged into, and who that is. Errors: NotFound,
+// Gone.
+func consentsOf(ctx context.Context, r Reader, organization, id consent.ID) (*consent.Subject, []consent.Consent,
+	error) {
+	subject, err := survivor(ctx, r, organization, id)
 	if err != nil {
-		return id, nil, err
+		return nil, nil, err
 	}
-	if subject == nil {
-		return id, nil, consent.ErrNoSubject
-	}
-	if err := subject.Erasure.Err(); err != nil {
-		return id, nil, err
-	}
-	if subject.MergedInto != consent.NoID {
-		id = subject.MergedInto
-	}
-	key := consent.SubjectKey{Organization: organization, Subject: id}
+	key := consent.SubjectKey{Organization: organization, Subject: subject.ID}
 	all, err := r.ConsentsOf(ctx, []consent.SubjectKey{key})
-	return id, all[key], err
+	return subject, all[key], err
 }
 
 // pastOf gives those of some consents that held at the instant.

@@ -113,7 +113,8 @@ func (c *consentReader) read(ctx context.Context, r Reader, part *consentPart) (
 		}
 	}
 	for i := range part.rows.Rows {
-		if s, ok := c.catalog.Standing(&c.query, &part.rows.Rows[i], c.at); ok {
+		if s, ok := c.catalog.Standing(&c.query, &part.rows.Rows[i],
+			consent.Restriction{At: part.rows.Restricted[i]}, c.at); ok {
 			part.standing = append(part.standing, s)
 		}
 	}

@@ -204,6 +204,10 @@ func (s *Service) unmerge(ctx context.Context, r Reader, view *consent.SubjectVi
 	merge.UndoneAt, merge.UndoneAfter = s.now(), head.Sequence
 	changes := &consent.Changes{Unmerges: []consent.SubjectMerge{merge}, Identifiers: u.Names(names), Consents: written,
 		RemovedConsents: removed}
+	if !view.Restriction.At.IsZero() { // whose it was nobody can tell, so it is both's
+		changes.Restrictions = []consent.RestrictedSubject{{Restriction: view.Restriction,
+			SubjectKey: consent.SubjectKey{Organization: view.Organization, Subject: in.Other}}}
+	}
 	if refused {
 		changes.Claims = u.Claims(changes.Identifiers)
 	}

@@ -227,6 +227,9 @@ func nameProjects(ctx context.Context, r Reader, view *consent.SubjectView) erro
 func tagOf(v *consent.SubjectView) int {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %d %d\n", v.ID, v.Record.Version, v.Record.ChangedAt.UnixMicro())
+	if !v.Restriction.At.IsZero() {
+		fmt.Fprintf(&b, "restricted %d\n", v.Restriction.Sequence)
+	}
 	for _, id := range v.Identifiers {
 		fmt.Fprintf(&b, "%s %d %q\n", id.Kind, id.Project, id.Value)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
@@ -31,7 +32,8 @@ func (t *tx) personsByOwnID(ctx context.Context, names []consent.OwnedName, proj
 	for i := range found {
 		owners[i] = found[i].Subject
 	}
-	if err := t.ownersOfOwnID(ctx, names, owners); err != nil {
+	restricted := make([]time.Time, len(names))
+	if err := t.ownersOfOwnID(ctx, names, owners, restricted); err != nil {
 		return err
 	}
 	var own []consent.SubjectKey
@@ -50,6 +52,7 @@ func (t *tx) personsByOwnID(ctx context.Context, names []consent.OwnedName, proj
 			continue
 		}
 		found[i].Subject = owners[i]
+		found[i].AddRestriction(restricted[i])
 		for _, c := range consents[consent.SubjectKey{Organization: names[i].Organization, Subject: owners[i]}] {
 			if c.Project == project {
 				found[i].Consents = append(found[i].Consents, c)

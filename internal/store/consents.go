@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
@@ -65,7 +66,7 @@ func (t *tx) consentsByOwnID(ctx context.Context, asked []consent.NamedConsent, 
 		}
 	}
 	own := make([]consent.ID, len(names))
-	if err := t.ownersOfOwnID(ctx, names, own); err != nil {
+	if err := t.ownersOfOwnID(ctx, names, own, nil); err != nil {
 		return err
 	}
 	var keys []consent.ConsentKey
@@ -106,7 +107,8 @@ func (t *tx) ConsentsOf(ctx context.Context,
 }
 
 // personColumns are what selectPerson and selectPersons show. Who has no consent in the project has a row with NULLs.
-const personColumns = `c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
+const personColumns = `(SELECT r.restricted_at FROM restrictions r
+WHERE r.organization_id = $1 AND r.subject_id = i.subject_id), c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
 c.active, c.occurred_at, c.expires_at, c.since`
 
 // selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming, unless it has been
@@ -164,8 +166,10 @@ func withoutOwnClaims(who *consent.Who) {
 func scanPerson(r engine.Row, organization consent.ID, who *consent.Who, moved *bool) error {
 	c := consent.Consent{Organization: organization}
 	var claims bool
-	err := r.Scan(moved, &c.Subject, &claims, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
+	var restricted time.Time
+	err := r.Scan(moved, &c.Subject, &claims, &restricted, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
 		(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+	who.AddRestriction(restricted)
 	if c.Event != consent.NoID {
 		if who.Consents == nil {
 			who.Consents = make([]consent.Consent, 0, fewConsents)
@@ -183,11 +187,12 @@ func scanPerson(r engine.Row, organization consent.ID, who *consent.Who, moved *
 
 // ownConsents adds somebody who is named by a subject's own id.
 func (t *tx) ownConsents(ctx context.Context, name consent.OwnedName, project int, who *consent.Who) error {
-	owners := make([]consent.ID, 1)
-	err := t.ownersOfOwnID(ctx, []consent.OwnedName{name}, owners)
+	owners, restricted := make([]consent.ID, 1), make([]time.Time, 1)
+	err := t.ownersOfOwnID(ctx, []consent.OwnedName{name}, owners, restricted)
 	if err != nil || owners[0] == consent.NoID {
 		return err
 	}
+	who.AddRestriction(restricted[0])
 	who.Subject = owners[0]
 	key := consent.SubjectKey{Organization: name.Organization, Subject: owners[0]}
 	all, err := t.ConsentsOf(ctx, []consent.SubjectKey{key})

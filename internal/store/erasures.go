@@ -54,10 +54,34 @@ created_at = excluded.created_at, version = excluded.version, changed_at = exclu
 changed_by = excluded.changed_by, data = excluded.data, profile = NULL, erased_at = excluded.erased_at,
 erased_sequence = excluded.erased_sequence, erased_events = excluded.erased_events`
 
+const deleteRestriction = `/* delete_restriction */ DELETE FROM restrictions
+WHERE organization_id = $1 AND subject_id = $2`
+
+const insertRestriction = `/* insert_restriction */ INSERT INTO restrictions (organization_id, subject_id, restricted_at,
+sequence) VALUES ($1, $2, $3, $4) ON CONFLICT (organization_id, subject_id) DO NOTHING`
+
+// mergeRestriction restricts who stays where who goes is restricted: nobody may be used by being somebody else.
+const mergeRestriction = `/* merge_restriction */ INSERT INTO restrictions (organization_id, subject_id, restricted_at,
+sequence) SELECT r.organization_id, s.subject_id, r.restricted_at, r.sequence FROM restrictions r, subjects s
+WHERE s.organization_id = $1 AND s.subject_id = $2 AND r.organization_id = $1 AND r.subject_id = $3
+ON CONFLICT (organization_id, subject_id) DO NOTHING`
+
+func (t *tx) appendRestrictions(ctx context.Context, c *consent.Changes) error {
+	err := insert(ctx, t.conn, deleteRestriction, c.EndedRestrictions, func(k *consent.SubjectKey, args []any) []any {
+		return append(args, &k.Organization, &k.Subject)
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, insertRestriction, c.Restrictions, func(s *consent.RestrictedSubject, args []any) []any {
+		return append(args, &s.Organization, &s.Subject, &s.At, &s.Sequence)
+	})
+}
+
 // deletedWithSubject are what goes with a subject that is erased.
 var deletedWithSubject = []string{
 	`/* delete_consents */ DELETE FROM consents WHERE organization_id = $1 AND subject_id = $2`,
-	deleteClaims,
+	deleteClaims, deleteRestriction,
 	`/* delete_archive */ DELETE FROM subject_archive WHERE organization_id = $1 AND subject_id = $2`,
 	`/* delete_subject_secret */ DELETE FROM subject_keys WHERE organization_id = $1 AND subject_id = $2`,
 	`/* delete_merges */ DELETE FROM subject_merges WHERE organization_id = $1 AND into_id = $2`,

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
@@ -108,7 +109,8 @@ func direction(ascending bool) string {
 
 // exportConsents gives the next consents whoever they are of, since of whom they are takes a look-up each; NULL: of
 // somebody who was merged into another, or who is gone.
-const exportConsents = `/* export_consents */ SELECT s.subject_id, ` + consentColumns + ` FROM consents c
+const exportConsents = `/* export_consents */ SELECT s.subject_id, (SELECT r.restricted_at FROM restrictions r
+WHERE r.organization_id = $1 AND r.subject_id = c.subject_id), ` + consentColumns + ` FROM consents c
 LEFT JOIN subjects s ON (s.organization_id = $1 AND s.subject_id = c.subject_id AND s.merged_into IS NULL)
 WHERE c.organization_id = $1 AND (c.subject_id, c.project_no, c.purpose_no) > ($2, $3, $4)
 ORDER BY c.subject_id, c.project_no, c.purpose_no LIMIT $5`
@@ -116,20 +118,21 @@ ORDER BY c.subject_id, c.project_no, c.purpose_no LIMIT $5`
 // ExportConsents implements service.Reader.
 func (t *tx) ExportConsents(ctx context.Context, after consent.ConsentKey, limit int,
 	into *consent.ExportedConsents) (last consent.ConsentKey, more bool, err error) {
-	into.Rows = into.Rows[:0] // a view may run again
+	into.Rows, into.Restricted = into.Rows[:0], into.Restricted[:0] // a view may run again
 	last = after
 	var c consent.Consent
 	var person consent.ID
+	var restricted time.Time
 	read := 0
 	args := []any{after.Organization, after.Subject, after.Project, after.Purpose, limit}
 	err = t.conn.SearchPrepared(ctx, exportConsents, args, func(r engine.Row) error {
-		if err := scanConsent(r, &c, &person); err != nil {
+		if err := scanConsent(r, &c, &person, &restricted); err != nil {
 			return err
 		}
 		last.Subject, last.Project, last.Purpose = c.Subject, c.Project, c.Purpose
 		read++
 		if person != consent.NoID {
-			into.Rows = append(into.Rows, c)
+			into.Rows, into.Restricted = append(into.Rows, c), append(into.Restricted, restricted)
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
@@ -13,8 +14,9 @@ import (
 const selectOwner = `/* select_owner */ SELECT subject_id FROM identifiers WHERE organization_id = $1 AND kind = $2
 AND project_no = $3 AND value = $4`
 
-const selectOwnID = `/* select_own_id */ SELECT subject_id, merged_into FROM subjects WHERE organization_id = $1
-AND subject_id = $2 AND erased_at IS NULL`
+const selectOwnID = `/* select_own_id */ SELECT s.subject_id, s.merged_into, (SELECT r.restricted_at
+FROM restrictions r WHERE r.organization_id = $1 AND r.subject_id = coalesce(s.merged_into, s.subject_id))
+FROM subjects s WHERE s.organization_id = $1 AND s.subject_id = $2 AND s.erased_at IS NULL`
 
 // Owners implements service.Reader.
 func (t *tx) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error) {
@@ -26,11 +28,12 @@ func (t *tx) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.I
 	if err != nil {
 		return nil, err
 	}
-	return owners, t.ownersOfOwnID(ctx, names, owners)
+	return owners, t.ownersOfOwnID(ctx, names, owners, nil)
 }
 
-// ownersOfOwnID finds those who are named by their own id.
-func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owners []consent.ID) error {
+// ownersOfOwnID finds those who are named by their own id, and since when each is restricted, where that is asked for.
+func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owners []consent.ID,
+	restricted []time.Time) error {
 	var at []int
 	var ids []consent.ID
 	for i := range names {
@@ -47,7 +50,11 @@ func (t *tx) ownersOfOwnID(ctx context.Context, names []consent.OwnedName, owner
 		return append(args, &names[at[i]].Organization, &ids[i])
 	}, func(i int, r engine.Row) error {
 		var mergedInto consent.ID
-		err := r.Scan(&owners[at[i]], &mergedInto)
+		var since time.Time
+		err := r.Scan(&owners[at[i]], &mergedInto, &since)
+		if restricted != nil {
+			restricted[at[i]] = since
+		}
 		if mergedInto != consent.NoID {
 			owners[at[i]] = mergedInto
 		}

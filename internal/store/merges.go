@@ -113,6 +113,12 @@ func (t *tx) recordMerges(ctx context.Context, merges []consent.SubjectMerge) er
 	if err := t.addCounts(ctx, counts); err != nil {
 		return err
 	}
+	err = insert(ctx, t.conn, mergeRestriction, merges, func(m *consent.SubjectMerge, args []any) []any {
+		return append(args, &m.Organization, &m.Into, &m.From)
+	})
+	if err != nil {
+		return err
+	}
 	err = insert(ctx, t.conn, moveClaims, merges, func(m *consent.SubjectMerge, args []any) []any {
 		return append(args, &m.Into, &m.Organization, &m.From)
 	})

@@ -194,6 +194,13 @@ func (t *personChanges) begin(c *consent.Changes) {
 	for _, k := range c.RemovedConsents {
 		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))
 	}
+	for i := range c.Restrictions {
+		k := &c.Restrictions[i]
+		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))
+	}
+	for _, k := range c.EndedRestrictions {
+		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))
+	}
 	for i := range c.ErasedSubjects {
 		k := &c.ErasedSubjects[i]
 		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))

@@ -85,7 +85,7 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"remove", t.remove}, {"organizations", t.appendOrganizations}, {"purposes", t.appendPurposes},
 		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
 		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"entries", t.appendEntries},
-		{"erased", t.appendErased},
+		{"erased", t.appendErased}, {"restrictions", t.appendRestrictions},
 		{"consents", t.appendConsents},
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
 		{"checkpoints", t.appendCheckpoints},

@@ -129,6 +129,13 @@ AND e.subject_id = c.subject_id AND e.project_no = c.project_no AND e.purpose_no
 WHERE e.organization_id = $1 AND NOT (e.kind > 1 AND e.leaf IS NULL AND e.subject_id IS NOT NULL
 AND e.body IS NOT NULL AND e.ident IS NOT NULL OR e.kind = 1 AND coalesce(octet_length(e.leaf), 0) = 105
 AND e.subject_id IS NULL AND e.body IS NULL AND e.ident IS NULL)`},
+	{"subjects that were erased and of whom something is left", `SELECT count(*) FROM subjects s
+WHERE s.organization_id = $1 AND s.erased_at IS NOT NULL AND (s.data <> '{}' OR s.profile IS NOT NULL
+OR EXISTS (SELECT 1 FROM identifiers i WHERE i.organization_id = $1 AND i.subject_id = s.subject_id)
+OR EXISTS (SELECT 1 FROM consents c WHERE c.organization_id = $1 AND c.subject_id = s.subject_id)
+OR EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = s.subject_id)
+OR EXISTS (SELECT 1 FROM subject_archive v WHERE v.organization_id = $1 AND v.subject_id = s.subject_id)
+OR s.subject_id IN (SELECT e.subject_id FROM events e WHERE e.organization_id = $1))`},
 	{"subjects with events and without what these are committed with", `SELECT count(*) FROM (
 SELECT e.subject_id FROM events e WHERE e.organization_id = $1
 UNION SELECT e.subject_id FROM ledger_entries e WHERE e.organization_id = $1 AND e.subject_id IS NOT NULL) AS told

@@ -21,6 +21,8 @@ func (a *api) subjectRoutes(access protocol.Access) []protocol.Route {
 		{Method: http.MethodPost, Pattern: subject + "/merge", Handle: access.Handle(a.mergeSubjects)},
 		{Method: http.MethodPost, Pattern: subject + "/unmerge", Handle: access.Handle(a.unmergeSubjects)},
 		{Method: http.MethodPost, Pattern: subject + "/erase", Handle: access.Handle(a.eraseSubject)},
+		{Method: http.MethodPost, Pattern: subject + "/restrict", Handle: access.Handle(a.restrictSubject)},
+		{Method: http.MethodPost, Pattern: subject + "/unrestrict", Handle: access.Handle(a.unrestrictSubject)},
 	}
 }
 
@@ -171,6 +173,8 @@ type subject struct {
 	CreatedAt   instant         `json:"createdAt"`
 	UpdatedAt   instant         `json:"updatedAt"` // data
 	Merged      []merged        `json:"merged"`
+	// RestrictedAt is since when what is held is not to be used.
+	RestrictedAt instant `json:"restrictedAt,omitzero"`
 }
 
 // merged is somebody who turned out to be the subject.
@@ -183,7 +187,7 @@ type merged struct {
 func subjectOf(v *consent.SubjectView) subject {
 	s := subject{ID: v.ID.String(), Type: v.Type, Identifiers: make([]identifier, len(v.Identifiers)),
 		Data: v.Record.Data, Version: v.Record.Version, CreatedAt: instant(v.CreatedAt),
-		UpdatedAt: instant(v.Record.ChangedAt), Merged: make([]merged, len(v.Merged))}
+		UpdatedAt: instant(v.Record.ChangedAt), Merged: make([]merged, len(v.Merged)), RestrictedAt: instant(v.Restriction.At)}
 	for i, id := range v.Identifiers {
 		s.Identifiers[i] = identifier{Kind: identifierNames.Of(string(id.Kind)), Value: id.Value}
 		if id.Project != 0 {

@@ -72,6 +72,8 @@ func about(result any) (subjects []consent.ID) {
 		}
 	case *consent.SubjectView:
 		subjects = append(subjects, r.ID)
+	case *consent.Restricted:
+		subjects = append(subjects, r.Subject)
 	case *consent.MergedSubjects:
 		subjects = append(subjects, r.Subject.ID)
 		for _, change := range r.Changes {

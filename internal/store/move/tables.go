@@ -58,6 +58,7 @@ var tables = []*table{
 	newTable("consents", 4, `organization_id uuid, subject_id uuid, project_no int4, purpose_no int4, event_id uuid,
 		last_event_id uuid, purpose_version int4, state int2, weight int2, grants bool, active bool,
 		occurred_at timestamptz, expires_at timestamptz, since timestamptz`),
+	newTable("restrictions", 2, `organization_id uuid, subject_id uuid, restricted_at timestamptz, sequence int8`),
 	newTable("ledger_heads", 1, `organization_id uuid, sequence int8, last_event_id uuid, tree bytea`),
 	newTable("subject_keys", 2, `organization_id uuid, subject_id uuid, wrapped_key bytea`),
 	newTable("ledger_rows", 3, `organization_id uuid, level int4, number int8, hashes bytea`),

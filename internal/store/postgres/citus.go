@@ -28,7 +28,7 @@ var tables = []table{
 	{"texts", byOrganization}, {"subjects", byOrganization},
 	{"subject_archive", byOrganization}, {"identifiers", byOrganization}, {"identifier_claims", byOrganization},
 	{"subject_merges", byOrganization}, {"events", byOrganization}, {"ledger_entries", byOrganization},
-	{"consents", byOrganization},
+	{"consents", byOrganization}, {"restrictions", byOrganization},
 	{"ledger_heads", byOrganization}, {"subject_keys", byOrganization}, {"ledger_rows", byOrganization},
 	{"ledger_checkpoints", byOrganization}, {"ledger_keys", byOrganization},
 	{"counts", byOrganization}, {"kept_answers", byOrganization},

@@ -52,7 +52,7 @@ func (p *people) erased() (c consent.Changes) {
 	return c
 }
 
-// signed is a checkpoint that another key signs, and entries that are no decisions.
+// signed is a checkpoint that another key signs, entries that are no decisions, and restrictions.
 func (p *people) signed() consent.Changes {
 	now := time.Now()
 	size := 1000 + int64(len(p.subjects)) // another one for each number of people
@@ -61,7 +61,11 @@ func (p *people) signed() consent.Changes {
 		entries = append(entries, consent.LedgerEntry{Organization: p.organization, ID: consent.ID(uuid.Must(uuid.NewV7())),
 			Kind: consent.ErasureEntry, RecordedAt: now, BodyJSON: []byte{}, IdentityJSON: []byte{}})
 	}
-	return consent.Changes{Entries: entries,
+	restricted := make([]consent.RestrictedSubject, len(p.subjects))
+	for i, key := range p.subjects {
+		restricted[i] = consent.RestrictedSubject{SubjectKey: key, Restriction: consent.Restriction{At: now, Sequence: 1}}
+	}
+	return consent.Changes{Entries: entries, Restrictions: restricted, EndedRestrictions: p.subjects,
 		Checkpoints: []consent.Checkpoint{{Organization: p.organization, Size: size, LastID: p.organization, Tree: []byte{1},
 			Note: []byte{1}, SignedAt: now}},
 		Rewrapped: []consent.RewrappedSecret{{SubjectSecret: consent.SubjectSecret{SubjectKey: p.subjects[0],

@@ -259,6 +259,7 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"purposes SELECT @org, 1, i, @id, i::text, i::text, '', '', 2, '', '', '', 'consent', NULL, NULL, FALSE, " +
 			"'', 'active', '', FALSE, FALSE, now(), 1, now(), now()@few",
 		"purpose_versions SELECT @org, 1, 1, i, '', '', '', 'consent', NULL, NULL, FALSE, now()@some",
+		"restrictions SELECT @org, @id, now(), i@some",
 		"ledger_heads VALUES (@org, 1, NULL)",
 		"subject_keys SELECT @org, @id, @hash@rows",
 		"ledger_rows SELECT @org, 0, i, @hash@rows",

@@ -234,6 +234,8 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	c.Entries = f.entries(&c.Events[len(c.Events)-1], people[0])
 	last := c.Entries[len(c.Entries)-1]
 	c.ErasedEntries, c.Entries = c.Entries[:1], c.Entries[1:]
+	c.Restrictions = []consent.RestrictedSubject{{SubjectKey: consent.SubjectKey{Organization: o, Subject: people[0]},
+		Restriction: consent.Restriction{At: f.at(), Sequence: last.Sequence - 1}}}
 	gone := f.id()
 	c.ErasedSubjects = []consent.ErasedSubject{{SubjectKey: consent.SubjectKey{Organization: o, Subject: gone},
 		Erasure: consent.Erasure{At: f.at(), Sequence: last.Sequence - 2, Events: 1}}}

@@ -277,3 +277,67 @@ func testErasedAnswers(f *fixture) {
 		}
 	}
 }
+
+// testRestrictions: since when somebody is restricted is told with whatever is asked about them, goes on to whom they
+// are merged into, and ends.
+func testRestrictions(f *fixture) {
+	a, b := f.organization(), f.organization()
+	email := func(s string) consent.Identifier { return named(consent.Email, s) }
+	ada, eve, joe := f.subject(a, email("ada@x")), f.subject(a, email("eve@x")), f.subject(a, email("joe@x"))
+	f.append(consent.Changes{Consents: []consent.Consent{consentOf(f.event(a, ada, 1, 1, nil)),
+		consentOf(f.event(a, ada, 1, 2, nil)), consentOf(f.event(a, eve, 1, 1, nil))},
+		Claims: []consent.OwnedIdentifier{owned(a, email("eve@x"), ada)}})
+	ask := func(what string, want map[consent.Identifier]time.Time) {
+		f.Helper()
+		for name, at := range want {
+			of := consent.OwnedName{Organization: a, Identifier: name}
+			who, err := f.store.Person(context.Background(), of, 1)
+			if err != nil || !who.RestrictedAt.Equal(at) {
+				f.Errorf("%s: %v is restricted since %s, want %s; %v", what, name, who.RestrictedAt, at, err)
+			}
+			f.view(func(ctx context.Context, r service.Reader) error {
+				all, err := r.Persons(ctx, []consent.OwnedName{of, of}, 1)
+				if err == nil && (!all[0].RestrictedAt.Equal(at) || !all[1].RestrictedAt.Equal(at)) {
+					f.Errorf("%s: asked with others, %v is restricted since %s", what, name, all[0].RestrictedAt)
+				}
+				return err
+			})
+		}
+	}
+	restricted := func(id consent.ID, at time.Time) consent.RestrictedSubject {
+		return consent.RestrictedSubject{SubjectKey: consent.SubjectKey{Organization: a, Subject: id},
+			Restriction: consent.Restriction{At: at, Sequence: 5}}
+	}
+	never := time.Time{}
+	ask("at first", map[consent.Identifier]time.Time{email("ada@x"): never, ownID(ada): never, email("nobody@x"): never})
+	later := noon.Add(time.Hour)
+	f.append(consent.Changes{Restrictions: []consent.RestrictedSubject{restricted(ada, later)}})
+	f.append(consent.Changes{Restrictions: []consent.RestrictedSubject{restricted(ada, noon)}}) // known already
+	ask("restricted", map[consent.Identifier]time.Time{email("ada@x"): later, ownID(ada): later, email("eve@x"): later,
+		ownID(eve): never, email("joe@x"): never})
+	f.view(func(ctx context.Context, r service.Reader) error {
+		s, err := r.Subject(ctx, a, ada)
+		same(f, "the subject's restriction", s.Restriction, consent.Restriction{At: later, Sequence: 5})
+		var part consent.ExportedConsents
+		_, _, err2 := r.ExportConsents(ctx, consent.ConsentKey{Organization: a}, 10, &part)
+		same(f, "of the exported consents", part.Restricted, []time.Time{later, later, never})
+		return errors.Join(err, err2)
+	})
+	f.append(consent.Changes{Merges: []consent.SubjectMerge{{Organization: a, Into: joe, From: ada, MergedAt: noon}},
+		Identifiers: []consent.OwnedIdentifier{owned(a, email("ada@x"), joe)}})
+	ask("merged", map[consent.Identifier]time.Time{email("ada@x"): later, ownID(ada): later, email("joe@x"): later,
+		ownID(joe): later})
+	f.append(consent.Changes{EndedRestrictions: []consent.SubjectKey{{Organization: a, Subject: ada},
+		{Organization: b, Subject: joe}}})
+	ask("ended for whom it was not", map[consent.Identifier]time.Time{email("joe@x"): later})
+	f.append(consent.Changes{EndedRestrictions: []consent.SubjectKey{{Organization: a, Subject: joe}}})
+	ask("ended", map[consent.Identifier]time.Time{email("ada@x"): never, ownID(ada): never, email("joe@x"): never})
+	f.append(consent.Changes{Restrictions: []consent.RestrictedSubject{restricted(eve, noon)}})
+	f.append(consent.Changes{ErasedSubjects: []consent.ErasedSubject{{SubjectKey: consent.SubjectKey{Organization: a,
+		Subject: eve}, Erasure: consent.Erasure{At: noon}}}})
+	f.view(func(ctx context.Context, r service.Reader) error {
+		s, err := r.Subject(ctx, a, eve)
+		same(f, "the restriction of who was erased", s.Restriction, consent.Restriction{})
+		return err
+	})
+}

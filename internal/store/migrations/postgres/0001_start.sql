@@ -259,6 +259,16 @@ CREATE TABLE consents (
     PRIMARY KEY (organization_id, subject_id, project_no, purpose_no)
 ) WITH (fillfactor = 80);
 
+-- Of whom nothing may be used but what they ask for (GDPR Art. 18), since when, and by which entry of the ledger. Few
+-- are, so that looking here costs a check little.
+CREATE TABLE restrictions (
+    organization_id  UUID NOT NULL,
+    subject_id       UUID NOT NULL,
+    restricted_at    TIMESTAMPTZ NOT NULL,
+    sequence         BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, subject_id)
+);
+
 -- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none).
 CREATE TABLE ledger_heads (
     organization_id  UUID NOT NULL,
@@ -339,6 +349,7 @@ DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
+DROP TABLE restrictions;
 DROP TABLE consents;
 DROP TABLE ledger_entries;
 DROP TABLE events;

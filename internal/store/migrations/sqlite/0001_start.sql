@@ -254,6 +254,16 @@ CREATE TABLE consents (
     PRIMARY KEY (organization_id, subject_id, project_no, purpose_no)
 ) STRICT, WITHOUT ROWID;
 
+-- Of whom nothing may be used but what they ask for (GDPR Art. 18), since when, and by which entry of the ledger. Few
+-- are, so that looking here costs a check little.
+CREATE TABLE restrictions (
+    organization_id BLOB NOT NULL,
+    subject_id      BLOB NOT NULL,
+    restricted_at   INTEGER NOT NULL,
+    sequence        INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, subject_id)
+) STRICT, WITHOUT ROWID;
+
 -- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none).
 CREATE TABLE ledger_heads (
     organization_id BLOB NOT NULL,
@@ -334,6 +344,7 @@ DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
+DROP TABLE restrictions;
 DROP TABLE consents;
 DROP TABLE ledger_entries;
 DROP TABLE events;
