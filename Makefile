@@ -12,7 +12,8 @@ UNRACED     := $(UNRACED)|TestMigrateStore.*|TestStreamKilled|TestLargeBatchesAt
 UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEachOther
 UNRACED     := $(UNRACED)|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite|TestMoveInterrupted
 UNRACED     := $(UNRACED)|TestMoveFindsDamage|TestUnseenCharacters|TestKeyMistakes|TestHelpAndUsage|TestKeyFile
-UNRACED     := $(UNRACED)|TestCheckCommandRefuses
+UNRACED     := $(UNRACED)|TestCheckCommandRefuses|TestLedgerVerify.*|TestLedgerExport.*|TestLedgerAudit.*
+UNRACED     := $(UNRACED)|TestKeysMistakes|TestVerifyCommand
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.

@@ -24,6 +24,24 @@ type ledgerCmd struct {
 	Audit  ledgerAuditCmd  `cmd:"" help:"Verify such a folder, with nothing else."`
 }
 
+// Help implements kong.HelpProvider.
+func (ledgerCmd) Help() string {
+	return `Each organization has a ledger: every decision, in the order in which they were recorded, under a signed tree.
+These commands prove that it is what was put on record. They change nothing, and work beside a running server.
+
+verify looks at the data itself, and names what somebody changed in it. export writes a ledger into a folder, and audit
+verifies such a folder, which needs nothing of ours. Of one person's decisions, GET …/subjects/ID/evidence gives a
+bundle that consentd verify verifies.
+
+Examples:
+
+	consentd ledger verify --data /var/lib/consentd
+	consentd ledger export --data /var/lib/consentd --organization shop /media/audit/shop
+	consentd ledger audit /media/audit/shop
+
+Exit codes: 0 all is as it was committed, 1 something is not, 2 it could not be looked at.`
+}
+
 // inspected is a store that is looked at, with the key file that it goes with.
 type inspected struct {
 	*store.Inspection

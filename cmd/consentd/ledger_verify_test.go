@@ -186,8 +186,8 @@ func TestLedgerVerifyMistakes(t *testing.T) {
 	verified(t, exitUsage, []string{`--checkpoint .*: malformed`}, "--data", dir, "--checkpoint", file)
 	writeFile(t, file, "elsewhere.example/x\n1\n"+strings.Repeat("A", 43)+"=\n")
 	verified(t, exitUsage, []string{`is no ledger in here`}, "--data", dir, "--checkpoint", file)
-	verified(t, exitUsage, []string{`nobody can tell what the entries commit to: name it, or its copy, with --kek-file`},
-		"--data", dir, "--kek-file", filepath.Join(dir, "lost"))
+	verified(t, exitUsage, []string{`restore it from its copy, or name the copy with --kek-file`}, "--data", dir,
+		"--kek-file", filepath.Join(dir, "lost"))
 	if err := os.Remove(filepath.Join(dir, "kek")); err != nil {
 		t.Fatal(err)
 	}

@@ -143,6 +143,7 @@ func changeLater(c engine.Conn, n int) error {
 
 // TestDeadlock lets the database end a transaction for a deadlock: it runs again, and is done once. PostgreSQL ends the
 // one that has waited for deadlock_timeout once they wait for each other, so the other one waits first, and for longer.
+// Where it is slow to wake, the second attempt takes what it waits for, and they wait for each other once more.
 func TestDeadlock(t *testing.T) {
 	e, other := notes(t)
 	does(t, other, "SET deadlock_timeout = '5min'", "BEGIN", "UPDATE notes SET v = v + 10 WHERE n = 2")
@@ -163,12 +164,12 @@ func TestDeadlock(t *testing.T) {
 		}
 		return errors.Join(change(c, 1), change(c, 2))
 	})
-	if err := errors.Join(err, <-crossed); err != nil || attempts != 2 {
+	if err := errors.Join(err, <-crossed); err != nil || attempts < 2 {
 		t.Errorf("after %d attempts: %v", attempts, err)
 	}
 	holds(t, other, "1=11 2=11")
-	if n := e.counts.retries.Load(); n != 1 {
-		t.Errorf("%d retries are counted", n)
+	if n := e.counts.retries.Load(); n != int64(attempts-1) {
+		t.Errorf("%d retries are counted of %d attempts", n, attempts)
 	}
 }
 

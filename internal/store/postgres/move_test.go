@@ -51,7 +51,8 @@ func sendMove(t *testing.T, url string) {
 	_, err2 := i.Ledger(ctx, large)
 	err3 := i.Events(ctx, large, 0, func(*consent.Event) error { return nil })
 	err4 := i.Consents(ctx, large, 0, func(*store.History) error { return nil })
-	if err := errors.Join(err, err2, err3, err4, i.Close()); err != nil {
+	_, err5 := i.Dropped(ctx, large)
+	if err := errors.Join(err, err2, err3, err4, err5, i.Close()); err != nil {
 		t.Error(err)
 	}
 }
