@@ -15,7 +15,8 @@ type Erased struct {
 }
 
 type eraseBody struct {
-	Reason string `json:"reason,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Suppress bool   `json:"suppress,omitempty"`
 }
 
 // Restriction tells whether what is held of a person is not to be used, and if so, since when and by which entry of the
@@ -39,7 +40,7 @@ func (c *Client) Unrestrict(ctx context.Context, id, reason string) (Restriction
 }
 
 func (c *Client) changeRestriction(ctx context.Context, id, path, reason string) (r Restriction, err error) {
-	_, err = c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, path), body: eraseBody{reason}, once: true},
+	_, err = c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, path), body: eraseBody{Reason: reason}, once: true},
 		&r)
 	return r, err
 }
@@ -47,8 +48,16 @@ func (c *Client) changeRestriction(ctx context.Context, id, path, reason string)
 // Erase forgets a person for good, by the id of a subject. The reason stays in the ledger, so it must not tell who it
 // was. Once more it gives the same. The id is IsGone from then on.
 func (c *Client) Erase(ctx context.Context, id, reason string) (Erased, error) {
-	var e Erased
-	_, err := c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, "/erase"), body: eraseBody{reason},
-		once: true}, &e)
+	return c.erase(ctx, id, eraseBody{Reason: reason})
+}
+
+// EraseAndSuppress is Erase of a person who wants no more: a check by one of their identifiers says no, until they decide
+// something by it themselves.
+func (c *Client) EraseAndSuppress(ctx context.Context, id, reason string) (Erased, error) {
+	return c.erase(ctx, id, eraseBody{reason, true})
+}
+
+func (c *Client) erase(ctx context.Context, id string, body eraseBody) (e Erased, err error) {
+	_, err = c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, "/erase"), body: body, once: true}, &e)
 	return e, err
 }

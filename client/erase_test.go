@@ -56,3 +56,20 @@ func TestRestrict(t *testing.T) {
 		t.Errorf("%+v", end)
 	}
 }
+
+// TestEraseAndSuppress: who was erased so is denied until they decide again.
+func TestEraseAndSuppress(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	who := client.Identifiers{UserID: "suppress-ada"}
+	decision := client.Decision{Identifiers: who, Purpose: "marketing", State: client.Accepted}
+	id := must[[]client.Event](t)(c.Record(ctx, decision))[0].SubjectID
+	must[client.Erased](t)(c.EraseAndSuppress(ctx, id, ""))
+	got := must[client.Check](t)(c.Check(ctx, client.Question{Identifiers: who, Purposes: []string{"marketing"}}))
+	if got.Results[0].Granted || got.Results[0].Reason != "suppressed" {
+		t.Errorf("%+v", got)
+	}
+	must[[]client.Event](t)(c.Record(ctx, decision))
+	if !must[bool](t)(c.May(ctx, who, "marketing")) {
+		t.Error("a decision of the person does not count")
+	}
+}

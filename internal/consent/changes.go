@@ -39,6 +39,9 @@ type Changes struct {
 	RemovedClaims      []OwnedIdentifier
 	RemovedConsents    []ConsentKey
 	RemovedSubjects    []SubjectKey        // with their archive, and with those merged into them
+	Suppressions       []Suppression       // new
+	LiftedSuppressions []Suppression       // that there are
+	SuppressedNames    []OwnedName         // of both, for who remembers answers: they are not written
 	Restrictions       []RestrictedSubject // new, or known already
 	EndedRestrictions  []SubjectKey
 	// ErasedSubjects leaves their ids with nothing but the erasure; their identifiers and entries are named above.
@@ -90,6 +93,7 @@ type Who struct {
 	Consents  []Consent // of all of them, MaxShared at most
 	// RestrictedAt is since when one of them is restricted; zero: none is.
 	RestrictedAt time.Time
+	SuppressedAt time.Time // since when the identifier is, whoever has it; zero: it is not
 }
 
 // AddRestriction notes that one of them is restricted since then; zero: that one is not.
@@ -131,6 +135,7 @@ type Head struct {
 	Sequence     int64
 	LastID       ID
 	Tree         []byte // the right edge of the tree over all entries (ledger.Tree); empty: there is none
+	Suppressed   int64  // how many suppressions the organization has; written by them alone
 }
 
 // SubjectSecret is what a subject's entries of the ledger are committed with (ledger.Secret), encrypted.

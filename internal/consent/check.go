@@ -203,6 +203,11 @@ func (m *Meant) restricted(at time.Time) bool {
 	return slices.ContainsFunc(m.Who, func(w Who) bool { return Restriction{At: w.RestrictedAt}.holds(at) })
 }
 
+// suppressed tells whether one of the identifiers is suppressed at an instant.
+func (m *Meant) suppressed(at time.Time) bool {
+	return slices.ContainsFunc(m.Who, func(w Who) bool { return !w.SuppressedAt.IsZero() && !at.Before(w.SuppressedAt) })
+}
+
 // Reason says why something is granted or not, for programs.
 type Reason string
 
@@ -220,6 +225,7 @@ const (
 	ReasonNeverAsked       Reason = "never_asked"       // nothing is on record
 	ReasonObjected         Reason = "objected"          // to legitimate interests, which count else
 	ReasonRestricted       Reason = "restricted"        // nothing held of the person is to be used
+	ReasonSuppressed       Reason = "suppressed"        // who had the identifier was erased and wants no more
 	// ReasonTooManyPeople: more people share an identifier than are read. One of the others may have said no.
 	ReasonTooManyPeople Reason = "too_many_people"
 )
@@ -264,7 +270,10 @@ func (p *PreparedCheck) Check(m *Meant, now time.Time) Checked {
 		purpose = p.purposeOf(purpose, now)
 		c := m.consent(purpose, decides, at)
 		out.Results[i] = purpose.result(&c, p.Instant, now, tooMany)
-		if m.restricted(at) {
+		switch {
+		case m.suppressed(at):
+			out.Results[i].refuse(ReasonSuppressed)
+		case m.restricted(at):
 			out.Results[i].refuse(ReasonRestricted)
 		}
 	}

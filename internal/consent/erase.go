@@ -10,6 +10,7 @@ import (
 type EraseSubject struct {
 	Subject     ID
 	Reason      string // stays in the ledger for good, so it must not tell who it was; empty: none
+	Suppress    bool   // a keyed hash of each identifier stays, by which checks say no
 	Idempotency Idempotency
 }
 
@@ -41,18 +42,27 @@ func CheckReason(reason string) error {
 func (a Actor) ErasureEntry(in *EraseSubject, events int64) LedgerEntry {
 	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
 		return strconv.AppendInt(appendName(body, "events"), events, 10)
+	}, func(body []byte) []byte {
+		if in.Suppress {
+			body = append(appendName(body, "suppress"), "true"...)
+		}
+		return body
 	})
 	e.Subject = NoID // whose secret goes with the person
 	return e
 }
 
-// entryAbout makes an entry about a subject; more, where set, adds members to the body that stand behind "entry".
-func (a Actor) entryAbout(kind EntryKind, subject ID, reason string, more func([]byte) []byte) LedgerEntry {
+// entryAbout makes an entry about a subject; middle and end, where set, add members to the body that stand behind
+// "entry" and behind "reason".
+func (a Actor) entryAbout(kind EntryKind, subject ID, reason string, middle, end func([]byte) []byte) LedgerEntry {
 	body := appendMember([]byte{'{'}, "entry", kind.String())
-	if more != nil {
-		body = more(body)
+	if middle != nil {
+		body = middle(body)
 	}
-	body = append(appendMember(body, "reason", reason), '}')
+	if body = appendMember(body, "reason", reason); end != nil {
+		body = end(body)
+	}
+	body = append(body, '}')
 	ident := appendMember([]byte{'{'}, "key", a.Key.String())
 	ident = append(appendMember(ident, "subject_id", subject.String()), '}')
 	return LedgerEntry{Organization: a.Organization, Kind: kind, Subject: subject, BodyJSON: body, IdentityJSON: ident}

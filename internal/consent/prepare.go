@@ -140,6 +140,11 @@ func (p *Prepared) prepareNames(in *Item, out *PreparedItem) error {
 	return nil
 }
 
+// Clicked tells whether one of the decisions is by the person.
+func (i *PreparedItem) Clicked() bool {
+	return slices.ContainsFunc(i.Decisions, func(d PreparedDecision) bool { return d.Action == UserClick })
+}
+
 // Unknown refuses a write about people who must be known and are not.
 func (p *Prepared) Unknown(known func(Identifier) bool) error {
 	var found mistakes

@@ -34,5 +34,5 @@ type RestrictedSubject struct {
 // RestrictionEntry makes the entry by which a subject is restricted, or by which that ends, but for its place in the
 // ledger.
 func (a Actor) RestrictionEntry(kind EntryKind, subject ID, reason string) LedgerEntry {
-	return a.entryAbout(kind, subject, reason, nil)
+	return a.entryAbout(kind, subject, reason, nil, nil)
 }

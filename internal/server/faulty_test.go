@@ -81,7 +81,7 @@ func (s *faultyStore) View(ctx context.Context, read func(service.Reader) error)
 }
 
 // Person implements service.Store.
-func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
+func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (consent.Who, error) {
 	switch {
 	case s.is(viewing, all):
 		return consent.Who{}, errCause
@@ -92,7 +92,7 @@ func (s *faultyStore) Person(ctx context.Context, name consent.OwnedName, projec
 	case s.is(panicking):
 		panic(cause)
 	}
-	return s.Store.Person(ctx, name, project)
+	return s.Store.Person(ctx, name, project, hash)
 }
 
 // Ask implements service.Store.

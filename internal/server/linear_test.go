@@ -179,7 +179,7 @@ type stalePerson struct {
 }
 
 // Person implements service.Store, and not as it says.
-func (s *staleStore) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
+func (s *staleStore) Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (consent.Who, error) {
 	key := staleKey{name, project}
 	s.mu.Lock()
 	old := s.read[key]
@@ -187,7 +187,7 @@ func (s *staleStore) Person(ctx context.Context, name consent.OwnedName, project
 	if time.Since(old.at) < time.Second {
 		return old.Who, nil
 	}
-	who, err := s.Store.Person(ctx, name, project)
+	who, err := s.Store.Person(ctx, name, project, hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.read[key] = stalePerson{who, time.Now()}

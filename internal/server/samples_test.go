@@ -258,6 +258,13 @@ var samples = map[string][]sample{
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/unrestrict": {{
 		target: nativeSubjects + "/{{restrictedid}}/unrestrict", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsWrite}, body: `{"reason":"it is right"}`}},
+	"GET /api/v1/organizations/{organizationId}/suppressions/count": {{
+		target: "/api/v1/organizations/{{org}}/suppressions/count", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsRead}}},
+	"POST /api/v1/organizations/{organizationId}/suppressions:check": {{
+		target:  "/api/v1/organizations/{{org}}/suppressions:check",
+		headers: bearerKey, status: 200, reads: "it asks about somebody by what must not stand in a URL",
+		scopes: []consent.Scope{consent.SubjectsRead}, body: `{"identifiers":{"email":"{{email}}"}}`}},
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/erase": {{
 		target: nativeSubjects + "/{{forgottenid}}/erase", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsErase}, body: `{"reason":"asked for it"}`}},

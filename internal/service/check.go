@@ -54,13 +54,21 @@ func (s *Service) meant(ctx context.Context, organization consent.ID, p *consent
 			names = append(names, consent.OwnedName{Organization: organization, Identifier: id})
 		}
 	}
+	hashes, err := s.hashesOf(ctx, names)
+	if err != nil {
+		return nil, err
+	}
 	if len(names) == 1 && !past {
-		who, err := s.store.Person(ctx, names[0], p.Project.Number)
+		var hash []byte
+		if hashes != nil {
+			hash = hashes[0]
+		}
+		who, err := s.store.Person(ctx, names[0], p.Project.Number, hash)
 		people[0].Who = []consent.Who{who}
 		return people, err
 	}
 	read := func(ctx context.Context, r Reader) error {
-		who, err := r.Persons(ctx, names, p.Project.Number)
+		who, err := r.Persons(ctx, names, p.Project.Number, hashes)
 		if err != nil {
 			return err
 		}

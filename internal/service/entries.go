@@ -14,6 +14,8 @@ type ledgerEnd struct {
 	s    *Service
 	head consent.Head
 	tree *ledger.Tree
+	// secret is what the last entry was committed with.
+	secret *ledger.Secret
 }
 
 // endOf reads where the ledger ends. On an engine with round trips it takes the organization's lock, so it comes first.
@@ -35,6 +37,7 @@ func (l *ledgerEnd) add(ctx context.Context, tx Tx, e consent.LedgerEntry, chang
 	if err != nil {
 		return e, err
 	}
+	l.secret = secret
 	var random [10]byte
 	l.s.read(random[:])
 	e.RecordedAt = l.s.now()

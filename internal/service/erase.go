@@ -85,6 +85,11 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 		}
 		changes.ErasedSubjects = append(changes.ErasedSubjects, consent.ErasedSubject{SubjectKey: key, Erasure: done})
 	}
+	if e.in.Suppress {
+		if err := e.suppress(ctx, end.secret, names, &changes); err != nil {
+			return nil, err
+		}
+	}
 	return &consent.Erased{Subject: e.in.Subject, Erasure: done}, e.tx.Append(ctx, &changes)
 }
 
@@ -92,6 +97,9 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 // record was removed is known by what is on record for the id. Errors: NotFound.
 func (e *erasure) find(ctx context.Context) (before consent.Erasure, err error) {
 	person := consent.SubjectKey{Organization: e.actor.Organization, Subject: e.in.Subject}
+	if person.Subject == consent.NoID { // by which the organization's own secret is kept
+		return before, consent.ErrNoSubject
+	}
 	subject, err := e.tx.Subject(ctx, person.Organization, person.Subject)
 	switch {
 	case err != nil:

@@ -74,7 +74,8 @@ func (s *Service) Person(ctx context.Context, a consent.Actor, q consent.PersonQ
 	if err := a.Confined(given); err != nil {
 		return nil, err
 	}
-	who, err := s.store.Person(ctx, consent.OwnedName{Organization: a.Organization, Identifier: given[0]}, project.Number)
+	who, err := s.store.Person(ctx, consent.OwnedName{Organization: a.Organization, Identifier: given[0]}, project.Number,
+		nil)
 	if err != nil {
 		return nil, classify(ctx, err)
 	}

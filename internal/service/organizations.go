@@ -40,8 +40,17 @@ func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in co
 			Status: "active", Test: in.Test, CreatedAt: now, UpdatedAt: now, Details: in.Details}
 		project, purposes := s.makeProject(&consent.Catalog{Organization: o}, in.Project, now)
 		view = &consent.OrganizationView{Organization: o, Projects: []consent.Project{project}}
-		return view, tx.Append(ctx, &consent.Changes{Organizations: []consent.Organization{o},
-			Projects: view.Projects, Purposes: purposes, Heads: []consent.Head{{Organization: o.ID}}})
+		changes := consent.Changes{Organizations: []consent.Organization{o},
+			Projects: view.Projects, Purposes: purposes, Heads: []consent.Head{{Organization: o.ID}}}
+		if s.secrets.ring != nil { // checks need it, so that it is made before the first one
+			own := consent.SubjectKey{Organization: o.ID}
+			_, wrapped, err := s.secrets.New(own)
+			if err != nil {
+				return nil, err
+			}
+			changes.SubjectSecrets = []consent.SubjectSecret{{SubjectKey: own, Wrapped: wrapped}}
+		}
+		return view, tx.Append(ctx, &changes)
 	})
 	s.cache.drop()
 	return view, err

@@ -34,6 +34,7 @@ type Service struct {
 	writer   *writer.Writer
 	watchdog commitWatchdog
 	secrets  *secrets
+	hashers  hashers
 	signer   *signer
 
 	lists    *limit.Keyed // of each organization
@@ -84,7 +85,7 @@ func New(o Options) *Service {
 	s.secrets = newSecrets(o.Keys, s.random, o.ReloadKeys, s.log)
 	s.signer = newSigner(s, &o)
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
-		Secrets:        s.secrets,
+		Secrets: s.secrets, Suppressed: s.suppressedOf,
 		Observe:        o.Observe,
 		CatalogChanged: s.cache.drop, Committed: s.signer.changed,
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {

@@ -17,7 +17,8 @@ type Store interface {
 	ViewOnce(ctx context.Context, read func(Reader) error) error
 	// Person tells who has the identifier, as Owners and Claimants do, with their current consents in a project. It
 	// has every write that was acknowledged before, and may come from memory: the lists must not be changed.
-	Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error)
+	// hash is the identifier's SuppressionHash, nil where it is not to be looked for.
+	Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (consent.Who, error)
 	// Update runs write in a transaction and returns nil when it is durable. All that it writes belongs to the
 	// organization (NoID: to the instance, or to an organization that it makes), unless the store batches across tenants;
 	// the organization's other transactions, in whatever process, come before it or after it. write may run again after a
@@ -73,7 +74,9 @@ type Reader interface {
 	// Identifiers gives all identifiers of each subject.
 	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
 	// Persons is Store.Person for many names, by index of them, from the state that the reader shows.
-	Persons(ctx context.Context, names []consent.OwnedName, project int) ([]consent.Who, error)
+	Persons(ctx context.Context, names []consent.OwnedName, project int, hashes [][]byte) ([]consent.Who, error)
+	// Suppressed tells which hashes are suppressed, by index of them.
+	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]bool, error)
 	// Consents gives the current consents, by index of keys; zero where there is none.
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
 	// ConsentsByName gives what Owners, and Consents and SubjectSecrets of those owners would, by index of asked.

@@ -10,12 +10,17 @@ import (
 )
 
 // Persons implements service.Reader.
-func (t *tx) Persons(ctx context.Context, names []consent.OwnedName, project int) ([]consent.Who, error) {
+func (t *tx) Persons(ctx context.Context, names []consent.OwnedName, project int,
+	hashes [][]byte) ([]consent.Who, error) {
 	found := make([]consent.Who, len(names))
 	var moved bool
 	err := t.conn.Each(ctx, selectPersons, len(names), func(i int, args []any) []any {
 		n := &names[i]
-		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value, project)
+		var hash []byte
+		if hashes != nil {
+			hash = hashes[i]
+		}
+		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value, hash, project)
 	}, func(i int, r engine.Row) error { return scanPerson(r, names[i].Organization, &found[i], &moved) })
 	if err != nil {
 		return nil, err

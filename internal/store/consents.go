@@ -111,19 +111,25 @@ const personColumns = `(SELECT r.restricted_at FROM restrictions r
 WHERE r.organization_id = $1 AND r.subject_id = i.subject_id), c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
 c.active, c.occurred_at, c.expires_at, c.since`
 
+// suppressed gives a row without a person where an identifier is suppressed.
+const suppressed = `UNION ALL SELECT NULL, FALSE, x.suppressed_at FROM suppressions x
+  WHERE x.organization_id = $1 AND x.hash = $5`
+
 // selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming, unless it has been
 // another's before a merge: then the first column says so.
-const selectPerson = `/* select_person */ SELECT i.origin_id IS NOT NULL, i.subject_id, FALSE, ` + personColumns + `
-FROM identifiers i
-LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $2)
-WHERE i.organization_id = $1 AND i.kind = $3 AND i.project_no = $4 AND i.value = $5`
+const selectPerson = `/* select_person */ SELECT i.moved, i.subject_id, FALSE, i.suppressed_at, ` + personColumns + `
+FROM (SELECT subject_id, origin_id IS NOT NULL AS moved, NULL AS suppressed_at FROM identifiers
+  WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
+  ` + suppressed + `) AS i
+LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $6)`
 
 // selectPersons is about everybody whom an identifier may mean.
-const selectPersons = `/* select_persons */ SELECT FALSE, i.subject_id, i.claims, ` + personColumns + `
-FROM (SELECT subject_id, FALSE AS claims FROM identifiers
+const selectPersons = `/* select_persons */ SELECT FALSE, i.subject_id, i.claims, i.suppressed_at, ` + personColumns + `
+FROM (SELECT subject_id, FALSE AS claims, NULL AS suppressed_at FROM identifiers
   WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
-  UNION ALL SELECT subject_id, TRUE FROM (` + claims + `) AS claims) AS i
-LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $5) LIMIT 5000`
+  ` + suppressed + `
+  UNION ALL SELECT subject_id, TRUE, NULL FROM (` + claims + `) AS claims) AS i
+LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $6) LIMIT 5000`
 
 var _ [0]struct{} = [5000 - consent.MaxShared]struct{}{} // as selectPersons says
 
@@ -131,15 +137,15 @@ var _ [0]struct{} = [5000 - consent.MaxShared]struct{}{} // as selectPersons say
 const fewConsents = 4
 
 // person is service.Store's Person.
-func (t *tx) person(ctx context.Context, name consent.OwnedName, project int) (who consent.Who, err error) {
+func (t *tx) person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (who consent.Who,
+	err error) {
+	args := []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, hash, project}
 	if name.Kind.Naming() {
-		args := []any{&name.Organization, project, (*string)(&name.Kind), name.Project, &name.Value}
 		who, moved, err := t.personBy(ctx, name.Organization, selectPerson, args)
 		if err != nil || !moved {
 			return who, err
 		}
 	}
-	args := []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, project}
 	who, _, err = t.personBy(ctx, name.Organization, selectPersons, args)
 	if err == nil && who.Subject == consent.NoID && name.Kind == consent.AnonymousID {
 		err = t.ownConsents(ctx, name, project, &who)
@@ -166,9 +172,15 @@ func withoutOwnClaims(who *consent.Who) {
 func scanPerson(r engine.Row, organization consent.ID, who *consent.Who, moved *bool) error {
 	c := consent.Consent{Organization: organization}
 	var claims bool
-	var restricted time.Time
-	err := r.Scan(moved, &c.Subject, &claims, &restricted, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion, (*uint8)(&c.State),
-		(*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+	var was bool
+	var restricted, suppressed time.Time
+	err := r.Scan(&was, &c.Subject, &claims, &suppressed, &restricted, &c.Project, &c.Purpose, &c.Event, &c.PurposeVersion,
+		(*uint8)(&c.State), (*uint8)(&c.Weight), &c.Grants, &c.Active, &c.OccurredAt, &c.ExpiresAt, &c.Since)
+	if !suppressed.IsZero() { // the row is nobody's
+		who.SuppressedAt = suppressed
+		return err
+	}
+	*moved = was
 	who.AddRestriction(restricted)
 	if c.Event != consent.NoID {
 		if who.Consents == nil {
@@ -227,7 +239,7 @@ func (t *tx) Heads(ctx context.Context, organizations []consent.ID) (map[consent
 		return append(args, &organizations[i])
 	}, func(i int, r engine.Row) error {
 		h := consent.Head{Organization: organizations[i]}
-		err := r.Scan(&h.Sequence, &h.LastID, &h.Tree)
+		err := r.Scan(&h.Sequence, &h.LastID, &h.Tree, &h.Suppressed)
 		found[h.Organization] = h
 		return err
 	})

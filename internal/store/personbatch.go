@@ -45,6 +45,7 @@ type questions struct {
 type question struct {
 	ctx  context.Context
 	name consent.OwnedName
+	hash []byte
 	done chan struct{} // closed when who and err are set
 	who  consent.Who
 	err  error
@@ -57,12 +58,13 @@ func BatchPersons(s service.Store) service.Store {
 }
 
 // Person implements service.Store.
-func (b *personBatcher) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
+func (b *personBatcher) Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (
+	consent.Who, error) {
 	line := personLine{name.Organization, project}
-	q := &question{ctx: ctx, name: name}
+	q := &question{ctx: ctx, name: name, hash: hash}
 	if b.begin(line, q) {
 		defer b.next(line)
-		return b.Store.Person(ctx, name, project)
+		return b.Store.Person(ctx, name, project, hash)
 	}
 	select {
 	case <-q.done:
@@ -138,7 +140,7 @@ func (b *personBatcher) answer(line personLine, batch []*question) {
 // alone asks the store about one question.
 func (b *personBatcher) alone(line personLine, q *question) (who consent.Who, err error) {
 	defer recovered(&err)
-	return b.Store.Person(q.ctx, q.name, line.project)
+	return b.Store.Person(q.ctx, q.name, line.project, q.hash)
 }
 
 // recovered makes an error of a panic: nobody stands above a batch who would answer its questions.
@@ -159,12 +161,12 @@ func (b *personBatcher) persons(ctx context.Context, line personLine,
 		who, err := b.alone(line, asked[0])
 		return []consent.Who{who}, err
 	}
-	names := make([]consent.OwnedName, len(asked))
+	names, hashes := make([]consent.OwnedName, len(asked)), make([][]byte, len(asked))
 	for i, q := range asked {
-		names[i] = q.name
+		names[i], hashes[i] = q.name, q.hash
 	}
 	err = b.ViewOnce(ctx, func(r service.Reader) error {
-		found, err = r.Persons(ctx, names, line.project)
+		found, err = r.Persons(ctx, names, line.project, hashes)
 		return err
 	})
 	return found, err

@@ -72,13 +72,14 @@ func newPersonCache(s service.Store) *personCache {
 }
 
 // Person implements service.Store.
-func (p *personCache) Person(ctx context.Context, name consent.OwnedName, project int) (consent.Who, error) {
+func (p *personCache) Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (
+	consent.Who, error) {
 	key := personKey{name, project}
 	found, at, ok := p.get(key)
 	if ok {
 		return found.Who, nil
 	}
-	who, err := p.Store.Person(ctx, name, project)
+	who, err := p.Store.Person(ctx, name, project, hash)
 	if err == nil && who.Known() {
 		p.put(key, cached{at, who})
 	}
@@ -193,6 +194,9 @@ func (t *personChanges) begin(c *consent.Changes) {
 	}
 	for _, k := range c.RemovedConsents {
 		t.stripes = append(t.stripes, subjectStripe(k.Organization, k.Subject))
+	}
+	for _, name := range c.SuppressedNames {
+		t.stripes = append(t.stripes, t.cache.nameStripe(name))
 	}
 	for i := range c.Restrictions {
 		k := &c.Restrictions[i]

@@ -36,9 +36,10 @@ func (s *Store) Update(ctx context.Context, organization consent.ID, write func(
 }
 
 // Person implements service.Store.
-func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int) (who consent.Who, err error) {
+func (s *Store) Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (
+	who consent.Who, err error) {
 	err = s.engine.ViewOnce(ctx, func(c engine.Conn) (err error) {
-		who, err = (&tx{c}).person(ctx, name, project)
+		who, err = (&tx{c}).person(ctx, name, project, hash)
 		return err
 	})
 	return who, err
@@ -86,6 +87,7 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
 		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"entries", t.appendEntries},
 		{"erased", t.appendErased}, {"restrictions", t.appendRestrictions},
+		{"suppressions", t.appendSuppressions},
 		{"consents", t.appendConsents},
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
 		{"checkpoints", t.appendCheckpoints},

@@ -9,7 +9,8 @@ import (
 
 // eraseRequest is the body of POST …/erase.
 type eraseRequest struct {
-	Reason string `json:"reason"`
+	Reason   string `json:"reason"`
+	Suppress bool   `json:"suppress"`
 }
 
 // erased is what is left of somebody who was erased.
@@ -30,7 +31,7 @@ func (a *api) eraseSubject(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	in := consent.EraseSubject{Subject: id, Reason: request.Reason}
+	in := consent.EraseSubject{Subject: id, Reason: request.Reason, Suppress: request.Suppress}
 	return protocol.Reply(c, func(idempotency consent.Idempotency) (*consent.Erased, error) {
 		in.Idempotency = idempotency
 		return a.svc.EraseSubject(c.Request.Context(), c.Actor, in)

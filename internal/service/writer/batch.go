@@ -31,8 +31,10 @@ type batch struct {
 	secrets  map[consent.SubjectKey]*ledger.Secret  // of those about whom decisions are
 	read     map[consent.ConsentKey]consent.Consent // with who is who; zero: there is none
 	consents map[consent.ConsentKey]*consent.WorkingConsent
-	items    [][]batchItem // by request and item
-	changed  []*consent.WorkingConsent
+	// suppressed are those of the identifiers by which people decide themselves.
+	suppressed map[consent.OwnedName]consent.SuppressionHash
+	items      [][]batchItem // by request and item
+	changed    []*consent.WorkingConsent
 }
 
 // batchItem is an item whose person is known, with the decisions that the batch may take.
@@ -61,10 +63,11 @@ func newBatch(o *Options, requests []*request) *batch {
 		catalogs: map[consent.ID]*consent.Catalog{}, people: consent.NewPeople(), created: map[consent.SubjectKey]bool{},
 		records: map[consent.IdempotencyKey]*consent.IdempotencyRecord{}, heads: map[consent.ID]*consent.Head{},
 		trees: map[consent.ID]*ledger.Tree{}, wrapped: map[consent.SubjectKey][]byte{},
-		secrets:  map[consent.SubjectKey]*ledger.Secret{},
-		read:     map[consent.ConsentKey]consent.Consent{},
-		consents: map[consent.ConsentKey]*consent.WorkingConsent{},
-		items:    make([][]batchItem, len(requests))}
+		secrets:    map[consent.SubjectKey]*ledger.Secret{},
+		read:       map[consent.ConsentKey]consent.Consent{},
+		consents:   map[consent.ConsentKey]*consent.WorkingConsent{},
+		suppressed: map[consent.OwnedName]consent.SuppressionHash{},
+		items:      make([][]batchItem, len(requests))}
 }
 
 // ErrNothing ends a transaction that has nothing to write.

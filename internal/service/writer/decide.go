@@ -42,6 +42,7 @@ func (b *batch) decideItem(r *request, item *batchItem) consent.RecordedItem {
 			out.Events = append(out.Events, b.record(r, item, d, identity, ident))
 		}
 	}
+	b.lift(r, item, out.Events)
 	for _, d := range item.decisions {
 		if c := d.consent.Current(); d.Replaces && c.Event != consent.NoID {
 			if out.Consents == nil {

@@ -27,6 +27,9 @@ func (b *batch) load(ctx context.Context, tx Tx) error {
 			b.identify(i)
 		}
 	}
+	if err := b.loadSuppressed(ctx, tx); err != nil {
+		return err
+	}
 	return b.loadConsents(ctx, tx)
 }
 

@@ -20,7 +20,7 @@ type Tx interface {
 	Catalog(ctx context.Context, organization consent.ID) (*consent.Catalog, error)
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
 	ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.NamedHolder, error)
-	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
+	SuppressionReader
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
 	IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error)
 	Prefetch(read func() error) (wait func() error, err error)

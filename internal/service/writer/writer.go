@@ -54,6 +54,7 @@ type Options struct {
 	Now           func() time.Time // UTC, microseconds
 	Random        func(p []byte)   // fills p with random bytes
 	Secrets       Secrets
+	Suppressed    Suppressed
 	// Observe is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
 	// CatalogChanged is called where a batch may have made a purpose.

@@ -111,7 +111,7 @@ func personsOf(ctx context.Context, s *store.Store, f *movedStore, answers map[s
 		names = append(names, ownName(k))
 	}
 	for i, name := range names {
-		who, err := s.Person(ctx, name, 1+i%3)
+		who, err := s.Person(ctx, name, 1+i%3, nil)
 		if err != nil {
 			return err
 		}

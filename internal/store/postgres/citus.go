@@ -29,6 +29,7 @@ var tables = []table{
 	{"subject_archive", byOrganization}, {"identifiers", byOrganization}, {"identifier_claims", byOrganization},
 	{"subject_merges", byOrganization}, {"events", byOrganization}, {"ledger_entries", byOrganization},
 	{"consents", byOrganization}, {"restrictions", byOrganization},
+	{"suppressions", byOrganization},
 	{"ledger_heads", byOrganization}, {"subject_keys", byOrganization}, {"ledger_rows", byOrganization},
 	{"ledger_checkpoints", byOrganization}, {"ledger_keys", byOrganization},
 	{"counts", byOrganization}, {"kept_answers", byOrganization},

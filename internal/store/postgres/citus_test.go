@@ -137,6 +137,7 @@ SELECT create_distributed_table('events', 'organization_id', colocate_with => 'o
 SELECT create_distributed_table('ledger_entries', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('consents', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('restrictions', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('suppressions', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('ledger_heads', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subject_keys', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('ledger_rows', 'organization_id', colocate_with => 'organizations')

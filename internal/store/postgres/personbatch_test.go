@@ -57,7 +57,7 @@ func TestBatchedPersons(t *testing.T) {
 			case 99:
 				ctx = gone
 			}
-			who, err := s.Person(ctx, asked, 1)
+			who, err := s.Person(ctx, asked, 1, nil)
 			switch {
 			case i%100 == 98:
 				if err == nil {
@@ -88,7 +88,7 @@ type panicking struct {
 	release chan struct{}
 }
 
-func (p *panicking) Person(context.Context, consent.OwnedName, int) (consent.Who, error) {
+func (p *panicking) Person(context.Context, consent.OwnedName, int, []byte) (consent.Who, error) {
 	<-p.release
 	return consent.Who{}, nil
 }
@@ -102,7 +102,7 @@ func TestBatchThatPanics(t *testing.T) {
 	errs := make(chan error, 50)
 	for i := range cap(errs) {
 		go func() {
-			_, err := s.Person(context.Background(), consent.OwnedName{Identifier: consent.Identifier{Value: fmt.Sprint(i)}}, 1)
+			_, err := s.Person(context.Background(), consent.OwnedName{Identifier: consent.Identifier{Value: fmt.Sprint(i)}}, 1, nil)
 			errs <- err
 		}()
 	}

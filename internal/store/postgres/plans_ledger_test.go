@@ -31,13 +31,14 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 		err4 = errors.New("a part of the ledger has few entries")
 	}
 	_, err5 := r.LedgerEntry(ctx, p.organization, entry)
+	_, err8 := r.Suppressed(ctx, p.organization, [][]byte{p.subjects[0].Subject[:], p.organization[:]})
 	_, err6 := r.EntriesOf(ctx, p.subjects[0], 10)
 	_, err7 := r.EventsBefore(ctx, p.organization, p.subjects[0].Subject, 10)
-	secrets, err8 := r.SubjectSecretsFrom(ctx, p.organization, consent.NoID, 100)
-	if err8 == nil && len(secrets) == 0 {
-		err8 = errors.New("there are no secrets")
+	secrets, err9 := r.SubjectSecretsFrom(ctx, p.organization, consent.NoID, 100)
+	if err9 == nil && len(secrets) == 0 {
+		err9 = errors.New("there are no secrets")
 	}
-	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8)
+	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9)
 }
 
 // erased are they all, with the decision that each has taken, and with the answers about them that again kept.
@@ -65,7 +66,14 @@ func (p *people) signed() consent.Changes {
 	for i, key := range p.subjects {
 		restricted[i] = consent.RestrictedSubject{SubjectKey: key, Restriction: consent.Restriction{At: now, Sequence: 1}}
 	}
-	return consent.Changes{Entries: entries, Restrictions: restricted, EndedRestrictions: p.subjects,
+	var suppressed []consent.Suppression
+	for i, key := range p.subjects {
+		suppressed = append(suppressed, consent.Suppression{Organization: p.organization, At: now,
+			Hash: consent.SuppressionHash(key.Subject)})
+		suppressed[i].Hash[0] ^= 0xff
+	}
+	return consent.Changes{Suppressions: suppressed, LiftedSuppressions: suppressed, Entries: entries,
+		Restrictions: restricted, EndedRestrictions: p.subjects,
 		Checkpoints: []consent.Checkpoint{{Organization: p.organization, Size: size, LastID: p.organization, Tree: []byte{1},
 			Note: []byte{1}, SignedAt: now}},
 		Rewrapped: []consent.RewrappedSecret{{SubjectSecret: consent.SubjectSecret{SubjectKey: p.subjects[0],

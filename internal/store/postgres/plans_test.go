@@ -260,6 +260,7 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 			"'', 'active', '', FALSE, FALSE, now(), 1, now(), now()@few",
 		"purpose_versions SELECT @org, 1, 1, i, '', '', '', 'consent', NULL, NULL, FALSE, now()@some",
 		"restrictions SELECT @org, @id, now(), i@some",
+		"suppressions SELECT @org, @hash, now()@some",
 		"ledger_heads VALUES (@org, 1, NULL)",
 		"subject_keys SELECT @org, @id, @hash@rows",
 		"ledger_rows SELECT @org, 0, i, @hash@rows",
@@ -329,7 +330,7 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 	ctx := context.Background()
 	for _, name := range []consent.OwnedName{p.names[0], p.claims[0],
 		nameOf(p.organization, consent.AnonymousID, p.subjects[0].Subject.String())} {
-		if _, err := s.Person(ctx, name, 1); err != nil {
+		if _, err := s.Person(ctx, name, 1, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -386,8 +387,8 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 		named[i] = consent.NamedConsent{Name: p.names[i], Project: 1, Purpose: 1}
 	}
 	byName, err10 := r.ConsentsByName(ctx, named)
-	persons, err11 := r.Persons(ctx, p.names, 1)
-	sharing, err12 := r.Persons(ctx, p.claims, 1)
+	persons, err11 := r.Persons(ctx, p.names, 1, nil)
+	sharing, err12 := r.Persons(ctx, p.claims, 1, nil)
 	claimants, err2 := r.Claimants(ctx, p.claims)
 	identifiers, err3 := r.Identifiers(ctx, p.subjects)
 	consents, err4 := r.Consents(ctx, p.consents)

@@ -42,7 +42,7 @@ func userNamed(name string) consent.OwnedName {
 
 func stateOf(t *testing.T, s service.Store, name consent.OwnedName) consent.State {
 	t.Helper()
-	who, err := s.Person(context.Background(), name, 1)
+	who, err := s.Person(context.Background(), name, 1, nil)
 	if err != nil || len(who.Consents) != 1 {
 		t.Fatalf("%v, %v", who.Consents, err)
 	}
@@ -66,7 +66,7 @@ func TestPersonFromMemory(t *testing.T) {
 		}
 		for end := time.Now().Add(20 * time.Second); ; {
 			within, cancel := context.WithTimeout(context.Background(), snapshotAge/2)
-			who, err := s.Person(within, name, 1)
+			who, err := s.Person(within, name, 1, nil)
 			cancel()
 			if err == nil && len(who.Consents) == 1 {
 				return who.Consents[0].State
@@ -119,7 +119,7 @@ func TestOldSnapshotAfterAnother(t *testing.T) {
 	for round := range 20 {
 		want := []consent.State{consent.Withdrawn, consent.Accepted}[round%2]
 		for range readerCount { // each takes a snapshot
-			if _, err := s.Person(context.Background(), nobody, 1); err != nil {
+			if _, err := s.Person(context.Background(), nobody, 1, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

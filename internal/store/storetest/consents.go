@@ -182,14 +182,14 @@ func (f *fixture) samePersons(o consent.ID, names ...consent.Identifier) {
 		var want []consent.Who
 		for _, name := range names {
 			asked = append(asked, consent.OwnedName{Organization: o, Identifier: name})
-			who, err := f.store.Person(context.Background(), asked[len(asked)-1], project)
+			who, err := f.store.Person(context.Background(), asked[len(asked)-1], project, nil)
 			if err != nil {
 				f.Fatalf("person: %v", err)
 			}
 			want = append(want, who)
 		}
 		f.view(func(ctx context.Context, r service.Reader) error {
-			got, err := r.Persons(ctx, asked, project)
+			got, err := r.Persons(ctx, asked, project, nil)
 			for _, list := range [][]consent.Who{want, got} {
 				for i := range list {
 					list[i].Consents = withoutLast(list[i].Consents)
@@ -207,7 +207,7 @@ func (f *fixture) samePersons(o consent.ID, names ...consent.Identifier) {
 // person asks where somebody stands. Last is the ledger's matter, and may be left out there: it is left out here.
 func (f *fixture) person(o consent.ID, name consent.Identifier, project int) (consent.ID, []consent.Consent) {
 	f.Helper()
-	who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project)
+	who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project, nil)
 	if err != nil {
 		f.Fatalf("person: %v", err)
 	}

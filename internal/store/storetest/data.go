@@ -237,6 +237,7 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	c.Restrictions = []consent.RestrictedSubject{{SubjectKey: consent.SubjectKey{Organization: o, Subject: people[0]},
 		Restriction: consent.Restriction{At: f.at(), Sequence: last.Sequence - 1}}}
 	gone := f.id()
+	c.Suppressions = []consent.Suppression{{Organization: o, Hash: consent.SuppressionHash(gone), At: f.at()}}
 	c.ErasedSubjects = []consent.ErasedSubject{{SubjectKey: consent.SubjectKey{Organization: o, Subject: gone},
 		Erasure: consent.Erasure{At: f.at(), Sequence: last.Sequence - 2, Events: 1}}}
 	c.Heads = []consent.Head{{Organization: o, Sequence: last.Sequence, LastID: last.ID, Tree: last.ID[:]}}

@@ -291,12 +291,12 @@ func testRestrictions(f *fixture) {
 		f.Helper()
 		for name, at := range want {
 			of := consent.OwnedName{Organization: a, Identifier: name}
-			who, err := f.store.Person(context.Background(), of, 1)
+			who, err := f.store.Person(context.Background(), of, 1, nil)
 			if err != nil || !who.RestrictedAt.Equal(at) {
 				f.Errorf("%s: %v is restricted since %s, want %s; %v", what, name, who.RestrictedAt, at, err)
 			}
 			f.view(func(ctx context.Context, r service.Reader) error {
-				all, err := r.Persons(ctx, []consent.OwnedName{of, of}, 1)
+				all, err := r.Persons(ctx, []consent.OwnedName{of, of}, 1, nil)
 				if err == nil && (!all[0].RestrictedAt.Equal(at) || !all[1].RestrictedAt.Equal(at)) {
 					f.Errorf("%s: asked with others, %v is restricted since %s", what, name, all[0].RestrictedAt)
 				}
@@ -340,4 +340,63 @@ func testRestrictions(f *fixture) {
 		same(f, "the restriction of who was erased", s.Restriction, consent.Restriction{})
 		return err
 	})
+}
+
+// testSuppressions: what is suppressed is told with whom an identifier is of and without anybody, for its organization
+// alone, and is counted in the head.
+func testSuppressions(f *fixture) {
+	a, b := f.organization(), f.organization()
+	ada := named(consent.Email, "ada@x")
+	id := f.subject(a, ada)
+	f.append(consent.Changes{Consents: []consent.Consent{consentOf(f.event(a, id, 1, 1, nil))}})
+	hash := func(n byte) consent.SuppressionHash { return consent.SuppressionHash{n, 0, 255} }
+	suppression := func(o consent.ID, n byte) consent.Suppression {
+		return consent.Suppression{Organization: o, Hash: hash(n), At: noon}
+	}
+	f.append(consent.Changes{Suppressions: []consent.Suppression{suppression(a, 1), suppression(a, 2), suppression(b, 3)}})
+	ask := func(o consent.ID, name consent.Identifier, n byte, at time.Time, who consent.ID) {
+		f.Helper()
+		of, h := consent.OwnedName{Organization: o, Identifier: name}, hash(n)
+		check := func(got consent.Who, err error) {
+			if err != nil || !got.SuppressedAt.Equal(at) || got.Subject != who {
+				f.Errorf("%v with %d: suppressed since %s, of %s; %v", name, n, got.SuppressedAt, got.Subject, err)
+			}
+		}
+		check(f.store.Person(context.Background(), of, 1, h[:]))
+		f.view(func(ctx context.Context, r service.Reader) error {
+			all, err := r.Persons(ctx, []consent.OwnedName{of, of}, 1, [][]byte{h[:], nil})
+			check(all[0], err)
+			if !all[1].SuppressedAt.IsZero() {
+				f.Errorf("suppressed without a hash")
+			}
+			return err
+		})
+	}
+	nobody, naming, never := named(consent.Email, "nobody@x"), named(consent.UserID, "nobody"), time.Time{}
+	ask(a, ada, 1, noon, id)
+	eve := f.subject(a, named(consent.Email, "eve@x"))
+	ask(a, named(consent.Email, "eve@x"), 9, never, eve)
+	ask(a, nobody, 2, noon, consent.NoID)
+	ask(a, naming, 2, noon, consent.NoID)
+	ask(a, nobody, 3, never, consent.NoID)
+	ask(b, nobody, 3, noon, consent.NoID)
+	count := func(want int64) {
+		f.Helper()
+		f.view(func(ctx context.Context, r service.Reader) error {
+			heads, err := r.Heads(ctx, []consent.ID{a})
+			same(f, "how many", heads[a].Suppressed, want)
+			h1, h2, h3 := hash(1), hash(2), hash(3)
+			is, err2 := r.Suppressed(ctx, a, [][]byte{h3[:], h2[:], h1[:]})
+			same(f, "which", is, []bool{false, true, want == 2})
+			return errors.Join(err, err2)
+		})
+	}
+	count(2)
+	f.append(consent.Changes{Heads: []consent.Head{{Organization: a, Sequence: 5, LastID: f.id()}}}) // which counts none
+	count(2)
+	f.append(consent.Changes{LiftedSuppressions: []consent.Suppression{suppression(a, 1)},
+		SuppressedNames: []consent.OwnedName{{Organization: a, Identifier: ada}}})
+	count(1)
+	ask(a, ada, 1, never, id)
+	ask(a, nobody, 2, noon, consent.NoID)
 }

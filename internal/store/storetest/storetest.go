@@ -36,7 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 			testIdempotencyRecords},
 		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned}, {"entries by id", testEntryAfter},
 		{"entries that are no decisions", testEntries}, {"entries in parts", testEntriesInParts}, {"erasure", testErasure}, {"answers about the erased", testErasedAnswers},
-		{"restrictions", testRestrictions},
+		{"restrictions", testRestrictions}, {"suppressions", testSuppressions},
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"export of events", testExportEvents},
 		{"export of consents", testExportConsents}, {"history", testHistory}, {"timeline", testTimeline},

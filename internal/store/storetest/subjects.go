@@ -311,7 +311,7 @@ func testMergedClaims(f *fixture) {
 	asked := func(name consent.Identifier, want consent.Who) {
 		f.Helper()
 		for range 2 { // the second answer may come from memory
-			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1)
+			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1, nil)
 			if err != nil {
 				f.Fatalf("person: %v", err)
 			}
@@ -350,7 +350,7 @@ func testClaims(f *fixture) {
 	asked := func(name consent.Identifier, project int, want consent.Who) {
 		f.Helper()
 		for range 2 { // the second answer may come from memory
-			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project)
+			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project, nil)
 			if err != nil {
 				f.Fatalf("person: %v", err)
 			}

@@ -269,12 +269,22 @@ CREATE TABLE restrictions (
     PRIMARY KEY (organization_id, subject_id)
 );
 
--- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none).
+-- Of identifiers whose person was erased and wants no more: a keyed hash, and nothing that tells whose.
+CREATE TABLE suppressions (
+    organization_id  UUID NOT NULL,
+    hash             BYTEA NOT NULL,
+    suppressed_at    TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id, hash)
+);
+
+-- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none). suppressed
+-- is how many suppressions there are, since every batch reads this row anyway.
 CREATE TABLE ledger_heads (
     organization_id  UUID NOT NULL,
     sequence         BIGINT NOT NULL,
     last_event_id    UUID,
     tree             BYTEA,
+    suppressed       BIGINT,
     PRIMARY KEY (organization_id),
     FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
 ) WITH (fillfactor = 50);
@@ -349,6 +359,7 @@ DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
+DROP TABLE suppressions;
 DROP TABLE restrictions;
 DROP TABLE consents;
 DROP TABLE ledger_entries;

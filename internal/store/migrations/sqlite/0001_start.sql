@@ -264,12 +264,22 @@ CREATE TABLE restrictions (
     PRIMARY KEY (organization_id, subject_id)
 ) STRICT, WITHOUT ROWID;
 
--- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none).
+-- Of identifiers whose person was erased and wants no more: a keyed hash, and nothing that tells whose.
+CREATE TABLE suppressions (
+    organization_id BLOB NOT NULL,
+    hash            BLOB NOT NULL,
+    suppressed_at   INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, hash)
+) STRICT, WITHOUT ROWID;
+
+-- Where a ledger ends: its last entry, and the right edge of the tree over all entries (NULL: there is none). suppressed
+-- is how many suppressions there are, since every batch reads this row anyway.
 CREATE TABLE ledger_heads (
     organization_id BLOB NOT NULL,
     sequence        INTEGER NOT NULL,
     last_event_id   BLOB,
     tree            BLOB,
+    suppressed      INTEGER,
     PRIMARY KEY (organization_id),
     FOREIGN KEY (organization_id) REFERENCES organizations (organization_id)
 ) STRICT, WITHOUT ROWID;
@@ -344,6 +354,7 @@ DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
 DROP TABLE subject_keys;
 DROP TABLE ledger_heads;
+DROP TABLE suppressions;
 DROP TABLE restrictions;
 DROP TABLE consents;
 DROP TABLE ledger_entries;

@@ -1,0 +1,69 @@
+package writer
+
+import (
+	"context"
+
+	"github.com/consentd/consentd/internal/consent"
+)
+
+// SuppressionReader reads what is suppressed.
+type SuppressionReader interface {
+	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
+	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]bool, error)
+}
+
+// Suppressed tells which of some identifiers of an organization are suppressed.
+type Suppressed func(ctx context.Context, r SuppressionReader, organization consent.ID,
+	names []consent.Identifier) (map[consent.Identifier]consent.SuppressionHash, error)
+
+// loadSuppressed reads which identifiers are suppressed by which people decide something themselves. It asks for
+// nothing where the organization has no suppressions, as its head tells.
+func (b *batch) loadSuppressed(ctx context.Context, tx Tx) error {
+	names := map[consent.ID][]consent.Identifier{}
+	noted := map[consent.OwnedName]bool{}
+	for i, r := range b.requests {
+		o := r.Actor.Organization
+		if b.outcomes[i].err != nil || b.heads[o].Suppressed == 0 {
+			continue
+		}
+		for n := range r.Items {
+			for _, id := range r.Items[n].Identifiers {
+				name := consent.OwnedName{Organization: o, Identifier: id}
+				if r.Items[n].Clicked() && !noted[name] {
+					noted[name] = true
+					names[o] = append(names[o], id)
+				}
+			}
+		}
+	}
+	for o, some := range names {
+		found, err := b.o.Suppressed(ctx, tx, o, some)
+		if err != nil {
+			return err
+		}
+		for id, hash := range found {
+			b.suppressed[consent.OwnedName{Organization: o, Identifier: id}] = hash
+		}
+	}
+	return nil
+}
+
+// lift ends the suppression of the identifiers of somebody who has decided something.
+func (b *batch) lift(r *request, item *batchItem, events []consent.EventView) {
+	clicked := false
+	for i := range events {
+		clicked = clicked || events[i].Action == consent.UserClick
+	}
+	if !clicked {
+		return
+	}
+	for _, id := range item.Identifiers {
+		name := consent.OwnedName{Organization: r.Actor.Organization, Identifier: id}
+		if hash, is := b.suppressed[name]; is {
+			delete(b.suppressed, name)
+			b.changes.LiftedSuppressions = append(b.changes.LiftedSuppressions,
+				consent.Suppression{Organization: name.Organization, Hash: hash})
+			b.changes.SuppressedNames = append(b.changes.SuppressedNames, name)
+		}
+	}
+}
