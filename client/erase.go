@@ -28,8 +28,8 @@ type Restriction struct {
 	Sequence     int64     `json:"sequence"`
 }
 
-// Restrict has a person kept and not used, by the id of a subject: a check says no, and writes are kept. The reason stays
-// in the ledger. Once more it gives the same.
+// Restrict has a person kept and not used, by the id of a subject: a check says no, and writes are kept. The reason
+// stays in the ledger. Once more it gives the same.
 func (c *Client) Restrict(ctx context.Context, id, reason string) (Restriction, error) {
 	return c.changeRestriction(ctx, id, "/restrict", reason)
 }
@@ -40,8 +40,8 @@ func (c *Client) Unrestrict(ctx context.Context, id, reason string) (Restriction
 }
 
 func (c *Client) changeRestriction(ctx context.Context, id, path, reason string) (r Restriction, err error) {
-	_, err = c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, path), body: eraseBody{Reason: reason}, once: true},
-		&r)
+	_, err = c.doTagged(ctx, call{method: http.MethodPost, path: ofSubject(id, path), body: eraseBody{Reason: reason},
+		once: true}, &r)
 	return r, err
 }
 

@@ -127,8 +127,9 @@ func TestEraseRefuses(t *testing.T) {
 		"nobody":            {a, consent.EraseSubject{Subject: consent.ID{7}}, consent.NotFound, ""},
 		"the organization":  {a, consent.EraseSubject{}, consent.NotFound, ""},
 		"another's":         {other, consent.EraseSubject{Subject: id}, consent.NotFound, ""},
-		"a long reason":     {a, consent.EraseSubject{Subject: id, Reason: string(make([]byte, 501))}, consent.Unprocessable, "reason"},
-		"no text":           {a, consent.EraseSubject{Subject: id, Reason: "\xff"}, consent.Unprocessable, "reason"},
+		"a long reason": {a, consent.EraseSubject{Subject: id, Reason: string(make([]byte, 501))}, consent.Unprocessable,
+			"reason"},
+		"no text": {a, consent.EraseSubject{Subject: id, Reason: "\xff"}, consent.Unprocessable, "reason"},
 	} {
 		_, err := h.svc.EraseSubject(context.Background(), tc.actor, tc.in)
 		isKind(t, what, err, tc.kind, tc.field)

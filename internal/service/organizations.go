@@ -42,7 +42,7 @@ func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in co
 		view = &consent.OrganizationView{Organization: o, Projects: []consent.Project{project}}
 		changes := consent.Changes{Organizations: []consent.Organization{o},
 			Projects: view.Projects, Purposes: purposes, Heads: []consent.Head{{Organization: o.ID}}}
-		if s.secrets.ring != nil { // checks need it, so that it is made before the first one
+		if s.secrets.ring.Load() != nil { // checks need it, so that it is made before the first one
 			own := consent.SubjectKey{Organization: o.ID}
 			_, wrapped, err := s.secrets.New(own)
 			if err != nil {

@@ -77,7 +77,7 @@ func (s *Service) hasherFrom(ctx context.Context, r secretReader, organization c
 func (s *Service) hashesOf(ctx context.Context, names []consent.OwnedName) (hashes [][]byte, err error) {
 	organization := names[0].Organization
 	hasher := s.hashers.get(organization)
-	if hasher == nil && s.secrets.ring != nil {
+	if hasher == nil && s.secrets.ring.Load() != nil {
 		err = s.viewOnce(ctx, func(r Reader) error {
 			hasher, err = s.hasherFrom(ctx, r, organization)
 			return err

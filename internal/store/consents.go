@@ -108,7 +108,8 @@ func (t *tx) ConsentsOf(ctx context.Context,
 
 // personColumns are what selectPerson and selectPersons show. Who has no consent in the project has a row with NULLs.
 const personColumns = `(SELECT r.restricted_at FROM restrictions r
-WHERE r.organization_id = $1 AND r.subject_id = i.subject_id), c.project_no, c.purpose_no, c.event_id, c.purpose_version, c.state, c.weight, c.grants,
+WHERE r.organization_id = $1 AND r.subject_id = i.subject_id), c.project_no, c.purpose_no, c.event_id,
+c.purpose_version, c.state, c.weight, c.grants,
 c.active, c.occurred_at, c.expires_at, c.since`
 
 // suppressed gives a row without a person where an identifier is suppressed.
