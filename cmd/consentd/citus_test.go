@@ -57,7 +57,8 @@ func TestOnCitus(t *testing.T) {
 	if down.code != exitFailed || strings.Contains(down.out.String(), "restore") {
 		t.Errorf("exit code %d:\n%s", down.code, down.out.String())
 	}
-	hold(t, "doctor", down.out.String(), "error ledgers", "SQLSTATE 08006", "0 failed, 1 check could not be done, ")
+	hold(t, "doctor", down.out.String(), "error ledgers", "SQLSTATE 08006", "error keys",
+		"0 failed, 2 checks could not be done, ")
 	up()
 	up = pgtest.NodeDown(t, address, "store_moves")
 	hold(t, "doctor", command(t, env, "doctor").out.String(), "error database", "SQLSTATE 08006", "each of its nodes")

@@ -61,6 +61,7 @@ var opens = map[consent.Scope]string{
 	consent.ConsentsRead:       "read decisions, levels and consent types",
 	consent.SubjectsWrite:      "make, change and delete persons and records about subjects",
 	consent.SubjectsRead:       "read persons and records about subjects",
+	consent.SubjectsErase:      "erase persons for good",
 	consent.ManageHub:          "both calls of Consent Hub, which no other scope opens",
 	consent.LedgerRead:         "read checkpoints, proofs and tiles of the ledger",
 }

@@ -61,7 +61,7 @@ func TestRotateUnderLoad(t *testing.T) {
 		for i := range fleet {
 			fleet[i] = k.serve()
 		}
-		load := &writers{t: t, tenant: newTenant(t, fleet[0])}
+		load := &writers{t: t, tenant: newTenant(t, fleet[0]), lasting: true}
 		load.move(fleet...)
 		stop := load.start(6)
 		waitFor(t, "300 acknowledged writes", func() bool { return load.acknowledged.Load() >= 300 || t.Failed() })
@@ -220,7 +220,7 @@ func TestKilledKeys(t *testing.T) {
 			t.Error("no kill met a command that was rewrapping")
 		}
 		k.rotate(secrets, func() { k.must("rotate-kek") })
-		if n, all := k.by(); n != all || all != 4000 {
+		if n, all := k.by(); n != all || all != 4001 {
 			t.Errorf("after all of it %d of %d are by the newest key", n, all)
 		}
 		k.age()
@@ -255,7 +255,7 @@ func TestRotationsAtOnce(t *testing.T) {
 		if n := len(k.file().KEKs()); n != 2 {
 			t.Errorf("the file has %d keys:\n%s%s", n, both[0].out.String(), both[1].out.String())
 		}
-		if n, all := k.by(); n != all || all != 2000 {
+		if n, all := k.by(); n != all || all != 2001 {
 			t.Errorf("the newest key wraps %d of %d secrets", n, all)
 		}
 		proofs(t, server, o, allEvents(t, server, o)[:10])
@@ -278,17 +278,17 @@ func TestKeysCommands(t *testing.T) {
 			hold(t, what, p.out.String()+p.errOut.String(), parts...)
 		}
 		says("nothing to retire", k.keys("retire"), 0, "Nothing to retire", first.ID.String())
-		says("the newest", k.keys("retire", first.ID.String()), exitFailed, "1000 secrets are wrapped by it")
+		says("the newest", k.keys("retire", first.ID.String()), exitFailed, "1001 secrets are wrapped by it")
 		says("add only", k.keys("rotate-kek", "--only-add"), 0, "Added the key ", "Keep a copy")
 		second := k.file().Newest()
-		says("list", k.keys("list"), 0, "WRAPS", fmt.Sprintf("%s  %s        1000  in use; consentd keys rotate-kek",
+		says("list", k.keys("list"), 0, "WRAPS", fmt.Sprintf("%s  %s        1001  in use; consentd keys rotate-kek",
 			first.ID, stamp(first.Created)), fmt.Sprintf("%s  %s           0  newest", second.ID, stamp(second.Created)))
-		says("in use", k.keys("retire"), exitFailed, first.ID.String()+": 1000 secrets are wrapped by it", "rotate-kek")
+		says("in use", k.keys("retire"), exitFailed, first.ID.String()+": 1001 secrets are wrapped by it", "rotate-kek")
 		says("the newest", k.keys("retire", second.ID.String()), exitFailed, "it is the newest")
 		says("not there", k.keys("retire", "00000000"), exitFailed, "has no such key", "keys list")
 		says("no id", k.keys("retire", "nonsense"), exitUsage, "8 hex digits", "keys list")
 		says("rewrap", k.keys("rotate-kek"), 0, "An earlier rotation was not finished", "none was added",
-			"Rewrapped 1000 secrets by the key "+second.ID.String())
+			"Rewrapped 1001 secrets by the key "+second.ID.String())
 		says("list", k.keys("list"), 0, first.ID.String(), "not in use; may be retired from "+
 			stamp(second.Created.Add(15*time.Minute)))
 		k.age()
@@ -304,16 +304,16 @@ func TestKeysCommands(t *testing.T) {
 		}
 		says("retire", k.keys("retire", first.ID.String()), 0, "Destroyed", "1 key left")
 		says("again", k.keys("retire"), 0, "Nothing to retire")
-		says("rotate again", k.keys("rotate-kek"), 0, "Added the key ", "Rewrapped 1000 secrets")
+		says("rotate again", k.keys("rotate-kek"), 0, "Added the key ", "Rewrapped 1001 secrets")
 		third := k.file().Newest().ID.String()
 		if err := os.WriteFile(k.kek, old, 0o600); err != nil { // the copy from before
 			t.Fatal(err)
 		}
-		says("an older copy", k.keys("list"), exitFailed, third, "not in the file", "1000 secrets are wrapped by keys "+
-			"that the key file lacks ("+third+": 1000)", "put back the copy")
+		says("an older copy", k.keys("list"), exitFailed, third, "not in the file", "1001 secrets are wrapped by keys "+
+			"that the key file lacks ("+third+": 1001)", "put back the copy")
 		doctor := command(t, k.env, append([]string{"doctor"}, k.args...)...)
-		says("doctor", doctor, exitFailed, "fail  keys", "1000 secrets are wrapped by keys that the key file lacks ("+third+
-			": 1000)", "To do: put back the copy")
+		says("doctor", doctor, exitFailed, "fail  keys", "1001 secrets are wrapped by keys that the key file lacks ("+third+
+			": 1001)", "To do: put back the copy")
 		proofs(t, server, o, allEvents(t, server, o)[:3]) // the server goes on by what it has
 		within(t, 5*time.Second, "the server says so", func() bool {
 			return strings.Contains(server.errOut.String(), "is an older copy")

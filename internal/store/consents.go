@@ -108,7 +108,7 @@ func (t *tx) ConsentsOf(ctx context.Context,
 
 // personColumns are what selectPerson and selectPersons show. Who has no consent in the project has a row with NULLs.
 const personColumns = `(SELECT r.restricted_at FROM restrictions r
-WHERE r.organization_id = $1 AND r.subject_id = i.subject_id), c.project_no, c.purpose_no, c.event_id,
+WHERE r.organization_id = $1 AND r.subject_id = named.subject_id), c.project_no, c.purpose_no, c.event_id,
 c.purpose_version, c.state, c.weight, c.grants,
 c.active, c.occurred_at, c.expires_at, c.since`
 
@@ -118,19 +118,21 @@ const suppressed = `UNION ALL SELECT NULL, FALSE, x.suppressed_at FROM suppressi
 
 // selectPerson is about who has an identifier that nobody claims, see IdentifierKind.Naming, unless it has been
 // another's before a merge: then the first column says so.
-const selectPerson = `/* select_person */ SELECT i.moved, i.subject_id, FALSE, i.suppressed_at, ` + personColumns + `
+const selectPerson = `/* select_person */ SELECT named.moved, named.subject_id, FALSE, named.suppressed_at,
+` + personColumns + `
 FROM (SELECT subject_id, origin_id IS NOT NULL AS moved, NULL AS suppressed_at FROM identifiers
   WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
-  ` + suppressed + `) AS i
-LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $6)`
+  ` + suppressed + `) AS named
+LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = named.subject_id AND c.project_no = $6)`
 
 // selectPersons is about everybody whom an identifier may mean.
-const selectPersons = `/* select_persons */ SELECT FALSE, i.subject_id, i.claims, i.suppressed_at, ` + personColumns + `
+const selectPersons = `/* select_persons */ SELECT FALSE, named.subject_id, named.claims, named.suppressed_at,
+` + personColumns + `
 FROM (SELECT subject_id, FALSE AS claims, NULL AS suppressed_at FROM identifiers
   WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
   ` + suppressed + `
-  UNION ALL SELECT subject_id, TRUE, NULL FROM (` + claims + `) AS claims) AS i
-LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id AND c.project_no = $6) LIMIT 5000`
+  UNION ALL SELECT subject_id, TRUE, NULL FROM (` + claims + `) AS claims) AS named
+LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = named.subject_id AND c.project_no = $6) LIMIT 5000`
 
 var _ [0]struct{} = [5000 - consent.MaxShared]struct{}{} // as selectPersons says
 

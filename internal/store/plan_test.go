@@ -23,7 +23,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	list, _ := eventPage(&q, by, with)
 	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page",
-		"SCAN merges"} // of a statement itself
+		"SCAN merges", "SCAN named"} // of a statement itself
 	for name, statement := range map[string]string{
 		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent,
 		"consent by name": selectConsentByName,

@@ -325,7 +325,8 @@ WHERE organization_id = $o`,
 		{"nothing for NULL", large, `UPDATE subjects SET profile = '' WHERE organization_id = $o AND profile IS NULL`, "",
 			"table subjects: "},
 		{"a row less", large, `DELETE FROM ledger_heads WHERE organization_id = $o`,
-			`INSERT INTO ledger_heads SELECT organization_id, sequence, event_id, uuid_send(event_id) FROM ledger_entries
+			`INSERT INTO ledger_heads SELECT organization_id, sequence, event_id, uuid_send(event_id),
+(SELECT count(*) FROM suppressions WHERE organization_id = $o) FROM ledger_entries
 WHERE organization_id = $o ORDER BY event_id DESC LIMIT 1`,
 			"table ledger_heads: 1 rows in the data folder, 0 in the database"},
 		{"a row more", large, `INSERT INTO texts VALUES ($o, 'x', 'x')`, `DELETE FROM texts WHERE hash = 'x'`,
