@@ -27,10 +27,15 @@ func proofs(t *testing.T, p *process, o tenant, events []event) {
 			Key string `json:"key"`
 		} `json:"items"`
 	}
-	status, answer := call(t, "GET", base+"keys", header, "")
-	if err := json.Unmarshal(answer, &keys); err != nil || status != 200 || len(keys.Items) == 0 {
-		t.Fatalf("the ledger's keys: %d %s %v", status, answer, err)
-	}
+	var status int
+	var answer []byte
+	within(t, 20*time.Second, "the first checkpoint", func() bool {
+		status, answer = call(t, "GET", base+"keys", header, "")
+		if err := json.Unmarshal(answer, &keys); err != nil || status != 200 {
+			t.Fatalf("the ledger's keys: %d %s %v", status, answer, err)
+		}
+		return len(keys.Items) > 0
+	})
 	verifier, err := ledger.NewVerifier(keys.Items[len(keys.Items)-1].Key)
 	if err != nil {
 		t.Fatal(err)
