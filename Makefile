@@ -13,7 +13,7 @@ UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEach
 UNRACED     := $(UNRACED)|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite|TestMoveInterrupted
 UNRACED     := $(UNRACED)|TestMoveFindsDamage|TestUnseenCharacters|TestKeyMistakes|TestHelpAndUsage|TestKeyFile
 UNRACED     := $(UNRACED)|TestCheckCommandRefuses|TestLedgerVerify.*|TestLedgerExport.*|TestLedgerAudit.*
-UNRACED     := $(UNRACED)|TestKeysMistakes|TestVerifyCommand
+UNRACED     := $(UNRACED)|TestKeysMistakes|TestVerifyCommand|TestEvidenceHasABound
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.
