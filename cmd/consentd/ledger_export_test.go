@@ -103,6 +103,10 @@ func TestLedgerExport(t *testing.T) {
 			`the checkpoint|checkpoint: it was signed over other entries`}},
 		{"a hash", "tile/0/000.p/100", "byte 64", "", []string{`entry 3: its leaf is not what its hash`}},
 		{"the checkpoint", "checkpoint", `\n100\n`, "\n99\n", []string{`checkpoint: wrong signature`}},
+		{"another form of a salt", "openings/000.p/100", `(?m)^({"sequence":9,.*?"bodySalt":".{42}).=`, "last digit",
+			[]string{`line 9: `}},
+		{"another form of a signature", "checkpoint", `().=\n$`, "last digit",
+			[]string{`checkpoint: a signature is not in the form`}},
 		{"a consent", "consents.ndjson", `"state":"accepted"`, `"state":"declined"`, []string{`line 1, subject .*: it says`}},
 		{"a consent deleted", "consents.ndjson", `^.*\n`, ``, []string{`consents follow from 9[56] of 97 decisions`}},
 		{"a consent doubled", "consents.ndjson", `^(.*\n)`, `$1$1`, []string{`another consent follows from entry`}},
@@ -149,6 +153,11 @@ func replaceFirst(text, expression, with string) string {
 	at := x.FindStringSubmatchIndex(text)
 	if at == nil {
 		return text
+	}
+	if with == "last digit" { // behind the first group: another one of the same meaning, in base64
+		const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+		n := strings.IndexByte(digits, text[at[3]])
+		return text[:at[3]] + digits[n^1:][:1] + text[at[3]+1:]
 	}
 	return text[:at[0]] + string(x.ExpandString(nil, with, text, at)) + text[at[1]:]
 }

@@ -13,6 +13,7 @@
 package audit
 
 import (
+	"encoding/base64"
 	"path/filepath"
 	"time"
 
@@ -45,10 +46,23 @@ type opening struct {
 	Subject    consent.ID `json:"subject,omitzero"`
 	RecordedAt time.Time  `json:"recordedAt,omitzero"` // the leaf has its milliseconds
 	Body       string     `json:"body,omitempty"`
-	BodySalt   []byte     `json:"bodySalt,omitempty"`
+	BodySalt   encoded    `json:"bodySalt,omitempty"`
 	Ident      string     `json:"ident,omitempty"`
-	IdentSalt  []byte     `json:"identSalt,omitempty"`
-	Hash       []byte     `json:"hash,omitempty"` // where there is no leaf
+	IdentSalt  encoded    `json:"identSalt,omitempty"`
+	Hash       encoded    `json:"hash,omitempty"` // where there is no leaf
+}
+
+// encoded is bytes as text in base64, of which only the form is taken that an encoder writes: package base64 alone
+// would take several texts for the same bytes.
+type encoded []byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (e encoded) MarshalText() ([]byte, error) { return base64.StdEncoding.AppendEncode(nil, e), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *encoded) UnmarshalText(text []byte) (err error) {
+	*e, err = base64.StdEncoding.Strict().AppendDecode(nil, text)
+	return err
 }
 
 // Consent is a line of consents: a current consent, and what led to it.

@@ -158,6 +158,12 @@ func (v *verifier) checkpoint() error {
 	if _, _, err := ledger.Open(signed, v.said.Origin, note.VerifierList(verifiers...)); err != nil {
 		v.faultf("checkpoint: %v", err)
 	}
+	for line := range bytes.Lines(signed[len(text):]) { // "— name base64"
+		signature := bytes.TrimSuffix(line[bytes.LastIndexByte(line, ' ')+1:], []byte{'\n'})
+		if err := new(encoded).UnmarshalText(signature); err != nil {
+			v.faultf("checkpoint: a signature is not in the form that signers write: %v", err)
+		}
+	}
 	if p := v.o.Pinned; p != nil && (p.Origin != v.said.Origin || p.Size > v.said.Size) {
 		v.faultf("checkpoint: the one that was given is of %q over %d entries, and this of %q over %d", p.Origin, p.Size,
 			v.said.Origin, v.said.Size)
