@@ -59,10 +59,10 @@ func (s *Service) Timeline(ctx context.Context, a consent.Actor, id, after conse
 	return views, err
 }
 
-// LookUpSubject gives the record of whom the identity rules take identifiers for; it makes nobody. project is that of a
-// ProjectUserID, NoID the default one. Errors: Forbidden, NotFound, Invalid with the kind.
-func (s *Service) LookUpSubject(ctx context.Context, a consent.Actor, project consent.ID,
-	given []consent.Identifier) (*consent.SubjectView, error) {
+// named ranks identifiers that somebody asks about, who may read about subjects. Errors: Forbidden, NotFound, Invalid
+// with the kind.
+func (s *Service) named(ctx context.Context, a consent.Actor, project consent.ID,
+	given []consent.Identifier) ([]consent.Identifier, error) {
 	if err := a.Require(consent.SubjectsRead); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,14 @@ func (s *Service) LookUpSubject(ctx context.Context, a consent.Actor, project co
 	if err != nil {
 		return nil, err
 	}
-	ranked, err := consent.PrepareIdentifiers(given, of.Number, false)
+	return consent.PrepareIdentifiers(given, of.Number, false)
+}
+
+// LookUpSubject gives the record of whom the identity rules take identifiers for; it makes nobody. project is that of a
+// ProjectUserID, NoID the default one. Errors: Forbidden, NotFound, Invalid with the kind.
+func (s *Service) LookUpSubject(ctx context.Context, a consent.Actor, project consent.ID,
+	given []consent.Identifier) (*consent.SubjectView, error) {
+	ranked, err := s.named(ctx, a, project, given)
 	if err != nil {
 		return nil, err
 	}

@@ -32,26 +32,36 @@ type lookup struct {
 	Project     string       `json:"project"`
 }
 
-// lookUpSubject answers POST {org}/subjects:lookup: the subject that identifiers name. It writes nothing.
-func (a *api) lookUpSubject(c *protocol.Call) error {
+// lookUp asks about the identifiers of a lookup.
+func lookUp[T any](a *api, c *protocol.Call, ask func(context.Context, consent.Actor, consent.ID,
+	[]consent.Identifier) (*T, error)) (*T, error) {
 	request, err := readBody[lookup](c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	given := request.Identifiers.list()
 	if len(given) == 0 {
-		return consent.Errorf(consent.Unprocessable, "identifiers", "must have at least one identifier")
+		return nil, consent.Errorf(consent.Unprocessable, "identifiers", "must have at least one identifier")
 	}
 	project, err := a.projectIn(c, request.Project)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	view, err := a.svc.LookUpSubject(c.Request.Context(), c.Actor, project, given)
+	found, err := ask(c.Request.Context(), c.Actor, project, given)
 	if err != nil {
 		if field := consent.AsError(err).Field; field != "" {
 			err = protocol.At("identifiers."+identifierNames.Of(field), err)
 		}
-		return inBody(err)
+		return nil, inBody(err)
+	}
+	return found, nil
+}
+
+// lookUpSubject answers POST {org}/subjects:lookup: the subject that identifiers name. It writes nothing.
+func (a *api) lookUpSubject(c *protocol.Call) error {
+	view, err := lookUp(a, c, a.svc.LookUpSubject)
+	if err != nil {
+		return err
 	}
 	c.Header()["Etag"] = []string{protocol.ETag(view.Tag)}
 	return protocol.WriteJSON(c, http.StatusOK, subjectOf(view))

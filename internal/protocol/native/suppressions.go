@@ -3,7 +3,6 @@ package native
 import (
 	"net/http"
 
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/protocol"
 )
 
@@ -37,24 +36,9 @@ type suppressed struct {
 
 // checkSuppressions answers POST {org}/suppressions:check. It writes nothing.
 func (a *api) checkSuppressions(c *protocol.Call) error {
-	request, err := readBody[lookup](c)
+	found, err := lookUp(a, c, a.svc.CheckSuppressed)
 	if err != nil {
 		return err
-	}
-	given := request.Identifiers.list()
-	if len(given) == 0 {
-		return consent.Errorf(consent.Unprocessable, "identifiers", "must have at least one identifier")
-	}
-	project, err := a.projectIn(c, request.Project)
-	if err != nil {
-		return err
-	}
-	found, err := a.svc.CheckSuppressed(c.Request.Context(), c.Actor, project, given)
-	if err != nil {
-		if field := consent.AsError(err).Field; field != "" {
-			err = protocol.At("identifiers."+identifierNames.Of(field), err)
-		}
-		return inBody(err)
 	}
 	answer := suppressed{Suppressed: len(found.Kinds) > 0, Kinds: make([]string, len(found.Kinds))}
 	for i, kind := range found.Kinds {
