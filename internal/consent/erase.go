@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -38,10 +39,15 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id.
-func (a Actor) ErasureEntry(in *EraseSubject, events int64) LedgerEntry {
+// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id, and
+// how many decisions and other entries about the person it took: so nobody can take others and call it an erasure.
+func (a Actor) ErasureEntry(in *EraseSubject, events, others int64) LedgerEntry {
 	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
-		return strconv.AppendInt(appendName(body, "events"), events, 10)
+		body = strconv.AppendInt(appendName(body, "events"), events, 10)
+		if others > 0 {
+			body = strconv.AppendInt(appendName(body, "others"), others, 10)
+		}
+		return body
 	}, func(body []byte) []byte {
 		if in.Suppress {
 			body = append(appendName(body, "suppress"), "true"...)
@@ -50,6 +56,16 @@ func (a Actor) ErasureEntry(in *EraseSubject, events int64) LedgerEntry {
 	})
 	e.Subject = NoID // whose secret goes with the person
 	return e
+}
+
+// EntriesErasedBy tells of how many entries the leaf alone is left since the erasure with a body. The error says that it
+// is no such body.
+func EntriesErasedBy(body []byte) (int64, error) {
+	var said struct{ Events, Others int64 }
+	if err := json.Unmarshal(body, &said); err != nil {
+		return 0, err
+	}
+	return said.Events + said.Others, nil
 }
 
 // entryAbout makes an entry about a subject; middle and end, where set, add members to the body that stand behind

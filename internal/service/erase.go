@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -34,6 +35,20 @@ func (s *Service) EraseSubject(ctx context.Context, a consent.Actor, in consent.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), erasureTimeout)
 	defer cancel()
+	select {
+	case <-s.ended:
+		return nil, consent.Errorf(consent.Unavailable, "", "the server is shutting down; retry")
+	default:
+	}
+	s.erasing.Add(1)
+	defer s.erasing.Done()
+	go func() { // it does not outlive the store
+		select {
+		case <-s.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	var erased *consent.Erased
 	err := s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		e := &erasure{s: s, tx: tx, actor: a, in: in}
@@ -54,7 +69,9 @@ type erasure struct {
 
 	all     []consent.SubjectKey // the person, and those who were merged into them
 	secrets map[consent.ID]*ledger.Secret
-	events  int64
+	removed bool  // the record is gone
+	events  int64 // decisions that were erased
+	others  int64 // entries of other kinds
 }
 
 func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
@@ -70,7 +87,7 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 		return nil, err
 	}
 	var changes consent.Changes
-	entry, err := end.add(ctx, e.tx, e.actor.ErasureEntry(&e.in, e.events), &changes)
+	entry, err := end.add(ctx, e.tx, e.actor.ErasureEntry(&e.in, e.events, e.others), &changes)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +118,14 @@ func (e *erasure) find(ctx context.Context) (before consent.Erasure, err error) 
 		return before, consent.ErrNoSubject
 	}
 	subject, err := e.tx.Subject(ctx, person.Organization, person.Subject)
+	for subject == nil && err == nil { // its record was removed: who it had turned out to be is still told
+		into, lost := e.tx.MergedInto(ctx, person)
+		if err = lost; into == consent.NoID {
+			break
+		}
+		person.Subject = into
+		subject, err = e.tx.Subject(ctx, person.Organization, person.Subject)
+	}
 	switch {
 	case err != nil:
 		return before, err
@@ -121,7 +146,8 @@ func (e *erasure) find(ctx context.Context) (before consent.Erasure, err error) 
 	if err != nil {
 		return before, err
 	}
-	if subject == nil && wrapped[0] == nil {
+	e.removed = subject == nil
+	if e.removed && !slices.ContainsFunc(wrapped, func(secret []byte) bool { return secret != nil }) {
 		return before, consent.ErrNoSubject
 	}
 	e.secrets = make(map[consent.ID]*ledger.Secret, len(e.all))
@@ -156,6 +182,7 @@ func (e *erasure) eraseEntries(ctx context.Context) error {
 			if err := e.leaveLeaves(ctx, entries, nil); err != nil {
 				return err
 			}
+			e.others += int64(len(entries))
 			if len(entries) < erasedAtOnce {
 				break
 			}

@@ -207,6 +207,45 @@ func TestEraseAfterRemoval(t *testing.T) {
 }
 
 // TestErasedAnswers: an answer that told of somebody who was erased is not given again, and its request is not done
+// TestEraseAfterRemovalOfMerged: who was merged, and whose record was removed then, is erased whole, by either id.
+func TestEraseAfterRemovalOfMerged(t *testing.T) {
+	for name, of := range map[string]func(kept, gone consent.ID) consent.ID{
+		"who stayed":     func(kept, _ consent.ID) consent.ID { return kept },
+		"who was merged": func(_, gone consent.ID) consent.ID { return gone },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			a := h.organization(t)
+			made := h.record(t, a, item(user("ada")), item([]consent.Identifier{email("ada@example.org")}))
+			kept, gone := made.Items[0].Subject, made.Items[1].Subject
+			h.merge(t, a, kept, gone)
+			err := h.svc.DeleteSubject(context.Background(), a, consent.DeleteSubject{Type: "user", Name: "ada"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := h.erase(t, a, of(kept, gone)); got.Events != 2 {
+				t.Errorf("%+v", got)
+			}
+			if n := h.rows(t, "events", a.Organization) + h.rows(t, "consents", a.Organization); n != 0 {
+				t.Errorf("%d rows are left", n)
+			}
+			_, err = h.svc.EraseSubject(context.Background(), a, consent.EraseSubject{Subject: kept, Suppress: true})
+			if err != nil {
+				t.Errorf("erased before: %v", err)
+			}
+		})
+	}
+	h := newHarness(t)
+	a := h.organization(t)
+	id := h.record(t, a, item(user("ada"))).Items[0].Subject
+	err := h.svc.DeleteSubject(context.Background(), a, consent.DeleteSubject{Type: "user", Name: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.svc.EraseSubject(context.Background(), a, consent.EraseSubject{Subject: id, Suppress: true})
+	isKind(t, "nothing to suppress", err, consent.Unprocessable, "suppress")
+}
+
 // again; others' answers stay.
 func TestErasedAnswers(t *testing.T) {
 	h := newHarness(t)

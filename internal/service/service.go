@@ -43,6 +43,7 @@ type Service struct {
 	ended    chan struct{}
 	ending   sync.Once
 	sweeping sync.WaitGroup
+	erasing  sync.WaitGroup
 }
 
 // Options are what a Service is made of. Clock and Random are for exact tests.
@@ -100,11 +101,12 @@ func New(o Options) *Service {
 }
 
 // Close waits for the writes that were accepted and ends the writer and the signer; later
-// writes are Unavailable. It may be called twice.
+// writes are Unavailable. An erasure that is under way is undone. It may be called twice.
 func (s *Service) Close() {
 	s.writer.Close()
 	s.signer.close()
 	s.ending.Do(func() { close(s.ended) })
+	s.erasing.Wait()
 	s.sweeping.Wait()
 }
 

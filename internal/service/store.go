@@ -75,8 +75,10 @@ type Reader interface {
 	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
 	// Persons is Store.Person for many names, by index of them, from the state that the reader shows.
 	Persons(ctx context.Context, names []consent.OwnedName, project int, hashes [][]byte) ([]consent.Who, error)
-	// Suppressed tells which hashes are suppressed, by index of them.
-	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]bool, error)
+	// MergedInto gives into whom a subject was merged, whether their records are there or not; NoID: into nobody.
+	MergedInto(ctx context.Context, subject consent.SubjectKey) (consent.ID, error)
+	// Suppressed tells since when hashes are suppressed, by index of them; zero: one is not.
+	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]time.Time, error)
 	// Consents gives the current consents, by index of keys; zero where there is none.
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
 	// ConsentsByName gives what Owners, and Consents and SubjectSecrets of those owners would, by index of asked.

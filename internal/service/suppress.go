@@ -45,14 +45,13 @@ func hasherOf(secret *ledger.Secret) (*sealing.BlindIndex, error) {
 	return sealing.NewBlindIndex(key, sealing.IndexSuppressed)
 }
 
-// secretReader reads what entries are committed with.
-type secretReader interface {
-	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
-}
+// errNoSuppressionKey is said where somebody may be suppressed and nobody can tell whom: a check must not say yes then.
+var errNoSuppressionKey = consent.Errorf(consent.Unavailable, "", "who is suppressed cannot be told, since the key file "+
+	"is not there, or lacks the key that this organization's secret is encrypted by")
 
-// hasherFrom gives by what an organization hashes identifiers; nil: it has no secret of its own, so none is suppressed.
-func (s *Service) hasherFrom(ctx context.Context, r secretReader, organization consent.ID) (*sealing.BlindIndex,
-	error) {
+// hasherFrom gives by what an organization hashes identifiers; nil: none is suppressed. Errors: errNoSuppressionKey.
+func (s *Service) hasherFrom(ctx context.Context, r writer.SuppressionReader, organization consent.ID) (
+	*sealing.BlindIndex, error) {
 	if known := s.hashers.get(organization); known != nil {
 		return known, nil
 	}
@@ -62,8 +61,12 @@ func (s *Service) hasherFrom(ctx context.Context, r secretReader, organization c
 		return nil, err
 	}
 	secret, err := s.secrets.Open(of, wrapped[0])
-	if err != nil {
-		return nil, err
+	if err != nil { // as after a restore from before a key was retired: what is not suppressed can be told all the same
+		heads, headErr := r.Heads(ctx, []consent.ID{organization})
+		if headErr != nil || heads[organization].Suppressed == 0 {
+			return nil, headErr
+		}
+		return nil, &consent.Error{Kind: consent.Unavailable, Msg: errNoSuppressionKey.Msg, Err: err}
 	}
 	hasher, err := hasherOf(secret)
 	if err == nil {
@@ -77,8 +80,8 @@ func (s *Service) hasherFrom(ctx context.Context, r secretReader, organization c
 func (s *Service) hashesOf(ctx context.Context, names []consent.OwnedName) (hashes [][]byte, err error) {
 	organization := names[0].Organization
 	hasher := s.hashers.get(organization)
-	if hasher == nil && s.secrets.ring.Load() != nil {
-		err = s.viewOnce(ctx, func(r Reader) error {
+	if hasher == nil {
+		err = s.view(ctx, func(r Reader) error {
 			hasher, err = s.hasherFrom(ctx, r, organization)
 			return err
 		})
@@ -100,7 +103,7 @@ func hashOf(hasher *sealing.BlindIndex, id consent.Identifier) []byte {
 
 // suppressedOf tells which of some identifiers are suppressed, by their hashes, each once.
 func (s *Service) suppressedOf(ctx context.Context, r writer.SuppressionReader, organization consent.ID,
-	names []consent.Identifier) (map[consent.Identifier]consent.SuppressionHash, error) {
+	names []consent.Identifier) (map[consent.Identifier]consent.Suppression, error) {
 	hasher, err := s.hasherFrom(ctx, r, organization)
 	if err != nil || hasher == nil || len(names) == 0 {
 		return nil, err
@@ -109,14 +112,20 @@ func (s *Service) suppressedOf(ctx context.Context, r writer.SuppressionReader, 
 	for i := range names {
 		hashes[i] = hashOf(hasher, names[i])
 	}
-	is, err := r.Suppressed(ctx, organization, hashes)
-	found := map[consent.Identifier]consent.SuppressionHash{}
-	for i := range is {
-		if is[i] {
-			found[names[i]] = consent.SuppressionHash(hashes[i])
+	since, err := r.Suppressed(ctx, organization, hashes)
+	found := map[consent.Identifier]consent.Suppression{}
+	for i, at := range since {
+		if !at.IsZero() {
+			found[names[i]] = consent.Suppression{Organization: organization, Hash: consent.SuppressionHash(hashes[i]), At: at}
 		}
 	}
 	return found, err
+}
+
+// ownNames are by which a subject may be named without any row that says so.
+func ownNames(id consent.ID) []consent.Identifier {
+	return []consent.Identifier{{Kind: consent.AnonymousID, Value: id.String()},
+		{Kind: consent.SubjectID, Value: id.String()}}
 }
 
 // suppress has what stays of the names of a person who is being erased put into changes. secret is the organization's.
@@ -128,8 +137,12 @@ func (e *erasure) suppress(ctx context.Context, secret *ledger.Secret, names map
 		return err
 	}
 	var all []consent.Identifier
+	if e.removed && len(names) == 0 {
+		return consent.Errorf(consent.Unprocessable, "suppress", "the record was removed, and with it by which identifiers "+
+			"the person is known: there is nothing to suppress; erase without it")
+	}
 	for _, key := range e.all {
-		all = append(all, names[key]...)
+		all = append(append(all, names[key]...), ownNames(key.Subject)...)
 	}
 	known, err := e.s.suppressedOf(ctx, e.tx, organization, all)
 	if err != nil {
@@ -167,14 +180,7 @@ func (s *Service) SuppressionCount(ctx context.Context, a consent.Actor) (n int6
 // one. Errors: Forbidden, NotFound, Invalid with the kind.
 func (s *Service) CheckSuppressed(ctx context.Context, a consent.Actor, project consent.ID,
 	given []consent.Identifier) (*consent.Suppressed, error) {
-	if err := a.Require(consent.SubjectsRead); err != nil {
-		return nil, err
-	}
-	_, of, err := s.catalogWith(ctx, a.Organization, project)
-	if err != nil {
-		return nil, err
-	}
-	ranked, err := consent.PrepareIdentifiers(given, of.Number, false)
+	ranked, err := s.named(ctx, a, project, given)
 	if err != nil {
 		return nil, err
 	}

@@ -141,8 +141,7 @@ func (t *tx) eraseSubjects(ctx context.Context, subjects []consent.ErasedSubject
 // erasedAtOnce is how many subjects one look through a table is about.
 const erasedAtOnce = 500
 
-// forgetMerges removes merges of some subjects into others: those that were undone, since the others are erased too. No
-// index knows them, so it looks through all of an organization's.
+// forgetMerges removes merges of some subjects into others: those that were undone, since the others are erased too.
 func (t *tx) forgetMerges(ctx context.Context, organization consent.ID, subjects []consent.ID) error {
 	var q search
 	q.where("organization_id = ?", organization)

@@ -24,6 +24,15 @@ const selectMerges = `/* select_merges */ WITH RECURSIVE merges AS (
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = merges.from_id AND m.undone_at IS NULL))
 SELECT into_id, from_id, merge_no, merged_at, recorded_at, after_sequence FROM merges`
 
+const selectMergedInto = `/* select_merged_into */ SELECT into_id FROM subject_merges
+WHERE organization_id = $1 AND from_id = $2 AND undone_at IS NULL`
+
+// MergedInto implements service.Reader.
+func (t *tx) MergedInto(ctx context.Context, subject consent.SubjectKey) (into consent.ID, err error) {
+	_, err = t.one(ctx, selectMergedInto, []any{subject.Organization, subject.Subject}, &into)
+	return into, err
+}
+
 // scanMerge reads a row of a merge that stands and what stands before it.
 func scanMerge(r engine.Row, m *consent.SubjectMerge, before ...any) error {
 	return r.Scan(append(before, &m.Into, &m.From, &m.Number, &m.MergedAt, &m.RecordedAt, &m.After)...)

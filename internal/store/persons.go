@@ -51,6 +51,7 @@ type stripe struct {
 type personKey struct {
 	name    consent.OwnedName
 	project int
+	hashed  bool // it was asked whether the name is suppressed
 }
 
 // cached is what was answered.
@@ -74,7 +75,7 @@ func newPersonCache(s service.Store) *personCache {
 // Person implements service.Store.
 func (p *personCache) Person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (
 	consent.Who, error) {
-	key := personKey{name, project}
+	key := personKey{name, project, hash != nil}
 	found, at, ok := p.get(key)
 	if ok {
 		return found.Who, nil

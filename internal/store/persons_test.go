@@ -35,7 +35,7 @@ func TestCachedNamesHoldNothingElse(t *testing.T) {
 	for round := range 3 { // from the young generation, from the old one, and again
 		for i := range cachedPersons {
 			request := fmt.Sprint(i) + strings.Repeat("x", 16<<10)
-			q := personKey{userNamed(request[:len(fmt.Sprint(i))]), 1}
+			q := personKey{userNamed(request[:len(fmt.Sprint(i))]), 1, false}
 			if _, at, ok := p.get(q); !ok {
 				p.put(q, cached{at, consent.Who{Subject: consent.ID{14: byte(i >> 8), 15: byte(i)}}})
 			} else if round == 0 {
@@ -43,7 +43,7 @@ func TestCachedNamesHoldNothingElse(t *testing.T) {
 			}
 		}
 		for i := range cachedPersons / 2 { // the generations change places
-			q := personKey{userNamed(fmt.Sprint("other ", round, " ", i)), 1}
+			q := personKey{userNamed(fmt.Sprint("other ", round, " ", i)), 1, false}
 			p.put(q, cached{Who: consent.Who{Subject: consent.ID{13: 1}}})
 		}
 		if grown := heap() - before; grown > 8<<20 {
@@ -56,7 +56,7 @@ func TestCachedNamesHoldNothingElse(t *testing.T) {
 // TestInvalidatedWhileRead: what was read before a foreign commit is invalid too, though it comes later.
 func TestInvalidatedWhileRead(t *testing.T) {
 	p := newCache()
-	q := personKey{consent.OwnedName{Identifier: consent.Identifier{Value: "ada"}}, 1}
+	q := personKey{consent.OwnedName{Identifier: consent.Identifier{Value: "ada"}}, 1, false}
 	_, at, _ := p.get(q)
 	p.checked(time.Now().Add(time.Hour), true)
 	p.put(q, cached{at, consent.Who{Subject: consent.ID{15: 1}}})
@@ -69,7 +69,7 @@ func TestInvalidatedWhileRead(t *testing.T) {
 func TestPersonsAreBounded(t *testing.T) {
 	p := newCache()
 	ask := func(i, consents int) bool {
-		q := personKey{userNamed(fmt.Sprint(i)), 1}
+		q := personKey{userNamed(fmt.Sprint(i)), 1, false}
 		_, at, ok := p.get(q)
 		if !ok {
 			p.put(q, cached{at, consent.Who{Subject: consent.ID{14: byte(i >> 8), 15: byte(i)},

@@ -170,5 +170,8 @@ func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
+	if err := insert(ctx, t.conn, deleteRestriction, all, byKey); err != nil {
+		return err
+	}
 	return insert(ctx, t.conn, deleteSubject, all, byKey)
 }

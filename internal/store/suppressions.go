@@ -2,17 +2,18 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const selectSuppressed = `/* select_suppressed */ SELECT TRUE FROM suppressions
+const selectSuppressed = `/* select_suppressed */ SELECT suppressed_at FROM suppressions
 WHERE organization_id = $1 AND hash = $2`
 
 // Suppressed implements service.Reader.
-func (t *tx) Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]bool, error) {
-	found := make([]bool, len(hashes))
+func (t *tx) Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]time.Time, error) {
+	found := make([]time.Time, len(hashes))
 	err := t.conn.Each(ctx, selectSuppressed, len(hashes), func(i int, args []any) []any {
 		return append(args, &organization, hashes[i])
 	}, func(i int, r engine.Row) error { return r.Scan(&found[i]) })

@@ -135,7 +135,10 @@ OR EXISTS (SELECT 1 FROM identifiers i WHERE i.organization_id = $1 AND i.subjec
 OR EXISTS (SELECT 1 FROM consents c WHERE c.organization_id = $1 AND c.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM subject_archive v WHERE v.organization_id = $1 AND v.subject_id = s.subject_id)
-OR s.subject_id IN (SELECT e.subject_id FROM events e WHERE e.organization_id = $1))`},
+OR EXISTS (SELECT 1 FROM restrictions r WHERE r.organization_id = $1 AND r.subject_id = s.subject_id)
+OR EXISTS (SELECT 1 FROM identifier_claims m WHERE m.organization_id = $1 AND m.subject_id = s.subject_id))`},
+	{"suppressions by which the head's count is wrong", `SELECT abs((SELECT count(*) FROM suppressions
+WHERE organization_id = $1) - coalesce((SELECT suppressed FROM ledger_heads WHERE organization_id = $1), 0))`},
 	{"subjects with events and without what these are committed with", `SELECT count(*) FROM (
 SELECT e.subject_id FROM events e WHERE e.organization_id = $1
 UNION SELECT e.subject_id FROM ledger_entries e WHERE e.organization_id = $1 AND e.subject_id IS NOT NULL) AS told

@@ -71,18 +71,30 @@ func about(result any) (subjects []consent.ID) {
 			}
 		}
 	case *consent.SubjectView:
-		subjects = append(subjects, r.ID)
+		subjects = named(r)
 	case *consent.Restricted:
 		subjects = append(subjects, r.Subject)
 	case *consent.MergedSubjects:
-		subjects = append(subjects, r.Subject.ID)
+		subjects = named(r.Subject)
 		for _, change := range r.Changes {
 			if !slices.Contains(subjects, change.Subject) {
 				subjects = append(subjects, change.Subject)
 			}
 		}
 	case *consent.UnmergedSubjects:
-		subjects = append(subjects, r.Subject.ID, r.Other.ID)
+		subjects = append(named(r.Subject), named(r.Other)...)
+	}
+	return subjects
+}
+
+// named lists whom a view of a subject names: that one, and those who were merged into it.
+func named(v *consent.SubjectView) []consent.ID {
+	if v == nil {
+		return nil
+	}
+	subjects := []consent.ID{v.ID}
+	for _, m := range v.Merged {
+		subjects = append(subjects, m.From)
 	}
 	return subjects
 }

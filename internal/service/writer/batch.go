@@ -32,7 +32,7 @@ type batch struct {
 	read     map[consent.ConsentKey]consent.Consent // with who is who; zero: there is none
 	consents map[consent.ConsentKey]*consent.WorkingConsent
 	// suppressed are those of the identifiers by which people decide themselves.
-	suppressed map[consent.OwnedName]consent.SuppressionHash
+	suppressed map[consent.OwnedName]consent.Suppression
 	items      [][]batchItem // by request and item
 	changed    []*consent.WorkingConsent
 }
@@ -66,7 +66,7 @@ func newBatch(o *Options, requests []*request) *batch {
 		secrets:    map[consent.SubjectKey]*ledger.Secret{},
 		read:       map[consent.ConsentKey]consent.Consent{},
 		consents:   map[consent.ConsentKey]*consent.WorkingConsent{},
-		suppressed: map[consent.OwnedName]consent.SuppressionHash{},
+		suppressed: map[consent.OwnedName]consent.Suppression{},
 		items:      make([][]batchItem, len(requests))}
 }
 

@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -9,12 +10,13 @@ import (
 // SuppressionReader reads what is suppressed.
 type SuppressionReader interface {
 	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
-	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]bool, error)
+	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
+	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]time.Time, error)
 }
 
 // Suppressed tells which of some identifiers of an organization are suppressed.
 type Suppressed func(ctx context.Context, r SuppressionReader, organization consent.ID,
-	names []consent.Identifier) (map[consent.Identifier]consent.SuppressionHash, error)
+	names []consent.Identifier) (map[consent.Identifier]consent.Suppression, error)
 
 // loadSuppressed reads which identifiers are suppressed by which people decide something themselves. It asks for
 // nothing where the organization has no suppressions, as its head tells.
@@ -41,28 +43,27 @@ func (b *batch) loadSuppressed(ctx context.Context, tx Tx) error {
 		if err != nil {
 			return err
 		}
-		for id, hash := range found {
-			b.suppressed[consent.OwnedName{Organization: o, Identifier: id}] = hash
+		for id, one := range found {
+			b.suppressed[consent.OwnedName{Organization: o, Identifier: id}] = one
 		}
 	}
 	return nil
 }
 
-// lift ends the suppression of the identifiers of somebody who has decided something.
+// lift ends the suppression of the identifiers of somebody who has decided something since. What was decided before,
+// and comes once more from somebody's records, lifts nothing.
 func (b *batch) lift(r *request, item *batchItem, events []consent.EventView) {
-	clicked := false
+	var clicked time.Time
 	for i := range events {
-		clicked = clicked || events[i].Action == consent.UserClick
-	}
-	if !clicked {
-		return
+		if e := &events[i]; e.Action == consent.UserClick && e.OccurredAt.After(clicked) {
+			clicked = e.OccurredAt
+		}
 	}
 	for _, id := range item.Identifiers {
 		name := consent.OwnedName{Organization: r.Actor.Organization, Identifier: id}
-		if hash, is := b.suppressed[name]; is {
+		if one, is := b.suppressed[name]; is && !clicked.Before(one.At) {
 			delete(b.suppressed, name)
-			b.changes.LiftedSuppressions = append(b.changes.LiftedSuppressions,
-				consent.Suppression{Organization: name.Organization, Hash: hash})
+			b.changes.LiftedSuppressions = append(b.changes.LiftedSuppressions, one)
 			b.changes.SuppressedNames = append(b.changes.SuppressedNames, name)
 		}
 	}

@@ -297,13 +297,16 @@ func dropPartition(ctx context.Context, c *pgx.Conn, p partition) error {
 		if err != nil {
 			return err
 		}
+		// Before the detaching, behind which everybody waits.
+		if _, err := tx.Exec(ctx, "DELETE FROM ledger_entries WHERE event_id < $1", [16]byte(end)); err != nil {
+			return err
+		}
 		for _, statement := range []string{"ALTER TABLE events DETACH PARTITION " + p.name, "DROP TABLE " + p.name} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err
 			}
 		}
 		var last pgx.Batch // one round trip: everybody waits meanwhile
-		last.Queue("DELETE FROM ledger_entries WHERE event_id < $1", [16]byte(end))
 		for _, n := range append(counts, others...) {
 			if n.project > 0 {
 				last.Queue(engine.AddCount, [16]byte(n.organization), consent.EventCount(n.project), -n.entries)

@@ -44,6 +44,8 @@ type Engine struct {
 	shared     *os.File      // the index of the write-ahead log: how long the log is
 	restartAt  int64         // the length of the log, in bytes, from which the writer lets it start anew
 	forget     atomic.Bool   // the log holds what somebody wants to have forgotten
+	forgetAt   time.Time     // when it is tried to cut it off; for the checkpointer alone, as what follows
+	forgetWait time.Duration // how long it was waited after the last try, which did not work; 0: it did
 	full       atomic.Int64  // when the disk was found full, in Unix milliseconds; 0: it is not
 	stop       context.CancelFunc
 }

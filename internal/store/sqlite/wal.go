@@ -22,7 +22,9 @@ const (
 	// restartWait is how long the writer waits for readers who are in the way of a new log; then it goes on,
 	// and tries again when the log has grown by restartStep.
 	restartWait = 50 * time.Millisecond
-	restartStep = 16 << 20
+	// forgetWaitMost is how long at most it is waited between tries to cut off a log that is read.
+	forgetWaitMost = 30 * time.Second
+	restartStep    = 16 << 20
 )
 
 // checkpointer moves the write-ahead log into the database while the writer goes on, and looks for other processes'
@@ -44,7 +46,7 @@ func (e *Engine) checkpointer(running context.Context) {
 		}
 		e.leaveIdle(snapshotAge)
 		e.probe()
-		if e.forget.Load() && e.truncateLog() {
+		if e.forget.Load() && !time.Now().Before(e.forgetAt) && e.truncateLog() {
 			continue
 		}
 		select {
@@ -100,12 +102,16 @@ func (e *Engine) truncateLog() bool {
 	defer e.writer.SetBusyTimeout(busyTimeout)
 	busy, err := runCheckpoint(e.writer, "TRUNCATE")
 	if err == nil && !busy {
-		e.restartAt = maxWAL
+		e.restartAt, e.forgetWait = maxWAL, 0
 		return true
 	}
 	e.forget.Store(true)
-	if err != nil {
-		e.log.Warn("the write-ahead log could not be cut off after an erasure; it is tried again", "error", err)
+	// Each try holds everybody up a little: where a backup reads for hours, there are few.
+	e.forgetWait = min(max(2*e.forgetWait, checkpointEvery), forgetWaitMost)
+	e.forgetAt = time.Now().Add(e.forgetWait)
+	if err != nil || e.forgetWait == forgetWaitMost {
+		e.log.Warn("the write-ahead log could not be cut off after an erasure; it is tried again. Where this goes on, look "+
+			"for a reader of the database that does not end, such as a backup that hangs", "error", err)
 	}
 	return false
 }
