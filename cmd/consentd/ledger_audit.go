@@ -28,6 +28,9 @@ Without --vkey the signature is verified by the folder's own keys: that proves t
 not whose it is. The owner publishes the key, or GET …/ledger/keys gives it. A checkpoint that you kept from before,
 given by --checkpoint, proves that nothing of what it covered was changed since.
 
+No leaf commits to whose an entry is (subject), to its id, and to the parts of a millisecond of recordedAt. Nor does one
+to who was merged into whom: how many consents rest on that is told.
+
 Examples:
 
 	consentd ledger audit /media/audit/shop --vkey 'shop.example/0192…+1a2b3c4d+AQ…'
@@ -97,6 +100,10 @@ func (c *ledgerAuditCmd) tell(r *audit.Report, faults, shown int64, took time.Du
 			"ones, belong to them", r.Unstated)
 	}
 	fmt.Println(".")
+	if r.Merged > 0 {
+		fmt.Printf("NOTE  %s rest on decisions of others, of whom it is said that they are the same person: no entry of the "+
+			"ledger tells that yet.\n", plural(r.Merged, "consent"))
+	}
 	if r.OwnKey {
 		fmt.Println("NOTE  The signature was verified by the folder's own key: whoever made the folder may have made the " +
 			"key too. Give the owner's with --vkey.")

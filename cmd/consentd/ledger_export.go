@@ -137,6 +137,17 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 	if err := x.writeConsents(ctx, dropped); err != nil {
 		return err
 	}
+	if later, err := x.Dropped(ctx, x.organization); err != nil || later != dropped {
+		return errors.Join(err, errors.New("retention dropped entries meanwhile: delete the folder, and run it again"))
+	}
+	erased, err := ledger.ErasedSince(ctx)
+	if err != nil {
+		return err
+	}
+	if erased {
+		return errors.New("somebody was erased behind the newest checkpoint, and may be in the folder: delete it, and run " +
+			"it again; a running server signs a checkpoint within a second")
+	}
 	verifiers := make([]audit.Key, len(keys))
 	for n, k := range keys {
 		verifiers[n] = audit.Key{Key: k.Text, FromSize: k.FromSize, From: k.From}
@@ -201,15 +212,15 @@ func (x *ledgerExporter) writeConsents(ctx context.Context, dropped int64) error
 		return err
 	}
 	return x.Consents(ctx, x.organization, 0, func(h *store.History) error {
-		line, err := x.consent(catalog, h)
-		if err != nil {
-			return err
-		}
 		if h.Cut && dropped == 0 {
 			return fmt.Errorf("a decision about subject %s is missing: %w", h.Consent.Subject, service.ErrNotCommitted)
 		}
+		line := x.decisions(h)
 		if len(line.Decisions) == 0 {
 			return nil // all are from behind the checkpoint, or dropped
+		}
+		if err := x.standing(catalog, h.Consent, line); err != nil {
+			return err
 		}
 		x.progress.mu.Lock()
 		x.consents++
@@ -218,14 +229,9 @@ func (x *ledgerExporter) writeConsents(ctx context.Context, dropped int64) error
 	})
 }
 
-// consent makes the line of a consent.
-func (x *ledgerExporter) consent(catalog *consent.Catalog, h *store.History) (*audit.Consent, error) {
-	c := h.Consent
-	project, purpose := catalog.ProjectNumbered(c.Project), catalog.PurposeNumbered(c.Project, c.Purpose)
-	if project == nil || purpose == nil {
-		return nil, fmt.Errorf("a consent to a purpose that is not there: %w", service.ErrNotCommitted)
-	}
-	line := &audit.Consent{Subject: c.Subject, Project: project.ID, Purpose: purpose.Key, Dropped: h.Cut}
+// decisions begins the line of a consent: who it is about, and what it follows from.
+func (x *ledgerExporter) decisions(h *store.History) *audit.Consent {
+	line := &audit.Consent{Subject: h.Consent.Subject, Dropped: h.Cut}
 	for i := range h.Events {
 		if sequence := h.Events[i].Sequence; sequence <= x.size {
 			line.Decisions = append(line.Decisions, sequence)
@@ -235,13 +241,23 @@ func (x *ledgerExporter) consent(catalog *consent.Catalog, h *store.History) (*a
 	}
 	slices.Sort(line.Decisions)
 	for _, m := range h.Merges {
-		line.Merges = append(line.Merges, audit.Merge{Into: m.Into, From: m.From, Number: m.Number,
-			MergedAt: m.MergedAt, RecordedAt: m.RecordedAt, After: m.After})
+		line.Merges = append(line.Merges, audit.Merge{Into: m.Into, From: m.From, Number: m.Number, MergedAt: m.MergedAt,
+			RecordedAt: m.RecordedAt, After: m.After})
 	}
+	return line
+}
+
+// standing ends the line of a consent: what it is about, and how it stands.
+func (x *ledgerExporter) standing(catalog *consent.Catalog, c *consent.Consent, line *audit.Consent) error {
+	project, purpose := catalog.ProjectNumbered(c.Project), catalog.PurposeNumbered(c.Project, c.Purpose)
+	if project == nil || purpose == nil {
+		return fmt.Errorf("a consent to a purpose that is not there: %w", service.ErrNotCommitted)
+	}
+	line.Project, line.Purpose = project.ID, purpose.Key
 	if !line.Later && !line.Dropped {
 		line.Standing = audit.Standing{DecidedBy: c.Event, PurposeVersion: c.PurposeVersion, State: c.State.String(),
-			Weight: int(c.Weight), Grants: c.Grants, Active: c.Active, OccurredAt: c.OccurredAt,
-			ExpiresAt: c.ExpiresAt, Since: c.Since}
+			Weight: int(c.Weight), Grants: c.Grants, Active: c.Active, OccurredAt: c.OccurredAt, ExpiresAt: c.ExpiresAt,
+			Since: c.Since}
 	}
-	return line, nil
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	cryptorand "crypto/rand"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/consentd/consentd/internal/audit"
@@ -97,6 +100,11 @@ func TestLedgerExport(t *testing.T) {
 			[]string{`ends after 99 of 100 lines`, `entry 9: its line is not there`}},
 		{"a time", "openings/000.p/100", `(?m)^({"sequence":9,.*?"recordedAt":"20)..`, "${1}25",
 			[]string{`entry 9, recordedAt: is not what was committed`}},
+		{"a decision hidden as if erased", "openings/000.p/100", `(?m)^{"sequence":9,"kind":"decision",("id":"[^"]*"),.*$`,
+			`{"sequence":9,"kind":"erased",$1}`,
+			[]string{`openings of 3 entries are left out, and the erasures on record tell of 2`}},
+		{"an absurd size", "checkpoint", `\n100\n`, "\n1000000000000000000\n",
+			[]string{`the folder ends behind entry 0, and`}},
 		{"an unknown member", "openings/000.p/100", `(?m)^{"sequence":9,`, `{"sequence":9,"more":1,`,
 			[]string{`line 9: .*more`}},
 		{"a leaf", "tile/entries/000.p/100", "byte 500", "", []string{`entry 5: its leaf is not what its hash`,
@@ -169,6 +177,42 @@ func readFile(t *testing.T, path ...string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestLedgerVerifyHiddenDecision takes a decision away as if it had been erased, leaf and all.
+func TestLedgerVerifyHiddenDecision(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, _ := proved(t, "--data", dir)
+	leaves, err := ledger.ParseEntries([]byte(readFile(t, exported(t, o, "--data", dir), "tile/entries/000.p/100")), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The last decision is the only one about its person.
+	plant(fmt.Sprintf(`INSERT INTO ledger_entries (organization_id, event_id, sequence, kind, recorded_at, leaf)
+SELECT organization_id, event_id, sequence, 1, recorded_at, x'%x' FROM events WHERE sequence = 99;
+DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 99);
+DELETE FROM events WHERE sequence = 99`, leaves[98].Append(nil)))(t, dir)
+	verified(t, exitFailed, []string{`3 entries are said to be about people who were erased, and the erasures on record ` +
+		`tell of 2: an entry was taken away as if it had been erased`, `NOT as it was committed`}, "--data", dir)
+}
+
+// TestLedgerAuditPipe does not wait for a pipe in the place of a file.
+func TestLedgerAuditPipe(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, _ := proved(t, "--data", dir)
+	folder := exported(t, o, "--data", dir)
+	for _, path := range []string{"consents.ndjson", "openings/000.p/100", "tile/0/000.p/100"} {
+		if err := errors.Join(os.Rename(filepath.Join(folder, path), filepath.Join(folder, "kept")),
+			syscall.Mkfifo(filepath.Join(folder, path), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		audited(t, exitFailed, []string{path + `.* is no file`}, folder)
+		if err := os.Rename(filepath.Join(folder, "kept"), filepath.Join(folder, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestLedgerExportPostgres exports from PostgreSQL, and is refused where the ledger is not what was committed.

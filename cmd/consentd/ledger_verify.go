@@ -36,11 +36,12 @@ compares what follows from them with the consents that checks are answered from.
 a server. It needs the file of keys.
 
 Each organization gets a line, and each difference one of its own, with the entry and, where it can be told, the field.
-What somebody changed in the database itself is found, unless he also has the file of keys and no checkpoint is
+What somebody changed in decisions and consents is found, unless he also has the file of keys and no checkpoint is
 elsewhere: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and give one with --checkpoint.
 
-Not looked at, since no entry commits to it: subjects' data, names of organizations and projects, API keys. Whether the
-file itself is sound, consentd doctor tells.
+Not looked at, since no entry commits to it yet: who has which identifier, who was merged into whom, restrictions and
+suppressions, purposes and their versions, subjects' data, names of organizations and projects, API keys. Whoever changes
+those changes what is answered about people. Whether the file itself is sound, consentd doctor tells.
 
 Examples:
 
@@ -110,6 +111,9 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 			pinned.Origin)
 	}
 	fmt.Fprintln(v.out, v.summary())
+	if len(v.untold) > 0 && v.differing == 0 {
+		return false, fmt.Errorf("nothing can be told of %s: run it again", strings.Join(v.untold, ", "))
+	}
 	return v.differing > 0, nil
 }
 
@@ -141,7 +145,8 @@ type ledgerVerifier struct {
 	usedPinned bool
 	began      time.Time
 
-	ledgers, entries, differing int64 // done; differing is of ledgers
+	ledgers, entries, differing int64    // done; differing is of ledgers
+	untold                      []string // ledgers of which nothing can be told
 
 	// Of the ledger that is looked at, guarded by progress.mu.
 	slug                      string
@@ -189,21 +194,24 @@ func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organizati
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
 	}
 	var found *service.Audited
-	both, ctx := errgroup.WithContext(ctx)
+	both, within := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		found, err = audit.Run(ctx, dropped, v.pinnedOf(o.ID))
+		found, err = audit.Run(within, dropped, v.pinnedOf(o.ID))
 		return err
 	})
-	both.Go(func() error { return v.replay(ctx, o.ID, dropped, audit.Entries()) })
+	both.Go(func() error { return v.replay(within, o.ID, dropped, audit.Entries()) })
 	if err := both.Wait(); err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
 	}
-	if dropped == 0 && v.decisions != found.Decisions {
+	if v.decisions != found.Decisions {
 		v.fault(service.AuditFault{What: fmt.Sprintf("%d decisions are on record, and consents follow from %d: one is "+
-			"missing, or refers to another decision than its last (or somebody was erased meanwhile: then run it again)",
-			found.Decisions, v.decisions)})
+			"missing, or refers to another decision than its last", found.Decisions, v.decisions)})
 	}
-	v.tell(o, found)
+	later, err := v.Dropped(ctx, o.ID)
+	if err != nil {
+		return fmt.Errorf("organization %s: %w", o.Slug, err)
+	}
+	v.tell(o, found, found.Meanwhile > 0 || later != dropped)
 	return nil
 }
 
@@ -243,8 +251,9 @@ func (v *ledgerVerifier) replay(ctx context.Context, organization consent.ID, dr
 	})
 }
 
-// tell writes what was found in one ledger.
-func (v *ledgerVerifier) tell(o *consent.Organization, found *service.Audited) {
+// tell writes what was found in one ledger. Where entries were taken away while it was looked at, by an erasure or by
+// retention, what differs may come of that, so that nothing can be told.
+func (v *ledgerVerifier) tell(o *consent.Organization, found *service.Audited, taken bool) {
 	v.ledgers++
 	v.entries += found.Entries
 	v.update(func() {
@@ -254,12 +263,20 @@ func (v *ledgerVerifier) tell(o *consent.Organization, found *service.Audited) {
 			fmt.Fprintf(v.out, "ok    %s: %s\n", o.Slug, v.good(found))
 			return
 		}
-		v.differing++
+		word := "FAIL"
+		if taken {
+			v.untold = append(v.untold, o.Slug)
+			word = "error"
+			fmt.Fprintf(v.out, "error %s: entries were taken away meanwhile, by an erasure or by retention, and what differs "+
+				"may come of that: run it again\n", o.Slug)
+		} else {
+			v.differing++
+		}
 		for _, f := range v.faults {
-			fmt.Fprintf(v.out, "FAIL  %s: %s\n", o.Slug, faultInWords(f))
+			fmt.Fprintf(v.out, "%-5s %s: %s\n", word, o.Slug, faultInWords(f))
 		}
 		if v.more > 0 {
-			fmt.Fprintf(v.out, "FAIL  %s: and %s more\n", o.Slug, plural(v.more, "difference"))
+			fmt.Fprintf(v.out, "%-5s %s: and %s more\n", word, o.Slug, plural(v.more, "difference"))
 		}
 	})
 }
@@ -312,6 +329,9 @@ func entries(n int64) string {
 
 func (v *ledgerVerifier) summary() string {
 	took := time.Since(v.began).Round(100 * time.Millisecond)
+	if v.differing == 0 && len(v.untold) > 0 {
+		return fmt.Sprintf("\nNot all could be told: %s, %s, in %s.", plural(v.ledgers, "ledger"), entries(v.entries), took)
+	}
 	if v.differing == 0 {
 		return fmt.Sprintf("\nAll is as it was committed: %s, %s, in %s.", plural(v.ledgers, "ledger"), entries(v.entries),
 			took)

@@ -105,6 +105,14 @@ WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 1)`,
 		[]string{`row 1 of level 0 of the tree, with the hashes of entries 33 to 64, is not there or damaged`}},
 	{"a consent", `UPDATE consents SET state = 2 WHERE subject_id = (SELECT subject_id FROM events
 WHERE sequence = 3)`, []string{`the consent of subject [0-9a-f-]{36} to purpose \d+ of project 1: it says declined`}},
+	{"the purpose of a consent", `UPDATE consents SET purpose_no = purpose_no + 1 WHERE subject_id = (SELECT subject_id
+FROM events WHERE sequence = 3)`, []string{`which led to it, is about another person or purpose`}},
+	{"whose consent it is", `UPDATE consents SET last_event_id = (SELECT event_id FROM events WHERE sequence = 4)
+WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 3)`,
+		[]string{`which led to it, is about another person or purpose`}},
+	{"the last decision forgotten", `UPDATE consents SET last_event_id = (SELECT event_id FROM events WHERE sequence = 3),
+event_id = (SELECT event_id FROM events WHERE sequence = 3) WHERE subject_id = (SELECT subject_id FROM events
+WHERE sequence = 3)`, []string{`97 decisions are on record, and consents follow from 96`}},
 	{"a consent deleted", `DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 3)`,
 		[]string{`97 decisions are on record, and consents follow from 95`}},
 	{"the checkpoint", `UPDATE ledger_checkpoints SET note = replace(note, E'\n100\n', E'\n101\n')`,

@@ -50,6 +50,7 @@ type opening struct {
 	Ident      string     `json:"ident,omitempty"`
 	IdentSalt  encoded    `json:"identSalt,omitempty"`
 	Hash       encoded    `json:"hash,omitempty"` // where there is no leaf
+	Leaf       encoded    `json:"leaf,omitempty"` // where entries beside it have none, so that there is no tile of leaves
 }
 
 // encoded is bytes as text in base64, of which only the form is taken that an encoder writes: package base64 alone

@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"os"
 	"time"
 
@@ -37,15 +37,13 @@ const recordSize = 88
 type decisions struct {
 	file *os.File
 	out  *bufio.Writer
-	next int64 // sequence that is written next
-	size int64
+	next int64    // sequence that is written next
 	used []uint64 // of those that a consent follows from, a bit each
 	all  int64    // how many there are
 }
 
-func newDecisions(file *os.File, size int64) *decisions {
-	return &decisions{file: file, out: bufio.NewWriterSize(file, 1<<18), next: 1, size: size,
-		used: make([]uint64, size/64+1)}
+func newDecisions(file *os.File) *decisions {
+	return &decisions{file: file, out: bufio.NewWriterSize(file, 1<<18), next: 1}
 }
 
 // add adds a decision behind those with lower sequences.
@@ -64,7 +62,7 @@ func (d *decisions) add(x *decision) error {
 	}
 	record = binary.BigEndian.AppendUint32(record, uint32(e.PurposeVersion))
 	for _, t := range []time.Time{e.OccurredAt, e.RecordedAt, e.ExpiresAt} {
-		micros := int64(0)
+		micros := int64(math.MinInt64) // for no time; 0 is the beginning of 1970
 		if !t.IsZero() {
 			micros = t.UnixMicro()
 		}
@@ -77,7 +75,11 @@ func (d *decisions) add(x *decision) error {
 	return err
 }
 
-func (d *decisions) flush() error { return d.out.Flush() }
+// flush ends the adding.
+func (d *decisions) flush() error {
+	d.used = make([]uint64, d.next/64+1)
+	return d.out.Flush()
+}
 
 // at gives the decision with a sequence; false: there is none.
 func (d *decisions) at(sequence int64) (x decision, ok bool, err error) {
@@ -92,7 +94,7 @@ func (d *decisions) at(sequence int64) (x decision, ok bool, err error) {
 	e.Sequence, e.State, e.Weight, e.Grants = sequence, consent.State(r[1]), consent.Weight(r[2]), r[3] == 1
 	e.PurposeVersion = int(binary.BigEndian.Uint32(r[4:]))
 	for i, t := range []*time.Time{&e.OccurredAt, &e.RecordedAt, &e.ExpiresAt} {
-		if micros := int64(binary.BigEndian.Uint64(r[8+8*i:])); micros != 0 {
+		if micros := int64(binary.BigEndian.Uint64(r[8+8*i:])); micros != math.MinInt64 {
 			*t = time.UnixMicro(micros).UTC()
 		}
 	}
@@ -115,26 +117,24 @@ const linesAtOnce = 512
 
 // replay holds each consent against the decisions that it follows from, and all decisions against the consents.
 func (v *verifier) replay() error {
-	file, err := v.root.Open(consentsFile)
+	file, err := v.open(consentsFile, math.MaxInt64)
 	if missing(err) {
-		v.faultf("%s: is not there", consentsFile)
+		v.faultf("%s: %v", consentsFile, err)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	lines := bufio.NewReaderSize(file, 1<<18)
+	lines := bufio.NewScanner(file)
+	lines.Buffer(make([]byte, 0, 1<<18), mostConsent)
 	var used int64
 	for ended, first := false, int64(1); !ended; {
 		var read []*line
-		for len(read) < linesAtOnce && !ended {
-			text, err := lines.ReadBytes('\n')
-			if ended = errors.Is(err, io.EOF); err != nil && !ended {
-				return err
-			}
-			if len(text) > 0 {
-				read = append(read, &line{number: first + int64(len(read)), text: bytes.TrimSuffix(text, []byte{'\n'})})
+		for size := 0; len(read) < linesAtOnce && size < mostConsent && !ended; {
+			if ended = !lines.Scan(); !ended {
+				read = append(read, &line{number: first + int64(len(read)), text: bytes.Clone(lines.Bytes())})
+				size += len(lines.Bytes())
 			}
 		}
 		if err := v.several(len(read), func(i int) error { return read[i].verify(v.decisions) }); err != nil {
@@ -148,6 +148,11 @@ func (v *verifier) replay() error {
 			v.o.Progress("consents", first-1)
 		}
 	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		v.faultf("%s: a line has more than %d bytes; it and those behind it were not looked at", consentsFile, mostConsent)
+	} else if err != nil {
+		return err
+	}
 	if used != v.decisions.all {
 		v.faultf("%s: consents follow from %d of %d decisions: one is missing", consentsFile, used, v.decisions.all)
 	}
@@ -160,6 +165,22 @@ func (v *verifier) takeLine(l *line) int64 {
 		v.o.Fault(fault)
 	}
 	v.report.Consents++
+	switch order := bytes.Compare(l.subject[:], v.subject[:]); {
+	case order < 0:
+		v.faultf("%s, line %d: its subject stands behind a greater one", consentsFile, l.number)
+	case order > 0:
+		v.subject, v.purposes = l.subject, map[about]bool{}
+	}
+	if v.purposes[l.about] {
+		v.faultf("%s, line %d: the subject has another consent to that purpose", consentsFile, l.number)
+	}
+	v.purposes[l.about] = true
+	if l.merged {
+		v.report.Merged++
+	}
+	if l.dropped && v.report.Dropped == 0 {
+		v.faultf("%s, line %d: it is said that retention dropped decisions, and it dropped none", consentsFile, l.number)
+	}
 	if l.unstated {
 		v.report.Unstated++
 	}
@@ -175,7 +196,11 @@ func (v *verifier) takeLine(l *line) int64 {
 type line struct {
 	number   int64
 	text     []byte
+	subject  consent.ID
+	about    about
+	merged   bool    // decisions of others, who were merged into its subject, count too
 	own      []int64 // decisions that were recorded for its own subject
+	dropped  bool    // of its decisions retention dropped some
 	unstated bool
 	faults   []string
 }
@@ -191,13 +216,18 @@ func (l *line) verify(d *decisions) error {
 		l.faultf(": %v", err)
 		return nil
 	}
+	l.subject, l.about = c.Subject, nameOf(c.Project.String(), c.Purpose)
+	l.merged, l.dropped = len(c.Merges) > 0, c.Dropped
 	who := map[consent.ID]bool{c.Subject: true}
 	for _, m := range c.Merges {
 		who[m.From] = true
 	}
-	about := nameOf(c.Project.String(), c.Purpose)
-	events := make([]consent.Event, 0, len(c.Decisions))
-	for _, sequence := range c.Decisions {
+	var events []consent.Event
+	for i, sequence := range c.Decisions {
+		if i > 0 && sequence <= c.Decisions[i-1] {
+			l.faultf(": its decisions are not in order")
+			return nil
+		}
 		x, ok, err := d.at(sequence)
 		switch {
 		case err != nil:
@@ -205,7 +235,7 @@ func (l *line) verify(d *decisions) error {
 		case !ok:
 			l.faultf(": entry %d is no decision that was opened", sequence)
 			return nil
-		case !who[x.event.Subject] || x.about != about:
+		case !who[x.event.Subject] || x.about != l.about:
 			l.faultf(": entry %d is about another person or purpose", sequence)
 			return nil
 		}
@@ -215,6 +245,9 @@ func (l *line) verify(d *decisions) error {
 		events = append(events, x.event)
 	}
 	if l.unstated = c.Later || c.Dropped; l.unstated {
+		if c.Standing != (Standing{}) {
+			l.faultf(": it says how it stands, and that this cannot be said")
+		}
 		return nil
 	}
 	if err := c.check(events); err != nil {

@@ -22,11 +22,14 @@ import (
 )
 
 const (
-	wave     = 64      // bundles that are read at once
+	wave     = 16      // bundles that are read at once
 	mostKeys = 1 << 20 // bytes of keys.json
 	mostNote = 1 << 16 // bytes of a checkpoint
 	mostLine = 1 << 20 // bytes of a line of openings
 	mostText = 1 << 20 // bytes of a text
+	// mostOpenings and mostConsent are far beyond what entries and a person's decisions take.
+	mostOpenings = 16 << 20 // bytes of a file of openings
+	mostConsent  = 32 << 20 // bytes of a line of consents
 )
 
 // strict takes each member once, in its own letters, and no other.
@@ -48,7 +51,9 @@ type Report struct {
 	Origin                                      string
 	Size                                        int64
 	Opened, Erased, Dropped, Consents, Unstated int64
-	OwnKey                                      bool // the signature was verified by a key of the folder's own
+	Merged                                      int64 // consents that rest on merges, of which no entry tells
+	Accounted                                   int64 // erased entries of which the entries of erasures tell
+	OwnKey                                      bool  // the signature was verified by a key of the folder's own
 }
 
 // Verify holds a folder against its checkpoint: the signature, every tile, every opening, the texts, and that replaying
@@ -69,9 +74,11 @@ func Verify(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(file.Name())
 	defer file.Close()
-	v.decisions = newDecisions(file, v.said.Size)
+	if err := os.Remove(file.Name()); err != nil { // nobody else is to read it, and it goes with the process
+		return nil, err
+	}
+	v.decisions = newDecisions(file)
 	for _, step := range []func() error{v.entries, v.upperTiles, v.replay} {
 		if err := step(); err != nil {
 			return nil, err
@@ -90,25 +97,33 @@ type verifier struct {
 	texts     map[string]bool
 	decisions *decisions
 	last      consent.ID
+	subject   consent.ID     // whose consents are looked at
+	purposes  map[about]bool // of those
 	report    Report
 }
 
 func (v *verifier) faultf(format string, args ...any) { v.o.Fault(fmt.Sprintf(format, args...)) }
 
-// read reads a file of the folder, which may not be larger than it can be.
-func (v *verifier) read(path string, most int64) ([]byte, error) {
-	file, err := v.root.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
+// open opens a file of the folder, which may not be larger than it can be. What is no file is not opened: a pipe would
+// wait for somebody to write.
+func (v *verifier) open(path string, most int64) (*os.File, error) {
+	info, err := v.root.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > most {
 		return nil, fmt.Errorf("%w: %s is no file, or larger than %d bytes", ledger.ErrMalformed, path, most)
 	}
+	return v.root.Open(path)
+}
+
+// read reads a file of the folder.
+func (v *verifier) read(path string, most int64) ([]byte, error) {
+	file, err := v.open(path, most)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
 	return io.ReadAll(io.LimitReader(file, most+1))
 }
 
@@ -202,6 +217,8 @@ type part struct {
 	tile    ledger.Tile
 	lines   []opening
 	told    bool       // that there are no leaves
+	absent  bool       // nothing of it is there
+	erased  int64      // entries that erasures in it tell of
 	decided []decision // of lines that are decisions
 	hashes  []tlog.Hash
 	texts   []string // that are named
@@ -210,7 +227,7 @@ type part struct {
 
 // entries reads all bundles, several at once, and builds the tree over their leaves.
 func (v *verifier) entries() error {
-	v.texts = map[string]bool{}
+	v.texts, v.purposes = map[string]bool{}, map[about]bool{}
 	for before := int64(0); before < v.said.Size; {
 		var parts []*part
 		for ; before < v.said.Size && len(parts) < wave; before += ledger.TileWidth {
@@ -220,6 +237,10 @@ func (v *verifier) entries() error {
 			return err
 		}
 		for _, p := range parts {
+			if p.absent {
+				v.faultf("the folder ends behind entry %d, and its checkpoint is over %d", v.tree.Size, v.said.Size)
+				return v.decisions.flush()
+			}
 			if err := v.take(p); err != nil {
 				return err
 			}
@@ -227,6 +248,10 @@ func (v *verifier) entries() error {
 		if v.o.Progress != nil {
 			v.o.Progress("entries", v.tree.Size)
 		}
+	}
+	if r := &v.report; r.Erased > r.Accounted {
+		v.faultf("openings of %d entries are left out, and the erasures on record tell of %d: the others are hidden",
+			r.Erased, r.Accounted)
 	}
 	if root := v.tree.Root(); root != v.said.Root {
 		v.faultf("checkpoint: it was signed over other entries: their root is not the one that it names")
@@ -253,7 +278,8 @@ func (v *verifier) readPart(p *part) error {
 	if err != nil {
 		return err
 	}
-	if err := v.openings(p); err != nil {
+	there, err := v.openings(p)
+	if p.absent = hashes == nil && leaves == nil && !there; err != nil || p.absent {
 		return err
 	}
 	for i := range p.lines {
@@ -292,17 +318,17 @@ func (v *verifier) leaves(p *part) ([]ledger.Leaf, error) {
 	return leaves, nil
 }
 
-// openings reads the lines of a bundle. One that cannot be read is as if it were not there.
-func (v *verifier) openings(p *part) error {
+// openings reads the lines of a bundle; false: they are not there. A line that cannot be read is as if it were not.
+func (v *verifier) openings(p *part) (there bool, err error) {
 	p.lines = make([]opening, p.tile.Width)
 	path := openingsPath(p.tile)
-	file, err := v.root.Open(path)
+	file, err := v.open(path, mostOpenings)
 	if missing(err) {
-		p.faults = append(p.faults, fmt.Sprintf("%s: is not there", path))
-		return nil
+		p.faults = append(p.faults, fmt.Sprintf("%s: %v", path, err))
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer file.Close()
 	lines := bufio.NewScanner(file)
@@ -311,7 +337,7 @@ func (v *verifier) openings(p *part) error {
 	for ; lines.Scan(); n++ {
 		if n == len(p.lines) {
 			p.faults = append(p.faults, fmt.Sprintf("%s: it has more than %d lines", path, n))
-			return nil
+			return true, nil
 		}
 		if err := json.Unmarshal(lines.Bytes(), &p.lines[n], strict); err != nil {
 			p.faults = append(p.faults, fmt.Sprintf("%s, line %d: %v", path, n+1, err))
@@ -319,12 +345,12 @@ func (v *verifier) openings(p *part) error {
 		}
 	}
 	if err := lines.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
-		return err
+		return true, err
 	}
 	if n < len(p.lines) {
 		p.faults = append(p.faults, fmt.Sprintf("%s: it ends after %d of %d lines", path, n, len(p.lines)))
 	}
-	return nil
+	return true, nil
 }
 
 // check holds a line against the leaf and its hash.
@@ -333,6 +359,11 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 	if line.Sequence != sequence {
 		faultf("entry %d: its line is not there, or in the place of another", sequence)
 		*line = opening{}
+	}
+	if leaf == nil && len(line.Leaf) > 0 {
+		if own, err := ledger.ParseLeaf(line.Leaf); err == nil {
+			leaf = &own
+		}
 	}
 	switch {
 	case leaf != nil:
@@ -349,8 +380,9 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 	case "", consent.ErasedEntry.String():
 		return
 	case droppedKind:
-		if hash == nil || !bytes.Equal(line.Hash, hash[:]) {
-			faultf("entry %d: its hash is not the one in the tile", sequence)
+		if hash == nil || !bytes.Equal(line.Hash, hash[:]) || leaf != nil {
+			faultf("entry %d: it is said that retention dropped it, and its hash is not the one in the tile, or its leaf is there",
+				sequence)
 		}
 		return
 	}
@@ -375,8 +407,14 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 	if line.RecordedAt.UnixMilli() != leaf.RecordedAt {
 		faultf("entry %d, recordedAt: is not what was committed", sequence)
 	}
-	if line.Kind == consent.DecisionEntry.String() {
+	switch line.Kind {
+	case consent.DecisionEntry.String():
 		p.decide(line, faultf)
+	case consent.ErasureEntry.String():
+		n, err := consent.EntriesErasedBy(o.Body)
+		if p.erased += n; err != nil {
+			faultf("entry %d, body: %v", sequence, err)
+		}
 	}
 }
 
@@ -400,6 +438,7 @@ func (v *verifier) take(p *part) error {
 	for _, fault := range p.faults {
 		v.o.Fault(fault)
 	}
+	v.report.Accounted += p.erased
 	for i, hash := range p.hashes {
 		v.tree.Add(nil, hash)
 		v.count(&p.lines[i])
@@ -430,7 +469,9 @@ func (v *verifier) count(line *opening) {
 	case "":
 		return
 	case droppedKind:
-		v.report.Dropped++
+		if v.report.Dropped++; v.report.Dropped != line.Sequence {
+			v.faultf("entry %d: it is said that retention dropped it, and one before it was not", line.Sequence)
+		}
 		return
 	case consent.ErasedEntry.String():
 		v.report.Erased++

@@ -68,6 +68,9 @@ func (w *Writer) Add(e *Entry) error {
 		line.Body, line.BodySalt = string(e.Opening.Body), e.Opening.BodySalt[:]
 		line.Ident, line.IdentSalt = string(e.Opening.Ident), e.Opening.IdentSalt[:]
 	}
+	if e.Leaf != nil && !w.whole {
+		line.Leaf = e.Leaf.Append(nil)
+	}
 	if e.Leaf != nil {
 		w.leaves = ledger.AppendEntry(w.leaves, *e.Leaf)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -15,6 +16,14 @@ import (
 func CheckConsent(c *Consent, events []Event, merges []SubjectMerge) error {
 	if len(events) == 0 {
 		return fmt.Errorf("there is no event that led to it")
+	}
+	for i := range events {
+		e := &events[i]
+		theirs := e.Subject == c.Subject ||
+			slices.ContainsFunc(merges, func(m SubjectMerge) bool { return m.From == e.Subject })
+		if !theirs || e.Project != c.Project || e.Purpose != c.Purpose {
+			return fmt.Errorf("event %s, which led to it, is about another person or purpose", e.ID)
+		}
 	}
 	want, got := fold(events, merges), *c
 	// How it is stored stays out of it, and so does whose an event was before a merge.

@@ -54,7 +54,10 @@ type Audited struct {
 	Dropped int64 // by retention: their leaves' hashes alone are left
 	// Decisions is how many there are, opened or not.
 	Decisions int64
-	Signed    int64 // entries that the newest checkpoint covers; 0: there is none
+	// Accounted is how many erased entries the erasures on record tell of, and Meanwhile those that were recorded while
+	// the ledger was looked at.
+	Accounted, Meanwhile int64
+	Signed               int64 // entries that the newest checkpoint covers; 0: there is none
 	// OtherKey tells that the checkpoint is signed by a key of the ledger's that is not the key file's.
 	OtherKey bool
 }
@@ -75,10 +78,13 @@ func (w *LedgerAudit) Entries() int64 { return w.head.Sequence }
 // it could not be looked at to the end.
 func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Checkpoint) (*Audited, error) {
 	w.at, w.found.Dropped = dropped, dropped
+	if err := w.feedAll(ctx, dropped); err != nil {
+		return nil, err
+	}
 	if err := w.entries(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.view(ctx, func(r Reader) error { return w.feed(ctx, r, nil, w.head.Sequence) }); err != nil {
+	if err := w.feedAll(ctx, w.head.Sequence); err != nil {
 		return nil, err
 	}
 	if w.at == w.head.Sequence && w.last != w.head.LastID && w.at > dropped {
@@ -87,6 +93,9 @@ func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Che
 	if w.at < w.head.Sequence {
 		w.faultf(0, "", "entries %d to %d are missing: the ledger ends before them, and its head says that it has %d",
 			w.at+1, w.head.Sequence, w.head.Sequence)
+	}
+	if err := w.erasures(ctx); err != nil {
+		return nil, err
 	}
 	if w.tree != nil && !bytes.Equal(w.tree.Append(nil), w.head.Tree) {
 		w.faultf(0, "", "the right edge of the tree, as it is kept with its head, does not follow from the entries' hashes")

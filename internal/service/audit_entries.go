@@ -144,7 +144,7 @@ func (w *LedgerAudit) openSecrets(part *auditedPart) map[consent.ID]*ledger.Secr
 // check holds entries against their leaves, and decisions against their rows.
 func (w *LedgerAudit) check(part *auditedPart) {
 	opened := w.openSecrets(part)
-	var held, erased, decisions int64
+	var held, erased, accounted, decisions int64
 	before := part.before
 	for i := range part.entries {
 		e := &part.entries[i]
@@ -160,10 +160,12 @@ func (w *LedgerAudit) check(part *auditedPart) {
 		case ok:
 			held++
 		}
+		accounted += w.erasedBy(&e.ExportedEvent)
 	}
 	w.mu.Lock()
 	w.found.Opened += held
 	w.found.Erased += erased
+	w.found.Accounted += accounted
 	w.found.Decisions += decisions
 	w.mu.Unlock()
 }
@@ -220,4 +222,58 @@ func (w *LedgerAudit) checkPlace(e *consent.ExportedEvent, before int64) {
 	if e.Sequence > w.head.Sequence {
 		w.faultf(e.Sequence, "sequence", "the ledger's head says that it has %d entries", w.head.Sequence)
 	}
+}
+
+// erasedBy tells how many entries an erasure took.
+func (w *LedgerAudit) erasedBy(e *consent.ExportedEvent) int64 {
+	if e.Kind != consent.ErasureEntry {
+		return 0
+	}
+	n, err := consent.EntriesErasedBy(e.BodyJSON)
+	if err != nil {
+		w.faultf(e.Sequence, "body", "it does not say what was erased")
+	}
+	return n
+}
+
+// later counts what was erased behind an entry, by now.
+func (w *LedgerAudit) later(ctx context.Context, last consent.ID) error {
+	for span := (consent.EventSpan{After: last}); ; {
+		var found []consent.ExportedEvent
+		err := w.view(ctx, func(r Reader) error {
+			heads, err := r.Heads(ctx, []consent.ID{w.organization})
+			if err != nil {
+				return err
+			}
+			span.To = heads[w.organization].LastID
+			found, _, err = r.OtherEntries(ctx, w.organization, span, auditPart)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			w.found.Meanwhile += w.erasedBy(&found[i])
+		}
+		if len(found) < auditPart {
+			return nil
+		}
+		span.After = found[len(found)-1].ID
+	}
+}
+
+// erasures holds the entries of which the leaf alone is left against the erasures that tell of them: somebody who can
+// write the database could take a decision away as if it had been erased.
+func (w *LedgerAudit) erasures(ctx context.Context) error {
+	if err := w.later(ctx, w.head.LastID); err != nil {
+		return err
+	}
+	switch f := &w.found; {
+	case f.Erased > f.Accounted+f.Meanwhile:
+		w.faultf(0, "", "%d entries are said to be about people who were erased, and the erasures on record tell of %d: an "+
+			"entry was taken away as if it had been erased", f.Erased, f.Accounted+f.Meanwhile)
+	case f.Erased < f.Accounted && f.Dropped == 0 && w.faults == 0:
+		w.faultf(0, "", "of %d entries that were erased, %d leaves are left", f.Accounted, f.Erased)
+	}
+	return nil
 }

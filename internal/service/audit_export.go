@@ -38,7 +38,7 @@ func (w *LedgerAudit) Each(ctx context.Context, dropped int64, visit func(*Opene
 	if err := w.dropped(ctx, min(dropped, w.checkpoint.Size), visit); err != nil {
 		return err
 	}
-	w.at = dropped
+	w.at, w.fed, w.tree = dropped, min(dropped, w.checkpoint.Size), nil // no tree is built
 	span := consent.WholeLedger(w.checkpoint.LastID, true)
 	for w.at < w.checkpoint.Size && span.After != span.To {
 		var part *auditedPart
@@ -57,6 +57,12 @@ func (w *LedgerAudit) Each(ctx context.Context, dropped int64, visit func(*Opene
 		}
 	}
 	return nil
+}
+
+// ErasedSince tells whether somebody was erased behind the newest checkpoint.
+func (w *LedgerAudit) ErasedSince(ctx context.Context) (bool, error) {
+	err := w.later(ctx, w.checkpoint.LastID)
+	return w.found.Meanwhile > 0, err
 }
 
 // dropped visits what retention has dropped, which comes first.

@@ -40,6 +40,17 @@ func (w *LedgerAudit) feed(ctx context.Context, r Reader, entries []auditedEntry
 	return nil
 }
 
+// feedAll is feed of hashes without their entries, in states of their own.
+func (w *LedgerAudit) feedAll(ctx context.Context, to int64) error {
+	for w.fed < to && w.stored != nil {
+		err := w.view(ctx, func(r Reader) error { return w.feed(ctx, r, nil, min(to, w.fed+auditRows)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // storedHashes reads the hashes of entries as they are stored. Of a row that is not there, or has another length, they
 // are nil.
 func (w *LedgerAudit) storedHashes(ctx context.Context, r Reader, from, to int64) ([]*tlog.Hash, error) {
