@@ -24,6 +24,8 @@ const selectMerges = `/* select_merges */ WITH RECURSIVE merges AS (
   CROSS JOIN subject_merges m ON (m.organization_id = $1 AND m.into_id = merges.from_id AND m.undone_at IS NULL))
 SELECT into_id, from_id, merge_no, merged_at, recorded_at, after_sequence FROM merges`
 
+// No index is behind it: PostgreSQL with old statistics would take that for who was merged into somebody as well, and
+// read all of it.
 const selectMergedInto = `/* select_merged_into */ SELECT into_id FROM subject_merges
 WHERE organization_id = $1 AND from_id = $2 AND undone_at IS NULL`
 

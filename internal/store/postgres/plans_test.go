@@ -136,6 +136,7 @@ var plansExcused = []excuse{
 	{"/* delete_expired_idempotency */", "reads an organization's records once, every 10 minutes"},
 	{"/* select_expired_idempotency */", "finds the organizations that have records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
+	{"/* select_merged_into */", "looks through an organization's merges, once an erasure of a removed record"},
 	{"/* delete_merged */", "looks through an organization's merges, once an erasure"},
 	{"/* select_answers_about */", "looks through an organization's kept answers, once an erasure"},
 	{"/* select_root_key */", "the instance's own"},

@@ -240,10 +240,27 @@ func testMerges(f *fixture) {
 	same(f, "owners once it is undone", f.owners(o, ownID(from), ownID(second.From), ownID(into)),
 		[]consent.ID{into, into, into})
 	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{into: {first, second}}, into, top)
+	f.mergedInto(o, map[consent.ID]consent.ID{from: into, into: consent.NoID})
 	again := consent.SubjectMerge{Organization: o, Into: top, From: into, Number: 4, MergedAt: noon, After: 12}
 	f.append(consent.Changes{Merges: []consent.SubjectMerge{again}})
 	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{top: {first, second, again}}, top)
 	f.mergesAre(f.organization(), nil, top, into)
+	f.mergedInto(o, map[consent.ID]consent.ID{from: into, second.From: into, into: top, top: consent.NoID})
+	f.mergedInto(f.organization(), map[consent.ID]consent.ID{from: consent.NoID})
+}
+
+// mergedInto holds whom subjects turned out to be against want, which has no id where they are on their own.
+func (f *fixture) mergedInto(o consent.ID, want map[consent.ID]consent.ID) {
+	f.Helper()
+	f.view(func(ctx context.Context, r service.Reader) error {
+		for from, into := range want {
+			is, err := r.MergedInto(ctx, consent.SubjectKey{Organization: o, Subject: from})
+			if err != nil || is != into {
+				f.Errorf("%s was merged into %s, want %s (%v)", from, is, into, err)
+			}
+		}
+		return nil
+	})
 }
 
 // mergesAre compares the merges of some subjects, in the order in which they were recorded.

@@ -187,9 +187,6 @@ CREATE TABLE subject_merges (
     PRIMARY KEY (organization_id, into_id, from_id, merge_no)
 ) STRICT, WITHOUT ROWID;
 
--- Who turned out to be whom, where the records of both are gone.
-CREATE INDEX subject_merges_by_from ON subject_merges (organization_id, from_id);
-
 -- The ledger. No random index: a subject's timeline is a chain, from consents.last_event_id through
 -- previous_id. body and ident are canonical JSON (RFC 8785), kept byte for byte.
 CREATE TABLE events (
