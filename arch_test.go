@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"internal/geo/gen":         {"internal/geo/table"},
 	"internal/geo/table":       {},
 	"internal/jobs":            {"internal/consent"},
+	"internal/journal":         {"internal/consent"},
 	"internal/limit":           {"internal/consent"},
 	"internal/logtest":         {},
 	"internal/openapi":         {},

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -27,8 +30,9 @@ func TestBackupDrill(t *testing.T) {
 			hold(t, "backup", p.out.String(), filepath.Join(dir, keyFileName)+" is not in it", "no server starts")
 			runProgram(t, "cp", filepath.Join(dir, keyFileName), keys)
 		}, func() {
-			lose(t, dir)
 			runProgram(t, "mkdir", "-m", "700", restored)
+			runProgram(t, "cp", filepath.Join(dir, keyFileName+journalSuffix), restored) // of today
+			lose(t, dir)
 			runProgram(t, "cp", file, filepath.Join(restored, sqlite.FileName))
 			runProgram(t, "cp", keys, filepath.Join(restored, keyFileName))
 		})
@@ -59,7 +63,9 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 	c.mu.Lock()
 	before := maps.Clone(c.ids)
 	c.mu.Unlock()
+	back, stays := c.recorded("comes-back"), c.recorded("stays")
 	backup()
+	c.eraseAndSuppress(p, back)
 	more := c.acknowledged.Load()
 	waitFor(t, "writes after the backup", func() bool { return c.acknowledged.Load() > more+20 || t.Failed() })
 	stop()
@@ -71,6 +77,16 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 		t.Fatalf("the doctor finds:\n%s", d.out.String())
 	}
 	again := serveWith(t, append(env, to...), "serve", "--listen", "127.0.0.1:0")
+	hold(t, "the start", again.errOut.String(), "erased again who was erased before the store was put back")
+	c.forgotten(again, back, "comes-back")
+	if status, _ := c.subject(again, stays); status != http.StatusOK {
+		t.Errorf("who was not erased: %d", status)
+	}
+	for _, id := range c.erased { // or came after the backup
+		if status, _ := c.subject(again, id); status != http.StatusGone && status != http.StatusNotFound {
+			t.Errorf("who was erased: %d", status)
+		}
+	}
 	for _, e := range allEvents(t, again, c.tenant) {
 		delete(before, e.ID)
 	}
@@ -83,6 +99,52 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 		t.Errorf("a write after the restore: %d %s", status, answer)
 	}
 	again.stop(t)
+	once := serveWith(t, append(env, to...), "serve", "--listen", "127.0.0.1:0")
+	if strings.Contains(once.errOut.String(), "erased again") {
+		t.Errorf("a second start erases again:\n%s", once.errOut.String())
+	}
+	c.forgotten(once, back, "comes-back")
+	once.stop(t)
+}
+
+// recorded puts a yes of somebody on record, and gives who that is.
+func (c *writers) recorded(user string) (subject string) {
+	c.t.Helper()
+	var made struct{ Items []struct{ SubjectID string } }
+	answer := c.until2xx(http.DefaultClient, "POST", "/api/v1/organizations/"+c.tenant.organization+
+		"/projects/default/events", `{"items":[{"identifiers":{"userId":"`+user+`"},"purpose":"marketing","state":"accepted"}]}`)
+	if err := json.Unmarshal(answer, &made); err != nil || len(made.Items) != 1 {
+		c.t.Fatalf("%v: %s", err, answer)
+	}
+	return made.Items[0].SubjectID
+}
+
+func (c *writers) eraseAndSuppress(p *process, subject string) {
+	c.t.Helper()
+	status, answer := call(c.t, "POST", p.url+"/api/v1/organizations/"+c.tenant.organization+"/subjects/"+subject+"/erase",
+		map[string]string{"Authorization": "Bearer " + rootKey}, `{"suppress":true}`)
+	if status != http.StatusOK {
+		c.t.Fatalf("erase: %d %s", status, answer)
+	}
+}
+
+func (c *writers) subject(p *process, id string) (status int, answer []byte) {
+	return call(c.t, "GET", p.url+"/api/v1/organizations/"+c.tenant.organization+"/subjects/"+id,
+		map[string]string{"Authorization": "Bearer " + rootKey}, "")
+}
+
+// forgotten asks about somebody who was erased and suppressed.
+func (c *writers) forgotten(p *process, subject, user string) {
+	c.t.Helper()
+	if status, answer := c.subject(p, subject); status != http.StatusGone {
+		c.t.Errorf("who was erased after the backup: %d %s", status, answer)
+	}
+	status, answer := call(c.t, "POST", p.url+"/api/v1/organizations/"+c.tenant.organization+"/check",
+		map[string]string{"Authorization": "Bearer " + rootKey},
+		`{"identifiers":{"userId":"`+user+`"},"purposes":["marketing"]}`)
+	if status != http.StatusOK || !strings.Contains(string(answer), `"reason":"suppressed"`) {
+		c.t.Errorf("a check of who was suppressed: %d %s", status, answer)
+	}
 }
 
 // lose removes a data folder as a broken disk does.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/journal"
 	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
@@ -119,6 +120,7 @@ type running struct {
 	listener *listener
 	store    *openedStore
 	service  *service.Service
+	journal  *journal.File // nil: none is kept
 	handler  *server.Server
 	http     *http.Server
 }
@@ -162,9 +164,15 @@ func (r *running) open(ctx context.Context) (err error) {
 		return err
 	}
 	signing, _ := keys.file.SigningKey()
-	r.service = service.New(service.Options{Store: r.store, Places: places, Keys: keys.file.Ring(rand.Reader),
+	if r.journal, err = openJournal(r.cfg, keys.path); err != nil {
+		return err
+	}
+	r.service = service.New(service.Options{Store: r.store, Journal: serviceJournal(r.journal), Places: places, Keys: keys.file.Ring(rand.Reader),
 		ReloadKeys: keys.reload, SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
 		Checkpointed: metrics.Checkpoint})
+	if err := r.forgetAgain(ctx); err != nil {
+		return err
+	}
 	if err := r.ensureRootKey(ctx); err != nil {
 		return err
 	}
@@ -246,6 +254,9 @@ func (r *running) close() error {
 		if err := r.store.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the store: %w", err))
 		}
+	}
+	if r.journal != nil {
+		_ = r.journal.Close() // every line is on the disk
 	}
 	return errors.Join(errs...)
 }

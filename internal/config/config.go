@@ -29,6 +29,7 @@ type Config struct {
 	Listen              string
 	Data                string
 	KEKFile             string // empty: kek in Data
+	ErasureJournal      string // empty: beside the key file; JournalOff: none
 	Database            string `json:"-"` // "" for SQLite in Data
 	AdminDatabase       string `json:"-"` // "" for Database
 	DatabaseConnections int
@@ -58,6 +59,9 @@ type Rate struct {
 	Count  int
 	Window time.Duration
 }
+
+// JournalOff is what ErasureJournal is where no journal is kept.
+const JournalOff = "off"
 
 // given is a setting's value as text, and where it came from.
 type given struct {

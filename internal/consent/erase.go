@@ -20,6 +20,7 @@ type Erasure struct {
 	At       time.Time // zero: there was none
 	Sequence int64     // of its entry in the ledger
 	Events   int64     // how many decisions were erased
+	Suppress bool      // the identifiers were suppressed
 }
 
 // Erased answers EraseSubject, also where it was done before.

@@ -30,6 +30,12 @@ func (s *Service) EraseSubject(ctx context.Context, a consent.Actor, in consent.
 	if err := consent.CheckReason(in.Reason); err != nil {
 		return nil, err
 	}
+	return s.erase(ctx, a, in, time.Time{})
+}
+
+// erase erases a person; first, where set, is when that was done before in a state of the store that was lost.
+func (s *Service) erase(ctx context.Context, a consent.Actor, in consent.EraseSubject, first time.Time) (*consent.Erased,
+	error) {
 	if _, err := s.catalog(ctx, a.Organization); err != nil {
 		return nil, err
 	}
@@ -51,7 +57,7 @@ func (s *Service) EraseSubject(ctx context.Context, a consent.Actor, in consent.
 	}()
 	var erased *consent.Erased
 	err := s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
-		e := &erasure{s: s, tx: tx, actor: a, in: in}
+		e := &erasure{s: s, tx: tx, actor: a, in: in, first: first}
 		var err error
 		erased, err = e.run(ctx)
 		return erased, err
@@ -66,6 +72,7 @@ type erasure struct {
 	tx    Tx
 	actor consent.Actor
 	in    consent.EraseSubject
+	first time.Time // when it was done before, in a state of the store that was lost; zero: it was not
 
 	all     []consent.SubjectKey // the person, and those who were merged into them
 	secrets map[consent.ID]*ledger.Secret
@@ -91,7 +98,10 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 	if err != nil {
 		return nil, err
 	}
-	done := consent.Erasure{At: entry.RecordedAt, Sequence: entry.Sequence, Events: e.events}
+	done := consent.Erasure{At: entry.RecordedAt, Sequence: entry.Sequence, Events: e.events, Suppress: e.in.Suppress}
+	if !e.first.IsZero() {
+		done.At = e.first
+	}
 	names, err := e.tx.Identifiers(ctx, e.all)
 	if err != nil {
 		return nil, err
@@ -107,7 +117,13 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 			return nil, err
 		}
 	}
-	return &consent.Erased{Subject: e.in.Subject, Erasure: done}, e.tx.Append(ctx, &changes)
+	if err := e.tx.Append(ctx, &changes); err != nil {
+		return nil, err
+	}
+	if e.first.IsZero() { // before the commit: what was acknowledged is in the journal, whatever comes between
+		err = e.s.journal.add(changes.ErasedSubjects)
+	}
+	return &consent.Erased{Subject: e.in.Subject, Erasure: done}, err
 }
 
 // find tells who is to be erased, and what their entries are committed with; or the erasure that was done before. Whose

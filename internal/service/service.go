@@ -36,6 +36,7 @@ type Service struct {
 	secrets  *secrets
 	hashers  hashers
 	signer   *signer
+	journal  journaled
 
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
@@ -58,9 +59,11 @@ type Options struct {
 	// instance's id). The zero key: none is signed.
 	SigningKey sealing.SigningKey
 	LedgerName string
-	Clock      func() time.Time // nil: time.Now
-	Random     io.Reader        // nil: crypto/rand; must be safe for many goroutines
-	Log        *slog.Logger     // nil: slog.Default
+	// Journal, where set, keeps who was erased apart from the store; see ForgetAgain.
+	Journal Journal
+	Clock   func() time.Time // nil: time.Now
+	Random  io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log     *slog.Logger     // nil: slog.Default
 	// Observe, where set, is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
 	// Checkpointed, where set, is told what came of each attempt to sign a checkpoint: CheckpointSigned and so on.
@@ -83,6 +86,7 @@ func New(o Options) *Service {
 		s.log = slog.Default()
 	}
 	s.cache = newCache()
+	s.journal.to = o.Journal
 	s.secrets = newSecrets(o.Keys, s.random, o.ReloadKeys, s.log)
 	s.signer = newSigner(s, &o)
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,

@@ -153,6 +153,14 @@ type Reader interface {
 	Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error)
 	// ArchivedRecord gives an earlier version of a subject's record.
 	ArchivedRecord(ctx context.Context, organization, subject consent.ID, version int) (*consent.Record, error)
+	// LastErasure tells when somebody was erased last, in whichever organization; zero: never.
+	LastErasure(ctx context.Context) (time.Time, error)
+	// ErasedAfter lists who was erased, of all organizations, behind one (the zero value: from the beginning) in order of
+	// when, organization and subject, limit at most.
+	ErasedAfter(ctx context.Context, last consent.ErasedSubject, limit int) ([]consent.ErasedSubject, error)
+	// Unerased tells which of some subjects of an organization have a record, or something in the ledger, and were not
+	// erased, by index of them.
+	Unerased(ctx context.Context, subjects []consent.SubjectKey) ([]bool, error)
 	// HasEvents tells whether any event is on record for a subject.
 	HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error)
 	// NamedSubjects lists subjects that have a name (see SaveSubject), in order of type

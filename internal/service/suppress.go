@@ -138,6 +138,9 @@ func (e *erasure) suppress(ctx context.Context, secret *ledger.Secret, names map
 	}
 	var all []consent.Identifier
 	if e.removed && len(names) == 0 {
+		if !e.first.IsZero() { // it was suppressed then, and of the state that was lost nothing is known
+			return nil
+		}
 		return consent.Errorf(consent.Unprocessable, "suppress", "the record was removed, and with it by which identifiers "+
 			"the person is known: there is nothing to suppress; erase without it")
 	}

@@ -47,12 +47,13 @@ ON CONFLICT (organization_id, event_id) DO UPDATE SET kind = excluded.kind, leaf
 body = NULL, ident = NULL`
 
 const upsertErasedSubject = `/* upsert_erased_subject */ INSERT INTO subjects (organization_id, subject_id, type,
-created_at, version, changed_at, changed_by, data, erased_at, erased_sequence, erased_events)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+created_at, version, changed_at, changed_by, data, erased_at, erased_sequence, erased_events,
+erased_suppress) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (organization_id, subject_id) DO UPDATE SET type = excluded.type, merged_into = NULL,
 created_at = excluded.created_at, version = excluded.version, changed_at = excluded.changed_at,
 changed_by = excluded.changed_by, data = excluded.data, profile = NULL, erased_at = excluded.erased_at,
-erased_sequence = excluded.erased_sequence, erased_events = excluded.erased_events`
+erased_sequence = excluded.erased_sequence, erased_events = excluded.erased_events,
+erased_suppress = excluded.erased_suppress`
 
 const deleteRestriction = `/* delete_restriction */ DELETE FROM restrictions
 WHERE organization_id = $1 AND subject_id = $2`
@@ -121,7 +122,7 @@ func (t *tx) eraseSubjects(ctx context.Context, subjects []consent.ErasedSubject
 	}
 	err := insert(ctx, t.conn, upsertErasedSubject, subjects, func(s *consent.ErasedSubject, args []any) []any {
 		return append(args, &s.Organization, &s.Subject, consent.DefaultSubjectType, &s.At, 1, &s.At, &consent.NoID, "{}",
-			&s.At, &s.Sequence, &s.Events)
+			&s.At, &s.Sequence, &s.Events, s.Suppress)
 	})
 	if err != nil {
 		return err

@@ -35,13 +35,24 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"subject": selectSubject,
 		"names":   selectNames, "timeline": selectTimeline, "undo merge": undoMerge, "move claims": moveClaims,
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
-		"delete consent": deleteConsent, "version": selectVersion,
+		"delete consent": deleteConsent, "version": selectVersion, "unerased": selectUnerased,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||
 				strings.HasPrefix(step, "SCAN ") && !slices.Contains(parts, step) {
 				t.Errorf("%s: %s", name, step)
 			}
+		}
+	}
+}
+
+// TestErasuresAreReadAlongTheirIndex: who was erased is found without a look at all others.
+func TestErasuresAreReadAlongTheirIndex(t *testing.T) {
+	path := emptyFile(t)
+	for _, statement := range []string{selectLastErasure, selectErasedAfter} {
+		steps := storetest.Plan(t, path, statement)
+		if len(steps) != 1 || !strings.Contains(steps[0], "INDEX subjects_erased") {
+			t.Errorf("%s: %q", statement, steps)
 		}
 	}
 }

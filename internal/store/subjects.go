@@ -10,7 +10,7 @@ import (
 
 const selectSubject = `/* select_subject */ SELECT s.organization_id, s.subject_id, s.type, s.merged_into, s.created_at,
 s.version, s.changed_at, s.changed_by, s.data, s.profile, s.erased_at, coalesce(s.erased_sequence, 0),
-coalesce(s.erased_events, 0), r.restricted_at, r.sequence FROM subjects s
+coalesce(s.erased_events, 0), coalesce(s.erased_suppress, FALSE), r.restricted_at, r.sequence FROM subjects s
 LEFT JOIN restrictions r ON (r.organization_id = $1 AND r.subject_id = s.subject_id)
 WHERE s.organization_id = $1 AND s.subject_id = $2`
 
@@ -22,7 +22,7 @@ func (t *tx) Subject(ctx context.Context, organization, id consent.ID) (*consent
 		subject = s
 		return r.Scan(&s.Organization, &s.ID, &s.Type, &s.MergedInto, &s.CreatedAt,
 			&s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, &s.Record.Data, &s.Record.Profile, &s.Erasure.At,
-			&s.Erasure.Sequence, &s.Erasure.Events, &s.Restriction.At, &s.Restriction.Sequence)
+			&s.Erasure.Sequence, &s.Erasure.Events, &s.Erasure.Suppress, &s.Restriction.At, &s.Restriction.Sequence)
 	})
 	return subject, err
 }

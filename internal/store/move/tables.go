@@ -40,7 +40,7 @@ var tables = []*table{
 	newTable("texts", 2, `organization_id uuid, hash bytea, text text`),
 	newTable("subjects", 2, `organization_id uuid, subject_id uuid, type text, merged_into uuid, created_at timestamptz,
 		version int4, changed_at timestamptz, changed_by uuid, data text, profile text, erased_at timestamptz,
-		erased_sequence int8, erased_events int8`),
+		erased_sequence int8, erased_events int8, erased_suppress bool`),
 	newTable("subject_archive", 3, `organization_id uuid, subject_id uuid, version int4, changed_at timestamptz,
 		changed_by uuid, data text, profile text`),
 	newTable("identifiers", 4, `organization_id uuid, kind text, project_no int4, value text, subject_id uuid,

@@ -238,6 +238,62 @@ func (f *fixture) erasedLeft(o consent.ID, subjects []consent.ID, erasure consen
 	})
 }
 
+// testErasures: who was erased is listed over all organizations, and told from who was not.
+func testErasures(f *fixture) {
+	a, b := f.organization(), f.organization()
+	ada, bob, eve, dan := f.subject(a), f.subject(a), f.subject(b), f.subject(b)
+	removed := f.id() // whose record is gone
+	key := func(o, id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
+	f.append(consent.Changes{SubjectSecrets: []consent.SubjectSecret{{SubjectKey: key(a, removed), Wrapped: []byte{1}},
+		{SubjectKey: key(a, bob), Wrapped: []byte{1}}}})
+	var before consent.ErasedSubject
+	f.view(func(ctx context.Context, r service.Reader) error { // other tests' too, where they share a store
+		at, err := r.LastErasure(ctx)
+		before.At = at
+		return err
+	})
+	later := before.At
+	if later.Before(noon) {
+		later = noon
+	}
+	later = later.Add(time.Hour)
+	erased := []consent.ErasedSubject{
+		{SubjectKey: key(a, ada), Erasure: consent.Erasure{At: later, Sequence: 3, Events: 2, Suppress: true}},
+		{SubjectKey: key(b, eve), Erasure: consent.Erasure{At: later, Sequence: 1}},
+		{SubjectKey: key(a, bob), Erasure: consent.Erasure{At: later.Add(time.Microsecond), Sequence: 4, Events: 1}},
+	}
+	if a.String() > b.String() {
+		erased[0], erased[1] = erased[1], erased[0]
+	}
+	for _, e := range erased {
+		f.append(consent.Changes{ErasedSubjects: []consent.ErasedSubject{e}})
+	}
+	f.view(func(ctx context.Context, r service.Reader) error {
+		last, err := r.LastErasure(ctx)
+		same(f, "the last erasure", last, erased[2].At)
+		before.At = later.Add(-time.Microsecond)
+		var all []consent.ErasedSubject
+		for {
+			page, err := r.ErasedAfter(ctx, before, 2)
+			if err != nil || len(page) == 0 {
+				same(f, "who was erased", all, erased)
+				break
+			}
+			all = append(all, page...)
+			before = page[len(page)-1]
+		}
+		first, err2 := r.ErasedAfter(ctx, consent.ErasedSubject{}, 1)
+		if len(first) != 1 || first[0].At.IsZero() {
+			f.Errorf("from the beginning: %v", first)
+		}
+		ofA, err3 := r.Unerased(ctx, []consent.SubjectKey{key(a, ada), key(a, removed), key(a, eve), key(a, bob), key(a, f.id())})
+		same(f, "of one organization", ofA, []bool{false, true, false, false, false})
+		ofB, err4 := r.Unerased(ctx, []consent.SubjectKey{key(b, dan), key(b, eve)})
+		same(f, "of the other one", ofB, []bool{true, false})
+		return errors.Join(err, err2, err3, err4)
+	})
+}
+
 // testErasedAnswers: an answer about somebody who is erased is emptied, wherever among many it is, and no other.
 func testErasedAnswers(f *fixture) {
 	a, b := f.organization(), f.organization()

@@ -34,7 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"persons asked meanwhile", testPersonsMeanwhile}, {"heads and counts", testHeads},
 		{"secrets and rows of the tree", testLedger}, {"idempotency records",
 			testIdempotencyRecords},
-		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned}, {"entries by id", testEntryAfter},
+		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned}, {"erasures", testErasures}, {"entries by id", testEntryAfter},
 		{"entries that are no decisions", testEntries}, {"entries in parts", testEntriesInParts}, {"erasure", testErasure},
 		{"answers about the erased", testErasedAnswers},
 		{"restrictions", testRestrictions}, {"suppressions", testSuppressions},

@@ -119,7 +119,8 @@ CREATE TABLE texts (
 );
 
 -- data is searched without regard to case, in the letters of every language: hence its collation.
--- Of who was erased the id is left, with when that was, its entry in the ledger, and how many events it took.
+-- Of who was erased the id is left, with when that was, its entry in the ledger, how many events it took, and whether
+-- the identifiers were suppressed.
 CREATE TABLE subjects (
     organization_id  UUID NOT NULL,
     subject_id       UUID NOT NULL,
@@ -134,8 +135,12 @@ CREATE TABLE subjects (
     erased_at        TIMESTAMPTZ,
     erased_sequence  BIGINT,
     erased_events    BIGINT,
+    erased_suppress  BOOLEAN,
     PRIMARY KEY (organization_id, subject_id)
 );
+
+-- By which a journal of erasures is kept up with.
+CREATE INDEX subjects_erased ON subjects (erased_at, organization_id, subject_id) WHERE erased_at IS NOT NULL;
 
 CREATE TABLE subject_archive (
     organization_id  UUID NOT NULL,

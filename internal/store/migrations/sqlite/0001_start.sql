@@ -115,7 +115,8 @@ CREATE TABLE texts (
     PRIMARY KEY (organization_id, hash)
 ) STRICT;
 
--- Of who was erased the id is left, with when that was, its entry in the ledger, and how many events it took.
+-- Of who was erased the id is left, with when that was, its entry in the ledger, how many events it took, and whether
+-- the identifiers were suppressed.
 CREATE TABLE subjects (
     organization_id BLOB NOT NULL,
     subject_id      BLOB NOT NULL,
@@ -130,8 +131,12 @@ CREATE TABLE subjects (
     erased_at       INTEGER,
     erased_sequence INTEGER,
     erased_events   INTEGER,
+    erased_suppress INTEGER,
     PRIMARY KEY (organization_id, subject_id)
 ) STRICT, WITHOUT ROWID;
+
+-- By which a journal of erasures is kept up with.
+CREATE INDEX subjects_erased ON subjects (erased_at, organization_id, subject_id) WHERE erased_at IS NOT NULL;
 
 CREATE TABLE subject_archive (
     organization_id BLOB NOT NULL,
