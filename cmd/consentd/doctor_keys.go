@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/consentd/consentd/internal/service"
@@ -11,26 +12,23 @@ import (
 // keys looks whether the key file is the one that the store goes with, and has every key that something is wrapped by.
 func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	const check = "keys"
-	known, err := knownKeyFile(ctx, i)
+	keys, err := knownKeys(ctx, d.cfg, i)
+	var wrong *keyFileError
 	switch {
 	case d.ends(ctx, check, notDone):
 		return
-	case err != nil:
-		d.cannot(check, err)
-		return
-	case known == nil:
+	case errors.Is(err, errNoKeyFileYet):
 		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one there is")
 		return
-	}
-	path, err := keyFilePath(d.cfg)
-	if err != nil {
+	case errors.Is(err, errKeyFileUnnamed):
 		d.warn(check, "not looked at: the key file is not named", "name it with --kek-file (CONSENTD_KEK_FILE)")
 		return
-	}
-	keys, err := readKeys(path, known)
-	if err != nil {
+	case errors.As(err, &wrong):
 		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
 			"be proved")
+		return
+	case err != nil:
+		d.cannot(check, err)
 		return
 	}
 	d.progress.step("keys")

@@ -62,8 +62,7 @@ func (k *keysCmd) onKeys(do func(context.Context, *keysWork) error) (err error) 
 	if err != nil {
 		return err
 	}
-	path, err := keyFilePath(cfg)
-	if err != nil {
+	if _, err := keyFilePath(cfg); err != nil {
 		return err
 	}
 	if err := hasDatabase(cfg); err != nil {
@@ -82,14 +81,10 @@ func (k *keysCmd) onKeys(do func(context.Context, *keysWork) error) (err error) 
 			err = closeErr
 		}
 	}()
-	known, err := knownKeyFile(ctx, store)
-	if err != nil {
-		return err
+	keys, err := knownKeys(ctx, cfg, store)
+	if errors.Is(err, errNoKeyFileYet) {
+		err = fmt.Errorf("%s: %w: start consentd serve there first", cfg.Place(), err)
 	}
-	if known == nil {
-		return fmt.Errorf("%s goes with no key file yet: start consentd serve there first", cfg.Place())
-	}
-	keys, err := readKeys(path, known)
 	if err != nil {
 		return err
 	}

@@ -89,8 +89,7 @@ func openInspection(ctx context.Context, cfg *config.Config) (*store.Inspection,
 
 // keysOf reads the key file that a store goes with.
 func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*keyFile, error) {
-	path, err := keyFilePath(cfg)
-	if err != nil {
+	if _, err := keyFilePath(cfg); err != nil {
 		return nil, err
 	}
 	have, want, err := i.Schema(ctx)
@@ -101,14 +100,11 @@ func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*keyF
 	if err != nil {
 		return nil, err
 	}
-	known, err := knownKeyFile(ctx, i)
-	if err != nil {
-		return nil, err
+	keys, err := knownKeys(ctx, cfg, i)
+	if errors.Is(err, errNoKeyFileYet) {
+		return nil, fmt.Errorf("nothing was ever put on record in here: %w", err)
 	}
-	if known == nil {
-		return nil, errors.New("nothing was ever put on record in here: no key file goes with it")
-	}
-	return readKeys(path, known)
+	return keys, err
 }
 
 // eachOrganization visits the one that is named by its id or slug, or all for an empty name.
