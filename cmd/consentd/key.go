@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,7 +99,7 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 	if request.ExpiresAt, err = c.Expires.time(time.Now()); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return k.onFolder(func(ctx context.Context, f *folder) error {
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
 		o, err := f.organization(ctx, c.Organization)
 		if err != nil {
 			return err
@@ -170,7 +171,7 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list " +
 			"shows the ids")}
 	}
-	return k.onFolder(func(ctx context.Context, f *folder) error {
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
 		organizations, err := f.named(ctx, "")
 		if err != nil {
 			return err
@@ -209,7 +210,7 @@ Examples:
 
 // Run makes a new root key.
 func (keyRotateCmd) Run(k *keyCmd) error {
-	return k.onFolder(func(ctx context.Context, f *folder) error {
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
 		made, err := f.service.CreateRootKey(ctx, true)
 		if err != nil {
 			return err
@@ -223,10 +224,14 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 }
 
 // folder is a data folder that is open for a tool.
-type folder struct{ service *service.Service }
+type folder struct {
+	service *service.Service
+	noKeys  error // why it was opened without the key file that was asked for; nil: it was not
+}
 
-// onFolder opens the data folder, which must have a database, for as long as do runs.
-func (s *Settings) onFolder(do func(context.Context, *folder) error) (err error) {
+// onFolder opens the data folder, which must have a database, for as long as do runs. keyed opens it with its
+// key file, where that can be read.
+func (s *Settings) onFolder(keyed bool, do func(context.Context, *folder) error) (err error) {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -245,14 +250,22 @@ func (s *Settings) onFolder(do func(context.Context, *folder) error) (err error)
 	if err != nil {
 		return err
 	}
-	service := service.New(service.Options{Store: opened, Places: places, Log: log})
+	options := service.Options{Store: opened, Places: places, Log: log}
+	var noKeys error
+	if keyed {
+		var keys *keyFile
+		if keys, noKeys = knownKeys(ctx, cfg, opened); noKeys == nil {
+			options.Keys, options.ReloadKeys = keys.file.Ring(rand.Reader), keys.reload
+		}
+	}
+	service := service.New(options)
 	defer func() {
 		service.Close()
 		if closeErr := opened.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	return do(ctx, &folder{service})
+	return do(ctx, &folder{service, noKeys})
 }
 
 // hasDatabase refuses a folder without data: a mistyped path must not become a new data folder.

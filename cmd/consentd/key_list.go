@@ -29,7 +29,7 @@ Examples:
 
 // Run lists keys.
 func (c *keyListCmd) Run(k *keyCmd) error {
-	return k.onFolder(func(ctx context.Context, f *folder) error {
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
 		organizations, err := f.named(ctx, c.Organization)
 		if err != nil {
 			return err
