@@ -46,11 +46,10 @@ func (c *keysRetireCmd) Run(k *keysCmd) error {
 		named = append(named, id)
 	}
 	return k.onKeys(func(ctx context.Context, w *keysWork) error {
-		use, err := w.count(ctx)
+		may, refused, err := lookToRetire(ctx, w.store, w.keys.file, named, w.progress.at("counting"))
 		if err != nil {
 			return err
 		}
-		may, refused := retirable(w.keys.file, &use, named, time.Now())
 		if len(named) > 0 && len(refused) > 0 {
 			may = nil // who names several means all of them
 		}
@@ -67,7 +66,22 @@ func (c *keysRetireCmd) Run(k *keysCmd) error {
 	})
 }
 
+// lookToRetire looks at all secrets, and gives what retirable does.
+func lookToRetire(ctx context.Context, store service.Viewer, f *sealing.File, named []sealing.KEKID,
+	at func(service.KeyUse)) (may []sealing.KEKID, refused []string, err error) {
+	// A secret that is wrapped behind the page that is looked at is not counted. So nobody may wrap anything by the key
+	// any more when the count begins, rather than when it ends.
+	began := time.Now()
+	use, err := service.CountKeyUse(ctx, store, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	may, refused = retirable(f, &use, named, began)
+	return may, refused, nil
+}
+
 // retirable gives which of the named keys, none: of all but the newest, may be destroyed, and why others may not.
+// now is when the count began.
 func retirable(f *sealing.File, use *service.KeyUse, named []sealing.KEKID, now time.Time) (may []sealing.KEKID,
 	refused []string) {
 	keys := f.KEKs()

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service"
 )
@@ -75,6 +78,70 @@ func TestRetirable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// slowViewer is a store that is looked at while time goes by and others write.
+type slowViewer struct {
+	service.Viewer
+	meanwhile func()
+}
+
+func (v *slowViewer) View(ctx context.Context, read func(service.Reader) error) error {
+	err := v.Viewer.View(ctx, read)
+	v.meanwhile()
+	return err
+}
+
+// emptyStore opens a store in a folder of its own.
+func emptyStore(t *testing.T) service.Store {
+	t.Helper()
+	store, err := openStore(t.Context(), &config.Config{Data: t.TempDir()}, slog.New(slog.DiscardHandler), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// TestRetireCountsFromItsBeginning: a key that got out of use while the count went on may wrap what was not counted.
+func TestRetireCountsFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	path, store := filepath.Join(t.TempDir(), "kek"), emptyStore(t)
+	if _, _, err := sealing.Create(path, rand.Reader, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := sealing.RotateAfter(path, newestOf(t, path), rand.Reader, time.Now().Add(3*time.Second-service.OutOfUseAfter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outOfUse := f.Newest().Created.Add(service.OutOfUseAfter)
+	slow := &slowViewer{store, func() { time.Sleep(time.Until(outOfUse.Add(100 * time.Millisecond))) }}
+	look := func() (may []sealing.KEKID, refused []string) {
+		may, refused, err := lookToRetire(t.Context(), slow, f, nil, func(service.KeyUse) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return may, refused
+	}
+	if may, refused := look(); len(may) != 0 || len(refused) != 1 {
+		t.Errorf("a count that began too early lets %v be destroyed, and refuses %q", may, refused)
+	}
+	if may, refused := look(); len(may) != 1 || len(refused) != 0 {
+		t.Errorf("a count that began after that lets %v be destroyed, and refuses %q", may, refused)
+	}
+}
+
+func newestOf(t *testing.T, path string) sealing.KEKID {
+	t.Helper()
+	f, err := sealing.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Newest().ID
 }
 
 // TestKeyLines is the list as it is shown.
