@@ -13,7 +13,6 @@ import (
 func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	const check = "keys"
 	keys, err := knownKeys(ctx, d.cfg, i)
-	var wrong *keyFileError
 	switch {
 	case d.ends(ctx, check, notDone):
 		return
@@ -23,16 +22,12 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	case errors.Is(err, errKeyFileUnnamed):
 		d.warn(check, "not looked at: the key file is not named", "name it with --kek-file (CONSENTD_KEK_FILE)")
 		return
-	case errors.As(err, &wrong):
-		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
-			"be proved")
-		return
 	case err != nil:
-		d.cannot(check, err)
+		d.noKeys(check, err)
 		return
 	}
 	d.progress.step("keys")
-	use, err := service.CountKeyUse(ctx, i, func(u service.KeyUse) {
+	use, err := keys.count(ctx, i, func(u service.KeyUse) {
 		d.progress.update(func(s *doctorStatus) {
 			s.step = fmt.Sprintf("keys: %s looked at", plural(u.Secrets(), "secret"))
 		})
@@ -40,18 +35,28 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	if d.ends(ctx, check, notDone) {
 		return
 	}
-	lost := lostKeys(keys.file, &use)
-	if lost != "" {
+	lost := ""
+	if err != nil {
+		d.noKeys(check, err)
+	} else if lost = lostKeys(keys.file, &use); lost != "" {
 		d.fail(check, lost, lostAdvice)
 	}
 	if use.Damaged > 0 {
 		d.fail(check, secrets(use.Damaged)+" damaged", d.restore)
 	}
-	switch {
-	case err != nil:
-		d.cannot(check, err)
-	case lost == "" && use.Damaged == 0:
+	if err == nil && lost == "" && use.Damaged == 0 {
 		d.ok(check, fmt.Sprintf("the key file has all that wrap something: %s, and %s", plural(len(use.Wrapped), "key"),
 			plural(use.Secrets(), "secret")))
 	}
+}
+
+// noKeys says of a key file that it is out of order, or of the store that it could not be looked at.
+func (d *doctor) noKeys(check string, err error) {
+	var wrong *keyFileError
+	if errors.As(err, &wrong) {
+		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
+			"be proved")
+		return
+	}
+	d.cannot(check, err)
 }

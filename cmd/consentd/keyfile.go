@@ -148,6 +148,19 @@ func (k *keyFile) reload(always bool) (ring *sealing.Ring, changed bool, err err
 	return file.Ring(rand.Reader), true, nil
 }
 
+// count looks how many secrets each key wraps, and then at the file once more: that takes minutes, and a key that was
+// added meanwhile wraps some of them. Errors: those of the store, and a *keyFileError beside what was counted.
+func (k *keyFile) count(ctx context.Context, store service.Viewer, at func(service.KeyUse)) (service.KeyUse, error) {
+	use, err := service.CountKeyUse(ctx, store, at)
+	if err != nil {
+		return use, err
+	}
+	if _, _, err := k.reload(true); err != nil {
+		return use, &keyFileError{err}
+	}
+	return use, nil
+}
+
 // kekIDs names the keys of a file, the newest last.
 func kekIDs(f *sealing.File) (ids []sealing.KEKID) {
 	for _, k := range f.KEKs() {

@@ -102,11 +102,6 @@ func (w *keysWork) say(format string, args ...any) {
 	w.progress.pause(func() { fmt.Fprintf(w.out, format+"\n", args...) })
 }
 
-// count looks how many secrets each key wraps.
-func (w *keysWork) count(ctx context.Context) (service.KeyUse, error) {
-	return service.CountKeyUse(ctx, w.store, w.progress.at("counting"))
-}
-
 type keysListCmd struct{}
 
 // Help implements kong.HelpProvider.
@@ -126,7 +121,7 @@ Exit codes: 0 listed, 1 failed, or a key is not in the file, 2 wrong command lin
 // Run lists the keys.
 func (keysListCmd) Run(k *keysCmd) error {
 	return k.onKeys(func(ctx context.Context, w *keysWork) error {
-		use, err := w.count(ctx)
+		use, err := w.keys.count(ctx, w.store, w.progress.at("counting"))
 		if err != nil {
 			return err
 		}

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consentd/consentd/internal/config"
+	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service"
 )
@@ -132,6 +134,46 @@ func TestRetireCountsFromItsBeginning(t *testing.T) {
 	}
 	if may, refused := look(); len(may) != 1 || len(refused) != 0 {
 		t.Errorf("a count that began after that lets %v be destroyed, and refuses %q", may, refused)
+	}
+}
+
+// TestKeysAddedDuringTheCount: what a rotation has wrapped meanwhile, which the file had no key for when it was read at
+// first, is not lost.
+func TestKeysAddedDuringTheCount(t *testing.T) {
+	t.Parallel()
+	path, store := filepath.Join(t.TempDir(), "kek"), emptyStore(t)
+	f, _, err := sealing.Create(path, rand.Reader, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := service.New(service.Options{Store: store, Keys: f.Ring(rand.Reader), Log: log})
+	defer s.Close()
+	_, err = s.CreateOrganization(t.Context(), s.Operator(), consent.NewOrganization{Name: "Shop"}, consent.Idempotency{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotate := sync.OnceFunc(func() {
+		added, err := sealing.RotateAfter(path, f.Newest().ID, rand.Reader, time.Now())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := service.NewRewrapper(store, added.Ring(rand.Reader), nil, log).Pass(t.Context(),
+			func(service.KeyUse) {}); err != nil {
+			t.Error(err)
+		}
+	})
+	keys := &keyFile{path: path, file: f}
+	use, err := keys.count(t.Context(), &slowViewer{store, rotate}, func(service.KeyUse) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := use.Wrapped[newestOf(t, path)]; n != 1 {
+		t.Fatalf("the key that was added wraps %d secrets", n)
+	}
+	if lost := lostKeys(keys.file, &use); lost != "" {
+		t.Errorf("nothing is lost, and it says %q", lost)
 	}
 }
 
