@@ -1,8 +1,15 @@
 package service
 
-import "github.com/consentd/consentd/internal/consent"
+import (
+	"time"
+
+	"github.com/consentd/consentd/internal/consent"
+)
 
 // KeyTextForTest writes a well-formed key that nobody made.
 func KeyTextForTest(organization, id consent.ID) string {
 	return keyText(organization, id, [secretBytes]byte{1}, false)
 }
+
+// LoseKeysForTest lets the key file be out of sight for so long that nothing is encrypted by what it held before.
+func (s *Service) LoseKeysForTest() { s.secrets.sawInOrder(time.Now().Add(-unseenAfter)) }

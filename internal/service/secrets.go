@@ -71,9 +71,11 @@ func (s *secrets) sawInOrder(at time.Time) {
 var errNoKeyFile = errors.New("this process was given no key file, so it puts nothing on record")
 
 // errKeyFileUnseen keeps a key from being used that others may have retired meanwhile: nobody could read again what it
-// encrypts.
+// encrypts. Only what needs a new secret is refused with it. The service is not ready meanwhile, since another server
+// may see its file.
 var errKeyFileUnseen = consent.Errorf(consent.Unavailable, "", "the key file could not be read for %s, so nobody new "+
-	"is put on record until it can (the log tells); about who is known, writes and reads go on", unseenAfter)
+	"is put on record until it can (the log tells); about who has decisions on record, writes and reads go on",
+	unseenAfter)
 
 // New implements writer.Secrets.
 func (s *secrets) New(of consent.SubjectKey) (*ledger.Secret, []byte, error) {

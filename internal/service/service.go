@@ -199,9 +199,12 @@ func (s *Service) commit(ctx context.Context, organization consent.ID, write fun
 	s.watchdog.begin(began)
 	defer func() { s.watchdog.end(time.Now(), how) }()
 	err := s.store.Update(ctx, organization, write)
+	var lacking *writer.NoSecretError
 	switch {
 	case err == nil:
 		how = committed
+	case errors.As(err, &lacking): // for want of the key file
+		how = refused
 	case errors.Is(err, writer.ErrNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second:
 		// who leaves at once tells nothing
 		how = refused
