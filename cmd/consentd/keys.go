@@ -50,6 +50,7 @@ Exit codes: 0 done, 1 refused, failed, or stopped by a signal, 2 wrong command l
 // keysWork is a store and its key file, opened for a command.
 type keysWork struct {
 	store    service.Store
+	place    string // where that is
 	keys     *keyFile
 	log      *slog.Logger
 	out      io.Writer
@@ -88,7 +89,7 @@ func (k *keysCmd) onKeys(do func(context.Context, *keysWork) error) (err error) 
 	if err != nil {
 		return err
 	}
-	w := &keysWork{store: store, keys: keys, log: log, out: os.Stdout,
+	w := &keysWork{store: store, place: cfg.Place(), keys: keys, log: log, out: os.Stdout,
 		progress: newKeysProgress(os.Stderr, terminalWidth(os.Stderr))}
 	defer w.progress.end()
 	if err = do(ctx, w); err != nil && ctx.Err() != nil {

@@ -298,7 +298,7 @@ func TestKeysCommands(t *testing.T) {
 			stamp(second.Created.Add(15*time.Minute)))
 		k.age()
 		says("list", k.keys("list"), 0, "not in use; consentd keys retire destroys it")
-		says("dry", k.keys("retire", "--dry-run"), 0, "Would destroy", first.ID.String())
+		says("dry", k.keys("retire", "--dry-run"), 0, "Would destroy", first.ID.String(), k.place(), "No other store")
 		says("one of two", k.keys("retire", first.ID.String(), second.ID.String()), exitFailed, second.ID.String())
 		if n := len(k.file().KEKs()); n != 2 {
 			t.Errorf("%d keys are left before anything was to be destroyed", n)
@@ -307,7 +307,8 @@ func TestKeysCommands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		says("retire", k.keys("retire", first.ID.String()), 0, "Destroyed", "1 key left")
+		says("retire", k.keys("retire", first.ID.String()), 0, "since nothing in "+k.place()+" is wrapped by it",
+			"No other store", "Destroyed", "1 key left")
 		says("again", k.keys("retire"), 0, "Nothing to retire")
 		says("rotate again", k.keys("rotate-kek"), 0, "Added the key ", "Rewrapped 1001 secrets")
 		third := k.file().Newest().ID.String()
