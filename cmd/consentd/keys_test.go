@@ -16,6 +16,7 @@ import (
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 )
 
@@ -28,7 +29,7 @@ func threeKeys(t *testing.T, now time.Time) (f *sealing.File, a, b, c sealing.KE
 	}
 	for _, ago := range []time.Duration{time.Hour, 14 * time.Minute} {
 		var err error
-		if f, err = sealing.Rotate(path, rand.Reader, now.Add(-ago)); err != nil {
+		if f, err = sealingtest.Rotate(path, now.Add(-ago)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,7 +117,7 @@ func TestRetireCountsFromItsBeginning(t *testing.T) {
 	if _, _, err := sealing.Create(path, rand.Reader, time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	f, err := sealing.RotateAfter(path, newestOf(t, path), rand.Reader, time.Now().Add(3*time.Second-service.OutOfUseAfter))
+	f, err := sealingtest.Rotate(path, time.Now().Add(3*time.Second-service.OutOfUseAfter))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func TestKeyAddedMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	others, err := sealing.Rotate(path, rand.Reader, time.Now())
+	others, err := sealingtest.Rotate(path, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 )
 
 // rotated is a key file that a test changes while secrets are in use, with what they ask of it.
@@ -47,7 +48,7 @@ func (r *rotated) ring() *sealing.Ring {
 
 func (r *rotated) rotate() *sealing.Ring {
 	r.t.Helper()
-	file, err := sealing.Rotate(r.path, rand.Reader, time.Now())
+	file, err := sealingtest.Rotate(r.path, time.Now())
 	if err != nil {
 		r.t.Fatal(err)
 	}
