@@ -113,7 +113,7 @@ func (c *checkCmd) Run() error {
 	}
 	var answer consent.Checked
 	err = c.onFolder(true, func(ctx context.Context, f *folder) error {
-		o, err := f.organization(ctx, c.Organization)
+		o, err := f.organizations(ctx).only(c.Organization)
 		if err != nil {
 			return err
 		}

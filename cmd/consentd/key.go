@@ -100,7 +100,7 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 		return &exitError{exitUsage, err}
 	}
 	return k.onFolder(false, func(ctx context.Context, f *folder) error {
-		o, err := f.organization(ctx, c.Organization)
+		o, err := f.organizations(ctx).only(c.Organization)
 		if err != nil {
 			return err
 		}
@@ -172,22 +172,22 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 			"shows the ids")}
 	}
 	return k.onFolder(false, func(ctx context.Context, f *folder) error {
-		organizations, err := f.named(ctx, "")
-		if err != nil {
-			return err
-		}
-		for _, o := range organizations {
+		revoked := false
+		err := f.organizations(ctx).each("", func(o *consent.OrganizationView) error {
 			actor, err := f.service.Operator().In(o.ID)
-			if err != nil {
+			if err != nil || revoked {
 				return err
 			}
 			err = f.service.RevokeKey(ctx, actor, id, consent.Idempotency{})
 			if consent.IsKind(err, consent.NotFound) {
-				continue
+				return nil
 			}
-			if err == nil {
+			if revoked = err == nil; revoked {
 				fmt.Printf("Key %s of %s is revoked. A running server refuses it within a second or so.\n", id, o.Name)
 			}
+			return err
+		})
+		if err != nil || revoked {
 			return err
 		}
 		return fmt.Errorf("no organization has a key %s; consentd key list shows the ids", id)
@@ -285,56 +285,13 @@ func hasDatabase(cfg *config.Config) error {
 	return err
 }
 
-// named gives the organization with an id or slug, or all for an empty name.
-func (f *folder) named(ctx context.Context, name string) (found []consent.OrganizationView, err error) {
-	for {
-		filter := consent.OrganizationFilter{Offset: len(found), Limit: service.MaxPage}
+// organizations lists the organizations of a folder.
+func (f *folder) organizations(ctx context.Context) organizationsFrom {
+	return func(offset int) ([]consent.OrganizationView, error) {
+		filter := consent.OrganizationFilter{Offset: offset, Limit: service.MaxPage}
 		page, err := f.service.Organizations(ctx, f.service.Operator(), filter)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, page.Items...)
-		if len(page.Items) < service.MaxPage {
-			break
-		}
+		return page.Items, err
 	}
-	if name == "" {
-		return found, nil
-	}
-	for _, o := range found {
-		if o.ID.String() == strings.ToLower(name) || o.Slug == name {
-			return []consent.OrganizationView{o}, nil
-		}
-	}
-	return nil, fmt.Errorf("there is no organization %q; there are: %s", name, slugs(found))
-}
-
-// organization gives the organization with an id or slug, or the only one for an empty name.
-func (f *folder) organization(ctx context.Context, name string) (*consent.OrganizationView, error) {
-	found, err := f.named(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	switch len(found) {
-	case 0:
-		return nil, errors.New("there is no organization yet: make one with the root key (POST /privacy-v1/organizations)")
-	case 1:
-		return &found[0], nil
-	}
-	return nil, &exitError{exitUsage, fmt.Errorf("there are several organizations; name one with --organization: %s",
-		slugs(found))}
-}
-
-func slugs(organizations []consent.OrganizationView) string {
-	names := make([]string, 0, len(organizations))
-	for i, o := range organizations {
-		if i == 20 {
-			names = append(names, "…")
-			break
-		}
-		names = append(names, o.Slug)
-	}
-	return strings.Join(names, ", ")
 }
 
 // eachKey visits the keys of an organization in order of id.
