@@ -328,6 +328,8 @@ func TestKeysCommands(t *testing.T) {
 		doctor := command(t, k.env, append([]string{"doctor"}, k.args...)...)
 		says("doctor", doctor, exitFailed, "fail  keys", "1001 secrets are wrapped by keys that the key file lacks ("+third+
 			": 1001)", "To do: put back the copy")
+		verify := command(t, k.env, append([]string{"ledger", "verify"}, k.args...)...)
+		says("ledger verify", verify, exitUsage, "the key file has no key "+third)
 		proofs(t, server, o, allEvents(t, server, o)[:3]) // the server goes on by what it has
 		within(t, 5*time.Second, "the server says so", func() bool {
 			return strings.Contains(server.errOut.String(), "is an older copy")

@@ -70,7 +70,7 @@ func (c *verifyCmd) Run() error {
 	return nil
 }
 
-// graphic leaves out what a terminal would take for more than text: a bundle may have been made by anybody.
+// graphic leaves out what a terminal would take for more than text: what is verified may have been made by anybody.
 func graphic(s string) string {
 	return strings.Map(func(r rune) rune {
 		if strconv.IsGraphic(r) {
