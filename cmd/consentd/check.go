@@ -32,8 +32,11 @@ type checkCmd struct {
 // Help implements kong.HelpProvider.
 func (checkCmd) Help() string {
 	return `May we? It tells of one person, by one or more identifiers, whether each purpose's consent is in force, and
-why, one line a purpose. It opens the data folder or the database itself, so it needs no key, beside a running server
-or without one. It changes nothing, and creates nobody.
+why, one line a purpose. It opens the data folder or the database itself, so it needs no API key, beside a running
+server or without one. It changes nothing, and creates nobody.
+
+Whether somebody is suppressed (erased, and wants no more) is told by the key file. Where people were erased like that
+and it cannot be read, nothing is answered: name it with --kek-file, and run this as a user who may read it.
 
 A person is named as in the native API: the strongest identifier decides, and a no of anybody who shares one of them
 counts. --at asks about another instant: as it is known today to have been then or, with --as-recorded, as it was on
@@ -47,8 +50,8 @@ Examples:
 	consentd check --email ada@shop.example --purpose marketing --at 2026-01-31T12:00:00Z
 	consentd check --email ada@shop.example --purpose newsletter --data /var/lib/consentd
 
-Environment: CONSENTD_DATA names the data folder, CONSENTD_DATABASE_URL the database, CONSENTD_CONFIG the YAML file, as
-for consentd serve.
+Environment: CONSENTD_DATA names the data folder, CONSENTD_DATABASE_URL the database, CONSENTD_KEK_FILE the key file,
+CONSENTD_CONFIG the YAML file, as for consentd serve.
 
 Exit codes: 0 granted, all that were asked about; 1 not granted; 2 wrong command line, or it could not be found out.`
 }
@@ -109,8 +112,8 @@ func (c *checkCmd) Run() error {
 		return &exitError{exitUsage, err}
 	}
 	var answer consent.Checked
-	err = c.onFolder(func(ctx context.Context, f *folder) error {
-		o, err := f.organization(ctx, c.Organization)
+	err = c.onFolder(true, func(ctx context.Context, f *folder) error {
+		o, err := f.organizations(ctx).only(c.Organization)
 		if err != nil {
 			return err
 		}
@@ -121,6 +124,10 @@ func (c *checkCmd) Run() error {
 		answers, err := f.service.Check(ctx, actor, q)
 		if err == nil {
 			answer = answers[0]
+		}
+		if f.noKeys != nil && consent.IsKind(err, consent.Unavailable) {
+			return fmt.Errorf("%s; name the key file with --kek-file (CONSENTD_KEK_FILE): %w", consent.AsError(err).Msg,
+				f.noKeys)
 		}
 		return err
 	})
@@ -198,6 +205,10 @@ func reasonInWords(r *consent.CheckResult) string {
 		return "It rests on legitimate interests, to which the person objected " + on + "."
 	case consent.ReasonTooManyPeople:
 		return "More people share this identifier than are looked at, and one of them may have said no."
+	case consent.ReasonRestricted:
+		return "Restricted: what is held of this person is kept, and not to be used."
+	case consent.ReasonSuppressed:
+		return "Suppressed: who had this identifier was erased, and wants no more."
 	}
 	return string(r.Reason) + "."
 }

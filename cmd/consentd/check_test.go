@@ -2,6 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +108,7 @@ func TestCheckCommandRefuses(t *testing.T) {
 func TestReasonsInWords(t *testing.T) {
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	purpose := &consent.Purpose{Key: "mail", LegalBasis: consent.BasisPublicTask}
-	for reason, want := range map[consent.Reason]string{
+	says := map[consent.Reason]string{
 		consent.ReasonAccepted: "Accepted on 2026-01-31 12:00:00 UTC. It does not expire.",
 		consent.ReasonImpliedOptOut: "Implied on 2026-01-31 12:00:00 UTC, where the law lets that hold " +
 			"until a no. " +
@@ -113,18 +119,112 @@ func TestReasonsInWords(t *testing.T) {
 		consent.ReasonViewedOnly:      "A notice was seen on 2026-01-31 12:00:00 UTC, and nothing was decided.",
 		consent.ReasonReacceptRequired: "Accepted on 2026-01-31 12:00:00 UTC under version 1 of the text; version 3 or one " +
 			"between asks for a new yes.",
+		consent.ReasonExpired:    "Decided on 2026-01-31 12:00:00 UTC, and expired on 2027-01-31 12:00:00 UTC.",
 		consent.ReasonNeverAsked: "Never asked: nothing is on record.",
+		consent.ReasonRestricted: "Restricted: what is held of this person is kept, and not to be used.",
+		consent.ReasonSuppressed: "Suppressed: who had this identifier was erased, and wants no more.",
 		consent.ReasonLegalBasis: "It rests on public task, not on consent.",
 		consent.ReasonObjected: "It rests on legitimate interests, to which the person objected on " +
 			"2026-01-31 12:00:00 UTC.",
 		consent.ReasonTooManyPeople: "More people share this identifier than are looked at, and one of them " +
 			"may have said no.",
-	} {
+	}
+	for _, reason := range allReasons(t) {
 		r := &consent.CheckResult{Purpose: purpose, Reason: reason, DecidedAt: at, PurposeVersion: 1, CurrentVersion: 3}
-		if got := reasonInWords(r); got != want {
-			t.Errorf("%s: %s", reason, got)
+		if reason == consent.ReasonExpired {
+			r.ExpiresAt = at.AddDate(1, 0, 0)
+		}
+		if got := reasonInWords(r); got != says[reason] {
+			t.Errorf("%s: %q, want %q", reason, got, says[reason])
 		}
 	}
+}
+
+// allReasons reads the source of the core, so that a reason that is new has to have its sentence.
+func allReasons(t *testing.T) (all []consent.Reason) {
+	t.Helper()
+	const core = "../../internal/consent"
+	files, err := filepath.Glob(core + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Reason" {
+				for _, value := range spec.Values {
+					text, err := strconv.Unquote(value.(*ast.BasicLit).Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, consent.Reason(text))
+				}
+			}
+			return true
+		})
+	}
+	if len(all) < 14 {
+		t.Fatalf("only %d reasons were found: %v", len(all), all)
+	}
+	return all
+}
+
+// TestCheckSuppressed says no of whoever was erased and wants no more, whatever an import says since; and says nothing
+// where it has not the key file, by which alone that can be told.
+func TestCheckSuppressed(t *testing.T) {
+	t.Parallel()
+	onKeyed(t, func(k *keyed) {
+		p := k.serve()
+		o := newTenant(k.t, p)
+		record := func(action string) {
+			k.t.Helper()
+			status, answer := call(k.t, "POST", p.url+o.eventsPath(), map[string]string{"x-api-key": rootKey},
+				`{"items":[{"email":"ada@shop.example","category":"privacy_setting","subcategory":"marketing",`+
+					`"consentState":"accepted","consentAction":"`+action+`"}]}`)
+			if status != 201 {
+				k.t.Fatalf("%d %s", status, answer)
+			}
+		}
+		check := func(env ...string) *process {
+			return command(k.t, append(slices.Clone(k.env), env...), append([]string{"check", "--email", "ada@shop.example",
+				"--purpose", "marketing"}, k.args...)...)
+		}
+		record("user_click")
+		path := p.url + "/api/v1/organizations/" + o.organization
+		bearer := map[string]string{"Authorization": "Bearer " + rootKey}
+		status, answer := call(k.t, "POST", path+"/subjects:lookup", bearer, `{"identifiers":{"email":"ada@shop.example"}}`)
+		var ada struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(answer, &ada); err != nil || status != 200 {
+			k.t.Fatalf("%d %v %s", status, err, answer)
+		}
+		elsewhere := "CONSENTD_KEK_FILE=" + filepath.Join(k.t.TempDir(), "kek")
+		if got := check(elsewhere); got.code != 0 {
+			k.t.Errorf("nobody is suppressed: %d %q %q", got.code, got.out.String(), got.errOut.String())
+		}
+		status, answer = call(k.t, "POST", path+"/subjects/"+ada.ID+"/erase", bearer, `{"suppress":true}`)
+		if status != 200 {
+			k.t.Fatalf("%d %s", status, answer)
+		}
+		record("import")
+		const no = "marketing: not granted. Suppressed: who had this identifier was erased, and wants no more.\n"
+		if got := check(); got.code != 1 || got.out.String() != no {
+			k.t.Errorf("%d %q %q", got.code, got.out.String(), got.errOut.String())
+		}
+		got := check(elsewhere)
+		if got.code != exitUsage || got.out.String() != "" {
+			k.t.Errorf("without the key file: %d %q", got.code, got.out.String())
+		}
+		hold(k.t, "without the key file", got.errOut.String(), "who is suppressed cannot be told", "--kek-file", "no such file")
+	})
 }
 
 func defaultProjectOf(t *testing.T, p *process, root, organization string) string {

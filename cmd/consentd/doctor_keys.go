@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/consentd/consentd/internal/service"
@@ -11,30 +12,22 @@ import (
 // keys looks whether the key file is the one that the store goes with, and has every key that something is wrapped by.
 func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	const check = "keys"
-	known, err := knownKeyFile(ctx, i)
+	keys, err := knownKeys(ctx, d.cfg, i)
 	switch {
 	case d.ends(ctx, check, notDone):
 		return
-	case err != nil:
-		d.cannot(check, err)
-		return
-	case known == nil:
+	case errors.Is(err, errNoKeyFileYet):
 		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one there is")
 		return
-	}
-	path, err := keyFilePath(d.cfg)
-	if err != nil {
+	case errors.Is(err, errKeyFileUnnamed):
 		d.warn(check, "not looked at: the key file is not named", "name it with --kek-file (CONSENTD_KEK_FILE)")
 		return
-	}
-	keys, err := readKeys(path, known)
-	if err != nil {
-		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
-			"be proved")
+	case err != nil:
+		d.noKeys(check, err)
 		return
 	}
 	d.progress.step("keys")
-	use, err := service.CountKeyUse(ctx, i, func(u service.KeyUse) {
+	use, err := keys.count(ctx, i, func(u service.KeyUse) {
 		d.progress.update(func(s *doctorStatus) {
 			s.step = fmt.Sprintf("keys: %s looked at", plural(u.Secrets(), "secret"))
 		})
@@ -42,18 +35,28 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	if d.ends(ctx, check, notDone) {
 		return
 	}
-	lost := lostKeys(keys.file, &use)
-	if lost != "" {
+	lost := ""
+	if err != nil {
+		d.noKeys(check, err)
+	} else if lost = lostKeys(keys.file, &use); lost != "" {
 		d.fail(check, lost, lostAdvice)
 	}
 	if use.Damaged > 0 {
 		d.fail(check, secrets(use.Damaged)+" damaged", d.restore)
 	}
-	switch {
-	case err != nil:
-		d.cannot(check, err)
-	case lost == "" && use.Damaged == 0:
+	if err == nil && lost == "" && use.Damaged == 0 {
 		d.ok(check, fmt.Sprintf("the key file has all that wrap something: %s, and %s", plural(len(use.Wrapped), "key"),
 			plural(use.Secrets(), "secret")))
 	}
+}
+
+// noKeys says of a key file that it is out of order, or of the store that it could not be looked at.
+func (d *doctor) noKeys(check string, err error) {
+	var wrong *keyFileError
+	if errors.As(err, &wrong) {
+		d.fail(check, err.Error(), "mend that: no server starts without its key file, and nothing that is on record can "+
+			"be proved")
+		return
+	}
+	d.cannot(check, err)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,8 +99,8 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 	if request.ExpiresAt, err = c.Expires.time(time.Now()); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return k.onFolder(func(ctx context.Context, f *folder) error {
-		o, err := f.organization(ctx, c.Organization)
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
+		o, err := f.organizations(ctx).only(c.Organization)
 		if err != nil {
 			return err
 		}
@@ -170,23 +171,23 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list " +
 			"shows the ids")}
 	}
-	return k.onFolder(func(ctx context.Context, f *folder) error {
-		organizations, err := f.named(ctx, "")
-		if err != nil {
-			return err
-		}
-		for _, o := range organizations {
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
+		revoked := false
+		err := f.organizations(ctx).each("", func(o *consent.OrganizationView) error {
 			actor, err := f.service.Operator().In(o.ID)
-			if err != nil {
+			if err != nil || revoked {
 				return err
 			}
 			err = f.service.RevokeKey(ctx, actor, id, consent.Idempotency{})
 			if consent.IsKind(err, consent.NotFound) {
-				continue
+				return nil
 			}
-			if err == nil {
+			if revoked = err == nil; revoked {
 				fmt.Printf("Key %s of %s is revoked. A running server refuses it within a second or so.\n", id, o.Name)
 			}
+			return err
+		})
+		if err != nil || revoked {
 			return err
 		}
 		return fmt.Errorf("no organization has a key %s; consentd key list shows the ids", id)
@@ -209,7 +210,7 @@ Examples:
 
 // Run makes a new root key.
 func (keyRotateCmd) Run(k *keyCmd) error {
-	return k.onFolder(func(ctx context.Context, f *folder) error {
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
 		made, err := f.service.CreateRootKey(ctx, true)
 		if err != nil {
 			return err
@@ -223,10 +224,14 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 }
 
 // folder is a data folder that is open for a tool.
-type folder struct{ service *service.Service }
+type folder struct {
+	service *service.Service
+	noKeys  error // why it was opened without the key file that was asked for; nil: it was not
+}
 
-// onFolder opens the data folder, which must have a database, for as long as do runs.
-func (s *Settings) onFolder(do func(context.Context, *folder) error) (err error) {
+// onFolder opens the data folder, which must have a database, for as long as do runs. keyed opens it with its
+// key file, where that can be read.
+func (s *Settings) onFolder(keyed bool, do func(context.Context, *folder) error) (err error) {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -245,14 +250,22 @@ func (s *Settings) onFolder(do func(context.Context, *folder) error) (err error)
 	if err != nil {
 		return err
 	}
-	service := service.New(service.Options{Store: opened, Places: places, Log: log})
+	options := service.Options{Store: opened, Places: places, Log: log}
+	var noKeys error
+	if keyed {
+		var keys *keyFile
+		if keys, noKeys = knownKeys(ctx, cfg, opened); noKeys == nil {
+			options.Keys, options.ReloadKeys = keys.file.Ring(rand.Reader), keys.reload
+		}
+	}
+	service := service.New(options)
 	defer func() {
 		service.Close()
 		if closeErr := opened.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	return do(ctx, &folder{service})
+	return do(ctx, &folder{service, noKeys})
 }
 
 // hasDatabase refuses a folder without data: a mistyped path must not become a new data folder.
@@ -272,56 +285,13 @@ func hasDatabase(cfg *config.Config) error {
 	return err
 }
 
-// named gives the organization with an id or slug, or all for an empty name.
-func (f *folder) named(ctx context.Context, name string) (found []consent.OrganizationView, err error) {
-	for {
-		filter := consent.OrganizationFilter{Offset: len(found), Limit: service.MaxPage}
+// organizations lists the organizations of a folder.
+func (f *folder) organizations(ctx context.Context) organizationsFrom {
+	return func(offset int) ([]consent.OrganizationView, error) {
+		filter := consent.OrganizationFilter{Offset: offset, Limit: service.MaxPage}
 		page, err := f.service.Organizations(ctx, f.service.Operator(), filter)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, page.Items...)
-		if len(page.Items) < service.MaxPage {
-			break
-		}
+		return page.Items, err
 	}
-	if name == "" {
-		return found, nil
-	}
-	for _, o := range found {
-		if o.ID.String() == strings.ToLower(name) || o.Slug == name {
-			return []consent.OrganizationView{o}, nil
-		}
-	}
-	return nil, fmt.Errorf("there is no organization %q; there are: %s", name, slugs(found))
-}
-
-// organization gives the organization with an id or slug, or the only one for an empty name.
-func (f *folder) organization(ctx context.Context, name string) (*consent.OrganizationView, error) {
-	found, err := f.named(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	switch len(found) {
-	case 0:
-		return nil, errors.New("there is no organization yet: make one with the root key (POST /privacy-v1/organizations)")
-	case 1:
-		return &found[0], nil
-	}
-	return nil, &exitError{exitUsage, fmt.Errorf("there are several organizations; name one with --organization: %s",
-		slugs(found))}
-}
-
-func slugs(organizations []consent.OrganizationView) string {
-	names := make([]string, 0, len(organizations))
-	for i, o := range organizations {
-		if i == 20 {
-			names = append(names, "…")
-			break
-		}
-		names = append(names, o.Slug)
-	}
-	return strings.Join(names, ", ")
 }
 
 // eachKey visits the keys of an organization in order of id.

@@ -29,17 +29,13 @@ Examples:
 
 // Run lists keys.
 func (c *keyListCmd) Run(k *keyCmd) error {
-	return k.onFolder(func(ctx context.Context, f *folder) error {
-		organizations, err := f.named(ctx, c.Organization)
+	return k.onFolder(false, func(ctx context.Context, f *folder) error {
+		t := keyTable{out: os.Stdout, now: time.Now()}
+		err := f.organizations(ctx).each(c.Organization, func(o *consent.OrganizationView) error {
+			return f.eachKey(ctx, o.ID, func(key *consent.Key) { t.key(&o.Organization, key) })
+		})
 		if err != nil {
 			return err
-		}
-		t := keyTable{out: os.Stdout, now: time.Now()}
-		for i := range organizations {
-			o := &organizations[i].Organization
-			if err := f.eachKey(ctx, o.ID, func(key *consent.Key) { t.key(o, key) }); err != nil {
-				return err
-			}
 		}
 		if t.last == consent.NoID {
 			t.line("no keys")

@@ -138,8 +138,8 @@ func TestKeyMistakes(t *testing.T) {
 		{[]string{"create", "--expires", "--name", "x"}, exitUsage, "--expires lacks its value"},
 		{[]string{"create", "--name", "-secret"}, exitUsage,
 			"--name lacks its value; one that begins with a dash goes after =, such as --name=-x\n"},
-		{[]string{"create", "--name", "x", "--organization", "nobody"}, exitFailed, "my-organization"},
-		{[]string{"list", "--organization", "nobody"}, exitFailed, "my-organization"},
+		{[]string{"create", "--name", "x", "--organization", "nobody"}, exitUsage, "my-organization"},
+		{[]string{"list", "--organization", "nobody"}, exitUsage, "my-organization"},
 		{[]string{"revoke", "not-an-id"}, exitUsage, "key list"},
 		{[]string{"revoke", "0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13"}, exitFailed, "key list"},
 	} {

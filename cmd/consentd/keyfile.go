@@ -21,15 +21,26 @@ import (
 // keyFileName is the name of the key file in the data folder.
 const keyFileName = "kek"
 
-// keyFilePath is where the key file is. Errors: that of a command line, where nobody said so.
+// Why there are no keys to a store, beside faults of the store and of the file.
+var (
+	errNoKeyFileYet   = errors.New("it goes with no key file yet")
+	errKeyFileUnnamed = errors.New("the data is in PostgreSQL: say with --kek-file (CONSENTD_KEK_FILE) where the file of " +
+		"keys is or is to be made, on a disk that backups of the database do not hold; all servers of the database need " +
+		"the same file")
+)
+
+// keyFileError is what is wrong with a key file, rather than with the store.
+type keyFileError struct{ error }
+
+func (e *keyFileError) Unwrap() error { return e.error }
+
+// keyFilePath is where the key file is. Errors: errKeyFileUnnamed, as that of a command line.
 func keyFilePath(cfg *config.Config) (string, error) {
 	if cfg.KEKFile != "" {
 		return cfg.KEKFile, nil
 	}
 	if cfg.Database != "" {
-		return "", &exitError{exitUsage, errors.New("the data is in PostgreSQL: say with --kek-file (CONSENTD_KEK_FILE) " +
-			"where the file of keys is or is to be made, on a disk that backups of the database do not hold; all servers " +
-			"of the database need the same file")}
+		return "", &exitError{exitUsage, errKeyFileUnnamed}
 	}
 	return filepath.Join(cfg.Data, keyFileName), nil
 }
@@ -55,13 +66,8 @@ func openKeys(ctx context.Context, cfg *config.Config, s service.Store, log *slo
 	return readKeys(path, known)
 }
 
-// viewer reads one consistent state: a store, or one that is opened to be checked.
-type viewer interface {
-	View(ctx context.Context, read func(service.Reader) error) error
-}
-
 // knownKeyFile gives the fingerprint of the key file that a store goes with; nil: it knows of none.
-func knownKeyFile(ctx context.Context, s viewer) (known []byte, err error) {
+func knownKeyFile(ctx context.Context, s service.Viewer) (known []byte, err error) {
 	err = s.View(ctx, func(r service.Reader) (err error) {
 		known, err = r.Secret(ctx, keyFileSecret)
 		return err
@@ -72,17 +78,37 @@ func knownKeyFile(ctx context.Context, s viewer) (known []byte, err error) {
 	return known, nil
 }
 
-// readKeys reads the key file, which must be the one that a store knows of.
+// knownKeys reads the key file that a store goes with. Errors: errNoKeyFileYet, errKeyFileUnnamed, a *keyFileError, and
+// those of the store.
+func knownKeys(ctx context.Context, cfg *config.Config, s service.Viewer) (*keyFile, error) {
+	known, err := knownKeyFile(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil {
+		return nil, errNoKeyFileYet
+	}
+	path, err := keyFilePath(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return readKeys(path, known)
+}
+
+// readKeys reads the key file, which must be the one that a store knows of. Errors: a *keyFileError.
 func readKeys(path string, known []byte) (*keyFile, error) {
 	file, err := sealing.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; restore it from its copy, or name the copy with --kek-file: the store goes with that file, "+
 			"and a new one could read nothing of it", err)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = sameKeyFile(path, known, file)
 	}
-	return &keyFile{path: path, file: file}, sameKeyFile(path, known, file)
+	if err != nil {
+		return nil, &keyFileError{err}
+	}
+	return &keyFile{path: path, file: file}, nil
 }
 
 // keyFile is the key file of a process that goes on while others change it. It is used by one goroutine at a time.
@@ -120,6 +146,19 @@ func (k *keyFile) reload(always bool) (ring *sealing.Ring, changed bool, err err
 		return nil, false, nil
 	}
 	return file.Ring(rand.Reader), true, nil
+}
+
+// count looks how many secrets each key wraps, and then at the file once more: that takes minutes, and a key that was
+// added meanwhile wraps some of them. Errors: those of the store, and a *keyFileError beside what was counted.
+func (k *keyFile) count(ctx context.Context, store service.Viewer, at func(service.KeyUse)) (service.KeyUse, error) {
+	use, err := service.CountKeyUse(ctx, store, at)
+	if err != nil {
+		return use, err
+	}
+	if _, _, err := k.reload(true); err != nil {
+		return use, &keyFileError{err}
+	}
+	return use, nil
 }
 
 // kekIDs names the keys of a file, the newest last.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 )
 
 // TestKeyFileReload: a running server takes in what was added and retired, and nothing else.
@@ -24,7 +25,7 @@ func TestKeyFileReload(t *testing.T) {
 	}
 	rotated := func(path string) *sealing.File {
 		t.Helper()
-		f, err := sealing.Rotate(path, rand.Reader, time.Now())
+		f, err := sealingtest.Rotate(path, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,7 @@ Exit codes: 0 done, 1 refused, failed, or stopped by a signal, 2 wrong command l
 // keysWork is a store and its key file, opened for a command.
 type keysWork struct {
 	store    service.Store
+	place    string // where that is
 	keys     *keyFile
 	log      *slog.Logger
 	out      io.Writer
@@ -62,8 +63,7 @@ func (k *keysCmd) onKeys(do func(context.Context, *keysWork) error) (err error) 
 	if err != nil {
 		return err
 	}
-	path, err := keyFilePath(cfg)
-	if err != nil {
+	if _, err := keyFilePath(cfg); err != nil {
 		return err
 	}
 	if err := hasDatabase(cfg); err != nil {
@@ -82,18 +82,14 @@ func (k *keysCmd) onKeys(do func(context.Context, *keysWork) error) (err error) 
 			err = closeErr
 		}
 	}()
-	known, err := knownKeyFile(ctx, store)
+	keys, err := knownKeys(ctx, cfg, store)
+	if errors.Is(err, errNoKeyFileYet) {
+		err = fmt.Errorf("%s: %w: start consentd serve there first", cfg.Place(), err)
+	}
 	if err != nil {
 		return err
 	}
-	if known == nil {
-		return fmt.Errorf("%s goes with no key file yet: start consentd serve there first", cfg.Place())
-	}
-	keys, err := readKeys(path, known)
-	if err != nil {
-		return err
-	}
-	w := &keysWork{store: store, keys: keys, log: log, out: os.Stdout,
+	w := &keysWork{store: store, place: cfg.Place(), keys: keys, log: log, out: os.Stdout,
 		progress: newKeysProgress(os.Stderr, terminalWidth(os.Stderr))}
 	defer w.progress.end()
 	if err = do(ctx, w); err != nil && ctx.Err() != nil {
@@ -105,11 +101,6 @@ func (k *keysCmd) onKeys(do func(context.Context, *keysWork) error) (err error) 
 // say writes a line of the result.
 func (w *keysWork) say(format string, args ...any) {
 	w.progress.pause(func() { fmt.Fprintf(w.out, format+"\n", args...) })
-}
-
-// count looks how many secrets each key wraps.
-func (w *keysWork) count(ctx context.Context) (service.KeyUse, error) {
-	return service.CountKeyUse(ctx, w.store, w.progress.at("counting"))
 }
 
 type keysListCmd struct{}
@@ -131,7 +122,7 @@ Exit codes: 0 listed, 1 failed, or a key is not in the file, 2 wrong command lin
 // Run lists the keys.
 func (keysListCmd) Run(k *keysCmd) error {
 	return k.onKeys(func(ctx context.Context, w *keysWork) error {
-		use, err := w.count(ctx)
+		use, err := w.keys.count(ctx, w.store, w.progress.at("counting"))
 		if err != nil {
 			return err
 		}

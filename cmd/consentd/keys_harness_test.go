@@ -13,6 +13,7 @@ import (
 	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/pgtest"
 	"github.com/consentd/consentd/internal/sealing"
 )
@@ -53,6 +54,9 @@ func (k *keyed) launch(args ...string) *process {
 	k.t.Helper()
 	return launch(k.t, k.env, append(append([]string{"keys"}, args...), k.args...)...)
 }
+
+// place is how messages name the store.
+func (k *keyed) place() string { return (&config.Config{Data: k.dir, Database: k.url}).Place() }
 
 // keys runs consentd keys to its end.
 func (k *keyed) keys(args ...string) *process {

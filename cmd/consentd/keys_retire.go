@@ -22,6 +22,9 @@ func (keysRetireCmd) Help() string {
 Refused are the newest key, one that still wraps something (consentd keys rotate-kek rewraps it), and one that a server
 may still wrap something by: until 15 minutes after the next key was added. This cannot be undone.
 
+Only the store that --data or --database names is looked at. What any other store wraps by the key is lost with it: that
+of a restored backup or of a staging machine which reads this very file. Give each such store a copy of its own.
+
 The key stays in copies of the file that were made before. With one of them, a backup of the database from that time
 gives back what was erased since. So destroy those copies, and keep a new one; then no older backup proves anything.
 
@@ -31,8 +34,8 @@ Examples:
 	consentd keys retire --dry-run
 	consentd keys retire 0a1b2c3d --data /var/lib/consentd
 
-Exit codes: 0 no other key is left than the newest, or those that were named are destroyed; 1 one was refused, or it
-failed; 2 wrong command line.`
+Exit codes: 0 no other key is left than the newest, or those that were named are destroyed, or with --dry-run would
+be; 1 one was refused, or it failed; 2 wrong command line.`
 }
 
 // Run destroys keys.
@@ -46,11 +49,10 @@ func (c *keysRetireCmd) Run(k *keysCmd) error {
 		named = append(named, id)
 	}
 	return k.onKeys(func(ctx context.Context, w *keysWork) error {
-		use, err := w.count(ctx)
+		may, refused, err := lookToRetire(ctx, w.store, w.keys.file, named, w.progress.at("counting"))
 		if err != nil {
 			return err
 		}
-		may, refused := retirable(w.keys.file, &use, named, time.Now())
 		if len(named) > 0 && len(refused) > 0 {
 			may = nil // who names several means all of them
 		}
@@ -67,7 +69,22 @@ func (c *keysRetireCmd) Run(k *keysCmd) error {
 	})
 }
 
+// lookToRetire looks at all secrets, and gives what retirable does.
+func lookToRetire(ctx context.Context, store service.Viewer, f *sealing.File, named []sealing.KEKID,
+	at func(service.KeyUse)) (may []sealing.KEKID, refused []string, err error) {
+	// A secret that is wrapped behind the page that is looked at is not counted. So nobody may wrap anything by the key
+	// any more when the count begins, rather than when it ends.
+	began := time.Now()
+	use, err := service.CountKeyUse(ctx, store, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	may, refused = retirable(f, &use, named, began)
+	return may, refused, nil
+}
+
 // retirable gives which of the named keys, none: of all but the newest, may be destroyed, and why others may not.
+// now is when the count began.
 func retirable(f *sealing.File, use *service.KeyUse, named []sealing.KEKID, now time.Time) (may []sealing.KEKID,
 	refused []string) {
 	keys := f.KEKs()
@@ -101,16 +118,20 @@ func retirable(f *sealing.File, use *service.KeyUse, named []sealing.KEKID, now 
 	return may, refused
 }
 
+// otherStores is what nobody but the operator can look at.
+const otherStores = "No other store was looked at; what another one wraps by it, such as a restored copy, cannot be " +
+	"read after that."
+
 // retire destroys keys, or says that it would.
 func (w *keysWork) retire(may []sealing.KEKID, dry bool) error {
 	if len(may) == 0 {
 		return nil
 	}
 	if dry {
-		w.say("Would destroy, since nothing is wrapped by it any more: %s.", ids(may))
+		w.say("Would destroy, since nothing in %s is wrapped by it any more: %s. %s", w.place, ids(may), otherStores)
 		return nil
 	}
-	w.say("Destroying, since nothing is wrapped by it any more: %s.", ids(may))
+	w.say("Destroying, since nothing in %s is wrapped by it any more: %s. %s", w.place, ids(may), otherStores)
 	f, err := sealing.Retire(w.keys.path, may...)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func (keysRotateCmd) Help() string {
 take it in, and wraps the secrets of everybody by it, some hundred in a transaction. Servers go on reading and writing.
 
 It may be stopped at any moment, by Ctrl-C, a crash or kill -9: run it again. Where an earlier run has not rewrapped
-all, it does that and adds no key.
+all, or has added the newest key less than 15 minutes ago, it finishes that and adds no key.
 
 Servers on several machines need the same file. Where each has a copy, add the key on one machine, copy the file to all,
 and then have it rewrapped; a server whose copy lacks the key could not read what others have rewrapped:
@@ -52,24 +52,36 @@ func (c *keysRotateCmd) Run(k *keysCmd) error {
 		if c.OnlyAdd {
 			return w.addKey()
 		}
-		began := int64(0)
-		if len(w.keys.file.KEKs()) > 1 {
-			use, err := w.pass(ctx)
-			if err != nil {
-				return err
-			}
-			began = use.Rewrapped
-		}
-		if began == 0 {
-			if err := w.addKey(); err != nil {
-				return err
-			}
-		} else {
-			w.say("An earlier rotation was not finished: the key %s is the newest already, and none was added.",
-				w.keys.file.Newest().ID)
+		began, err := w.begin(ctx)
+		if err != nil {
+			return err
 		}
 		return w.rewrap(ctx, began)
 	})
+}
+
+// begin adds a key, unless an earlier rotation is to be finished: something was still wrapped by an older key, or the
+// newest is so young that a server may still wrap by the one before it. rewrapped is what it has rewrapped to find out.
+func (w *keysWork) begin(ctx context.Context) (rewrapped int64, err error) {
+	if len(w.keys.file.KEKs()) == 1 {
+		return 0, w.addKey()
+	}
+	use, err := w.pass(ctx)
+	if err != nil {
+		return 0, err
+	}
+	newest := w.keys.file.Newest()
+	settled := newest.Created.Add(service.OutOfUseAfter)
+	switch {
+	case use.Rewrapped > 0:
+		w.say("An earlier rotation was not finished: the key %s is the newest already, and none was added.", newest.ID)
+	case time.Now().Before(settled):
+		w.say("The key %s was added at %s, and none was added now. From %s on the same command adds one; with --only-add "+
+			"it does at once.", newest.ID, stamp(newest.Created), stamp(settled))
+	default:
+		return 0, w.addKey()
+	}
+	return use.Rewrapped, nil
 }
 
 // addKey adds a key, unless another command does so at once.

@@ -2,15 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consentd/consentd/internal/config"
+	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 )
 
@@ -23,7 +29,7 @@ func threeKeys(t *testing.T, now time.Time) (f *sealing.File, a, b, c sealing.KE
 	}
 	for _, ago := range []time.Duration{time.Hour, 14 * time.Minute} {
 		var err error
-		if f, err = sealing.Rotate(path, rand.Reader, now.Add(-ago)); err != nil {
+		if f, err = sealingtest.Rotate(path, now.Add(-ago)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,6 +81,110 @@ func TestRetirable(t *testing.T) {
 			}
 		}
 	}
+}
+
+// slowViewer is a store that is looked at while time goes by and others write.
+type slowViewer struct {
+	service.Viewer
+	meanwhile func()
+}
+
+func (v *slowViewer) View(ctx context.Context, read func(service.Reader) error) error {
+	err := v.Viewer.View(ctx, read)
+	v.meanwhile()
+	return err
+}
+
+// emptyStore opens a store in a folder of its own.
+func emptyStore(t *testing.T) service.Store {
+	t.Helper()
+	store, err := openStore(t.Context(), &config.Config{Data: t.TempDir()}, slog.New(slog.DiscardHandler), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// TestRetireCountsFromItsBeginning: a key that got out of use while the count went on may wrap what was not counted.
+func TestRetireCountsFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	path, store := filepath.Join(t.TempDir(), "kek"), emptyStore(t)
+	if _, _, err := sealing.Create(path, rand.Reader, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := sealingtest.Rotate(path, time.Now().Add(3*time.Second-service.OutOfUseAfter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outOfUse := f.Newest().Created.Add(service.OutOfUseAfter)
+	slow := &slowViewer{store, func() { time.Sleep(time.Until(outOfUse.Add(100 * time.Millisecond))) }}
+	look := func() (may []sealing.KEKID, refused []string) {
+		may, refused, err := lookToRetire(t.Context(), slow, f, nil, func(service.KeyUse) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return may, refused
+	}
+	if may, refused := look(); len(may) != 0 || len(refused) != 1 {
+		t.Errorf("a count that began too early lets %v be destroyed, and refuses %q", may, refused)
+	}
+	if may, refused := look(); len(may) != 1 || len(refused) != 0 {
+		t.Errorf("a count that began after that lets %v be destroyed, and refuses %q", may, refused)
+	}
+}
+
+// TestKeysAddedDuringTheCount: what a rotation has wrapped meanwhile, which the file had no key for when it was read at
+// first, is not lost.
+func TestKeysAddedDuringTheCount(t *testing.T) {
+	t.Parallel()
+	path, store := filepath.Join(t.TempDir(), "kek"), emptyStore(t)
+	f, _, err := sealing.Create(path, rand.Reader, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s := service.New(service.Options{Store: store, Keys: f.Ring(rand.Reader), Log: log})
+	defer s.Close()
+	_, err = s.CreateOrganization(t.Context(), s.Operator(), consent.NewOrganization{Name: "Shop"}, consent.Idempotency{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotate := sync.OnceFunc(func() {
+		added, err := sealing.RotateAfter(path, f.Newest().ID, rand.Reader, time.Now())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := service.NewRewrapper(store, added.Ring(rand.Reader), nil, log).Pass(t.Context(),
+			func(service.KeyUse) {}); err != nil {
+			t.Error(err)
+		}
+	})
+	keys := &keyFile{path: path, file: f}
+	use, err := keys.count(t.Context(), &slowViewer{store, rotate}, func(service.KeyUse) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := use.Wrapped[newestOf(t, path)]; n != 1 {
+		t.Fatalf("the key that was added wraps %d secrets", n)
+	}
+	if lost := lostKeys(keys.file, &use); lost != "" {
+		t.Errorf("nothing is lost, and it says %q", lost)
+	}
+}
+
+func newestOf(t *testing.T, path string) sealing.KEKID {
+	t.Helper()
+	f, err := sealing.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Newest().ID
 }
 
 // TestKeyLines is the list as it is shown.
@@ -132,7 +242,7 @@ func TestKeyAddedMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	others, err := sealing.Rotate(path, rand.Reader, time.Now())
+	others, err := sealingtest.Rotate(path, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

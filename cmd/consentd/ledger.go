@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/consent"
@@ -89,8 +88,7 @@ func openInspection(ctx context.Context, cfg *config.Config) (*store.Inspection,
 
 // keysOf reads the key file that a store goes with.
 func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*keyFile, error) {
-	path, err := keyFilePath(cfg)
-	if err != nil {
+	if _, err := keyFilePath(cfg); err != nil {
 		return nil, err
 	}
 	have, want, err := i.Schema(ctx)
@@ -101,50 +99,20 @@ func keysOf(ctx context.Context, cfg *config.Config, i *store.Inspection) (*keyF
 	if err != nil {
 		return nil, err
 	}
-	known, err := knownKeyFile(ctx, i)
-	if err != nil {
-		return nil, err
+	keys, err := knownKeys(ctx, cfg, i)
+	if errors.Is(err, errNoKeyFileYet) {
+		return nil, fmt.Errorf("nothing was ever put on record in here: %w", err)
 	}
-	if known == nil {
-		return nil, errors.New("nothing was ever put on record in here: no key file goes with it")
-	}
-	return readKeys(path, known)
+	return keys, err
 }
 
-// eachOrganization visits the one that is named by its id or slug, or all for an empty name.
-func (i *inspected) eachOrganization(ctx context.Context, name string,
-	visit func(*consent.OrganizationView) error) error {
-	seen := 0
-	found := false
-	for {
-		var list []consent.OrganizationView
-		err := i.View(ctx, func(r service.Reader) (err error) {
-			list, _, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: seen, Limit: page})
+// organizations lists the organizations of a store.
+func (i *inspected) organizations(ctx context.Context) organizationsFrom {
+	return func(offset int) (list []consent.OrganizationView, err error) {
+		err = i.View(ctx, func(r service.Reader) (err error) {
+			list, _, err = r.Organizations(ctx, consent.NoID, consent.OrganizationFilter{Offset: offset, Limit: page})
 			return err
 		})
-		for n := 0; n < len(list) && err == nil; n++ {
-			if name == "" || list[n].Slug == name || list[n].ID.String() == name {
-				found = true
-				err = visit(&list[n])
-			}
-		}
-		if seen += len(list); err != nil || len(list) < page {
-			if err == nil && name != "" && !found {
-				err = &exitError{exitUsage, fmt.Errorf("there is no organization %q", name)}
-			}
-			return err
-		}
+		return list, err
 	}
-}
-
-// readBounded reads a small file that somebody named.
-func readBounded(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, fmt.Errorf("%s is no file, or larger than %d bytes", path, most)
-	}
-	return os.ReadFile(path)
 }

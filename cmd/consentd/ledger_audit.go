@@ -74,7 +74,7 @@ func (c *ledgerAuditCmd) Run() error {
 			if faults++; shown < mostFaults {
 				shown++
 				p.clear()
-				fmt.Printf("FAIL  %s\n", what)
+				fmt.Printf("FAIL  %s\n", graphic(what)) // it may be somebody else's folder
 			}
 		}})
 	p.end()
@@ -82,7 +82,7 @@ func (c *ledgerAuditCmd) Run() error {
 	case err != nil && ctx.Err() != nil:
 		return &exitError{exitUsage, errors.New("stopped by a signal; not all was looked at")}
 	case err != nil:
-		return &exitError{exitUsage, err}
+		return &exitError{exitUsage, errors.New(graphic(err.Error()))}
 	}
 	return c.tell(report, faults, shown, time.Since(began))
 }
@@ -93,7 +93,7 @@ func (c *ledgerAuditCmd) tell(r *audit.Report, faults, shown int64, took time.Du
 		fmt.Printf("FAIL  and %d more\n", faults-shown)
 	}
 	fmt.Printf("The ledger %s has %s: %d as committed, %d about people who were erased since, of which the leaf alone is "+
-		"left, and %d that retention dropped.\n", r.Origin, entries(r.Size), r.Opened, r.Erased, r.Dropped)
+		"left, and %d that retention dropped.\n", graphic(r.Origin), entries(r.Size), r.Opened, r.Erased, r.Dropped)
 	fmt.Printf("%s follow from them", plural(r.Consents, "consent"))
 	if r.Unstated > 0 {
 		fmt.Printf(", of which for %d it is not said how they stand, since decisions from behind the checkpoint, or dropped "+

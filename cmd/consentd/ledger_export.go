@@ -57,7 +57,7 @@ func (c *ledgerExportCmd) Run() error {
 		return err
 	}
 	defer i.Close()
-	o, err := i.organization(ctx, c.Organization)
+	o, err := i.organizations(ctx).only(c.Organization)
 	if err != nil {
 		return err
 	}
@@ -76,25 +76,6 @@ func (c *ledgerExportCmd) Run() error {
 	fmt.Printf("Exported %s and %s of %s to %s.\nVerify it with: consentd ledger audit %s\n", entries(x.read),
 		plural(x.consents, "consent"), o.Slug, c.Dir, c.Dir)
 	return nil
-}
-
-// organization gives the one that is named, or the only one.
-func (i *inspected) organization(ctx context.Context, name string) (*consent.OrganizationView, error) {
-	var found []consent.OrganizationView
-	err := i.eachOrganization(ctx, name, func(o *consent.OrganizationView) error {
-		found = append(found, *o)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(found) == 0:
-		return nil, errors.New("there is no organization yet")
-	case len(found) > 1:
-		return nil, &exitError{exitUsage, fmt.Errorf("there are several organizations; name one with --organization: %s",
-			slugs(found))}
-	}
-	return &found[0], nil
 }
 
 // ledgerExporter writes a ledger into a folder.

@@ -43,6 +43,9 @@ func audited(t *testing.T, code int, says []string, args ...string) {
 	if p.code != code {
 		t.Errorf("exit code %d, want %d\n%s", p.code, code, out)
 	}
+	if strings.ContainsAny(out, "\x1b\u202e") {
+		t.Errorf("it would act in a terminal: %q", out)
+	}
 	for _, expression := range says {
 		if !regexp.MustCompile(expression).MatchString(out) {
 			t.Errorf("it does not say %s:\n%s", expression, out)
@@ -68,6 +71,7 @@ func TestLedgerExport(t *testing.T) {
 	}
 	audited(t, 0, append(holds, "NOTE .*folder's own key"), folder)
 	audited(t, 0, holds, folder, "--vkey", keys[0].Key, "--checkpoint", pinned)
+	audited(t, 0, holds, folder, "--vkey", keys[0].Key, "--vkey", keys[0].Key)
 	audited(t, exitUsage, []string{"a key of the ledger: malformed"}, folder, "--vkey", keys[0].Key[:40])
 	name := keys[0].Key[:strings.Index(keys[0].Key, "+")]
 	private, err := ledger.GenerateKey(cryptorand.Reader)
@@ -111,6 +115,7 @@ func TestLedgerExport(t *testing.T) {
 			`the checkpoint|checkpoint: it was signed over other entries`}},
 		{"a hash", "tile/0/000.p/100", "byte 64", "", []string{`entry 3: its leaf is not what its hash`}},
 		{"the checkpoint", "checkpoint", `\n100\n`, "\n99\n", []string{`checkpoint: wrong signature`}},
+		{"a name that turns what stands behind it", "checkpoint", `^`, "\u202e", []string{`The ledger \x{fffd}`}},
 		{"another form of a salt", "openings/000.p/100", `(?m)^({"sequence":9,.*?"bodySalt":".{42}).=`, "last digit",
 			[]string{`line 9: `}},
 		{"another form of a signature", "checkpoint", `().=\n$`, "last digit",

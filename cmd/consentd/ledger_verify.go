@@ -58,9 +58,6 @@ end.`
 // mostFaults is how many differences are told of one ledger.
 const mostFaults = 100
 
-// maxCheckpoint is more than a checkpoint with many witnesses takes.
-const maxCheckpoint = 64 << 10
-
 // Run verifies the ledgers. That it could not be done is another exit code than that something differs.
 func (c *ledgerVerifyCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -99,7 +96,7 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 	defer again.Close()
 	v := &ledgerVerifier{inspected: i, timelines: again, out: os.Stdout, pinned: pinned, began: time.Now()}
 	v.progress.start(os.Stderr, terminalWidth(os.Stderr), v.line)
-	err = i.eachOrganization(ctx, c.Organization, func(o *consent.OrganizationView) error {
+	err = i.organizations(ctx).each(c.Organization, func(o *consent.OrganizationView) error {
 		return v.organization(ctx, &o.Organization)
 	})
 	v.progress.end()
@@ -123,7 +120,7 @@ func readPinned(path string) (*ledger.Checkpoint, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := readBounded(path, maxCheckpoint)
+	text, err := readSmall(path, maxCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("--checkpoint: %w", err)
 	}

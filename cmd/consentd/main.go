@@ -34,7 +34,7 @@ func newCommands() *commands {
 	c.Config.Settings = newSettings()
 	c.Doctor.Settings = newSettings()
 	c.Backup.Settings = newSettings("config", "data")
-	c.Check.Settings = newSettings("config", "data", "database", "admin-database")
+	c.Check.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Export.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")

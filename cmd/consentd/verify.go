@@ -45,8 +45,8 @@ Exit codes: 0 all hold; 1 one does not, and its line names the file, the decisio
 the checkpoint is not readable.`
 }
 
-// maxNoted is how large the file of a checkpoint may be.
-const maxNoted = 1 << 20
+// maxCheckpoint is how large the file of a checkpoint may be: more than one with many witnesses takes.
+const maxCheckpoint = 64 << 10
 
 // Run verifies.
 func (c *verifyCmd) Run() error {
@@ -70,7 +70,7 @@ func (c *verifyCmd) Run() error {
 	return nil
 }
 
-// graphic leaves out what a terminal would take for more than text: a bundle may have been made by anybody.
+// graphic leaves out what a terminal would take for more than text: what is verified may have been made by anybody.
 func graphic(s string) string {
 	return strings.Map(func(r rune) rune {
 		if strconv.IsGraphic(r) {
@@ -106,7 +106,7 @@ func printCheck(check *evidence.Check) error {
 func (c *verifyCmd) verify() (*evidence.Report, error) {
 	o := evidence.Options{Keys: c.VKey}
 	if c.Checkpoint != "" {
-		note, err := readSmall(c.Checkpoint)
+		note, err := readSmall(c.Checkpoint, maxCheckpoint)
 		if err != nil {
 			return nil, fmt.Errorf("--checkpoint: %w", err)
 		}
@@ -134,16 +134,16 @@ func (c *verifyCmd) verify() (*evidence.Report, error) {
 	return report, err
 }
 
-// readSmall reads a file that is not large, whatever it is.
-func readSmall(name string) ([]byte, error) {
+// readSmall reads what somebody named, of so many bytes at most, whatever it is.
+func readSmall(name string, most int64) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxNoted+1))
-	if err == nil && len(content) > maxNoted {
-		err = fmt.Errorf("%s is too large for a checkpoint", name)
+	content, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", name, most)
 	}
 	return content, err
 }

@@ -56,6 +56,7 @@ func TestVerifyCommand(t *testing.T) {
 	good, key := file("good.zip", bundle), keys.Items[0].Key
 	wrong := strings.Replace(key, "/0", "/1", 1)
 	damaged := file("damaged.zip", bytes.Replace(bundle, []byte("evidence.json"), []byte("evidence.jsom"), 1))
+	large := file("large.txt", make([]byte, maxCheckpoint+1))
 	changed := file("changed.zip", repacked(t, bundle, "evidence.json", `\"state\":\"withdrawn\"`,
 		`\"state\":\"accepted\"`))
 	for _, c := range []struct {
@@ -75,6 +76,7 @@ func TestVerifyCommand(t *testing.T) {
 		{[]string{good, "--vkey", wrong}, 2, []string{"--vkey or --checkpoint: malformed"}},
 		{[]string{good, "--checkpoint", good}, 2, []string{"--vkey or --checkpoint"}},
 		{[]string{good, "--checkpoint", filepath.Join(dir, "none")}, 2, []string{"--checkpoint: open"}},
+		{[]string{good, "--checkpoint", large}, 2, []string{"--checkpoint: ", "large.txt is larger than 65536 bytes"}},
 		{[]string{damaged}, 2, []string{"damaged.zip: not a readable evidence bundle"}},
 		{[]string{noted}, 2, []string{"not a readable evidence bundle"}},
 		{[]string{filepath.Join(dir, "none.zip")}, 2, []string{"no such file"}},

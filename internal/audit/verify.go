@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
@@ -198,18 +199,21 @@ func (v *verifier) keys() ([]string, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, keysFile, err)
 	}
 	if len(v.o.Keys) > 0 {
-		return v.o.Keys, nil
+		return once(v.o.Keys), nil
 	}
 	v.report.OwnKey = true
-	var keys []string
-	seen := map[string]bool{}
-	for _, k := range own {
-		if !seen[k.Key] {
-			seen[k.Key] = true
-			keys = append(keys, k.Key)
-		}
+	keys := make([]string, len(own))
+	for i := range own {
+		keys[i] = own[i].Key
 	}
-	return keys, nil
+	return once(keys), nil
+}
+
+// once leaves out what is there twice: two verifiers of one key would be ambiguous.
+func once(keys []string) []string {
+	keys = slices.Clone(keys)
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // part is a bundle of entries that was read.

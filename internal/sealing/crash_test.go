@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(f.Fingerprint(), made)
 	case "rotate":
 		for {
-			f, err := Rotate(path, rand.Reader, testTime)
+			f, err := rotate(path, testTime)
 			if err != nil {
 				fmt.Println(err)
 				os.Exit(1)
@@ -121,7 +121,7 @@ func TestKilledRotations(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Rotate(path, rand.Reader, testTime); err != nil {
+	if _, err := rotate(path, testTime); err != nil {
 		t.Errorf("after all of it: %v", err)
 	}
 	onlyFile(t, path)
@@ -202,7 +202,7 @@ func TestChangesAtOnce(t *testing.T) {
 // rotateAndRetire rotates some times, retires each key of its own but the newest if told so, and gives what is left.
 func rotateAndRetire(t *testing.T, path string, turns int, retire bool) (kept []string) {
 	for range turns {
-		f, err := Rotate(path, rand.Reader, testTime)
+		f, err := rotate(path, testTime)
 		if err != nil {
 			t.Error(err)
 			return kept
@@ -269,7 +269,7 @@ func checkNext(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotated, err := Rotate(path, rand.Reader, testTime)
+	rotated, err := rotate(path, testTime)
 	if err != nil || rotated.Fingerprint() != f.Fingerprint() || len(rotated.KEKs()) != 2 ||
 		rotated.KEKs()[0] != f.KEKs()[0] {
 		t.Fatalf("made %t, then rotated to %v: %v", made, rotated.KEKs(), err)
@@ -297,7 +297,7 @@ func TestStagedLinkIsNotFollowed(t *testing.T) {
 	if err := os.Symlink(precious, path+stagedSuffix); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rotate(path, rand.Reader, testTime); err != nil {
+	if _, err := rotate(path, testTime); err != nil {
 		t.Fatal(err)
 	}
 	if text := readFile(t, precious); text != "precious" {

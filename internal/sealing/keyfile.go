@@ -59,7 +59,7 @@ func (k SigningKey) Private() ed25519.PrivateKey {
 }
 
 // Fingerprint names the key file for as long as it lives: the name that was drawn when it was made, 32 hex digits. It
-// stays over Rotate and Retire, since the file then still reads what was wrapped before, and it is no secret. A
+// stays over RotateAfter and Retire, since the file then still reads what was wrapped before, and it is no secret. A
 // database that keeps it tells a wrong file; whether the file holds every key that is needed, KEKs tells.
 func (f *File) Fingerprint() string { return f.ring }
 
@@ -185,26 +185,17 @@ func create(path string, text []byte) (made bool, err error) {
 	return publish(path)
 }
 
-// Rotate adds a key-encryption key, drawn from random and made at now, as the newest, and gives the file as it is then.
-// It is on the disk before anybody sees it; mode, owner, comments and all other lines stay. Whoever holds a Ring from
-// before goes on to wrap with the key that was newest then, and must read the file again to unwrap what others wrap
-// with the new one. At once with other changes, none is lost. After an error the file is as it was or as it should be.
-func Rotate(path string, random io.Reader, now time.Time) (*File, error) {
-	return rotate(path, nil, random, now)
-}
-
 // ErrRotated says that a key-encryption key was added that whoever rotates has not seen.
 var ErrRotated = errors.New("another key was added meanwhile")
 
-// RotateAfter is Rotate for who has seen which key is the newest: of many who add one after it at once, one does, and
-// the others get ErrRotated.
+// RotateAfter adds a key-encryption key, drawn from random and made at now, behind the one that whoever rotates has seen
+// as the newest, and gives the file as it is then. It is on the disk before anybody sees it; mode, owner, comments and
+// all other lines stay. Whoever holds a Ring from before goes on to wrap with the key that was newest then, and must
+// read the file again to unwrap what others wrap with the new one. Of many who add one at once, one does, and the others
+// get ErrRotated; at once with other changes, none is lost. After another error the file is as it was or as it should be.
 func RotateAfter(path string, newest KEKID, random io.Reader, now time.Time) (*File, error) {
-	return rotate(path, &newest, random, now)
-}
-
-func rotate(path string, after *KEKID, random io.Reader, now time.Time) (*File, error) {
 	return change(path, func(f *File, text []byte) ([]byte, error) {
-		if after != nil && f.Newest().ID != *after {
+		if f.Newest().ID != newest {
 			return nil, ErrRotated
 		}
 		return appendKEK(text, f.keks, random, now)
@@ -212,7 +203,7 @@ func rotate(path string, after *KEKID, random io.Reader, now time.Time) (*File, 
 }
 
 // Retire drops key-encryption keys, and gives the file as it is then. What is still wrapped with one is lost: the
-// caller has seen that nothing is, and that no server runs with a Ring from before the last Rotate. The newest cannot
+// caller has seen that nothing is, and that no server runs with a Ring from before the last RotateAfter. The newest cannot
 // go. Errors: UnknownKEKError where the file has not one of the ids; then none is dropped.
 //
 // The bytes of the old file are overwritten before they are freed. That does not reach copies: on file systems that

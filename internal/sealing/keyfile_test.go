@@ -191,7 +191,7 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := readFile(t, path)
-	_, rotated := Rotate(path, rand.Reader, testTime)
+	_, rotated := RotateAfter(path, KEKID{}, rand.Reader, testTime)
 	_, retired := Retire(path)
 	_, _, created := Create(path, rand.Reader, testTime)
 	for name, err := range map[string]error{"rotate": rotated, "retire": retired, "create": created} {
@@ -201,6 +201,19 @@ func TestModes(t *testing.T) {
 	}
 	if readFile(t, path) != text {
 		t.Error("the file was changed")
+	}
+}
+
+// rotate adds a key behind whichever is the newest.
+func rotate(path string, now time.Time) (*File, error) {
+	for {
+		f, err := Load(path)
+		if err != nil {
+			return nil, err
+		}
+		if f, err = RotateAfter(path, f.Newest().ID, rand.Reader, now); !errors.Is(err, ErrRotated) {
+			return f, err
+		}
 	}
 }
 
@@ -219,7 +232,7 @@ func TestRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := Rotate(path, rand.Reader, testTime.Add(time.Hour))
+	f, err := rotate(path, testTime.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +255,7 @@ func TestRotate(t *testing.T) {
 		t.Error("another fingerprint")
 	}
 	onlyFile(t, path)
-	if _, err := Rotate(filepath.Join(t.TempDir(), "kek"), rand.Reader, testTime); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := RotateAfter(filepath.Join(t.TempDir(), "kek"), KEKID{}, rand.Reader, testTime); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
 }
@@ -253,7 +266,7 @@ func TestRotateByLink(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Rotate(link, rand.Reader, testTime)
+	f, err := rotate(link, testTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +285,7 @@ func TestRotateByLink(t *testing.T) {
 func TestRetire(t *testing.T) {
 	path := newPath(t)
 	for n := range 3 {
-		if _, err := Rotate(path, rand.Reader, testTime.Add(time.Duration(n)*time.Hour)); err != nil {
+		if _, err := rotate(path, testTime.Add(time.Duration(n)*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -308,7 +321,7 @@ func TestRetire(t *testing.T) {
 func TestRetireOverwrites(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o600, 0o400} {
 		path := newPath(t)
-		f, err := Rotate(path, rand.Reader, testTime)
+		f, err := rotate(path, testTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +363,7 @@ func readOld(t *testing.T, file *os.File, size int) string {
 // TestRetireSparesCopies: what has another name by a hard link is somebody's copy, and holds the other keys too.
 func TestRetireSparesCopies(t *testing.T) {
 	path := newPath(t)
-	f, err := Rotate(path, rand.Reader, testTime)
+	f, err := rotate(path, testTime)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func TestWrapDamage(t *testing.T) {
 // TestWrapIDIsBound: a wrap whose id was altered to another key of the same file is refused, though both are known.
 func TestWrapIDIsBound(t *testing.T) {
 	path := newPath(t)
-	f, err := Rotate(path, rand.Reader, testTime)
+	f, err := rotate(path, testTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestRewrap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotated, err := Rotate(path, rand.Reader, testTime.Add(time.Hour))
+	rotated, err := rotate(path, testTime.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/ledger"
@@ -27,19 +27,38 @@ type auditedEntry struct {
 	hash     *tlog.Hash     // of the leaf, as it is stored; nil: not there
 }
 
+// exported gives the entries as they are exported.
+func (p *auditedPart) exported(yield func(*consent.ExportedEvent) bool) {
+	for i := range p.entries {
+		if !yield(&p.entries[i].ExportedEvent) {
+			return
+		}
+	}
+}
+
 // entries reads all entries in order, and has them held against their leaves by as many as there are processors.
 func (w *LedgerAudit) entries(ctx context.Context) error {
 	parts := make(chan *auditedPart)
-	var checking sync.WaitGroup
+	group, within := errgroup.WithContext(ctx)
 	for range runtime.GOMAXPROCS(0) {
-		checking.Go(func() {
+		group.Go(func() error {
 			for part := range parts {
-				w.check(part)
+				if err := w.check(part); err != nil {
+					return err
+				}
 			}
+			return nil
 		})
 	}
-	defer checking.Wait()
-	defer close(parts)
+	group.Go(func() error {
+		defer close(parts)
+		return w.readAll(within, parts)
+	})
+	return group.Wait()
+}
+
+// readAll gives all entries, part by part.
+func (w *LedgerAudit) readAll(ctx context.Context, parts chan<- *auditedPart) error {
 	for span := consent.WholeLedger(w.head.LastID, true); span.After != span.To; {
 		var part *auditedPart
 		var last consent.ID
@@ -51,7 +70,11 @@ func (w *LedgerAudit) entries(ctx context.Context) error {
 			return err
 		}
 		span.After = last
-		parts <- part
+		select {
+		case parts <- part:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if w.auditor.Progress != nil {
 			w.auditor.Progress(w.at)
 		}
@@ -61,12 +84,13 @@ func (w *LedgerAudit) entries(ctx context.Context) error {
 
 // read reads the next entries, and what they are held against.
 func (w *LedgerAudit) read(ctx context.Context, r Reader, span consent.EventSpan) (*auditedPart, consent.ID, error) {
-	part := &auditedPart{before: w.at, wrapped: map[consent.ID][]byte{}}
+	part := &auditedPart{before: w.at}
 	last, err := w.readEntries(ctx, r, span, part)
 	if err != nil || len(part.entries) == 0 {
 		return part, last, err
 	}
-	if err := w.readSecrets(ctx, r, part); err != nil {
+	part.wrapped, err = wrappedOf(ctx, r, w.organization, part.exported)
+	if err != nil {
 		return nil, last, err
 	}
 	if err := w.checkTexts(ctx, r, part.entries); err != nil {
@@ -113,37 +137,12 @@ func (w *LedgerAudit) readEntries(ctx context.Context, r Reader, span consent.Ev
 	return last, nil
 }
 
-func (w *LedgerAudit) readSecrets(ctx context.Context, r Reader, part *auditedPart) error {
-	var keys []consent.SubjectKey
-	for i := range part.entries {
-		e := &part.entries[i]
-		if _, noted := part.wrapped[e.Subject]; !noted && e.Kind != consent.ErasedEntry {
-			part.wrapped[e.Subject] = nil
-			keys = append(keys, consent.SubjectKey{Organization: w.organization, Subject: e.Subject})
-		}
+// check holds entries against their leaves, and decisions against their rows. Errors: those of openAll.
+func (w *LedgerAudit) check(part *auditedPart) error {
+	opened, err := w.secrets.openAll(w.organization, part.wrapped)
+	if err != nil {
+		return err
 	}
-	wrapped, err := r.SubjectSecrets(ctx, keys)
-	for i := range wrapped {
-		part.wrapped[keys[i].Subject] = wrapped[i]
-	}
-	return err
-}
-
-// openSecrets decrypts what entries were committed with. Where it is gone or was changed there is none.
-func (w *LedgerAudit) openSecrets(part *auditedPart) map[consent.ID]*ledger.Secret {
-	opened := make(map[consent.ID]*ledger.Secret, len(part.wrapped))
-	for subject, wrapped := range part.wrapped {
-		secret, err := w.secrets.Open(consent.SubjectKey{Organization: w.organization, Subject: subject}, wrapped)
-		if err == nil {
-			opened[subject] = secret
-		}
-	}
-	return opened
-}
-
-// check holds entries against their leaves, and decisions against their rows.
-func (w *LedgerAudit) check(part *auditedPart) {
-	opened := w.openSecrets(part)
 	var held, erased, accounted, decisions int64
 	before := part.before
 	for i := range part.entries {
@@ -168,6 +167,7 @@ func (w *LedgerAudit) check(part *auditedPart) {
 	w.found.Accounted += accounted
 	w.found.Decisions += decisions
 	w.mu.Unlock()
+	return nil
 }
 
 // checkRow holds a decision's row against its blobs.

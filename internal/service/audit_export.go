@@ -33,7 +33,8 @@ func (w *LedgerAudit) Checkpoint() (*ledger.Checkpoint, []byte, []consent.Ledger
 }
 
 // Each calls visit for each entry that the newest checkpoint covers, in order, once; retention has dropped so many.
-// What visit is given it keeps no longer than the call. Errors: ErrNotCommitted, those of visit and of the store.
+// What visit is given it keeps no longer than the call. Errors: ErrNotCommitted, those of visit, of the store and of
+// keys that the key file lacks.
 func (w *LedgerAudit) Each(ctx context.Context, dropped int64, visit func(*OpenedEntry) error) error {
 	if err := w.dropped(ctx, min(dropped, w.checkpoint.Size), visit); err != nil {
 		return err
@@ -92,7 +93,10 @@ func (w *LedgerAudit) dropped(ctx context.Context, dropped int64, visit func(*Op
 // visit opens the entries of a part.
 func (w *LedgerAudit) visit(part *auditedPart, visit func(*OpenedEntry) error) error {
 	before := part.before
-	opened := w.openSecrets(part)
+	opened, err := w.secrets.openAll(w.organization, part.wrapped)
+	if err != nil {
+		return err
+	}
 	for i := range part.entries {
 		e := &part.entries[i]
 		w.checkPlace(&e.ExportedEvent, before)

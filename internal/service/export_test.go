@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 )
@@ -13,3 +14,6 @@ func KeyTextForTest(organization, id consent.ID) string {
 
 // KeepErasures does what the service does by itself once a minute.
 func (s *Service) KeepErasures(ctx context.Context) error { return s.keepErasures(ctx) }
+
+// LoseKeysForTest lets the key file be out of sight for so long that nothing is encrypted by what it held before.
+func (s *Service) LoseKeysForTest() { s.secrets.sawInOrder(time.Now().Add(-unseenAfter)) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -129,32 +130,61 @@ func leafOf(e *consent.ExportedEvent, secret *ledger.Secret) (ledger.Leaf, error
 }
 
 // secretsOf reads what entries are committed with, by subject; NoID: the organization. Of whom it is gone or was
-// changed there is none. What was about somebody who was erased needs none.
+// changed there is none. What was about somebody who was erased needs none. Errors: those of the store, and of openAll.
 func secretsOf(ctx context.Context, r Reader, s *secrets, organization consent.ID,
 	events []consent.ExportedEvent) (map[consent.ID]*ledger.Secret, error) {
-	known := map[consent.ID]*ledger.Secret{}
+	wrapped, err := wrappedOf(ctx, r, organization, func(yield func(*consent.ExportedEvent) bool) {
+		for i := range events {
+			if !yield(&events[i]) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.openAll(organization, wrapped)
+}
+
+// wrappedOf reads what entries are committed with as it is stored, by subject.
+func wrappedOf(ctx context.Context, r Reader, organization consent.ID,
+	entries iter.Seq[*consent.ExportedEvent]) (map[consent.ID][]byte, error) {
+	found := map[consent.ID][]byte{}
 	var keys []consent.SubjectKey
-	for i := range events {
-		if _, noted := known[events[i].Subject]; !noted && events[i].Kind != consent.ErasedEntry {
-			known[events[i].Subject] = nil
-			keys = append(keys, consent.SubjectKey{Organization: organization, Subject: events[i].Subject})
+	for e := range entries {
+		if _, noted := found[e.Subject]; !noted && e.Kind != consent.ErasedEntry {
+			found[e.Subject] = nil
+			keys = append(keys, consent.SubjectKey{Organization: organization, Subject: e.Subject})
 		}
 	}
 	wrapped, err := r.SubjectSecrets(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	for i, key := range keys {
-		if wrapped[i] == nil {
+	for i := range keys {
+		found[keys[i].Subject] = wrapped[i]
+	}
+	return found, nil
+}
+
+// openAll decrypts what entries are committed with. Of whom it is gone or was changed there is none. Errors: those that
+// say nothing of what is stored, such as a key that the key file lacks.
+func (s *secrets) openAll(organization consent.ID, wrapped map[consent.ID][]byte) (map[consent.ID]*ledger.Secret,
+	error) {
+	opened := make(map[consent.ID]*ledger.Secret, len(wrapped))
+	for subject, text := range wrapped {
+		if text == nil {
 			continue
 		}
-		secret, err := s.Open(key, wrapped[i])
-		if err != nil && !errors.Is(err, sealing.ErrDamaged) && !errors.Is(err, sealing.ErrNoKey) {
-			return nil, err
+		secret, err := s.Open(consent.SubjectKey{Organization: organization, Subject: subject}, text)
+		switch {
+		case err == nil:
+			opened[subject] = secret
+		case !errors.Is(err, sealing.ErrDamaged) && !errors.Is(err, sealing.ErrNoKey):
+			return nil, fmt.Errorf("read what entries about subject %s are committed with: %w", subject, err)
 		}
-		known[key.Subject] = secret
 	}
-	return known, nil
+	return opened, nil
 }
 
 func hashesOf(leaves []ledger.Leaf) []tlog.Hash {

@@ -226,9 +226,11 @@ func (s *secrets) rewrap(of consent.SubjectKey, wrapped []byte) (rewrapped []byt
 
 // refresh looks at the key file where that was a second ago. It is for who does not watch it.
 func (s *secrets) refresh() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); s.reload != nil && now.Sub(s.tried) >= lookEvery {
+	if s.reload == nil || !s.begin() {
+		return
+	}
+	defer s.end()
+	if now := time.Now(); now.Sub(s.tried) >= lookEvery {
 		s.look(now, false)
 	}
 }

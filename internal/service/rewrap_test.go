@@ -16,6 +16,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/webtest"
 )
@@ -55,7 +56,7 @@ func (s *sealed) file() *sealing.File {
 
 func (s *sealed) rotate() sealing.KEKID {
 	s.t.Helper()
-	f, err := sealing.Rotate(s.path, rand.Reader, time.Now())
+	f, err := sealingtest.Rotate(s.path, time.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}

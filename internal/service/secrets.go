@@ -40,30 +40,42 @@ type secrets struct {
 	random io.Reader
 	reload ReloadKeys // nil: the keys stay as they are
 	log    *slog.Logger
-	looked atomic.Pointer[time.Time] // when the file was found in order last
+	looked atomic.Pointer[time.Time] // when the file was found in order last, by the clock on the wall
 
-	mu     sync.Mutex // held while the file is looked at
-	tried  time.Time  // when it was looked at last
-	sought time.Time  // when it was read last because a key was missing
-	fault  string     // what was wrong with it then; "": nothing
-	said   time.Time  // when that was logged
+	mu      sync.Mutex    // never held while the file is looked at
+	looking chan struct{} // closed when whoever looks at the file is through; nil: nobody does
+	began   time.Time     // when that one began
+
+	// Of whoever looks.
+	tried  time.Time // when it was looked at last
+	sought time.Time // when it was read last because a key was missing
+	fault  string    // what was wrong with it then; "": nothing
+	said   time.Time // when that was logged
 }
 
 func newSecrets(ring *sealing.Ring, random io.Reader, reload ReloadKeys, log *slog.Logger) *secrets {
 	s := &secrets{random: random, reload: reload, log: log}
 	s.ring.Store(ring)
-	now := time.Now()
-	s.looked.Store(&now)
+	s.sawInOrder(time.Now())
 	return s
+}
+
+// sawInOrder notes when the file was found in order. The monotonic clock stands still while a machine is suspended, and
+// others may rotate and retire meanwhile, so it does not count.
+func (s *secrets) sawInOrder(at time.Time) {
+	at = at.Round(0)
+	s.looked.Store(&at)
 }
 
 // errNoKeyFile is for a service that was made without one, to look after keys of the API alone.
 var errNoKeyFile = errors.New("this process was given no key file, so it puts nothing on record")
 
 // errKeyFileUnseen keeps a key from being used that others may have retired meanwhile: nobody could read again what it
-// encrypts.
+// encrypts. Only what needs a new secret is refused with it. The service is not ready meanwhile, since another server
+// may see its file.
 var errKeyFileUnseen = consent.Errorf(consent.Unavailable, "", "the key file could not be read for %s, so nobody new "+
-	"is put on record until it can (the log tells); about who is known, writes and reads go on", unseenAfter)
+	"is put on record until it can (the log tells); about who has decisions on record, writes and reads go on",
+	unseenAfter)
 
 // New implements writer.Secrets.
 func (s *secrets) New(of consent.SubjectKey) (*ledger.Secret, []byte, error) {
@@ -106,11 +118,12 @@ func (s *secrets) seek(lacking *sealing.Ring) bool {
 	if s.reload == nil {
 		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); s.ring.Load() == lacking && now.Sub(s.sought) >= lookEvery {
-		s.sought = now
-		s.look(now, true)
+	if s.begin() {
+		if now := time.Now(); s.ring.Load() == lacking && now.Sub(s.sought) >= lookEvery {
+			s.sought = now
+			s.look(now, true)
+		}
+		s.end()
 	}
 	return s.ring.Load() != lacking
 }
@@ -124,23 +137,59 @@ func (s *secrets) current() (*sealing.Ring, error) {
 	if !s.unseen(time.Now()) {
 		return ring, nil
 	}
-	s.mu.Lock() // the process may have stood still
-	if now := time.Now(); s.unseen(now) && now.Sub(s.tried) >= lookEvery {
-		s.look(now, false)
+	if s.begin() { // the process may have stood still
+		if now := time.Now(); s.unseen(now) && now.Sub(s.tried) >= lookEvery {
+			s.look(now, false)
+		}
+		s.end()
 	}
-	s.mu.Unlock()
 	if s.unseen(time.Now()) {
 		return nil, errKeyFileUnseen
 	}
 	return s.ring.Load(), nil
 }
 
-// unseen tells whether nobody knows what the key file holds by now.
-func (s *secrets) unseen(now time.Time) bool {
-	return s.reload != nil && now.Sub(*s.looked.Load()) >= unseenAfter
+// begin takes the turn to look at the file; end gives it back. false: somebody else has it for more than a second. Who
+// decides about people does not wait for longer than that, even where a network file system never answers.
+func (s *secrets) begin() bool {
+	for {
+		s.mu.Lock()
+		other, left := s.looking, lookEvery-time.Since(s.began)
+		if other == nil {
+			s.looking, s.began = make(chan struct{}), time.Now()
+		}
+		s.mu.Unlock()
+		switch {
+		case other == nil:
+			return true
+		case left <= 0:
+			return false
+		}
+		select {
+		case <-other:
+		case <-time.After(left):
+		}
+	}
 }
 
-// watch looks at the key file until the service ends.
+func (s *secrets) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.looking)
+	s.looking = nil
+}
+
+// unseen tells whether nobody knows what the key file holds by now. Where the clock was set back, nobody knows for how
+// long either.
+func (s *secrets) unseen(now time.Time) bool {
+	if s.reload == nil {
+		return false
+	}
+	ago := now.Round(0).Sub(*s.looked.Load())
+	return ago >= unseenAfter || ago < -lookEvery
+}
+
+// watch looks at the key file until the service ends, or a little longer: where a look hangs, nobody waits for it.
 func (s *secrets) watch(ended <-chan struct{}) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -150,14 +199,15 @@ func (s *secrets) watch(ended <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		s.mu.Lock()
-		s.look(time.Now(), false)
-		s.mu.Unlock()
+		if s.begin() {
+			s.look(time.Now(), false)
+			s.end()
+		}
 	}
 }
 
 // look looks at the key file and takes in what changed; where it is not in order, the keys of before stay. The caller
-// holds mu.
+// has the turn (see begin).
 func (s *secrets) look(now time.Time, always bool) {
 	s.tried = now
 	ring, changed, err := s.reload(always)
@@ -169,7 +219,7 @@ func (s *secrets) look(now time.Time, always bool) {
 		return
 	}
 	s.fault = ""
-	s.looked.Store(&now)
+	s.sawInOrder(now)
 	if changed {
 		s.ring.Store(ring)
 		s.log.Info("took in the changed key file", "newest", ring.Newest().String())

@@ -16,6 +16,7 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 )
 
 // rotated is a key file that a test changes while secrets are in use, with what they ask of it.
@@ -47,7 +48,7 @@ func (r *rotated) ring() *sealing.Ring {
 
 func (r *rotated) rotate() *sealing.Ring {
 	r.t.Helper()
-	file, err := sealing.Rotate(r.path, rand.Reader, time.Now())
+	file, err := sealingtest.Rotate(r.path, time.Now())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -215,4 +216,101 @@ func TestFollowing(t *testing.T) {
 			t.Errorf("behind %s comes %s (%t), want %s", tc.id, got, more, tc.want)
 		}
 	}
+}
+
+// TestHangingKeyFile: where a look at the file never comes back, as on a network file system, nobody waits for it for
+// more than a second, and only once: neither who needs a new secret, nor who meets a key that is missing, nor who ends
+// the service.
+func TestHangingKeyFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file, other := newRotated(t), newRotated(t)
+		hangs := make(chan struct{})
+		s := newSecrets(file.ring(), rand.Reader, func(bool) (*sealing.Ring, bool, error) {
+			<-hangs
+			return nil, false, nil
+		}, slog.New(slog.DiscardHandler))
+		ended := make(chan struct{})
+		go s.watch(ended)
+		time.Sleep(lookEvery + lookEvery/2) // half a second after the look has begun
+		of := someone()
+		lost := wrappedBy(t, other.ring(), of)
+		took := func(what string, most time.Duration, do func()) {
+			t.Helper()
+			began := time.Now()
+			if do(); time.Since(began) > most {
+				t.Errorf("%s takes %s", what, time.Since(began))
+			}
+		}
+		open := func() {
+			var unknown *sealing.UnknownKEKError
+			if _, err := s.Open(of, lost); !errors.As(err, &unknown) {
+				t.Errorf("a secret by a key that is missing: %v", err)
+			}
+		}
+		took("the first secret by a key that is missing", lookEvery, open)
+		took("the next one", 0, open)
+		took("a new secret", 0, func() {
+			if _, _, err := s.New(someone()); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(unseenAfter)
+		took("a new secret after ten minutes", 0, func() {
+			if _, _, err := s.New(someone()); !errors.Is(err, errKeyFileUnseen) {
+				t.Errorf("after ten minutes: %v", err)
+			}
+		})
+		close(ended)
+		close(hangs)
+	})
+}
+
+// TestKeyMissingWhileItIsRead: who meets a key that another one is just reading waits for it.
+func TestKeyMissingWhileItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := newRotated(t)
+		s := newSecrets(file.ring(), rand.Reader, func(always bool) (*sealing.Ring, bool, error) {
+			time.Sleep(lookEvery / 2)
+			return file.reload(always)
+		}, slog.New(slog.DiscardHandler))
+		newer := file.rotate()
+		var all sync.WaitGroup
+		for range 20 {
+			of := someone()
+			wrapped := wrappedBy(t, newer, of)
+			all.Go(func() {
+				if _, err := s.Open(of, wrapped); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// TestUnseenByTheClockOnTheWall: the monotonic clock stands still while a machine is suspended, and a clock may be set
+// back; the file is looked at anew in both.
+func TestUnseenByTheClockOnTheWall(t *testing.T) {
+	// The clock of a bubble has no monotonic reading, so that is looked at outside.
+	s := newSecrets(newRotated(t).ring(), rand.Reader, nil, nil)
+	s.sawInOrder(time.Now())
+	if looked := *s.looked.Load(); looked != looked.Round(0) {
+		t.Errorf("%s has a reading of the monotonic clock", looked)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		file := newRotated(t)
+		s := newSecrets(file.ring(), rand.Reader, file.reload, slog.New(slog.DiscardHandler))
+		for name, looked := range map[string]time.Time{"suspended": time.Now().Add(-time.Hour),
+			"set back": time.Now().Add(time.Hour)} {
+			time.Sleep(2 * lookEvery)
+			s.sawInOrder(looked)
+			looks := file.looks
+			if !s.unseen(time.Now()) {
+				t.Errorf("%s: the file counts as seen", name)
+			}
+			if _, _, err := s.New(someone()); err != nil || file.looks != looks+1 || s.unseen(time.Now()) {
+				t.Errorf("%s: %v after %d looks", name, err, file.looks-looks)
+			}
+		}
+	})
 }

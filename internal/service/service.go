@@ -53,7 +53,8 @@ type Options struct {
 	Places consent.Places
 	// Keys encrypt what the ledger is committed with. Nil: nothing can be put on record.
 	Keys *sealing.Ring
-	// ReloadKeys, where set, is asked every second whether the key file changed, and at a key that Keys lack.
+	// ReloadKeys, where set, is asked every second whether the key file changed, and at a key that Keys lack. Close
+	// does not wait for it.
 	ReloadKeys ReloadKeys
 	// SigningKey signs checkpoints of the ledgers, which are called LedgerName/ORGANIZATION (empty: a name with the
 	// instance's id). The zero key: none is signed.
@@ -99,7 +100,7 @@ func New(o Options) *Service {
 	s.sweeping.Add(1)
 	go s.sweeper()
 	if o.ReloadKeys != nil {
-		s.sweeping.Go(func() { s.secrets.watch(s.ended) })
+		go s.secrets.watch(s.ended) // Close does not wait for it: a look may hang
 	}
 	return s
 }
@@ -202,9 +203,12 @@ func (s *Service) commit(ctx context.Context, organization consent.ID, write fun
 	s.watchdog.begin(began)
 	defer func() { s.watchdog.end(time.Now(), how) }()
 	err := s.store.Update(ctx, organization, write)
+	var lacking *writer.NoSecretError
 	switch {
 	case err == nil:
 		how = committed
+	case errors.As(err, &lacking): // for want of the key file
+		how = refused
 	case errors.Is(err, writer.ErrNothing), errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < time.Second:
 		// who leaves at once tells nothing
 		how = refused

@@ -32,3 +32,12 @@ var file = sync.OnceValue(func() *sealing.File {
 	}
 	return made
 })
+
+// Rotate adds a key to a key file, behind whichever is the newest.
+func Rotate(path string, now time.Time) (*sealing.File, error) {
+	f, err := sealing.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return sealing.RotateAfter(path, f.Newest().ID, rand.Reader, now)
+}

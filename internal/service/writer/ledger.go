@@ -3,6 +3,7 @@ package writer
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/ledger"
@@ -65,24 +66,77 @@ func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err 
 	}, err
 }
 
-// openSecrets decrypts what was read of some subjects, and makes what is missing.
+// openSecrets decrypts what was read of some subjects, and makes what is missing. Errors: a *NoSecretError where none can
+// be made, which is not asked for again then, and those of what is on record.
 func (b *batch) openSecrets(of []consent.SubjectKey) error {
+	lacking := map[consent.SubjectKey]bool{}
+	var why error
 	for _, key := range of {
 		wrapped := b.wrapped[key]
-		var err error
 		if wrapped == nil { // new, or known and without a decision
-			if b.secrets[key], wrapped, err = b.o.Secrets.New(key); err != nil {
-				return fmt.Errorf("make the secret of a subject: %w", err)
+			if why == nil {
+				why = b.makeSecret(key)
 			}
-			b.changes.SubjectSecrets = append(b.changes.SubjectSecrets,
-				consent.SubjectSecret{SubjectKey: key, Wrapped: wrapped})
+			if why != nil {
+				lacking[key] = true
+			}
 			continue
 		}
+		var err error
 		if b.secrets[key], err = b.o.Secrets.Open(key, wrapped); err != nil {
 			return fmt.Errorf("read the secret of subject %s of organization %s: %w", key.Subject, key.Organization, err)
 		}
 	}
+	if why == nil {
+		return nil
+	}
+	return &NoSecretError{needing: b.decidingAbout(lacking), err: fmt.Errorf("make the secret of a subject: %w", why)}
+}
+
+func (b *batch) makeSecret(of consent.SubjectKey) error {
+	secret, wrapped, err := b.o.Secrets.New(of)
+	if err != nil {
+		return err
+	}
+	b.secrets[of] = secret
+	b.changes.SubjectSecrets = append(b.changes.SubjectSecrets, consent.SubjectSecret{SubjectKey: of, Wrapped: wrapped})
 	return nil
+}
+
+// NoSecretError ends the transaction of a batch in which no secret can be made for some of its people. The writes that
+// need none are done by another one.
+type NoSecretError struct {
+	needing map[*request]bool
+	err     error
+}
+
+func (e *NoSecretError) Error() string { return e.err.Error() }
+
+func (e *NoSecretError) Unwrap() error { return e.err }
+
+// refuse answers the requests that need a secret, and gives the others.
+func (e *NoSecretError) refuse(requests []*request) []*request {
+	return slices.DeleteFunc(requests, func(r *request) bool {
+		if e.needing[r] {
+			r.result <- outcome{err: e.err}
+		}
+		return e.needing[r]
+	})
+}
+
+// decidingAbout gives the requests that decide about any of some subjects.
+func (b *batch) decidingAbout(some map[consent.SubjectKey]bool) map[*request]bool {
+	found := map[*request]bool{}
+	for i, r := range b.requests {
+		for n := range b.items[i] {
+			item := &b.items[i][n]
+			if key := (consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject}); some[key] &&
+				len(item.decisions) > 0 {
+				found[r] = true
+			}
+		}
+	}
+	return found
 }
 
 // deciding lists about whom decisions may be taken.

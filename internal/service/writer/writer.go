@@ -246,6 +246,11 @@ func (w *Writer) write(requests []*request) {
 	}
 	started := time.Now()
 	outcomes, err := w.transact(waiting)
+	var lacking *NoSecretError
+	if errors.As(err, &lacking) { // the others need not wait until secrets can be made again
+		w.write(lacking.refuse(waiting))
+		return
+	}
 	if err != nil && len(waiting) > 1 && !consent.IsKind(err, consent.Unavailable) && !errors.Is(err, consent.ErrUnknown) {
 		// One write may have spoilt it for all. It left nothing behind: each again on its own.
 		for _, r := range waiting {
