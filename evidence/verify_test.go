@@ -123,10 +123,17 @@ func TestTamperedBundles(t *testing.T) {
 func TestRenderedFiles(t *testing.T) {
 	for _, name := range []string{PageFile, ReceiptFile, ReadmeFile} {
 		files := unpacked(t, written(t, testBundle(2)))
-		files[name] = bytes.Replace(files[name], []byte("0199f4c8"), []byte("0199f4c9"), 1)
-		found := failures(verify(t, zipped(t, files), Options{}))
-		if !slices.Contains(found, name+" 0 ") {
-			t.Errorf("%s: %q", name, found)
+		good := files[name]
+		for what, changed := range map[string][]byte{
+			"an id":          bytes.Replace(good, []byte("0199f4c8"), []byte("0199f4c9"), 1),
+			"something more": append(bytes.Clone(good), '\n'),
+			"something less": good[:len(good)-1],
+			"nothing":        {},
+		} {
+			files[name] = changed
+			if found := failures(verify(t, zipped(t, files), Options{})); !slices.Equal(found, []string{name + " 0 "}) {
+				t.Errorf("%s, %s: %q", name, what, found)
+			}
 		}
 	}
 }

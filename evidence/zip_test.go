@@ -241,3 +241,61 @@ func TestTooLarge(t *testing.T) {
 		}
 	}
 }
+
+// TestFewDataMakeNoLargeFiles: what each decision repeats is no more than a file of a bundle may have. It is not written,
+// and to verify it is to find a fault, not to make it.
+func TestFewDataMakeNoLargeFiles(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(200)))
+	long := strings.Repeat("long ", maxFile/5/190)
+	for name, change := range map[string]func(*Bundle){
+		"a long description": func(b *Bundle) { b.Versions[0].Description = long },
+		"a long day":         func(b *Bundle) { b.Versions[0].HeldFrom = long },
+	} {
+		b := testBundle(200)
+		change(b)
+		var out bytes.Buffer
+		if err := Write(&out, b); !errors.Is(err, ErrTooLarge) || out.Len() > 0 {
+			t.Errorf("%s: %v, and %d bytes were written", name, err, out.Len())
+		}
+		changed := maps.Clone(files)
+		changed[DataFile], changed[PurposesFile], changed[KeysFile], _ = b.encoded()
+		large, file := 0, ReceiptFile
+		if name == "a long day" { // which the receipt does not have
+			file = PageFile
+		}
+		r, err := verifyFiles(changed, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Checks {
+			if strings.Contains(c.Says, "larger than a bundle may have") && !c.OK && c.File == file {
+				large++
+			}
+		}
+		if large != 1 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// TestMadeFilesHaveABound: a file is made up to the bound, and nothing beyond it is kept.
+func TestMadeFilesHaveABound(t *testing.T) {
+	var kept bytes.Buffer
+	p := &page{sums: map[string]string{}}
+	for _, c := range []struct {
+		size int
+		want error
+	}{{maxFile - 1, nil}, {maxFile, nil}, {maxFile + 1, ErrTooLarge}} {
+		kept.Reset()
+		err := p.make("a file", func(w io.Writer, _ *page) error {
+			if _, err := w.Write(make([]byte, c.size-1)); err != nil {
+				return err
+			}
+			_, err := w.Write([]byte{1})
+			return err
+		}, &kept)
+		if !errors.Is(err, c.want) || kept.Len() > maxFile || err == nil && kept.Len() != c.size {
+			t.Errorf("%d bytes: %d were kept, %v", c.size, kept.Len(), err)
+		}
+	}
+}
