@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -59,6 +61,16 @@ func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent
 		err = errNotCovered
 	}
 	return e.bundle, err
+}
+
+// WriteEvidence writes a bundle that Evidence gave, as a zip. Unprocessable in the field purpose: it is too large, since
+// decisions repeat what their purposes say; nothing was written then. Safe for use by many at once.
+func WriteEvidence(w io.Writer, b *evidence.Bundle) error {
+	err := evidence.Write(w, b)
+	if errors.Is(err, evidence.ErrTooLarge) {
+		return errTooMuchEvidence
+	}
+	return err
 }
 
 // evidenceReader reads what a bundle is made of, in one view.

@@ -3,8 +3,10 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +195,40 @@ func TestEvidenceHasABound(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestEvidenceThatIsTooLargeAsAZip: what is within the bounds until it is written is refused like what is not, with
+// nothing written; what else goes wrong is told as it is.
+func TestEvidenceThatIsTooLargeAsAZip(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	ada := h.record(t, a, item(user("ada"), decided(consent.Analytics, consent.Accepted))).Items[0].Subject
+	g := h.signing(t, h.store)
+	b, err := g.Evidence(context.Background(), a, ada, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := service.WriteEvidence(&out, b); err != nil || out.Len() == 0 {
+		t.Errorf("as it is: %d bytes, %v", out.Len(), err)
+	}
+	away := errors.New("away")
+	if err := service.WriteEvidence(&fullWriter{away}, b); !errors.Is(err, away) {
+		t.Errorf("to who is away: %v", err)
+	}
+	for i, text := 0, strings.Repeat("text", 1<<20); i < 100; i++ {
+		b.Texts[strconv.Itoa(i)] = text
+	}
+	out.Reset()
+	isKind(t, "large", service.WriteEvidence(&out, b), consent.Unprocessable, "purpose")
+	if out.Len() > 0 {
+		t.Errorf("%d bytes were written", out.Len())
+	}
+}
+
+// fullWriter takes nothing.
+type fullWriter struct{ err error }
+
+func (w *fullWriter) Write([]byte) (int, error) { return 0, w.err }
 
 // lateWrites records something behind the back of whoever waits for a checkpoint.
 type lateWrites struct {
