@@ -11,22 +11,29 @@ import (
 
 // document is evidence.json.
 type document struct {
-	Format       string       `json:"format"`
-	Organization Organization `json:"organization"`
-	Person       Person       `json:"person"`
-	Purpose      string       `json:"purpose,omitempty"`
-	Checkpoint   string       `json:"checkpoint"`
-	Earlier      *Earlier     `json:"earlier,omitempty"`
-	Decisions    []Decision   `json:"decisions"`
+	Format       string        `json:"format"`
+	Organization Organization  `json:"organization"`
+	Person       person        `json:"person"`
+	Purpose      string        `json:"purpose,omitempty"`
+	Checkpoint   string        `json:"checkpoint"`
+	Earlier      *Earlier      `json:"earlier,omitempty"`
+	Decisions    manyDecisions `json:"decisions"`
+}
+
+// person is a Person.
+type person struct {
+	ID          string          `json:"id"`
+	Merged      manyIDs         `json:"merged"`
+	Identifiers manyIdentifiers `json:"identifiers"`
 }
 
 // keyList is keys.json, and versionList purposes.json.
 type (
 	keyList struct {
-		Keys []Key `json:"keys"`
+		Keys manyKeys `json:"keys"`
 	}
 	versionList struct {
-		Versions []Version `json:"versions"`
+		Versions manyVersions `json:"versions"`
 	}
 )
 
@@ -60,7 +67,8 @@ func decode(name string, data []byte, into any) error {
 
 // encoded gives the three files of data.
 func (b *Bundle) encoded() (data, purposes, keys []byte, err error) {
-	d := document{format, b.Organization, b.Person, b.Purpose, b.Checkpoint, b.Earlier, b.Decisions}
+	d := document{format, b.Organization, person{b.Person.ID, b.Person.Merged, b.Person.Identifiers}, b.Purpose,
+		b.Checkpoint, b.Earlier, b.Decisions}
 	if data, err = encode(&d); err != nil {
 		return nil, nil, nil, err
 	}
@@ -88,11 +96,8 @@ func parse(files map[string][]byte) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: %s is in the form %.40q, which this program does not know", ErrUnreadable, DataFile,
 			d.Format)
 	}
-	if len(d.Decisions) > MaxDecisions {
-		return nil, fmt.Errorf("%w: %s has more than %d decisions", ErrUnreadable, DataFile, MaxDecisions)
-	}
-	b := &Bundle{d.Organization, d.Person, d.Purpose, d.Checkpoint, d.Earlier, d.Decisions, versions.Versions, keys.Keys,
-		map[string]string{}}
+	b := &Bundle{d.Organization, Person{d.Person.ID, d.Person.Merged, d.Person.Identifiers}, d.Purpose, d.Checkpoint,
+		d.Earlier, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
 	for name, content := range files {
 		if hash, ok := textOf(name); ok {
 			b.Texts[hash] = string(content)

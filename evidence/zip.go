@@ -34,7 +34,7 @@ const zipDate = 1<<5 | 1
 // Write writes a bundle as a zip: the same bytes for the same bundle. What it writes is within the bounds of Verify, or
 // it is an error that wraps ErrTooLarge. It does not verify what it is given. Safe for use by many at once.
 func Write(w io.Writer, b *Bundle) error {
-	if len(b.Decisions) > MaxDecisions || len(fixedFiles)+len(b.Texts) > maxFiles || b.Size() > maxContent {
+	if b.tooMany() || len(fixedFiles)+len(b.Texts) > maxFiles || b.Size() > maxContent {
 		return ErrTooLarge
 	}
 	files, err := render(b)

@@ -235,15 +235,25 @@ func TestTooLarge(t *testing.T) {
 	for i := range maxContent>>20 + 1 {
 		large.Texts[strconv.Itoa(i)] = text
 	}
-	for name, b := range map[string]*Bundle{"many decisions": many, "a large text": large} {
+	refused := map[string]*Bundle{"many decisions": many, "a large text": large}
+	for name, change := range map[string]func(*Bundle){
+		"many versions":    func(b *Bundle) { b.Versions = slices.Repeat(b.Versions, maxVersions+1) },
+		"many keys":        func(b *Bundle) { b.Keys = slices.Repeat(b.Keys, maxKeys+1) },
+		"many merged":      func(b *Bundle) { b.Person.Merged = make([]string, maxNames+1) },
+		"many identifiers": func(b *Bundle) { b.Person.Identifiers = make([]Identifier, maxNames+1) },
+	} {
+		refused[name] = testBundle(1)
+		change(refused[name])
+	}
+	for name, b := range refused {
 		if err := Write(io.Discard, b); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestFewDataMakeNoLargeFiles: what each decision repeats is no more than a file of a bundle may have. It is not written,
-// and to verify it is to find a fault, not to make it.
+// TestFewDataMakeNoLargeFiles: what each decision repeats is no more than a file of a bundle may have. It is not
+// written, and to verify it is to find a fault, not to make it.
 func TestFewDataMakeNoLargeFiles(t *testing.T) {
 	files := unpacked(t, written(t, testBundle(200)))
 	long := strings.Repeat("long ", maxFile/5/190)
