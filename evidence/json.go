@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // document is evidence.json.
@@ -52,6 +53,9 @@ func encode(v any) ([]byte, error) {
 // decode reads what encode gave, and nothing else. Package json alone would take a member twice, in other letters, as
 // null or in another spelling, so that two readers could read different things.
 func decode(name string, data []byte, into any) error {
+	if !utf8.Valid(data) { // it would not be the same again, and takes three times as much until then
+		return fmt.Errorf("%w: %s is no UTF-8", ErrUnreadable, name)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -106,6 +110,9 @@ func parse(files map[string][]byte) (*Bundle, error) {
 	return b, nil
 }
 
+// maxMembers is how many members an object in a body or an ident may have; what was recorded has far fewer.
+const maxMembers = 1000
+
 // members reads a JSON object whose names are all different.
 func members(text string) (map[string]json.RawMessage, error) {
 	d := json.NewDecoder(strings.NewReader(text))
@@ -114,6 +121,9 @@ func members(text string) (map[string]json.RawMessage, error) {
 	}
 	out := map[string]json.RawMessage{}
 	for d.More() {
+		if len(out) == maxMembers {
+			return nil, fmt.Errorf("it has more than %d members", maxMembers)
+		}
 		token, err := d.Token()
 		if err != nil {
 			return nil, err

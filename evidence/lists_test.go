@@ -20,6 +20,7 @@ func TestListsStopAtTheirBound(t *testing.T) {
 		{"identifiers", DataFile, `{"person": {"identifiers": [`, `{}`, `]}}`, "more than 100000 identifiers"},
 		{"versions", PurposesFile, `{"versions": [`, `{}`, `]}`, "more than 10000 versions"},
 		{"keys", KeysFile, `{"keys": [`, `{}`, `]}`, "more than 10000 keys"},
+		{"no UTF-8", DataFile, `{"format": "`, "\xff", `"}`, "no UTF-8"},
 	} {
 		files := unpacked(t, written(t, testBundle(1)))
 		files[c.file] = []byte(c.before + strings.Repeat(c.one+",", many) + c.one + c.after)
