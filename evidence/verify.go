@@ -212,6 +212,10 @@ func RecordedAt(l ledger.Leaf) string {
 // order verifies that each entry is there once, in order, and is one that was asked for.
 func (v *verification) order() {
 	before := len(v.report.Checks)
+	person := map[string]bool{v.bundle.Person.ID: true}
+	for _, id := range v.bundle.Person.Merged {
+		person[id] = true
+	}
 	for i := range v.bundle.Decisions {
 		d := &v.bundle.Decisions[i]
 		if i > 0 && d.Index <= v.bundle.Decisions[i-1].Index {
@@ -220,7 +224,7 @@ func (v *verification) order() {
 		if v.bundle.Purpose != "" && v.facts[i].Purpose != v.bundle.Purpose {
 			v.fails(DataFile, i+1, "body", "Decision %d is on another purpose than the bundle says.", i+1)
 		}
-		if d.Subject != v.bundle.Person.ID && !slices.Contains(v.bundle.Person.Merged, d.Subject) {
+		if !person[d.Subject] {
 			v.fails(DataFile, i+1, "subject", "Decision %d was recorded for somebody whom the bundle does not name.", i+1)
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/ledger"
 )
@@ -116,6 +118,29 @@ func TestTamperedBundles(t *testing.T) {
 		if !slices.ContainsFunc(found, func(s string) bool { return strings.HasPrefix(s, c.want) }) {
 			t.Errorf("%s: %q, want %q", c.name, found, c.want)
 		}
+	}
+}
+
+// TestManyWereMerged: decisions of those who were merged are the person's, strangers' are not, and to tell so takes no
+// longer for as many as a bundle may have.
+func TestManyWereMerged(t *testing.T) {
+	b := &Bundle{Person: Person{ID: testPerson}}
+	for i := range maxNames {
+		b.Person.Merged = append(b.Person.Merged, fmt.Sprintf("0199f4c8-7a00-7000-8001-%012x", i))
+	}
+	b.Decisions = slices.Repeat([]Decision{{Subject: b.Person.Merged[maxNames-1]}}, MaxDecisions)
+	for i := range b.Decisions {
+		b.Decisions[i].Index = int64(i)
+	}
+	b.Decisions[1].Subject, b.Decisions[2].Subject = testPerson, "a stranger"
+	v := &verification{bundle: b, facts: make([]facts, MaxDecisions), report: &Report{}}
+	start := time.Now()
+	v.order()
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if found := failures(v.report); !slices.Equal(found, []string{"evidence.json 3 subject"}) {
+		t.Errorf("%q", found)
 	}
 }
 
