@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,7 +155,7 @@ func TestEvidenceRefuses(t *testing.T) {
 	isKind(t, "who decided nothing", ask(g.Service, a, silent.ID, "", 0), consent.NotFound, "")
 	isKind(t, "nothing on a purpose", ask(g.Service, a, ada, consent.Marketing, 0), consent.NotFound, "")
 	isKind(t, "no purpose", ask(g.Service, a, ada, "none of it", 0), consent.Unprocessable, "purpose")
-	isKind(t, "a size to come", ask(g.Service, a, ada, "", 2), consent.Conflict, "")
+	isKind(t, "a size that the ledger never had", ask(g.Service, a, ada, "", 2), consent.Invalid, "since")
 	h.damage(t, "UPDATE texts SET text = 'Figures!' WHERE text = 'Figures?'")
 	isKind(t, "a text that was changed", ask(g.Service, a, ada, "", 0), consent.Internal, "")
 	h.damage(t, "UPDATE texts SET text = 'Figures?' WHERE text = 'Figures!'")
@@ -167,6 +168,28 @@ func TestEvidenceRefuses(t *testing.T) {
 	defer cancel()
 	_, err = h.svc.Evidence(ctx, other, late, "", 0)
 	isKind(t, "what nobody signs", err, consent.Conflict, "")
+}
+
+// TestEvidenceSince: a size that the ledger has, and no checkpoint covers yet, is worth asking for again; a larger one
+// is not.
+func TestEvidenceSince(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	ada := h.record(t, a, item(user("ada"))).Items[0].Subject
+	g := h.signing(t, h.store)
+	g.checkpoint(t, a, 1)
+	g.Close() // nobody signs what follows
+	h.record(t, a, item(user("bob")))
+	ask := func(since int64) error {
+		_, err := h.svc.Evidence(context.Background(), a, ada, "", since)
+		return err
+	}
+	if err := ask(1); err != nil {
+		t.Error(err)
+	}
+	isKind(t, "a size to come", ask(2), consent.Conflict, "")
+	isKind(t, "a size that the ledger never had", ask(3), consent.Invalid, "since")
+	isKind(t, "the largest size", ask(math.MaxInt64), consent.Invalid, "since")
 }
 
 // idOf is an id as SQLite writes a blob.
@@ -242,8 +265,8 @@ func (l *lateWrites) ViewOnce(ctx context.Context, read func(service.Reader) err
 	return err
 }
 
-// TestEvidenceWaitsForWhatWasThere: it is of what was decided before it was asked for; what comes while it waits, and is
-// not covered, is left out.
+// TestEvidenceWaitsForWhatWasThere: it is of what was decided before it was asked for; what comes while it waits, and
+// is not covered, is left out.
 func TestEvidenceWaitsForWhatWasThere(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)
