@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,28 @@ func TestFactsRefuse(t *testing.T) {
 	}
 }
 
+// TestMembersHaveABound: a few bytes are a member, which takes many more in memory: what has more members than anything
+// that was recorded is not read.
+func TestMembersHaveABound(t *testing.T) {
+	object := func(members int) string {
+		var out strings.Builder
+		for i := range members {
+			fmt.Fprintf(&out, `,"m%d":1`, i)
+		}
+		return "{" + strings.TrimPrefix(out.String(), ",") + "}"
+	}
+	for members, want := range map[int]bool{0: true, 1000: true, 1001: false} {
+		for field, d := range map[string]Decision{
+			"body":  {Body: object(members), Ident: "{}"},
+			"ident": {Body: "{}", Ident: `{"identifiers":` + object(members) + "}"},
+		} {
+			if _, in, err := factsOf(&d); (err == nil) != want || err != nil && in != field {
+				t.Errorf("%d members of the %s: in %q: %v", members, field, in, err)
+			}
+		}
+	}
+}
+
 // TestOtherLettersAreOthers: a member in other letters is not the one that is meant.
 func TestOtherLettersAreOthers(t *testing.T) {
 	f, _, err := factsOf(&Decision{Body: `{"State":"accepted","later":{"a":1}}`, Ident: "{}"})
@@ -61,6 +84,7 @@ func TestDataInOtherForms(t *testing.T) {
 		"escapes":        func(s string) string { return strings.Replace(s, `"ada"`, `"\u0061da"`, 1) },
 		"another form":   func(s string) string { return strings.Replace(s, "evidence/v1", "evidence/v2", 1) },
 		"a base64":       func(s string) string { return strings.Replace(s, `"leaf": "`, `"leaf": "\n`, 1) },
+		"a lone half":    func(s string) string { return strings.Replace(s, `"value": "ada"`, `"value": "\ud800"`, 1) },
 	} {
 		changed := map[string][]byte{DataFile: []byte(change(string(files[DataFile])))}
 		if slices.Equal(changed[DataFile], files[DataFile]) {

@@ -7,26 +7,34 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // document is evidence.json.
 type document struct {
-	Format       string       `json:"format"`
-	Organization Organization `json:"organization"`
-	Person       Person       `json:"person"`
-	Purpose      string       `json:"purpose,omitempty"`
-	Checkpoint   string       `json:"checkpoint"`
-	Earlier      *Earlier     `json:"earlier,omitempty"`
-	Decisions    []Decision   `json:"decisions"`
+	Format       string        `json:"format"`
+	Organization Organization  `json:"organization"`
+	Person       person        `json:"person"`
+	Purpose      string        `json:"purpose,omitempty"`
+	Checkpoint   string        `json:"checkpoint"`
+	Earlier      *Earlier      `json:"earlier,omitempty"`
+	Decisions    manyDecisions `json:"decisions"`
+}
+
+// person is a Person.
+type person struct {
+	ID          string          `json:"id"`
+	Merged      manyIDs         `json:"merged"`
+	Identifiers manyIdentifiers `json:"identifiers"`
 }
 
 // keyList is keys.json, and versionList purposes.json.
 type (
 	keyList struct {
-		Keys []Key `json:"keys"`
+		Keys manyKeys `json:"keys"`
 	}
 	versionList struct {
-		Versions []Version `json:"versions"`
+		Versions manyVersions `json:"versions"`
 	}
 )
 
@@ -45,6 +53,9 @@ func encode(v any) ([]byte, error) {
 // decode reads what encode gave, and nothing else. Package json alone would take a member twice, in other letters, as
 // null or in another spelling, so that two readers could read different things.
 func decode(name string, data []byte, into any) error {
+	if !utf8.Valid(data) { // it would not be the same again, and takes three times as much until then
+		return fmt.Errorf("%w: %s is no UTF-8", ErrUnreadable, name)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -60,7 +71,8 @@ func decode(name string, data []byte, into any) error {
 
 // encoded gives the three files of data.
 func (b *Bundle) encoded() (data, purposes, keys []byte, err error) {
-	d := document{format, b.Organization, b.Person, b.Purpose, b.Checkpoint, b.Earlier, b.Decisions}
+	d := document{format, b.Organization, person{b.Person.ID, b.Person.Merged, b.Person.Identifiers}, b.Purpose,
+		b.Checkpoint, b.Earlier, b.Decisions}
 	if data, err = encode(&d); err != nil {
 		return nil, nil, nil, err
 	}
@@ -88,11 +100,8 @@ func parse(files map[string][]byte) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: %s is in the form %.40q, which this program does not know", ErrUnreadable, DataFile,
 			d.Format)
 	}
-	if len(d.Decisions) > MaxDecisions {
-		return nil, fmt.Errorf("%w: %s has more than %d decisions", ErrUnreadable, DataFile, MaxDecisions)
-	}
-	b := &Bundle{d.Organization, d.Person, d.Purpose, d.Checkpoint, d.Earlier, d.Decisions, versions.Versions, keys.Keys,
-		map[string]string{}}
+	b := &Bundle{d.Organization, Person{d.Person.ID, d.Person.Merged, d.Person.Identifiers}, d.Purpose, d.Checkpoint,
+		d.Earlier, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
 	for name, content := range files {
 		if hash, ok := textOf(name); ok {
 			b.Texts[hash] = string(content)
@@ -100,6 +109,9 @@ func parse(files map[string][]byte) (*Bundle, error) {
 	}
 	return b, nil
 }
+
+// maxMembers is how many members an object in a body or an ident may have; what was recorded has far fewer.
+const maxMembers = 1000
 
 // members reads a JSON object whose names are all different.
 func members(text string) (map[string]json.RawMessage, error) {
@@ -109,6 +121,9 @@ func members(text string) (map[string]json.RawMessage, error) {
 	}
 	out := map[string]json.RawMessage{}
 	for d.More() {
+		if len(out) == maxMembers {
+			return nil, fmt.Errorf("it has more than %d members", maxMembers)
+		}
 		token, err := d.Token()
 		if err != nil {
 			return nil, err

@@ -1,5 +1,12 @@
 package evidence
 
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+)
+
 // The receipt: a consent record for each decision, as ISO/IEC TS 27560:2023 asks for it, in the terms of W3C's Data
 // Privacy Vocabulary (https://w3id.org/dpv/guides/consent-27560). Its context is inside, so that nobody fetches one.
 
@@ -76,14 +83,37 @@ var notConfigured = []string{"pii_information (dpv:hasPersonalData)", "storage_l
 	"retention_period (dpv:hasStorageCondition)", "recipient_third_parties (dpv:hasRecipient)",
 	"withdrawal_method (dpv:hasConsentControl)", "party_address (dpv:hasAddress)", "party_contact (dpv:hasContact)"}
 
-// renderReceipt makes receipt.jsonld.
-func renderReceipt(b *Bundle, all []facts) ([]byte, error) {
-	versions := b.versions()
-	r := receipt{receiptContext, make([]record, len(b.Decisions))}
-	for i := range b.Decisions {
-		r.Graph[i] = recordOf(b, &b.Decisions[i], &all[i], versions[all[i].versionKey()])
+// writeReceipt makes receipt.jsonld, record by record: what an organization or a version says of itself is in each.
+func writeReceipt(w io.Writer, p *page) error {
+	head, err := encode(&receipt{receiptContext, []record{}})
+	if err != nil {
+		return err
 	}
-	return encode(&r)
+	before, after, _ := bytes.Cut(head, []byte("[]"))
+	after = slices.Concat([]byte("]"), after)
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("    ", "  ")
+	before = append(before, '[')
+	for i := range p.Shown {
+		s := &p.Shown[i]
+		out.Reset()
+		out.Write(before)
+		out.WriteString("\n    ")
+		if err := e.Encode(recordOf(p.Bundle, s.Decision, &s.Facts, s.Version)); err != nil {
+			return err
+		}
+		if _, err := w.Write(bytes.TrimSuffix(out.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+		before = []byte(",")
+	}
+	if len(p.Shown) > 0 {
+		before = []byte("\n  ")
+	}
+	_, err = w.Write(append(before, after...))
+	return err
 }
 
 func recordOf(b *Bundle, d *Decision, f *facts, v *Version) record {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -27,7 +28,7 @@ var pageStyle string
 var readmeText string
 
 var (
-	pageTemplate   = template.Must(template.New(PageFile).Parse(pageText))
+	pageTemplate   = template.Must(template.New(PageFile).Funcs(template.FuncMap{"pieces": pieces}).Parse(pageText))
 	readmeTemplate = texttemplate.Must(texttemplate.New(ReadmeFile).Parse(readmeText))
 	stylePolicy    = policyOf(pageStyle)
 )
@@ -55,35 +56,79 @@ func render(b *Bundle) (map[string][]byte, error) {
 	return files, renderOthers(b, all, files)
 }
 
-// renderOthers adds to files of data what is made of them. Each but the first shows the hashes of those before.
-func renderOthers(b *Bundle, all []facts, files map[string][]byte) (err error) {
-	if files[ReceiptFile], err = renderReceipt(b, all); err != nil {
-		return fmt.Errorf("write %s: %w", ReceiptFile, err)
-	}
+// others are the files that are made of the data, in this order: each but the first shows the hashes of those before.
+var others = [...]struct {
+	name  string
+	write func(io.Writer, *page) error
+}{{ReceiptFile, writeReceipt},
+	{PageFile, func(w io.Writer, p *page) error { return pageTemplate.Execute(w, p) }},
+	{ReadmeFile, func(w io.Writer, p *page) error { return readmeTemplate.Execute(w, p) }}}
+
+// renderOthers adds to files of data what is made of them. An error wraps ErrTooLarge where one of them would be larger
+// than a bundle may have it.
+func renderOthers(b *Bundle, all []facts, files map[string][]byte) error {
 	p := pageOf(b, all)
-	p.Files = hashesOf(files)
-	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, p); err != nil {
-		return fmt.Errorf("write %s: %w", PageFile, err)
+	p.sums = sumsOf(files)
+	for _, other := range others {
+		var out bytes.Buffer
+		if err := p.make(other.name, other.write, &out); err != nil {
+			return fmt.Errorf("write %s: %w", other.name, err)
+		}
+		files[other.name] = out.Bytes()
 	}
-	files[PageFile] = out.Bytes()
-	p.Files = hashesOf(files)
-	var readme bytes.Buffer
-	if err := readmeTemplate.Execute(&readme, p); err != nil {
-		return fmt.Errorf("write %s: %w", ReadmeFile, err)
-	}
-	files[ReadmeFile] = readme.Bytes()
 	return nil
 }
 
-// hashesOf gives the SHA-256 of files in hex, in order of names.
-func hashesOf(files map[string][]byte) []named {
-	out := make([]named, 0, len(files))
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		sum := sha256.Sum256(files[name])
-		out = append(out, named{name, hex.EncodeToString(sum[:])})
+// make writes a file that is made of the data, and notes its hash for those that are made after it.
+func (p *page) make(name string, write func(io.Writer, *page) error, to io.Writer) error {
+	out := &made{to: to, sum: sha256.New()}
+	if err := write(out, p); err != nil {
+		return err
+	}
+	p.sums[name] = hex.EncodeToString(out.sum.Sum(nil))
+	return nil
+}
+
+// made is a file while it is made. It takes no more than a file of a bundle may have: few data can make large files.
+type made struct {
+	to  io.Writer
+	sum interface {
+		io.Writer
+		Sum(to []byte) []byte
+	}
+	size int
+}
+
+func (m *made) Write(part []byte) (int, error) {
+	if m.size += len(part); m.size > maxFile {
+		return 0, ErrTooLarge
+	}
+	m.sum.Write(part) // which never fails
+	return m.to.Write(part)
+}
+
+// sumsOf gives the SHA-256 of files in hex.
+func sumsOf(files map[string][]byte) map[string]string {
+	out := make(map[string]string, len(files))
+	for name, content := range files {
+		sum := sha256.Sum256(content)
+		out[name] = hex.EncodeToString(sum[:])
 	}
 	return out
+}
+
+// pieces gives a text in parts, so that a large one is not escaped as a whole.
+func pieces(text string) func(yield func(string) bool) {
+	const most = 64 << 10
+	return func(yield func(string) bool) {
+		for len(text) > most {
+			if !yield(text[:most]) {
+				return
+			}
+			text = text[most:]
+		}
+		yield(text)
+	}
 }
 
 // page is what the page shows, and the README a part of it.
@@ -95,8 +140,17 @@ type page struct {
 	Size     int64
 	Shown    []shown
 	Purposes []shownVersion
-	Files    []named
-	NoText   bool // of some decision no text was given
+	NoText   bool              // of some decision no text was given
+	sums     map[string]string // of the files that are made already, in hex
+}
+
+// Files gives the SHA-256 of the files that are made already, in order of names.
+func (p *page) Files() []named {
+	out := make([]named, 0, len(p.sums))
+	for _, name := range slices.Sorted(maps.Keys(p.sums)) {
+		out = append(out, named{name, p.sums[name]})
+	}
+	return out
 }
 
 // shown is a decision as the page shows it.
@@ -121,6 +175,7 @@ type shownVersion struct {
 	*Version
 	Basis                   string
 	Text                    string
+	SameAs                  string // where its text is shown already; empty: nowhere
 	TextFile, TranslateFile string
 }
 
@@ -149,18 +204,33 @@ func pageOf(b *Bundle, all []facts) *page {
 		p.NoText = p.NoText || f.Text == ""
 		p.Shown[i] = s
 	}
+	p.Purposes = purposesOf(b, first)
+	return p
+}
+
+// purposesOf gives the versions with their legal texts, each text once: many versions have the same. first has the
+// numbers of the decisions that show a text.
+func purposesOf(b *Bundle, first map[string]int) []shownVersion {
+	out, where := make([]shownVersion, len(b.Versions)), map[string]string{}
+	for hash, decision := range first {
+		where[hash] = "decision " + strconv.Itoa(decision)
+	}
 	for i := range b.Versions {
 		v := &b.Versions[i]
 		s := shownVersion{Version: v, Basis: inWords(basisWords, v.LegalBasis)}
 		if hash, ok := hashOf(v.LegalText); ok {
-			s.Text, s.TextFile = b.Texts[hash], textFolder+hash+textSuffix
+			s.TextFile = textFolder + hash + textSuffix
+			if s.SameAs = where[hash]; s.SameAs == "" {
+				s.Text = b.Texts[hash]
+				where[hash] = fmt.Sprintf("version %d of %s in project %s", v.Version, v.Purpose, v.Project)
+			}
 		}
 		if hash, ok := hashOf(v.Translations); ok {
 			s.TranslateFile = textFolder + hash + textSuffix
 		}
-		p.Purposes = append(p.Purposes, s)
+		out[i] = s
 	}
-	return p
+	return out
 }
 
 // noted reads what a signed note says, whoever signed it.

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"encoding/json"
+	"html/template"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,64 @@ func TestPageShows(t *testing.T) {
 		"10 entries when it was signed", "consentd verify --vkey", "the organization's own statement"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// TestTextsAreShownOnce: a text that many versions have, or decisions showed too, is in the page once, so that the page
+// is no larger than the texts that the bounds count.
+func TestTextsAreShownOnce(t *testing.T) {
+	b := testBundle(4)
+	legal, shown := "We write letters.", "Shall we write to you?\n<b>0</b>"
+	for i := range 200 {
+		v := b.Versions[0]
+		if v.Version = i + 2; i == 0 {
+			v.LegalText = hashPrefix + hexOf(shown)
+		}
+		b.Versions = append(b.Versions, v)
+	}
+	page := string(unpacked(t, written(t, b))[PageFile])
+	same := "<td>The same text as in "
+	for part, want := range map[string]int{legal: 1, "&lt;b&gt;0&lt;/b&gt;": 1, same + "decision 1.": 2,
+		same + "version 1 of marketing in project " + testProject + ".\n": 199,
+		`<span class="hash">texts/` + hexOf(legal) + ".txt":               200} {
+		if got := strings.Count(page, part); got != want {
+			t.Errorf("%q is there %d times, want %d", part, got, want)
+		}
+	}
+}
+
+// TestLargeTextsAreEscapedWhole: that a text is escaped in parts changes nothing of it.
+func TestLargeTextsAreEscapedWhole(t *testing.T) {
+	for _, text := range []string{"", "é", strings.Repeat("é<\x00'&\xff", 40_000), strings.Repeat("€", 64<<10)} {
+		var whole, parts strings.Builder
+		of := func(s string) *template.Template {
+			return template.Must(template.New("").Funcs(template.FuncMap{"pieces": pieces}).Parse(s))
+		}
+		if err := of("<pre>{{.}}</pre>").Execute(&whole, text); err != nil {
+			t.Fatal(err)
+		}
+		if err := of("<pre>{{range pieces .}}{{.}}{{end}}</pre>").Execute(&parts, text); err != nil {
+			t.Fatal(err)
+		}
+		if whole.String() != parts.String() {
+			t.Errorf("a text of %d bytes is another one in parts", len(text))
+		}
+	}
+}
+
+// TestReceiptIsOneDocument: made record by record it is what it is as a whole.
+func TestReceiptIsOneDocument(t *testing.T) {
+	for _, decisions := range []int{0, 1, 3} {
+		b := testBundle(decisions)
+		files := must(render(b))
+		r := receipt{receiptContext, make([]record, decisions)}
+		for i := range b.Decisions {
+			f, _, _ := factsOf(&b.Decisions[i])
+			r.Graph[i] = recordOf(b, &b.Decisions[i], &f, &b.Versions[0])
+		}
+		if want := must(encode(&r)); string(files[ReceiptFile]) != string(want) {
+			t.Errorf("%d decisions:\n%s\nwant\n%s", decisions, files[ReceiptFile], want)
 		}
 	}
 }

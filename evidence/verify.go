@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -211,6 +212,10 @@ func RecordedAt(l ledger.Leaf) string {
 // order verifies that each entry is there once, in order, and is one that was asked for.
 func (v *verification) order() {
 	before := len(v.report.Checks)
+	person := map[string]bool{v.bundle.Person.ID: true}
+	for _, id := range v.bundle.Person.Merged {
+		person[id] = true
+	}
 	for i := range v.bundle.Decisions {
 		d := &v.bundle.Decisions[i]
 		if i > 0 && d.Index <= v.bundle.Decisions[i-1].Index {
@@ -219,7 +224,7 @@ func (v *verification) order() {
 		if v.bundle.Purpose != "" && v.facts[i].Purpose != v.bundle.Purpose {
 			v.fails(DataFile, i+1, "body", "Decision %d is on another purpose than the bundle says.", i+1)
 		}
-		if d.Subject != v.bundle.Person.ID && !slices.Contains(v.bundle.Person.Merged, d.Subject) {
+		if !person[d.Subject] {
 			v.fails(DataFile, i+1, "subject", "Decision %d was recorded for somebody whom the bundle does not name.", i+1)
 		}
 	}
@@ -287,18 +292,36 @@ func (v *verification) versions() {
 	v.kind(before, "All %d versions of purposes that the decisions name are here.", len(v.bundle.Versions))
 }
 
-// rendered verifies that what people read is what the data say.
+// rendered verifies that what people read is what the data say. What the data make is compared while it is made: it is
+// not kept, and of what would be larger than a bundle may have it no more is made.
 func (v *verification) rendered() {
-	again := maps.Clone(v.files)
-	for _, name := range []string{ReceiptFile, PageFile, ReadmeFile} {
-		delete(again, name)
+	p := pageOf(v.bundle, v.facts)
+	p.sums = sumsOf(v.files)
+	for _, other := range others {
+		delete(p.sums, other.name)
 	}
-	err := renderOthers(v.bundle, v.facts, again)
-	for _, name := range []string{PageFile, ReceiptFile, ReadmeFile} {
-		if err == nil && bytes.Equal(again[name], v.files[name]) {
-			v.holds("%s says the same as the data.", name)
-			continue
+	for _, other := range others {
+		to := &compared{with: v.files[other.name]}
+		switch err := p.make(other.name, other.write, to); {
+		case errors.Is(err, ErrTooLarge):
+			v.fails(other.name, 0, "", "%s is not the one that the data make: that would be larger than a bundle may have it.",
+				other.name)
+		case err != nil || to.differs || len(to.with) > 0:
+			v.fails(other.name, 0, "", "%s is not the one that the data make: it, or the data, was changed.", other.name)
+		default:
+			v.holds("%s says the same as the data.", other.name)
 		}
-		v.fails(name, 0, "", "%s is not the one that the data make: it, or the data, was changed.", name)
 	}
+}
+
+// compared takes what must be the same as something.
+type compared struct {
+	with    []byte // what is still to come
+	differs bool
+}
+
+func (c *compared) Write(part []byte) (int, error) {
+	rest, same := bytes.CutPrefix(c.with, part)
+	c.differs, c.with = c.differs || !same, rest
+	return len(part), nil
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/ledger"
 )
@@ -119,14 +121,44 @@ func TestTamperedBundles(t *testing.T) {
 	}
 }
 
+// TestManyWereMerged: decisions of those who were merged are the person's, strangers' are not, and to tell so takes no
+// longer for as many as a bundle may have.
+func TestManyWereMerged(t *testing.T) {
+	b := &Bundle{Person: Person{ID: testPerson}}
+	for i := range maxNames {
+		b.Person.Merged = append(b.Person.Merged, fmt.Sprintf("0199f4c8-7a00-7000-8001-%012x", i))
+	}
+	b.Decisions = slices.Repeat([]Decision{{Subject: b.Person.Merged[maxNames-1]}}, MaxDecisions)
+	for i := range b.Decisions {
+		b.Decisions[i].Index = int64(i)
+	}
+	b.Decisions[1].Subject, b.Decisions[2].Subject = testPerson, "a stranger"
+	v := &verification{bundle: b, facts: make([]facts, MaxDecisions), report: &Report{}}
+	start := time.Now()
+	v.order()
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if found := failures(v.report); !slices.Equal(found, []string{"evidence.json 3 subject"}) {
+		t.Errorf("%q", found)
+	}
+}
+
 // TestRenderedFiles: the page, the receipt and the README are not taken on trust.
 func TestRenderedFiles(t *testing.T) {
 	for _, name := range []string{PageFile, ReceiptFile, ReadmeFile} {
 		files := unpacked(t, written(t, testBundle(2)))
-		files[name] = bytes.Replace(files[name], []byte("0199f4c8"), []byte("0199f4c9"), 1)
-		found := failures(verify(t, zipped(t, files), Options{}))
-		if !slices.Contains(found, name+" 0 ") {
-			t.Errorf("%s: %q", name, found)
+		good := files[name]
+		for what, changed := range map[string][]byte{
+			"an id":          bytes.Replace(good, []byte("0199f4c8"), []byte("0199f4c9"), 1),
+			"something more": append(bytes.Clone(good), '\n'),
+			"something less": good[:len(good)-1],
+			"nothing":        {},
+		} {
+			files[name] = changed
+			if found := failures(verify(t, zipped(t, files), Options{})); !slices.Equal(found, []string{name + " 0 "}) {
+				t.Errorf("%s, %s: %q", name, what, found)
+			}
 		}
 	}
 }

@@ -34,7 +34,7 @@ const zipDate = 1<<5 | 1
 // Write writes a bundle as a zip: the same bytes for the same bundle. What it writes is within the bounds of Verify, or
 // it is an error that wraps ErrTooLarge. It does not verify what it is given. Safe for use by many at once.
 func Write(w io.Writer, b *Bundle) error {
-	if len(b.Decisions) > MaxDecisions || len(fixedFiles)+len(b.Texts) > maxFiles || b.Size() > maxContent {
+	if b.tooMany() || len(fixedFiles)+len(b.Texts) > maxFiles || b.Size() > maxContent {
 		return ErrTooLarge
 	}
 	files, err := render(b)
@@ -163,8 +163,8 @@ func checkEnd(r io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkLayout wants the files of a zip to lie one behind the other, from its beginning to its directory, each under the
-// name that the directory has for it. So no two programs read different files in it, and no two files share bytes.
+// checkLayout wants the files of a zip to lie one behind the other, from its beginning to its directory, each with what
+// the directory says of it. So no two programs read different files in it, and no two files share bytes.
 func checkLayout(r io.ReaderAt, size int64, files []*zip.File) error {
 	type placed struct {
 		*zip.File
@@ -181,17 +181,14 @@ func checkLayout(r io.ReaderAt, size int64, files []*zip.File) error {
 	slices.SortFunc(order, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
 	var next int64
 	for _, f := range order {
-		const header = 30 // bytes of a file's own, before its name
-		own := make([]byte, header+len(f.Name))
-		if _, err := r.ReadAt(own, next); err != nil && err != io.EOF {
-			return fmt.Errorf("%w: %w", ErrUnreadable, err)
+		if err := checkHeader(r, next, f.File, f.at); err != nil {
+			return err
 		}
-		names, extra := binary.LittleEndian.Uint16(own[26:]), int64(binary.LittleEndian.Uint16(own[28:]))
-		if string(own[:4]) != "PK\x03\x04" || int(names) != len(f.Name) || string(own[header:]) != f.Name ||
-			next+int64(len(own))+extra != f.at {
-			return fmt.Errorf("%w: %.60q is not where, or what, its directory says", ErrUnreadable, f.Name)
+		behind, err := checkDescriptor(r, f.File, f.at)
+		if err != nil {
+			return err
 		}
-		next = f.at + int64(f.CompressedSize64) + descriptorSize(r, f.File, f.at)
+		next = f.at + int64(f.CompressedSize64) + behind
 	}
 	var end [endSize]byte
 	if _, err := r.ReadAt(end[:], size-endSize); err != nil && err != io.EOF {
@@ -203,16 +200,76 @@ func checkLayout(r io.ReaderAt, size int64, files []*zip.File) error {
 	return nil
 }
 
-// descriptorSize is how many bytes behind a file say its sizes again, as programs write them that write to a stream.
-func descriptorSize(r io.ReaderAt, f *zip.File, at int64) int64 {
-	if f.Flags&0x8 == 0 {
-		return 0
+// streamed is the flag of a file whose sizes stand behind it, as programs write them that write to a stream.
+const streamed = 0x8
+
+// checkHeader wants what stands before a file (APPNOTE.TXT, 4.3.7), at a place and up to its content, to say the same
+// as the directory.
+func checkHeader(r io.ReaderAt, at int64, f *zip.File, content int64) error {
+	const fixed = 30 // bytes before the name
+	differs := fmt.Errorf("%w: %.60q is not where, or what, its directory says", ErrUnreadable, f.Name)
+	length := content - at - fixed - int64(len(f.Name)) // of what is extra
+	if length < 0 || length >= 1<<16 {
+		return differs
 	}
-	var mark [4]byte
-	if _, err := r.ReadAt(mark[:], at+int64(f.CompressedSize64)); err == nil && string(mark[:]) == "PK\x07\x08" {
-		return 16
+	own := make([]byte, content-at)
+	if _, err := r.ReadAt(own, at); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	return 12
+	word := binary.LittleEndian.Uint16
+	name := own[fixed : fixed+len(f.Name)]
+	if string(own[:4]) != "PK\x03\x04" || word(own[6:]) != f.Flags || word(own[8:]) != f.Method ||
+		int(word(own[26:])) != len(name) || int64(word(own[28:])) != length || string(name) != f.Name ||
+		!sameSizes(own[14:], f, f.Flags&streamed != 0) {
+		return differs
+	}
+	if !plainExtra(f.Extra) || !plainExtra(own[fixed+len(name):]) {
+		return fmt.Errorf("%w: %.60q has something extra that not all programs read alike", ErrUnreadable, f.Name)
+	}
+	return nil
+}
+
+// sameSizes tells whether a check sum and two sizes are those that the directory has for a file. orNone: each may be 0.
+func sameSizes(b []byte, f *zip.File, orNone bool) bool {
+	for i, want := range []uint64{uint64(f.CRC32), f.CompressedSize64, f.UncompressedSize64} {
+		if got := uint64(binary.LittleEndian.Uint32(b[4*i:])); got != want && (got != 0 || !orNone) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkDescriptor wants what stands behind a file that was written to a stream (APPNOTE.TXT, 4.3.9) to say the same as
+// the directory, and gives how many bytes that takes: with a mark of its own, or without.
+func checkDescriptor(r io.ReaderAt, f *zip.File, at int64) (int64, error) {
+	if f.Flags&streamed == 0 {
+		return 0, nil
+	}
+	var behind [16]byte // there is the directory behind it
+	if _, err := r.ReadAt(behind[:], at+int64(f.CompressedSize64)); err != nil {
+		return 0, fmt.Errorf("%w: %.60q: %w", ErrUnreadable, f.Name, err)
+	}
+	if string(behind[:4]) == "PK\x07\x08" && sameSizes(behind[4:], f, false) {
+		return 16, nil
+	}
+	if sameSizes(behind[:], f, false) {
+		return 12, nil
+	}
+	return 0, fmt.Errorf("%w: behind %.60q stands another size than its directory says", ErrUnreadable, f.Name)
+}
+
+// plainExtra tells whether all programs read what is extra of a file alike (APPNOTE.TXT, 4.5): whole fields, none of
+// which is Info-ZIP's other name for it, under which some would unpack it.
+func plainExtra(extra []byte) bool {
+	const unicodePath = 0x7075
+	for len(extra) >= 4 {
+		tag, length := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
+		if extra = extra[4:]; tag == unicodePath || length > len(extra) {
+			return false
+		}
+		extra = extra[length:]
+	}
+	return len(extra) == 0
 }
 
 // admit refuses a file that no bundle has. So names with .., from the root or of folders are refused too.

@@ -161,6 +161,113 @@ func gap(whole []byte) []byte {
 	return slices.Insert(b, int(at), []byte("more")...)
 }
 
+// TestHeadersThatDiffer: what stands before a file, and behind it where it was written to a stream, says the same as
+// the directory, so that a program that reads the one reads what a program that reads the other does.
+func TestHeadersThatDiffer(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(1)))
+	streamed := zipped(t, files)
+	whole := written(t, testBundle(1))
+	for name, c := range map[string]struct {
+		whole []byte
+		at    func(*zip.File) int64
+	}{
+		"flags":                    {whole, ownHeader(6)},
+		"method":                   {whole, ownHeader(8)},
+		"check sum":                {whole, ownHeader(14)},
+		"packed size":              {whole, ownHeader(18)},
+		"size":                     {whole, ownHeader(22)},
+		"flags, streamed":          {streamed, ownHeader(7)},
+		"method, streamed":         {streamed, ownHeader(8)},
+		"check sum, streamed":      {streamed, ownHeader(14)},
+		"packed size, streamed":    {streamed, ownHeader(18)},
+		"size, streamed":           {streamed, ownHeader(22)},
+		"mark behind it":           {streamed, behind(0)},
+		"check sum behind it":      {streamed, behind(4)},
+		"packed size behind it":    {streamed, behind(8)},
+		"size behind it":           {streamed, behind(12)},
+		"high size behind it":      {streamed, behind(15)},
+		"no size":                  {whole, ownHeader(22)},
+		"high packed size":         {whole, ownHeader(21)},
+		"high check sum, streamed": {streamed, ownHeader(17)},
+	} {
+		archive := must(zip.NewReader(bytes.NewReader(c.whole), int64(len(c.whole))))
+		if _, err := unzip(bytes.NewReader(c.whole), int64(len(c.whole))); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.File {
+			b := bytes.Clone(c.whole)
+			if b[c.at(f)] ^= 2; name == "no size" {
+				clear(b[c.at(f):][:4])
+			}
+			if _, err := unzip(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrUnreadable) {
+				t.Errorf("another %s of %s: %v", name, f.Name, err)
+			}
+		}
+	}
+}
+
+// ownHeader finds a byte of what stands before a file.
+func ownHeader(at int) func(*zip.File) int64 {
+	return func(f *zip.File) int64 {
+		return must(f.DataOffset()) - int64(30+len(f.Name)) + int64(at) // these have nothing extra
+	}
+}
+
+// behind finds a byte of what stands behind a file.
+func behind(at int) func(*zip.File) int64 {
+	return func(f *zip.File) int64 {
+		return must(f.DataOffset()) + int64(f.CompressedSize64) + int64(at)
+	}
+}
+
+// TestExtrasThatAreRefused: a name in another place than the name's is refused, before a file and in the directory, and
+// so is what only some programs can read. What programs add of times and owners is not.
+func TestExtrasThatAreRefused(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(1)))
+	const at, unicodePath = "UT\x05\x00\x01abcd", "up\x0e\x00\x01abcdREADME.tx" // tag, size, and what Info-ZIP has in it
+	for name, c := range map[string]struct {
+		extra string
+		good  bool
+	}{
+		"nothing":             {"", true},
+		"a time":              {at, true},
+		"an owner and a time": {"ux\x02\x00\x01\x00" + at, true},
+		"a name":              {unicodePath, false},
+		"a name behind":       {at + unicodePath, false},
+		"a part":              {"UT\x06\x00\x01abcd", false},
+		"a part of a tag":     {at + "UT\x05", false},
+	} {
+		bundle := packed(t, func(add func(*zip.FileHeader, []byte)) {
+			for name, content := range files {
+				add(&zip.FileHeader{Name: name, Extra: []byte(c.extra)}, content)
+			}
+		})
+		for where, bundle := range map[string][]byte{"in both": bundle, "before a file": withExtras(bundle, ""),
+			"in the directory": withExtras(zipped(t, files), c.extra)} {
+			_, err := unzip(bytes.NewReader(bundle), int64(len(bundle)))
+			if (err == nil) != c.good || err != nil && !errors.Is(err, ErrUnreadable) {
+				t.Errorf("%s %s: %v", name, where, err)
+			}
+		}
+	}
+}
+
+// withExtras gives each entry of the directory of a zip what is extra, for what it had.
+func withExtras(b []byte, extra string) []byte {
+	end := bytes.Clone(b[len(b)-endSize:])
+	at := binary.LittleEndian.Uint32(end[16:])
+	out := bytes.Clone(b[:at])
+	for entry := b[at : len(b)-endSize]; len(entry) > 0; {
+		name, had := 46+int(binary.LittleEndian.Uint16(entry[28:])), int(binary.LittleEndian.Uint16(entry[30:]))
+		out = append(out, entry[:name]...)
+		binary.LittleEndian.PutUint16(out[len(out)-name+30:], uint16(len(extra)))
+		out = append(out, extra...)
+		entry = entry[name+had:]
+	}
+	binary.LittleEndian.PutUint32(end[12:], uint32(len(out))-at)
+	return append(out, end...)
+}
+
 // TestEveryFlippedBitOfTheZip: in the zip as it was written no bit is flipped that Verify takes for what it was, but
 // those that say how it was made: dates, versions and attributes.
 func TestEveryFlippedBitOfTheZip(t *testing.T) {
@@ -235,9 +342,77 @@ func TestTooLarge(t *testing.T) {
 	for i := range maxContent>>20 + 1 {
 		large.Texts[strconv.Itoa(i)] = text
 	}
-	for name, b := range map[string]*Bundle{"many decisions": many, "a large text": large} {
+	refused := map[string]*Bundle{"many decisions": many, "a large text": large}
+	for name, change := range map[string]func(*Bundle){
+		"many versions":    func(b *Bundle) { b.Versions = slices.Repeat(b.Versions, maxVersions+1) },
+		"many keys":        func(b *Bundle) { b.Keys = slices.Repeat(b.Keys, maxKeys+1) },
+		"many merged":      func(b *Bundle) { b.Person.Merged = make([]string, maxNames+1) },
+		"many identifiers": func(b *Bundle) { b.Person.Identifiers = make([]Identifier, maxNames+1) },
+	} {
+		refused[name] = testBundle(1)
+		change(refused[name])
+	}
+	for name, b := range refused {
 		if err := Write(io.Discard, b); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFewDataMakeNoLargeFiles: what each decision repeats is no more than a file of a bundle may have. It is not
+// written, and to verify it is to find a fault, not to make it.
+func TestFewDataMakeNoLargeFiles(t *testing.T) {
+	files := unpacked(t, written(t, testBundle(200)))
+	long := strings.Repeat("long ", maxFile/5/190)
+	for name, change := range map[string]func(*Bundle){
+		"a long description": func(b *Bundle) { b.Versions[0].Description = long },
+		"a long day":         func(b *Bundle) { b.Versions[0].HeldFrom = long },
+	} {
+		b := testBundle(200)
+		change(b)
+		var out bytes.Buffer
+		if err := Write(&out, b); !errors.Is(err, ErrTooLarge) || out.Len() > 0 {
+			t.Errorf("%s: %v, and %d bytes were written", name, err, out.Len())
+		}
+		changed := maps.Clone(files)
+		changed[DataFile], changed[PurposesFile], changed[KeysFile], _ = b.encoded()
+		large, file := 0, ReceiptFile
+		if name == "a long day" { // which the receipt does not have
+			file = PageFile
+		}
+		r, err := verifyFiles(changed, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Checks {
+			if strings.Contains(c.Says, "larger than a bundle may have") && !c.OK && c.File == file {
+				large++
+			}
+		}
+		if large != 1 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// TestMadeFilesHaveABound: a file is made up to the bound, and nothing beyond it is kept.
+func TestMadeFilesHaveABound(t *testing.T) {
+	var kept bytes.Buffer
+	p := &page{sums: map[string]string{}}
+	for _, c := range []struct {
+		size int
+		want error
+	}{{maxFile - 1, nil}, {maxFile, nil}, {maxFile + 1, ErrTooLarge}} {
+		kept.Reset()
+		err := p.make("a file", func(w io.Writer, _ *page) error {
+			if _, err := w.Write(make([]byte, c.size-1)); err != nil {
+				return err
+			}
+			_, err := w.Write([]byte{1})
+			return err
+		}, &kept)
+		if !errors.Is(err, c.want) || kept.Len() > maxFile || err == nil && kept.Len() != c.size {
+			t.Errorf("%d bytes: %d were kept, %v", c.size, kept.Len(), err)
 		}
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -29,8 +31,9 @@ const (
 // a little. purpose, where set, narrows it to the purposes of that key. since, where not 0, adds the proof that the
 // ledger only grew since it had so many entries. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors:
 // Forbidden; NotFound (the subject, any decision, or what one is committed with); Unprocessable in the field purpose,
-// where it is not known or there is too much for a bundle; Conflict where no checkpoint covers it yet; Unavailable;
-// Internal where what is stored is not what was committed.
+// where it is not known or there is too much for a bundle; Invalid in the field since, where the ledger never had so
+// many; Conflict where no checkpoint covers it yet; Unavailable; Internal where what is stored is not what was
+// committed.
 func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64) (
 	*evidence.Bundle, error) {
 	for _, scope := range []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead} {
@@ -59,6 +62,16 @@ func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent
 		err = errNotCovered
 	}
 	return e.bundle, err
+}
+
+// WriteEvidence writes a bundle that Evidence gave, as a zip. Unprocessable in the field purpose: it is too large,
+// since decisions repeat what their purposes say; nothing was written then. Safe for use by many at once.
+func WriteEvidence(w io.Writer, b *evidence.Bundle) error {
+	err := evidence.Write(w, b)
+	if errors.Is(err, evidence.ErrTooLarge) {
+		return errTooMuchEvidence
+	}
+	return err
 }
 
 // evidenceReader reads what a bundle is made of, in one view.
@@ -102,7 +115,7 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	}
 	b := &evidence.Bundle{Organization: evidence.Organization{ID: e.organization.String(),
 		Name: e.catalog.Organization.Name}, Purpose: e.purpose, Checkpoint: string(l.Note)}
-	if b.Earlier, err = e.earlier(l); err != nil {
+	if b.Earlier, err = e.earlier(ctx, r, l); err != nil {
 		return err
 	}
 	for _, part := range []func(context.Context, Reader, *evidence.Bundle) error{e.readPerson, e.readKeys,
@@ -154,12 +167,20 @@ func (e *evidenceReader) readEvents(ctx context.Context, r Reader) error {
 	return nil
 }
 
-// earlier proves that the ledger only grew since the size that was asked for.
-func (e *evidenceReader) earlier(l *signedLedger) (*evidence.Earlier, error) {
+// earlier proves that the ledger only grew since the size that was asked for. What it will not have in a second is no
+// size to come again for.
+func (e *evidenceReader) earlier(ctx context.Context, r Reader, l *signedLedger) (*evidence.Earlier, error) {
 	if e.since == 0 {
 		return nil, nil
 	}
 	if e.since > l.Size {
+		heads, err := r.Heads(ctx, []consent.ID{e.organization})
+		if err != nil {
+			return nil, err
+		}
+		if has := heads[e.organization].Sequence; e.since > has {
+			return nil, consent.Errorf(consent.Invalid, "since", "must be %d or less, since the ledger has so many entries", has)
+		}
 		return nil, errNotCovered
 	}
 	root, err := rootAt(l, e.since)

@@ -3,8 +3,11 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,7 +155,7 @@ func TestEvidenceRefuses(t *testing.T) {
 	isKind(t, "who decided nothing", ask(g.Service, a, silent.ID, "", 0), consent.NotFound, "")
 	isKind(t, "nothing on a purpose", ask(g.Service, a, ada, consent.Marketing, 0), consent.NotFound, "")
 	isKind(t, "no purpose", ask(g.Service, a, ada, "none of it", 0), consent.Unprocessable, "purpose")
-	isKind(t, "a size to come", ask(g.Service, a, ada, "", 2), consent.Conflict, "")
+	isKind(t, "a size that the ledger never had", ask(g.Service, a, ada, "", 2), consent.Invalid, "since")
 	h.damage(t, "UPDATE texts SET text = 'Figures!' WHERE text = 'Figures?'")
 	isKind(t, "a text that was changed", ask(g.Service, a, ada, "", 0), consent.Internal, "")
 	h.damage(t, "UPDATE texts SET text = 'Figures?' WHERE text = 'Figures!'")
@@ -165,6 +168,28 @@ func TestEvidenceRefuses(t *testing.T) {
 	defer cancel()
 	_, err = h.svc.Evidence(ctx, other, late, "", 0)
 	isKind(t, "what nobody signs", err, consent.Conflict, "")
+}
+
+// TestEvidenceSince: a size that the ledger has, and no checkpoint covers yet, is worth asking for again; a larger one
+// is not.
+func TestEvidenceSince(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	ada := h.record(t, a, item(user("ada"))).Items[0].Subject
+	g := h.signing(t, h.store)
+	g.checkpoint(t, a, 1)
+	g.Close() // nobody signs what follows
+	h.record(t, a, item(user("bob")))
+	ask := func(since int64) error {
+		_, err := h.svc.Evidence(context.Background(), a, ada, "", since)
+		return err
+	}
+	if err := ask(1); err != nil {
+		t.Error(err)
+	}
+	isKind(t, "a size to come", ask(2), consent.Conflict, "")
+	isKind(t, "a size that the ledger never had", ask(3), consent.Invalid, "since")
+	isKind(t, "the largest size", ask(math.MaxInt64), consent.Invalid, "since")
 }
 
 // idOf is an id as SQLite writes a blob.
@@ -194,6 +219,40 @@ func TestEvidenceHasABound(t *testing.T) {
 	}
 }
 
+// TestEvidenceThatIsTooLargeAsAZip: what is within the bounds until it is written is refused like what is not, with
+// nothing written; what else goes wrong is told as it is.
+func TestEvidenceThatIsTooLargeAsAZip(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	ada := h.record(t, a, item(user("ada"), decided(consent.Analytics, consent.Accepted))).Items[0].Subject
+	g := h.signing(t, h.store)
+	b, err := g.Evidence(context.Background(), a, ada, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := service.WriteEvidence(&out, b); err != nil || out.Len() == 0 {
+		t.Errorf("as it is: %d bytes, %v", out.Len(), err)
+	}
+	away := errors.New("away")
+	if err := service.WriteEvidence(&fullWriter{away}, b); !errors.Is(err, away) {
+		t.Errorf("to who is away: %v", err)
+	}
+	for i, text := 0, strings.Repeat("text", 1<<20); i < 100; i++ {
+		b.Texts[strconv.Itoa(i)] = text
+	}
+	out.Reset()
+	isKind(t, "large", service.WriteEvidence(&out, b), consent.Unprocessable, "purpose")
+	if out.Len() > 0 {
+		t.Errorf("%d bytes were written", out.Len())
+	}
+}
+
+// fullWriter takes nothing.
+type fullWriter struct{ err error }
+
+func (w *fullWriter) Write([]byte) (int, error) { return 0, w.err }
+
 // lateWrites records something behind the back of whoever waits for a checkpoint.
 type lateWrites struct {
 	service.Store
@@ -206,8 +265,8 @@ func (l *lateWrites) ViewOnce(ctx context.Context, read func(service.Reader) err
 	return err
 }
 
-// TestEvidenceWaitsForWhatWasThere: it is of what was decided before it was asked for; what comes while it waits, and is
-// not covered, is left out.
+// TestEvidenceWaitsForWhatWasThere: it is of what was decided before it was asked for; what comes while it waits, and
+// is not covered, is left out.
 func TestEvidenceWaitsForWhatWasThere(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)

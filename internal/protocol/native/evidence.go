@@ -5,8 +5,8 @@ import (
 	"math"
 	"net/http"
 
-	proof "github.com/consentd/consentd/evidence" // the word is taken here: that of an event
 	"github.com/consentd/consentd/internal/protocol"
+	"github.com/consentd/consentd/internal/service"
 )
 
 func (a *api) evidenceRoutes(access protocol.Access) []protocol.Route {
@@ -41,10 +41,10 @@ func (a *api) getEvidence(c *protocol.Call) error {
 	c.Header().Set("Content-Disposition", `attachment; filename="evidence-`+bundle.Person.ID+`.zip"`)
 	memory := min(evidencePerDecision*len(bundle.Decisions)+evidencePerByte*bundle.Size(), mostEvidence)
 	err = c.Stream("application/zip", int64(memory), func(_ context.Context, to *protocol.Stream) error {
-		return proof.Write(to, bundle)
+		return service.WriteEvidence(to, bundle)
 	})
 	if c.Status == 0 { // the answer is an error
 		c.Header().Del("Content-Disposition")
 	}
-	return err
+	return inQueryOf(err)
 }

@@ -1,0 +1,58 @@
+package evidence
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestListsStopAtTheirBound: a list with more than the bound is refused, and what is beyond it is never made: millions
+// of small members take no more memory than some copies of the file.
+func TestListsStopAtTheirBound(t *testing.T) {
+	const many = 500_000
+	for _, c := range []struct {
+		name, file, before, one, after, says string
+	}{
+		{"decisions", DataFile, `{"decisions": [`, `{}`, `]}`, "more than 10000 decisions"},
+		{"decisions that are none", DataFile, `{"decisions": [`, `0`, `]}`, "cannot unmarshal number"},
+		{"merged", DataFile, `{"person": {"merged": [`, `""`, `]}}`, "more than 100000 merged subjects"},
+		{"identifiers", DataFile, `{"person": {"identifiers": [`, `{}`, `]}}`, "more than 100000 identifiers"},
+		{"versions", PurposesFile, `{"versions": [`, `{}`, `]}`, "more than 10000 versions"},
+		{"keys", KeysFile, `{"keys": [`, `{}`, `]}`, "more than 10000 keys"},
+		{"no UTF-8", DataFile, `{"format": "`, "\xff", `"}`, "no UTF-8"},
+	} {
+		files := unpacked(t, written(t, testBundle(1)))
+		files[c.file] = []byte(c.before + strings.Repeat(c.one+",", many) + c.one + c.after)
+		var was, is runtime.MemStats
+		runtime.ReadMemStats(&was)
+		_, err := parse(files)
+		runtime.ReadMemStats(&is)
+		if !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.says)
+		}
+		if took := is.TotalAlloc - was.TotalAlloc; took > 48<<20 {
+			t.Errorf("%s: %d MiB for %d MiB", c.name, took>>20, len(files[c.file])>>20)
+		}
+	}
+}
+
+// TestListsUpToTheirBound: a list of as many as there may be is read, and so is one that is nil or empty; what is no
+// list, or has what it should not, is not.
+func TestListsUpToTheirBound(t *testing.T) {
+	for _, c := range []struct {
+		data string
+		want int // -1: it is refused
+	}{
+		{"null", 0}, {"[]", 0}, {`[{"key": "a"}]`, 1}, {`[{"key": "a"}, {}]`, 2}, {"[{}, {}, {}]", -1}, {"{}", -1},
+		{`"[]"`, -1}, {"1", -1}, {`[{"kei": "a"}]`, -1}, {"[1]", -1}, {"[[]]", -1},
+	} {
+		got, err := readList[Key]([]byte(c.data), "keys", 2)
+		if (err != nil) != (c.want < 0) || err == nil && len(got) != c.want {
+			t.Errorf("%s: %d, %v", c.data, len(got), err)
+		}
+		if err == nil && (got == nil) != (c.data == "null") {
+			t.Errorf("%s is written as another list", c.data)
+		}
+	}
+}
