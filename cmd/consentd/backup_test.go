@@ -75,6 +75,8 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 	restore()
 	if d := command(t, to, "doctor", "--full"); d.code != 0 {
 		t.Fatalf("the doctor finds:\n%s", d.out.String())
+	} else {
+		hold(t, "the doctor, once it is restored", d.out.String(), "whom the journal names as erased", "consentd serve")
 	}
 	again := serveWith(t, append(env, to...), "serve", "--listen", "127.0.0.1:0")
 	hold(t, "the start", again.errOut.String(), "erased again who was erased before the store was put back")
@@ -105,6 +107,7 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 	}
 	c.forgotten(once, back, "comes-back")
 	once.stop(t)
+	hold(t, "the doctor", command(t, to, "doctor").out.String(), "ok    erasures")
 }
 
 // recorded puts a yes of somebody on record, and gives who that is.

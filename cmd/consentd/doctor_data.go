@@ -47,6 +47,7 @@ func (d *doctor) database(ctx context.Context) {
 	d.faults("references", "every row refers to one that is there", found, err)
 	if d.schema(ctx, i) && sound {
 		d.keys(ctx, i)
+		d.journal(ctx, i)
 		d.ledgers(ctx, i)
 	} else if !d.stopped {
 		d.warn("ledgers", "not looked at", "mend what failed above first")

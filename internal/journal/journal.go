@@ -56,6 +56,16 @@ func Open(path string) (*File, error) {
 	return &File{path: path, file: file, seen: info}, nil
 }
 
+// OpenToRead opens a journal that is there, to read it alone. Errors: those of the file system, fs.ErrNotExist where there
+// is none.
+func OpenToRead(path string) (*File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, wrong(path, err)
+	}
+	return &File{path: path, file: file}, nil
+}
+
 // Path is where the file is.
 func (f *File) Path() string { return f.path }
 

@@ -75,7 +75,7 @@ func (s *Service) ForgetAgain(ctx context.Context, told func(done, of int)) (aga
 	if s.journal.to == nil {
 		return 0, nil
 	}
-	lost, last, err := s.lostErasures(ctx)
+	lost, last, err := lostErasures(ctx, s.store, s.journal.to, s.now(), s.journal.note)
 	if err != nil {
 		return 0, err
 	}
@@ -105,19 +105,27 @@ func (s *Service) ForgetAgain(ctx context.Context, told func(done, of int)) (aga
 	return len(lost), nil
 }
 
+// LostErasures counts who is in a journal and not erased in a store, as after a backup was put back. Errors: those of
+// the store and of the journal.
+func LostErasures(ctx context.Context, v Viewer, j Journal) (int, error) {
+	lost, _, err := lostErasures(ctx, v, j, time.Now(), func([]consent.ErasedSubject) {})
+	return len(lost), err
+}
+
 // lostErasures gives who is in the journal and not erased in the store, in order of time, and when the journal's last
 // one was. A store that was put back lacks those after its own last one, so what is older by far is not looked at.
-// Where many are erased again and the server dies, that is so for what is left, too.
-func (s *Service) lostErasures(ctx context.Context) (lost []consent.ErasedSubject, last time.Time, err error) {
+// Where many are erased again and the server dies, that is so for what is left, too. noted is told what was looked at.
+func lostErasures(ctx context.Context, v Viewer, j Journal, now time.Time, noted func([]consent.ErasedSubject)) (
+	lost []consent.ErasedSubject, last time.Time, err error) {
 	var from time.Time
-	err = s.viewOnce(ctx, func(r Reader) error {
+	err = v.View(ctx, func(r Reader) error {
 		from, err = r.LastErasure(ctx)
 		return err
 	})
 	if err != nil {
 		return nil, last, err
 	}
-	if from.After(s.now().Add(journalMargin)) { // by a clock that was wrong
+	if from.After(now.Add(journalMargin)) { // by a clock that was wrong
 		from = time.Time{}
 	}
 	if !from.IsZero() {
@@ -126,18 +134,18 @@ func (s *Service) lostErasures(ctx context.Context) (lost []consent.ErasedSubjec
 	some := make([]consent.ErasedSubject, 0, journalAtOnce)
 	found := map[consent.SubjectKey]bool{}
 	look := func() error {
-		unerased, err := s.unerased(ctx, some)
-		for _, e := range unerased {
+		left, err := unerased(ctx, v, some)
+		for _, e := range left {
 			if !found[e.SubjectKey] {
 				found[e.SubjectKey] = true
 				lost = append(lost, e)
 			}
 		}
-		s.journal.note(some)
+		noted(some)
 		some = some[:0]
 		return err
 	}
-	err = s.journal.to.Read(func(e consent.ErasedSubject) error {
+	err = j.Read(func(e consent.ErasedSubject) error {
 		if e.At.After(last) {
 			last = e.At
 		}
@@ -157,15 +165,14 @@ func (s *Service) lostErasures(ctx context.Context) (lost []consent.ErasedSubjec
 }
 
 // unerased gives those of some people who are not erased in the store, in the order given.
-func (s *Service) unerased(ctx context.Context, some []consent.ErasedSubject) (left []consent.ErasedSubject, err error) {
+func unerased(ctx context.Context, v Viewer, some []consent.ErasedSubject) (left []consent.ErasedSubject, err error) {
 	keys := map[consent.ID][]consent.SubjectKey{}
 	for i := range some {
 		keys[some[i].Organization] = append(keys[some[i].Organization], some[i].SubjectKey)
 	}
 	there := map[consent.SubjectKey]bool{}
-	for _, organization := range slices.Collect(maps.Keys(keys)) {
-		of := keys[organization]
-		err := s.view(ctx, func(r Reader) error {
+	for _, of := range keys {
+		err := v.View(ctx, func(r Reader) error {
 			is, err := r.Unerased(ctx, of)
 			for i := range is {
 				there[of[i]] = is[i]
