@@ -33,7 +33,7 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	_, err5 := r.LedgerEntry(ctx, p.organization, entry)
 	_, err8 := r.Suppressed(ctx, p.organization, [][]byte{p.subjects[0].Subject[:], p.organization[:]})
 	_, err10 := r.MergedInto(ctx, p.subjects[0])
-	_, err6 := r.EntriesOf(ctx, p.subjects[0], 10)
+	_, err6 := r.EntriesOf(ctx, p.subjects[0], entry, 10)
 	_, err7 := r.EventsBefore(ctx, p.organization, p.subjects[0].Subject, 10)
 	secrets, err9 := r.SubjectSecretsFrom(ctx, p.organization, consent.NoID, 100)
 	if err9 == nil && len(secrets) == 0 {
