@@ -49,43 +49,23 @@ func (s *Service) ExportEvents(ctx context.Context, a consent.Actor, f consent.E
 	if err != nil {
 		return err
 	}
-	parts := eventParts{organization: a.Organization, query: q, span: span, limit: leastInPart}
-	return s.exportEventParts(ctx, &parts, nil, take)
-}
-
-// eventParts are the events of a span that a query matches, to be read part by part.
-type eventParts struct {
-	organization consent.ID
-	query        consent.EventQuery
-	span         consent.EventSpan
-	limit        int // of the next part
-	texts        exportedTexts
-}
-
-// exportEventParts calls take for all of them. check, where set, is asked in the view of each part whether to go on.
-func (s *Service) exportEventParts(ctx context.Context, e *eventParts, check func(context.Context, Reader) error,
-	take func(*consent.ExportedEvents) error) error {
+	limit, texts := leastInPart, exportedTexts{}
 	return inParts(ctx, func(ctx context.Context, part *consent.ExportedEvents) (more bool, err error) {
 		var last consent.ID
 		size := 0
 		err = s.exportPart(ctx, func(ctx context.Context, r Reader) (err error) { // it may run again
-			if check != nil {
-				if err := check(ctx, r); err != nil {
-					return err
-				}
-			}
-			if last, err = r.ExportEvents(ctx, &e.query, e.span, e.limit, part); err != nil {
+			if last, err = r.ExportEvents(ctx, &q, span, limit, part); err != nil {
 				return err
 			}
-			size, err = e.texts.add(ctx, r, e.organization, part)
+			size, err = texts.add(ctx, r, a.Organization, part)
 			if n := len(part.Rows); part.Cut {
 				last = part.Rows[n-1].ID
 			}
 			return err
 		})
-		e.span.After = last
-		e.limit = nextLimit(e.limit, size+len(part.Blobs))
-		return e.span.After != e.span.To, err
+		span.After = last
+		limit = nextLimit(limit, size+len(part.Blobs))
+		return span.After != span.To, err
 	}, take)
 }
 

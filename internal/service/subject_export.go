@@ -66,10 +66,11 @@ type subjectExport struct {
 	asked  consent.ID
 	person *consent.ExportedSubject
 	all    []consent.SubjectKey // the subject, and those who were merged into it
-	last   consent.ID           // the last entry of the ledger when it began
+	heads  []consent.ID         // their last decisions on each purpose, when it began
+	last   consent.ID           // the last entry of the ledger then
 }
 
-// begin reads what is of bounded size, in one view. It may run again.
+// begin reads what is not read in parts, in one view. It may run again.
 func (e *subjectExport) begin(ctx context.Context, r Reader) error {
 	organization, p := e.actor.Organization, &consent.ExportedSubject{At: e.s.now()}
 	catalog, err := catalogOf(ctx, r, organization)
@@ -86,7 +87,11 @@ func (e *subjectExport) begin(ctx context.Context, r Reader) error {
 	if p.Merges, err = mergesInto(ctx, r, key); err != nil {
 		return err
 	}
-	consents, err := r.ConsentsOf(ctx, []consent.SubjectKey{key})
+	all := []consent.SubjectKey{key}
+	for _, m := range p.Merges {
+		all = append(all, consent.SubjectKey{Organization: organization, Subject: m.From})
+	}
+	consents, err := r.ConsentsOf(ctx, all)
 	if err != nil {
 		return err
 	}
@@ -98,9 +103,13 @@ func (e *subjectExport) begin(ctx context.Context, r Reader) error {
 	if err != nil {
 		return err
 	}
-	e.person, e.last, e.all = p, head.LastID, []consent.SubjectKey{key}
-	for _, m := range p.Merges {
-		e.all = append(e.all, consent.SubjectKey{Organization: organization, Subject: m.From})
+	e.person, e.all, e.heads, e.last = p, all, nil, head.LastID
+	for _, of := range all {
+		for _, c := range consents[of] {
+			if c.Last != consent.NoID {
+				e.heads = append(e.heads, c.Last)
+			}
+		}
 	}
 	return nil
 }
@@ -225,13 +234,6 @@ func (e *subjectExport) recordOf(ctx context.Context, r Reader, index int) (cons
 		return consent.Subject{}, err
 	}
 	return *subject, nil
-}
-
-// events hands over the decisions.
-func (e *subjectExport) events(ctx context.Context, to SubjectTaker) error {
-	return e.s.exportEventParts(ctx, &eventParts{organization: e.actor.Organization, limit: leastInPart,
-		query: consent.EventQuery{Organization: e.actor.Organization, Subjects: []consent.ID{e.all[0].Subject},
-			Ascending: true}, span: consent.WholeLedger(e.last, true)}, e.same, to.Events)
 }
 
 // requestPlace is a place among the entries about all subjects.
