@@ -232,6 +232,9 @@ var samples = map[string][]sample{
 	"GET /api/v1/organizations/{organizationId}/subjects/{subjectId}/evidence": {{
 		target: nativeSubjects + "/{{subjectid}}/evidence?since=1", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead}}},
+	"GET /api/v1/organizations/{organizationId}/subjects/{subjectId}/export": {{
+		target: nativeSubjects + "/{{subjectid}}/export", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.SubjectsRead, consent.ConsentsRead}}},
 	"POST /api/v1/organizations/{organizationId}/subjects:lookup": {{target: nativeSubjects + ":lookup",
 		headers: bearerKey, status: 200, reads: "it looks somebody up by what must not stand in a URL",
 		scopes: []consent.Scope{consent.SubjectsRead}, body: `{"identifiers":{"email":"{{email}}"}}`}},

@@ -191,7 +191,7 @@ func (e *erasure) eraseEntries(ctx context.Context) error {
 			}
 		}
 		for {
-			entries, err := e.tx.EntriesOf(ctx, key, erasedAtOnce)
+			entries, err := e.tx.EntriesOf(ctx, key, consent.NoID, erasedAtOnce)
 			if err != nil {
 				return err
 			}

@@ -116,8 +116,9 @@ type Reader interface {
 	// what was read.
 	OtherEntries(ctx context.Context, organization consent.ID, span consent.EventSpan,
 		limit int) (found []consent.ExportedEvent, last consent.ID, err error)
-	// EntriesOf gives the first entries that are no decisions and are committed with a subject's secret, limit at most.
-	EntriesOf(ctx context.Context, subject consent.SubjectKey, limit int) ([]consent.ExportedEvent, error)
+	// EntriesOf gives, in order, the first entries behind an id (NoID: from the beginning) that are no decisions and are
+	// committed with a subject's secret, limit at most.
+	EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) ([]consent.ExportedEvent, error)
 	// EventsBefore gives an event and those before it for the same subject and purpose, the last one first, limit at most:
 	// what leaves are made of, Project and Previous.
 	EventsBefore(ctx context.Context, organization, last consent.ID, limit int) ([]consent.Event, error)

@@ -32,11 +32,13 @@ func (t *tx) EventsBefore(ctx context.Context, organization, last consent.ID, li
 }
 
 const selectEntriesOf = `/* select_entries_of */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body,
-ident FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND leaf IS NULL ORDER BY event_id LIMIT $3`
+ident FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND event_id > $3 AND leaf IS NULL
+ORDER BY event_id LIMIT $4`
 
 // EntriesOf implements service.Reader.
-func (t *tx) EntriesOf(ctx context.Context, subject consent.SubjectKey, limit int) ([]consent.ExportedEvent, error) {
-	return t.scanEntries(ctx, selectEntriesOf, []any{subject.Organization, subject.Subject, limit})
+func (t *tx) EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) (
+	[]consent.ExportedEvent, error) {
+	return t.scanEntries(ctx, selectEntriesOf, []any{subject.Organization, subject.Subject, after, limit})
 }
 
 const deleteEvent = `/* delete_event */ DELETE FROM events WHERE organization_id = $1 AND event_id = $2`

@@ -234,15 +234,21 @@ func subjectConsents(s *consent.SubjectConsents) []byte {
 	b = appendID(b, s.Subject)
 	b = append(b, `,"at":`...)
 	b = appendInstant(b, s.At)
-	b = append(b, `,"items":[`...)
-	for i := range s.Items {
+	b = append(b, `,"items":`...)
+	return append(appendStanding(b, s.Items), '}')
+}
+
+// appendStanding appends a list of somebody's consents.
+func appendStanding(b []byte, items []consent.SubjectConsent) []byte {
+	b = append(b, '[')
+	for i := range items {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, `{"project":`...)
-		b = appendID(b, s.Items[i].Project)
+		b = appendID(b, items[i].Project)
 		b = append(b, ',')
-		b = append(appendResult(b, &s.Items[i].CheckResult), '}')
+		b = append(appendResult(b, &items[i].CheckResult), '}')
 	}
-	return append(b, `]}`...)
+	return append(b, ']')
 }

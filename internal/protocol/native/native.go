@@ -45,6 +45,7 @@ func New(svc *service.Service, o Options) protocol.Protocol {
 			a.regimeRoutes(access),
 			a.checkRoutes(access),
 			a.subjectRoutes(access),
+			a.personRoutes(access),
 			a.suppressionRoutes(access),
 			a.consentRoutes(access),
 			a.ledgerRoutes(access),

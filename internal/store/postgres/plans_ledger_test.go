@@ -36,7 +36,7 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	_, err11 := r.LastErasure(ctx)
 	_, err12 := r.ErasedAfter(ctx, consent.ErasedSubject{}, 10)
 	_, err13 := r.Unerased(ctx, p.subjects)
-	_, err6 := r.EntriesOf(ctx, p.subjects[0], 10)
+	_, err6 := r.EntriesOf(ctx, p.subjects[0], entry, 10)
 	_, err7 := r.EventsBefore(ctx, p.organization, p.subjects[0].Subject, 10)
 	secrets, err9 := r.SubjectSecretsFrom(ctx, p.organization, consent.NoID, 100)
 	if err9 == nil && len(secrets) == 0 {

@@ -173,11 +173,12 @@ func testErasure(f *fixture) {
 		same(f, "the last event", one, []consent.Event{{Organization: a, ID: second.ID, Subject: ada, Project: 1,
 			Sequence: second.Sequence, RecordedAt: second.RecordedAt, Previous: first.ID, BodyJSON: second.BodyJSON,
 			IdentityJSON: second.IdentityJSON}})
-		entries, err3 := r.EntriesOf(ctx, key(a, merged), 5)
-		if len(entries) != 1 || entries[0].ID != restriction.ID {
-			f.Errorf("entries of who was merged: %+v", entries)
+		entries, err3 := r.EntriesOf(ctx, key(a, merged), consent.NoID, 5)
+		behind, err4 := r.EntriesOf(ctx, key(a, merged), restriction.ID, 5)
+		if len(entries) != 1 || entries[0].ID != restriction.ID || len(behind) > 0 {
+			f.Errorf("entries of who was merged: %+v, and behind it: %+v", entries, behind)
 		}
-		return errors.Join(err, err2, err3)
+		return errors.Join(err, err2, err3, err4)
 	})
 	erasure := consent.Erasure{At: noon.Add(time.Hour), Sequence: 9, Events: 3}
 	c := consent.Changes{RemovedIdentifiers: []consent.OwnedName{{Organization: a, Identifier: named(consent.Email, "ada@x")},
@@ -227,7 +228,7 @@ func (f *fixture) erasedLeft(o consent.ID, subjects []consent.ID, erasure consen
 			consents, err3 := r.ConsentsOf(ctx, []consent.SubjectKey{key})
 			secrets, err4 := r.SubjectSecrets(ctx, []consent.SubjectKey{key})
 			merges, err5 := r.Merges(ctx, []consent.SubjectKey{key})
-			entries, err6 := r.EntriesOf(ctx, key, 1)
+			entries, err6 := r.EntriesOf(ctx, key, consent.NoID, 1)
 			events, total, err7 := r.Events(ctx, consent.EventQuery{Organization: o, Subjects: []consent.ID{id}, Limit: 1})
 			if n := len(consents) + len(merges) + len(entries) + len(events); archived != nil || secrets[0] != nil || n > 0 {
 				f.Errorf("of %s is left: %v, %v, %v, %v, %v, %d events", id, archived, consents, secrets, merges, entries, total)
