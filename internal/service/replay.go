@@ -129,8 +129,8 @@ func leafOf(e *consent.ExportedEvent, secret *ledger.Secret) (ledger.Leaf, error
 	return ledger.NewLeaf(at, secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON), nil
 }
 
-// secretsOf reads what entries are committed with, by subject; NoID: the organization. Of whom it is gone or was
-// changed there is none. What was about somebody who was erased needs none. Errors: those of the store, and of openAll.
+// secretsOf reads what entries are committed with, by subject; NoID: the organization. Where it is gone or was
+// changed it is nil. What was about somebody who was erased needs none. Errors: those of the store, and of openAll.
 func secretsOf(ctx context.Context, r Reader, s *secrets, organization consent.ID,
 	events []consent.ExportedEvent) (map[consent.ID]*ledger.Secret, error) {
 	wrapped, err := wrappedOf(ctx, r, organization, func(yield func(*consent.ExportedEvent) bool) {
@@ -167,12 +167,13 @@ func wrappedOf(ctx context.Context, r Reader, organization consent.ID,
 	return found, nil
 }
 
-// openAll decrypts what entries are committed with. Of whom it is gone or was changed there is none. Errors: those that
+// openAll decrypts what entries are committed with; nil: it is gone, or was changed. Errors: those that
 // say nothing of what is stored, such as a key that the key file lacks.
 func (s *secrets) openAll(organization consent.ID, wrapped map[consent.ID][]byte) (map[consent.ID]*ledger.Secret,
 	error) {
 	opened := make(map[consent.ID]*ledger.Secret, len(wrapped))
 	for subject, text := range wrapped {
+		opened[subject] = nil
 		if text == nil {
 			continue
 		}
