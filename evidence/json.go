@@ -50,11 +50,29 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// maxLine is how many bytes a line of the data may have. Each has one value, and nothing that is recorded is nearly as
+// long; what is made of a value, such as a part of the page, takes many times as much memory.
+const maxLine = 2 << 20
+
+func hasLongLine(data []byte) bool {
+	for len(data) > maxLine {
+		end := bytes.IndexByte(data, '\n')
+		if end < 0 || end > maxLine {
+			return true
+		}
+		data = data[end+1:]
+	}
+	return false
+}
+
 // decode reads what encode gave, and nothing else. Package json alone would take a member twice, in other letters, as
 // null or in another spelling, so that two readers could read different things.
 func decode(name string, data []byte, into any) error {
 	if !utf8.Valid(data) { // it would not be the same again, and takes three times as much until then
 		return fmt.Errorf("%w: %s is no UTF-8", ErrUnreadable, name)
+	}
+	if hasLongLine(data) {
+		return fmt.Errorf("%w: %s has a line of more than %d bytes", ErrUnreadable, name, maxLine)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"errors"
 	"runtime"
 	"strings"
@@ -20,6 +21,7 @@ func TestListsStopAtTheirBound(t *testing.T) {
 		{"identifiers", DataFile, `{"person": {"identifiers": [`, `{}`, `]}}`, "more than 100000 identifiers"},
 		{"versions", PurposesFile, `{"versions": [`, `{}`, `]}`, "more than 10000 versions"},
 		{"keys", KeysFile, `{"keys": [`, `{}`, `]}`, "more than 10000 keys"},
+		{"a long line", DataFile, `{"format": "`, "much", `"}`, "a line of more than"},
 		{"no UTF-8", DataFile, `{"format": "`, "\xff", `"}`, "no UTF-8"},
 	} {
 		files := unpacked(t, written(t, testBundle(1)))
@@ -53,6 +55,32 @@ func TestListsUpToTheirBound(t *testing.T) {
 		}
 		if err == nil && (got == nil) != (c.data == "null") {
 			t.Errorf("%s is written as another list", c.data)
+		}
+	}
+}
+
+// TestValuesHaveABound: no value of the data is so long that what is made of it takes many times as much memory as the
+// file has. It is not written, and not read.
+func TestValuesHaveABound(t *testing.T) {
+	for name, change := range map[string]func(b *Bundle, long string){
+		"a description":  func(b *Bundle, long string) { b.Versions[0].Description = long },
+		"an organizer":   func(b *Bundle, long string) { b.Organization.Name = long },
+		"a name":         func(b *Bundle, long string) { b.Person.Identifiers[0].Value = long },
+		"what was noted": func(b *Bundle, long string) { b.Decisions[0].Body = long },
+		"a key's time":   func(b *Bundle, long string) { b.Keys[0].From = long },
+	} {
+		for length, fine := range map[int]bool{maxLine - 100: true, maxLine: false} {
+			b := testBundle(1)
+			change(b, strings.Repeat("'", length))
+			var out bytes.Buffer
+			if err := Write(&out, b); (err == nil) != fine || !fine && (!errors.Is(err, ErrTooLarge) || out.Len() > 0) {
+				t.Errorf("%s of %d bytes: %v, and %d were written", name, length, err, out.Len())
+			}
+			files := map[string][]byte{}
+			files[DataFile], files[PurposesFile], files[KeysFile], _ = b.encoded()
+			if _, err := parse(files); (err == nil) != fine || !fine && !errors.Is(err, ErrUnreadable) {
+				t.Errorf("%s of %d bytes is read: %v", name, length, err)
+			}
 		}
 	}
 }

@@ -39,11 +39,14 @@ func policyOf(style string) string {
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// render gives all files of a bundle by name.
+// render gives all files of a bundle by name. An error wraps ErrTooLarge where one of them is none that Verify reads.
 func render(b *Bundle) (map[string][]byte, error) {
 	data, purposes, keys, err := b.encoded()
 	if err != nil {
 		return nil, fmt.Errorf("write the data of a bundle: %w", err)
+	}
+	if hasLongLine(data) || hasLongLine(purposes) || hasLongLine(keys) {
+		return nil, ErrTooLarge
 	}
 	files := map[string][]byte{DataFile: data, PurposesFile: purposes, KeysFile: keys}
 	for hash, text := range b.Texts {
