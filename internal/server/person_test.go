@@ -2,8 +2,11 @@ package server_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +196,36 @@ func testPersonElsewhere(t *testing.T, e *engine) {
 	after, _ := w.exported(elsewhere)
 	if diff := cmp.Diff(standing(before), standing(after)); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// TestPersonBreaksOff: where somebody is erased while they are read out, the reader sees that it is not the whole.
+func TestPersonBreaksOff(t *testing.T) { onEngines(t, testPersonBreaksOff) }
+
+func testPersonBreaksOff(t *testing.T, e *engine) {
+	w := newHarness(t, e)
+	v := w.mine.with(vars{"email": w.mine.expand("leaves.{{n}}@shop.example")})
+	long := strings.Repeat("May we? ", 2500)
+	for range 20 { // more than what lies between server and reader holds
+		w.post(v, slices.Repeat([]string{`{"identifiers":{"email":"{{email}}"},"purpose":"marketing","state":"accepted",` +
+			`"evidence":{"displayedText":"{{n}}` + long + `"}}`}, 40))
+	}
+	v["subjectid"] = w.subjectOf(v)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+v.expand(nativeSubjects+
+		"/{{subjectid}}/export"), http.NoBody)
+	w.must(err)
+	req.Header.Set("Authorization", v.expand("Bearer {{key}}"))
+	res, err := http.DefaultClient.Do(req)
+	w.must(err)
+	defer res.Body.Close()
+	begin := make([]byte, 64<<10)
+	if _, err := io.ReadFull(res.Body, begin); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%d, %v", res.StatusCode, err)
+	}
+	w.value(w.do(v, "POST", nativeSubjects+"/{{subjectid}}/erase", bearerKey, `{}`), 200, "erasedAt")
+	rest, err := io.ReadAll(res.Body)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || json.Valid(append(begin, rest...)) {
+		t.Errorf("%d bytes more, %v", len(rest), err)
 	}
 }
 
