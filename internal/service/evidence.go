@@ -167,21 +167,13 @@ func (e *evidenceReader) readEvents(ctx context.Context, r Reader) error {
 	return nil
 }
 
-// earlier proves that the ledger only grew since the size that was asked for. What it will not have in a second is no
-// size to come again for.
+// earlier proves that the ledger only grew since the size that was asked for.
 func (e *evidenceReader) earlier(ctx context.Context, r Reader, l *signedLedger) (*evidence.Earlier, error) {
 	if e.since == 0 {
 		return nil, nil
 	}
 	if e.since > l.Size {
-		heads, err := r.Heads(ctx, []consent.ID{e.organization})
-		if err != nil {
-			return nil, err
-		}
-		if has := heads[e.organization].Sequence; e.since > has {
-			return nil, consent.Errorf(consent.Invalid, "since", "must be %d or less, since the ledger has so many entries", has)
-		}
-		return nil, errNotCovered
+		return nil, notCovered(ctx, r, e.organization, "since", e.since)
 	}
 	root, err := rootAt(l, e.since)
 	if err != nil {

@@ -112,6 +112,20 @@ func signedLedgerOf(ctx context.Context, r Reader, organization consent.ID) (*si
 	return &signedLedger{newest, said, tree, ledger.NewReader(tree, rowsFrom(ctx, r, organization))}, nil
 }
 
+// notCovered refuses a size behind the newest checkpoint: with Conflict where the next one will cover it, else with
+// Invalid in the field that gave it, since nobody is to come again for what will not be there in a second.
+func notCovered(ctx context.Context, r Reader, organization consent.ID, field string, size int64) error {
+	head, err := headOf(ctx, r, organization)
+	if err != nil {
+		return err
+	}
+	if size > head.Sequence {
+		return consent.Errorf(consent.Invalid, field, "must be %d or less, since the ledger has so many entries",
+			head.Sequence)
+	}
+	return errNotCovered
+}
+
 // rowsFrom reads rows of an organization's tree.
 func rowsFrom(ctx context.Context, r Reader, organization consent.ID) ledger.FetchRows {
 	return func(ids []ledger.RowID) ([][]byte, error) {
@@ -146,7 +160,7 @@ func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consen
 			return err
 		}
 		if e.Sequence > l.Size || size > l.Size {
-			return errNotCovered
+			return notCovered(ctx, r, a.Organization, "size", size)
 		}
 		if size != 0 && size < e.Sequence {
 			return consent.Errorf(consent.Invalid, "size", "must be %d or more, since the event is entry %[1]d of the ledger",
@@ -243,7 +257,7 @@ func rootAt(l *signedLedger, size int64) (*ledger.Checkpoint, error) {
 }
 
 // Consistency proves that the ledger of the actor's organization only grew between two sizes. Errors: Invalid in the
-// fields from and to; Conflict where no checkpoint covers them yet.
+// fields from and to, of a size that the ledger has not too; Conflict where no checkpoint covers it yet.
 func (s *Service) Consistency(ctx context.Context, a consent.Actor, from, to int64) (grown *ledger.Consistency,
 	err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {
@@ -255,7 +269,7 @@ func (s *Service) Consistency(ctx context.Context, a consent.Actor, from, to int
 			return err
 		}
 		if to > l.Size {
-			return errNotCovered
+			return notCovered(ctx, r, a.Organization, "to", to)
 		}
 		grown, err = ledger.ProveConsistency(l.reader, from, to)
 		return err
