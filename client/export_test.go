@@ -5,7 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/consentd/consentd/client"
 )
@@ -77,6 +81,15 @@ func TestExportThatIsCutOff(t *testing.T) {
 	}
 	if _, err := export(whole + "\n"); err != nil {
 		t.Errorf("with a line end: %v", err)
+	}
+	breaks := func(int) (*http.Response, error) {
+		res, err := respond(200, "")
+		res.Body = io.NopCloser(io.MultiReader(strings.NewReader(whole), iotest.ErrReader(io.ErrUnexpectedEOF)))
+		return res, err
+	}
+	err := scriptedClient(t, &scripted{answer: breaks}, nil).ExportSubject(context.Background(), "x", io.Discard)
+	if !errors.Is(err, client.ErrCutOff) || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a connection that broke: %v", err)
 	}
 	c := scriptedClient(t, &scripted{answer: scriptedBody(whole)}, nil)
 	if err := c.ExportSubject(context.Background(), "x", full{}); !errors.Is(err, errFull) ||

@@ -57,11 +57,13 @@ func flatten(to *strings.Builder, value any) {
 
 // canaries are values of one person, each of which has the word in it or belongs to nobody else.
 func canaries(word string, n int) vars {
-	return vars{"word": word, "name": word + " user", "project name": word + "-in-project", "email": word + "@shop.example",
+	return vars{"word": word, "name": word + " user", "project name": word + "-in-project",
+		"email": word + "@shop.example",
 		"phone": phoneOf(word), "device": uuid.NewString(), "ip": fmt.Sprintf("203.0.%d.7", n),
 		"cut ip": fmt.Sprintf("203.0.%d.0", n), "client": fmt.Sprintf("198.51.%d.77", n),
-		"cut client": fmt.Sprintf("198.51.%d.0", n), "agent": word + " Browser/\"7\"", "second": "second." + word + "@shop.example",
-		"text": "May we, " + word + "?\n<b>\"Yes\"</b>", "notice": "https://shop.example/" + word + "/notice",
+		"cut client": fmt.Sprintf("198.51.%d.0", n), "agent": word + " Browser/\"7\"",
+		"second": "second." + word + "@shop.example",
+		"text":   "May we, " + word + "?\n<b>\"Yes\"</b>", "notice": "https://shop.example/" + word + "/notice",
 		"form": "https://shop.example/" + word + "/form", "site": word + ".shop.example", "meta": word + " é",
 		"before": word + " before", "after": word + " after", "handle": word + "_handle", "attribute": word + " attribute",
 		"group": word + " group", "hub text": word + " said yes"}
@@ -85,8 +87,8 @@ func (v vars) quoted(t testing.TB) vars {
 	return out
 }
 
-// TestPersonIsGivenAll: whatever was written about somebody, through our own API and through others, is in what they are
-// given; and nothing that was written about somebody else.
+// TestPersonIsGivenAll: whatever was written about somebody, through our own API and through others, is in what they
+// are given; and nothing that was written about somebody else.
 func TestPersonIsGivenAll(t *testing.T) { onEngines(t, testPersonIsGivenAll) }
 
 func testPersonIsGivenAll(t *testing.T, e *engine) {
@@ -122,8 +124,9 @@ func (w *harness) writeAll(who vars) {
 		}
 	}
 	const events = "/api/v1/organizations/{{org}}/projects/{{project}}/events"
-	write(201, "POST", events, bearerKey, `{"items":[{"identifiers":{"userId":"{{name}}","projectUserId":"{{project name}}",`+
-		`"email":"{{email}}"},"purpose":"marketing","state":"accepted","evidence":{"displayedText":"{{text}}",`+
+	write(201, "POST", events, bearerKey, `{"items":[{"identifiers":{"userId":"{{name}}",`+
+		`"projectUserId":"{{project name}}","email":"{{email}}"},`+
+		`"purpose":"marketing","state":"accepted","evidence":{"displayedText":"{{text}}",`+
 		`"noticeUrl":"{{notice}}","formUrl":"{{form}}","locale":"nl-NL","ip":"{{ip}}","userAgent":"{{agent}}",`+
 		`"domain":"{{site}}"},"metadata":{"note":"{{meta}}"}},`+
 		`{"identifiers":{"email":"{{second}}"},"purpose":"analytics","state":"declined"}]}`)
@@ -145,8 +148,8 @@ func (w *harness) writeAll(who vars) {
 	write(200, "POST", nativeSubjects+"/{{subjectid}}/restrict", bearerKey, `{"reason":"{{word}} contests it"}`)
 }
 
-// TestPersonElsewhere: the decisions of the document, sent in their order to an organization where nothing is on record,
-// make the same consents there.
+// TestPersonElsewhere: the decisions of the document, sent in their order to an organization where nothing is on
+// record, make the same consents there.
 func TestPersonElsewhere(t *testing.T) { onEngines(t, testPersonElsewhere) }
 
 func testPersonElsewhere(t *testing.T, e *engine) {
@@ -178,8 +181,18 @@ func testPersonElsewhere(t *testing.T, e *engine) {
 		t.Fatalf("%d events, %d consents", len(before.Events), len(before.Consents))
 	}
 	elsewhere := w.emptyOrganization(v)
-	items = nil
-	for _, e := range before.Events {
+	w.post(elsewhere, w.again(before.Events))
+	elsewhere["subjectid"] = w.subjectOf(elsewhere)
+	after, _ := w.exported(elsewhere)
+	if diff := cmp.Diff(standing(before), standing(after)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// again makes items of events, by what can be carried over.
+func (w *harness) again(events []map[string]any) (items []string) {
+	w.Helper()
+	for _, e := range events {
 		item := map[string]any{}
 		for _, name := range []string{"identifiers", "purpose", "state", "action", "occurredAt", "expiresAt", "evidence",
 			"metadata"} {
@@ -191,12 +204,7 @@ func testPersonElsewhere(t *testing.T, e *engine) {
 		w.must(err)
 		items = append(items, string(text))
 	}
-	w.post(elsewhere, items)
-	elsewhere["subjectid"] = w.subjectOf(elsewhere)
-	after, _ := w.exported(elsewhere)
-	if diff := cmp.Diff(standing(before), standing(after)); diff != "" {
-		t.Errorf("(-before +after):\n%s", diff)
-	}
+	return items
 }
 
 // TestPersonBreaksOff: where somebody is erased while they are read out, the reader sees that it is not the whole.

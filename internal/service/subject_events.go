@@ -9,9 +9,9 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// What a person decided is chained backwards, a chain for each subject and purpose, and wanted forwards in one order. To
-// walk all chains for every part would take time by the square of what there is. So they are walked once, and of each
-// page of a chain its ends are noted; then the pages are read from the oldest on.
+// What a person decided is chained backwards, a chain for each subject and purpose, and wanted forwards in one order.
+// To walk all chains for every part would take time by the square of what there is. So they are walked once, and of
+// each page of a chain its ends are noted; then the pages are read from the oldest on.
 
 const (
 	// mostWaiting is about how many events of all chains wait in memory for their turn. A page has so many that one of
