@@ -31,7 +31,7 @@ func TestBackupDrill(t *testing.T) {
 			runProgram(t, "cp", filepath.Join(dir, keyFileName), keys)
 		}, func() {
 			runProgram(t, "mkdir", "-m", "700", restored)
-			runProgram(t, "cp", filepath.Join(dir, keyFileName+journalSuffix), restored) // of today
+			runProgram(t, "cp", filepath.Join(dir, keyFileName+erasuresSuffix), restored) // of today
 			lose(t, dir)
 			runProgram(t, "cp", file, filepath.Join(restored, sqlite.FileName))
 			runProgram(t, "cp", keys, filepath.Join(restored, keyFileName))

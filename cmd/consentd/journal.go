@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/consentd/consentd/internal/config"
@@ -12,46 +13,72 @@ import (
 	"github.com/consentd/consentd/internal/service"
 )
 
-// journalSuffix ends the name of the journal of erasures beside the key file.
-const journalSuffix = ".erasures"
+// The journals are called by the name of the key file and one of these.
+const (
+	erasuresSuffix    = ".erasures"
+	checkpointsSuffix = ".checkpoints"
+)
 
-// journalPath is where the journal of erasures is; "": none is wanted.
-func journalPath(cfg *config.Config, keyFile string) string {
-	switch cfg.ErasureJournal {
-	case config.JournalOff:
+// journalPath is where a journal is; "": none is wanted.
+func journalPath(cfg *config.Config, keyFile, suffix string) string {
+	switch cfg.Journals {
+	case config.JournalsOff:
 		return ""
 	case "":
-		return keyFile + journalSuffix
+		return keyFile + suffix
 	}
-	return cfg.ErasureJournal
+	return filepath.Join(cfg.Journals, filepath.Base(keyFile)+suffix)
 }
 
-// openJournal opens the journal of erasures, or makes it; nil: none is wanted.
-func openJournal(cfg *config.Config, keyFile string) (*journal.File, error) {
-	path := journalPath(cfg, keyFile)
+// journals are those of a server; nil: none are wanted.
+type journals struct {
+	erasures    *journal.File
+	checkpoints *journal.Checkpoints
+}
+
+// openJournals opens the journals, or makes them.
+func openJournals(cfg *config.Config, keyFile string) (*journals, error) {
+	path := journalPath(cfg, keyFile, erasuresSuffix)
 	if path == "" {
 		return nil, nil
 	}
-	file, err := journal.Open(path)
+	erasures, err := journal.Open(path)
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w; say with --erasure-journal (CONSENTD_ERASURE_JOURNAL) where this "+
-			"server may keep it, on a disk that stays and that backups of the data do not hold, or \"off\"", err)}
+		return nil, noJournal(err)
 	}
-	return file, nil
+	checkpoints, err := journal.OpenCheckpoints(journalPath(cfg, keyFile, checkpointsSuffix))
+	if err != nil {
+		_ = erasures.Close()
+		return nil, noJournal(err)
+	}
+	return &journals{erasures, checkpoints}, nil
 }
 
-// serviceJournal gives a journal to a service. A nil one must not become an interface that holds it.
-func serviceJournal(f *journal.File) service.Journal {
-	if f == nil {
-		return nil
+func noJournal(err error) error {
+	return &exitError{exitUsage, fmt.Errorf("%w; say with --journals (CONSENTD_JOURNALS) in which folder this server may "+
+		"keep it, on a disk that stays and that backups of the data do not hold, or \"off\"", err)}
+}
+
+// put gives the journals to a service. A nil one must not become an interface that holds it.
+func (j *journals) put(o *service.Options) {
+	if j != nil {
+		o.Journal, o.Checkpoints = j.erasures, j.checkpoints
 	}
-	return f
+}
+
+// close closes the files, in which every line is on the disk.
+func (j *journals) close() {
+	if j != nil {
+		_ = j.erasures.Close()
+		_ = j.checkpoints.Close()
+	}
 }
 
 // forgetAgain erases whom the journal names and a store that was put back still has. Nothing is answered before.
 func (r *running) forgetAgain(ctx context.Context) error {
-	if r.journal == nil {
-		r.log.Warn("no journal of erasures is kept: a backup that is put back brings back who was erased since")
+	if r.journals == nil {
+		r.log.Warn("no journals are kept: a backup that is put back brings back who was erased since, and gets a second " +
+			"history signed")
 		return nil
 	}
 	began, said := time.Now(), time.Time{}
@@ -62,7 +89,7 @@ func (r *running) forgetAgain(ctx context.Context) error {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("erase again who is in %s: %w", r.journal.Path(), err)
+		return fmt.Errorf("erase again who is in %s: %w", r.journals.erasures.Path(), err)
 	}
 	if again > 0 {
 		r.log.Info("erased again who was erased before the store was put back", "people", again,
@@ -75,13 +102,13 @@ func (r *running) forgetAgain(ctx context.Context) error {
 func (d *doctor) journal(ctx context.Context, v service.Viewer) {
 	const check = "erasures"
 	keyFile, err := keyFilePath(d.cfg)
-	if err != nil && d.cfg.ErasureJournal == "" { // which was said of the keys
+	if err != nil && d.cfg.Journals == "" { // which was said of the keys
 		return
 	}
-	path := journalPath(d.cfg, keyFile)
+	path := journalPath(d.cfg, keyFile, erasuresSuffix)
 	if path == "" {
-		d.warn(check, "no journal of erasures is kept", "keep one (--erasure-journal): else a backup that is put back brings "+
-			"back who was erased since")
+		d.warn(check, "no journal of erasures is kept", "keep the journals (--journals): else a backup that is put back "+
+			"brings back who was erased since, and gets a second history signed")
 		return
 	}
 	file, err := journal.OpenToRead(path)

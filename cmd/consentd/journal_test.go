@@ -6,18 +6,18 @@ import (
 	"testing"
 )
 
-// TestJournalMistakes: where the journal of erasures cannot be kept, or is none, no server starts, and it is said what
-// to do; without one there is a warning.
+// TestJournalMistakes: where journals cannot be kept, or are none, no server starts, and it is said what to do; without
+// them there is a warning.
 func TestJournalMistakes(t *testing.T) {
 	dir := t.TempDir()
 	root := []string{"CONSENTD_ROOT_KEY=" + rootKey}
 	serveOn(t, dir, root).stop(t)
-	path := filepath.Join(dir, keyFileName+journalSuffix)
+	path := filepath.Join(dir, keyFileName+erasuresSuffix)
 	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
 		t.Fatalf("the journal of nobody: %v, %v", info, err)
 	}
-	p := command(t, root, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--erasure-journal", filepath.Join(dir, "no", "x"))
-	hold(t, "a folder that is not there", p.errOut.String(), "no such file or directory", "--erasure-journal", "\"off\"")
+	p := command(t, root, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--journals", filepath.Join(dir, "no"))
+	hold(t, "a folder that is not there", p.errOut.String(), "no such file or directory", "--journals", "\"off\"")
 	if p.code != exitUsage {
 		t.Errorf("exit code %d", p.code)
 	}
@@ -31,9 +31,9 @@ func TestJournalMistakes(t *testing.T) {
 	}
 	p = command(t, nil, "doctor", "--data", dir)
 	hold(t, "the doctor on another file", p.out.String(), "fail  erasures", "line 1")
-	s := serveWith(t, root, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--erasure-journal", "off")
-	hold(t, "no journal", s.errOut.String(), "no journal of erasures is kept")
+	s := serveWith(t, root, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--journals", "off")
+	hold(t, "no journal", s.errOut.String(), "no journals are kept")
 	s.stop(t)
-	p = command(t, nil, "doctor", "--data", dir, "--erasure-journal", "off")
-	hold(t, "the doctor without one", p.out.String(), "warn  erasures", "--erasure-journal")
+	p = command(t, nil, "doctor", "--data", dir, "--journals", "off")
+	hold(t, "the doctor without one", p.out.String(), "warn  erasures", "--journals")
 }

@@ -226,7 +226,9 @@ func (keyRotateCmd) Run(k *keyCmd) error {
 // folder is a data folder that is open for a tool.
 type folder struct {
 	service *service.Service
-	noKeys  error // why it was opened without the key file that was asked for; nil: it was not
+	cfg     *config.Config
+	keyFile string // where the key file is, where it was asked for and read
+	noKeys  error  // why it was opened without the key file that was asked for; nil: it was not
 }
 
 // onFolder opens the data folder, which must have a database, for as long as do runs. keyed opens it with its
@@ -251,21 +253,21 @@ func (s *Settings) onFolder(keyed bool, do func(context.Context, *folder) error)
 		return err
 	}
 	options := service.Options{Store: opened, Places: places, Log: log}
-	var noKeys error
+	f := &folder{cfg: cfg}
 	if keyed {
 		var keys *keyFile
-		if keys, noKeys = knownKeys(ctx, cfg, opened); noKeys == nil {
-			options.Keys, options.ReloadKeys = keys.file.Ring(rand.Reader), keys.reload
+		if keys, f.noKeys = knownKeys(ctx, cfg, opened); f.noKeys == nil {
+			options.Keys, options.ReloadKeys, f.keyFile = keys.file.Ring(rand.Reader), keys.reload, keys.path
 		}
 	}
-	service := service.New(options)
+	f.service = service.New(options)
 	defer func() {
-		service.Close()
+		f.service.Close()
 		if closeErr := opened.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	return do(ctx, &folder{service, noKeys})
+	return do(ctx, f)
 }
 
 // hasDatabase refuses a folder without data: a mistyped path must not become a new data folder.

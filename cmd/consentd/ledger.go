@@ -21,15 +21,18 @@ type ledgerCmd struct {
 	Verify ledgerVerifyCmd `cmd:"" help:"Hold every entry on record against what was committed."`
 	Export ledgerExportCmd `cmd:"" help:"Write an organization's ledger into a folder, for an auditor."`
 	Audit  ledgerAuditCmd  `cmd:"" help:"Verify such a folder, with nothing else."`
+
+	Recover ledgerRecoverCmd `cmd:"" help:"Have a ledger go on that is behind the newest checkpoint signed of it."`
 }
 
 // Help implements kong.HelpProvider.
 func (ledgerCmd) Help() string {
 	return `Each organization has a ledger: every decision, in the order in which they were recorded, under a signed tree.
-These commands prove that it is what was put on record. They change nothing, and work beside a running server.
+These commands prove that it is what was put on record. They work beside a running server, and but for recover they
+change nothing.
 
 verify looks at the data itself, and names what somebody changed in it. export writes a ledger into a folder, and audit
-verifies such a folder, which needs nothing of ours. Of one person's decisions, GET …/subjects/ID/evidence gives a
+verifies such a folder, which needs nothing of ours. recover is for when a backup was put back. Of one person's decisions, GET …/subjects/ID/evidence gives a
 bundle that consentd verify verifies.
 
 Examples:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -103,6 +104,10 @@ func (c *ledgerAuditCmd) tell(r *audit.Report, faults, shown int64, took time.Du
 	if r.Merged > 0 {
 		fmt.Printf("NOTE  %s rest on decisions of others, of whom it is said that they are the same person: no entry of the "+
 			"ledger tells that yet.\n", plural(r.Merged, "consent"))
+	}
+	for _, e := range r.Epochs {
+		fmt.Printf("NOTE  Entry %d says that the ledger goes on from before a checkpoint of %s that was lost, root %s: %s\n",
+			e.Sequence, entries(e.Lost.Size), base64.StdEncoding.EncodeToString(e.Lost.Root[:]), graphic(e.Reason))
 	}
 	if r.OwnKey {
 		fmt.Println("NOTE  The signature was verified by the folder's own key: whoever made the folder may have made the " +

@@ -38,6 +38,7 @@ func newCommands() *commands {
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
 	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Export.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
+	c.Ledger.Recover.Settings = newSettings("config", "data", "database", "admin-database", "kek-file", "journals")
 	c.Keys.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Move.Settings = newSettings("config")
 	c.Citus.Settings = newSettings("config", "database", "admin-database")

@@ -16,7 +16,6 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/geo"
-	"github.com/consentd/consentd/internal/journal"
 	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
@@ -120,7 +119,7 @@ type running struct {
 	listener *listener
 	store    *openedStore
 	service  *service.Service
-	journal  *journal.File // nil: none is kept
+	journals *journals // nil: none are kept
 	handler  *server.Server
 	http     *http.Server
 }
@@ -164,12 +163,14 @@ func (r *running) open(ctx context.Context) (err error) {
 		return err
 	}
 	signing, _ := keys.file.SigningKey()
-	if r.journal, err = openJournal(r.cfg, keys.path); err != nil {
+	if r.journals, err = openJournals(r.cfg, keys.path); err != nil {
 		return err
 	}
-	r.service = service.New(service.Options{Store: r.store, Journal: serviceJournal(r.journal), Places: places, Keys: keys.file.Ring(rand.Reader),
+	options := service.Options{Store: r.store, Places: places, Keys: keys.file.Ring(rand.Reader),
 		ReloadKeys: keys.reload, SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
-		Checkpointed: metrics.Checkpoint})
+		Checkpointed: metrics.Checkpoint}
+	r.journals.put(&options)
+	r.service = service.New(options)
 	if err := r.forgetAgain(ctx); err != nil {
 		return err
 	}
@@ -255,9 +256,7 @@ func (r *running) close() error {
 			errs = append(errs, fmt.Errorf("close the store: %w", err))
 		}
 	}
-	if r.journal != nil {
-		_ = r.journal.Close() // every line is on the disk
-	}
+	r.journals.close()
 	return errors.Join(errs...)
 }
 

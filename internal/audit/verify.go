@@ -55,7 +55,17 @@ type Report struct {
 	Merged                                      int64 // consents that rest on merges, of which no entry tells
 	Accounted                                   int64 // erased entries of which the entries of erasures tell
 	OwnKey                                      bool  // the signature was verified by a key of the folder's own
+	Epochs                                      []Epoch
 }
+
+// Epoch is an entry by which a ledger went on though its newest checkpoint was lost.
+type Epoch struct {
+	Sequence int64
+	consent.Epoch
+}
+
+// mostEpochs is how many epochs are told of.
+const mostEpochs = 100
 
 // Verify holds a folder against its checkpoint: the signature, every tile, every opening, the texts, and that replaying
 // the decisions gives the consents. What does not hold goes to Fault; an error that wraps ErrUnreadable says that it is
@@ -224,6 +234,7 @@ type part struct {
 	absent  bool       // nothing of it is there
 	erased  int64      // entries that erasures in it tell of
 	decided []decision // of lines that are decisions
+	epochs  []Epoch
 	hashes  []tlog.Hash
 	texts   []string // that are named
 	faults  []string
@@ -419,6 +430,13 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 		if p.erased += n; err != nil {
 			faultf("entry %d, body: %v", sequence, err)
 		}
+	case consent.EpochEntry.String():
+		epoch, err := consent.ReadEpoch(o.Body)
+		if err != nil {
+			faultf("entry %d, body: %v", sequence, err)
+			return
+		}
+		p.epochs = append(p.epochs, Epoch{sequence, epoch})
 	}
 }
 
@@ -443,6 +461,7 @@ func (v *verifier) take(p *part) error {
 		v.o.Fault(fault)
 	}
 	v.report.Accounted += p.erased
+	v.report.Epochs = append(v.report.Epochs, p.epochs[:min(len(p.epochs), mostEpochs-len(v.report.Epochs))]...)
 	for i, hash := range p.hashes {
 		v.tree.Add(nil, hash)
 		v.count(&p.lines[i])

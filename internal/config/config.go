@@ -29,7 +29,7 @@ type Config struct {
 	Listen              string
 	Data                string
 	KEKFile             string // empty: kek in Data
-	ErasureJournal      string // empty: beside the key file; JournalOff: none
+	Journals            string // empty: beside the key file; JournalsOff: none
 	Database            string `json:"-"` // "" for SQLite in Data
 	AdminDatabase       string `json:"-"` // "" for Database
 	DatabaseConnections int
@@ -60,8 +60,8 @@ type Rate struct {
 	Window time.Duration
 }
 
-// JournalOff is what ErasureJournal is where no journal is kept.
-const JournalOff = "off"
+// JournalsOff is what Journals is where none are kept.
+const JournalsOff = "off"
 
 // given is a setting's value as text, and where it came from.
 type given struct {

@@ -489,7 +489,7 @@ listen                   127.0.0.1:8080         default
 data                     "my\tdata"             flag --data
 database                 -                      default
 kek-file                 -                      default
-erasure-journal          -                      default
+journals                 -                      default
 admin-database           -                      default
 database-connections     16                     default
 retention                0                      default

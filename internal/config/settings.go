@@ -104,11 +104,12 @@ var table = []Setting{
 		set:     func(c *Config, v string) error { return setPath(&c.KEKFile, v, true) },
 	},
 	{
-		Name: "erasure-journal", Env: "CONSENTD_ERASURE_JOURNAL", Type: TypePath,
-		Help: "File in which every server notes who was erased, so that a store that is put back from a backup forgets " +
-			"them again before it serves. Not set: beside the key file, by its name and \".erasures\". \"off\": none is kept.",
-		Allowed: "the path of a file, off, or nothing",
-		set:     func(c *Config, v string) error { return setPath(&c.ErasureJournal, v, true) },
+		Name: "journals", Env: "CONSENTD_JOURNALS", Type: TypePath,
+		Help: "Folder in which every server keeps what must outlive its store: who was erased, so that a store that is put " +
+			"back from a backup forgets them again before it serves, and the newest checkpoints, so that no second history is " +
+			"signed. Not set: beside the key file. \"off\": none are kept.",
+		Allowed: "the path of a folder, off, or nothing",
+		set:     func(c *Config, v string) error { return setPath(&c.Journals, v, true) },
 	},
 	{
 		Name: "admin-database", Env: "CONSENTD_ADMIN_DATABASE_URL", Type: TypeURL, Secret: true, Shown: withoutPassword,

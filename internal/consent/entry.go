@@ -5,16 +5,17 @@ import "time"
 // EntryKind tells what an entry of a ledger is. The numbers are stored, so they never change.
 type EntryKind uint8
 
-// The kinds of entries. Others will follow: merges, versions of purposes, keys, imports, epochs.
+// The kinds of entries. Others will follow: merges, versions of purposes, keys, imports.
 const (
 	DecisionEntry      EntryKind = iota // an Event
 	ErasedEntry                         // it was about somebody who was erased: its leaf is left
 	ErasureEntry                        // somebody was erased
 	RestrictionEntry                    // what is held of somebody is not to be used (GDPR Art. 18)
 	UnrestrictionEntry                  // it may be used again
+	EpochEntry                          // the ledger goes on from before a checkpoint that was signed
 )
 
-var entryNames = [...]string{"decision", "erased", "erasure", "restriction", "unrestriction"}
+var entryNames = [...]string{"decision", "erased", "erasure", "restriction", "unrestriction", "epoch"}
 
 func (k EntryKind) String() string {
 	if int(k) < len(entryNames) {
@@ -36,4 +37,10 @@ type LedgerEntry struct {
 	// Leaf is what the tree holds of an ErasedEntry (ledger.Leaf); those of other entries are made anew of what follows.
 	Leaf                   []byte
 	BodyJSON, IdentityJSON []byte // canonical JSON, kept byte for byte; an ErasedEntry has none
+}
+
+// LedgerRoot is what a checkpoint says of a ledger: how many entries it has, and the root of the tree over them.
+type LedgerRoot struct {
+	Size int64
+	Root [32]byte
 }

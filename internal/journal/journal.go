@@ -1,8 +1,8 @@
-// Package journal knows the file in which erasures are kept apart from the store, so that a store that is put back from
-// a backup forgets again who was erased since: its lines, and how they get onto the disk. It does not know the store, nor
-// what an erasure does.
+// Package journal knows the files that are kept apart from the store, beside the key file, for when the store is put
+// back from a backup: who was erased, and the newest checkpoint of each ledger that was signed. It knows their lines, and
+// how they get onto the disk; not the store, nor what is done with them.
 //
-// A line is a JSON object, {"organization":ID,"subject":ID,"at":INSTANT} and "suppress":true where the identifiers were
+// A line of erasures is a JSON object, {"organization":ID,"subject":ID,"at":INSTANT} and "suppress":true where the identifiers were
 // suppressed: RFC 3339 in UTC, to the microsecond. It says nothing of a person but the random id of a record that is gone.
 package journal
 
@@ -15,7 +15,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -36,21 +35,8 @@ type File struct {
 
 // Open opens a journal, or makes an empty one, mode 0600. The folder must be there. Errors: those of the file system.
 func Open(path string) (*File, error) {
-	_, err := os.Lstat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+	file, info, err := openOrMake(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
-		return nil, wrong(path, err)
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("is no regular file")
-	}
-	if err == nil && fresh {
-		err = syncFolder(filepath.Dir(path))
-	}
-	if err != nil {
-		_ = file.Close()
 		return nil, wrong(path, err)
 	}
 	return &File{path: path, file: file, seen: info}, nil
@@ -100,12 +86,12 @@ func (f *File) Add(erased []consent.ErasedSubject) error {
 }
 
 func (f *File) append(lines []byte) error {
-	if err := f.lock(syscall.LOCK_EX); err != nil {
+	if err := lock(f.file, syscall.LOCK_EX); err != nil {
 		return err
 	}
-	defer f.unlock()
+	defer unlock(f.file)
 	if now, err := os.Stat(f.path); err != nil || !os.SameFile(now, f.seen) {
-		return errors.New("it was moved or removed while this process ran: put it back, or start again")
+		return errMoved
 	}
 	end, err := f.end()
 	if err != nil {
@@ -171,10 +157,10 @@ func (f *File) Read(each func(consent.ErasedSubject) error) error {
 func (f *File) size() (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.lock(syscall.LOCK_SH); err != nil {
+	if err := lock(f.file, syscall.LOCK_SH); err != nil {
 		return 0, err
 	}
-	defer f.unlock()
+	defer unlock(f.file)
 	info, err := f.file.Stat()
 	if err != nil {
 		return 0, err
@@ -207,9 +193,11 @@ func parse(line []byte) (e consent.ErasedSubject, ok bool) {
 	return e, ok1 && ok2 && err == nil && bytes.Equal(form(&e), line)
 }
 
-func (f *File) lock(how int) error {
+var errMoved = errors.New("it was moved or removed while this process ran: put it back, or start again")
+
+func lock(file *os.File, how int) error {
 	for {
-		err := syscall.Flock(int(f.file.Fd()), how)
+		err := syscall.Flock(int(file.Fd()), how)
 		if !errors.Is(err, syscall.EINTR) {
 			if errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOLCK) {
 				return nil // a file system without locks: of one process, the mutex is enough
@@ -219,7 +207,7 @@ func (f *File) lock(how int) error {
 	}
 }
 
-func (f *File) unlock() { _ = syscall.Flock(int(f.file.Fd()), syscall.LOCK_UN) }
+func unlock(file *os.File) { _ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) }
 
 // syncFolder makes names in a folder last.
 func syncFolder(dir string) error {
@@ -232,9 +220,14 @@ func syncFolder(dir string) error {
 
 // wrong says of which file an error is.
 func wrong(path string, err error) error {
+	return fmt.Errorf("journal of erasures %s: %w", path, withoutPath(err))
+}
+
+// withoutPath takes off what the caller says better.
+func withoutPath(err error) error {
 	var of *fs.PathError
 	if errors.As(err, &of) {
-		err = of.Err
+		return of.Err
 	}
-	return fmt.Errorf("journal of erasures %s: %w", path, err)
+	return err
 }

@@ -69,7 +69,8 @@ func NewMetrics(version string, ready func() error) *Metrics {
 	for _, of := range []string{ofKey, ofOrganization, ofFailures} { // shown before the first one is counted
 		m.refused.WithLabelValues(of)
 	}
-	for _, outcome := range []string{service.CheckpointSigned, service.CheckpointRefused, service.CheckpointFailed} {
+	for _, outcome := range []string{service.CheckpointSigned, service.CheckpointRefused, service.CheckpointFailed,
+		service.CheckpointBehind} {
 		m.signed.WithLabelValues(outcome)
 	}
 	m.registry = registry

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -72,6 +73,10 @@ func (s *Server) readiness() (int, string) {
 	}
 	if err := s.Service.Ready(); err != nil {
 		return http.StatusServiceUnavailable, consent.AsError(err).Msg + "\n"
+	}
+	if n := s.Service.BehindLedgers(); n > 0 {
+		return http.StatusOK, fmt.Sprintf("ready; but of %d ledgers no checkpoint is signed, since the store is behind the "+
+			"newest one: consentd ledger recover --help\n", n)
 	}
 	return http.StatusOK, "ready\n"
 }

@@ -21,6 +21,7 @@ const (
 	CheckpointSigned  = "signed"
 	CheckpointRefused = "refused" // what is stored is not what was committed
 	CheckpointFailed  = "failed"  // the store could not be read or written
+	CheckpointBehind  = "behind"  // the store is behind the newest one that was signed, as when it was put back
 )
 
 const (
@@ -40,7 +41,8 @@ const (
 type signer struct {
 	s       *Service
 	key     ed25519.PrivateKey
-	name    string // of all ledgers; empty: it is made of the instance's id
+	kept    Checkpoints // nil: the store alone keeps them
+	name    string      // of all ledgers; empty: it is made of the instance's id
 	observe func(outcome string)
 	places  chan struct{} // of those that sign at once
 	wake    chan struct{} // has room for one
@@ -51,13 +53,15 @@ type signer struct {
 	due     map[consent.ID]time.Time // when to sign
 	resting map[consent.ID]time.Time // until when
 	busy    map[consent.ID]bool
+	behind  map[consent.ID]bool // of which nothing is signed, since the store is behind
 }
 
 // newSigner makes the signer of a service and starts it; close ends it. Without a key it signs nothing.
 func newSigner(s *Service, o *Options) *signer {
-	g := &signer{s: s, key: o.SigningKey.Private(), name: o.LedgerName,
+	g := &signer{s: s, key: o.SigningKey.Private(), name: o.LedgerName, kept: o.Checkpoints,
 		observe: o.Checkpointed, places: make(chan struct{}, signersAtOnce), wake: make(chan struct{}, 1),
-		due: map[consent.ID]time.Time{}, resting: map[consent.ID]time.Time{}, busy: map[consent.ID]bool{}}
+		due: map[consent.ID]time.Time{}, resting: map[consent.ID]time.Time{}, busy: map[consent.ID]bool{},
+		behind: map[consent.ID]bool{}}
 	if g.observe == nil {
 		g.observe = func(string) {}
 	}
@@ -131,6 +135,9 @@ func (g *signer) run(ctx context.Context) {
 	var searched time.Time
 	for ctx.Err() == nil {
 		if time.Since(searched) >= searchUnsigned {
+			if searched.IsZero() {
+				g.searchBehind(ctx)
+			}
 			searched = time.Now()
 			g.search(ctx)
 		}
@@ -191,10 +198,16 @@ func (g *signer) attempt(ctx context.Context, organization consent.ID) {
 	})
 	var refused *mismatch
 	var rest time.Duration
+	g.markBehind(organization, errors.Is(err, errBehind))
 	switch {
 	case signed:
 		g.observe(CheckpointSigned)
 	case err == nil, ctx.Err() != nil:
+	case errors.Is(err, errBehind):
+		g.s.log.Error("no checkpoint was signed: the store is behind the newest one that was signed of this ledger, as when "+
+			"a backup was put back; consentd ledger recover goes on from here", "organization", organization.String())
+		g.observe(CheckpointBehind)
+		rest = refusedRest
 	case errors.As(err, &refused):
 		g.s.log.Error("no checkpoint was signed: what is stored of a ledger is not what was committed",
 			"organization", organization.String(), "differs", refused.what)
@@ -260,14 +273,21 @@ func (g *signer) checkpoint(ctx context.Context, organization consent.ID) (signe
 	case before != nil && head.Sequence < before.Size:
 		return false, mismatchf("it has %d entries, and its last checkpoint %d", head.Sequence, before.Size)
 	case head.Sequence == 0, before != nil && head.Sequence == before.Size:
-		return false, nil
+		return false, g.shorter(ctx, &head)
 	}
 	tree, err := g.replay(ctx, &head, before)
 	if err != nil {
 		return false, err
 	}
+	newest, err := g.follows(ctx, &head, before, tree)
+	if err != nil {
+		return false, err
+	}
 	next, verifier, err := g.note(ctx, &head, tree)
 	if err != nil {
+		return false, err
+	}
+	if kept, err := g.keepApart(organization, newest, tree); err != nil || !kept {
 		return false, err
 	}
 	return g.keep(ctx, before, next, verifier)

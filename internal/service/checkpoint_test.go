@@ -35,15 +35,18 @@ type signing struct {
 	log      logtest.Buffer
 }
 
-type counted struct{ signed, refused, failed atomic.Int64 }
+type counted struct{ signed, refused, failed, behind atomic.Int64 }
 
 func (c *counted) add(outcome string) {
 	map[string]*atomic.Int64{service.CheckpointSigned: &c.signed, service.CheckpointRefused: &c.refused,
-		service.CheckpointFailed: &c.failed}[outcome].Add(1)
+		service.CheckpointFailed: &c.failed, service.CheckpointBehind: &c.behind}[outcome].Add(1)
 }
 
 // signing starts another service over the harness's store.
-func (h *harness) signing(t testing.TB, s service.Store) *signing {
+func (h *harness) signing(t testing.TB, s service.Store) *signing { return h.keeping(t, s, nil) }
+
+// keeping starts one that keeps checkpoints apart from the store.
+func (h *harness) keeping(t testing.TB, s service.Store, kept service.Checkpoints) *signing {
 	t.Helper()
 	places, err := geo.New(geo.Options{})
 	if err != nil {
@@ -51,7 +54,7 @@ func (h *harness) signing(t testing.TB, s service.Store) *signing {
 	}
 	g := &signing{}
 	g.Service = service.New(service.Options{Store: s, Keys: sealingtest.Ring(), SigningKey: sealingtest.SigningKey(),
-		LedgerName: ledgerName, Places: places, Clock: h.clock.now, Checkpointed: g.outcomes.add,
+		LedgerName: ledgerName, Places: places, Clock: h.clock.now, Checkpointed: g.outcomes.add, Checkpoints: kept,
 		Log: slog.New(slog.NewTextHandler(&g.log, nil))})
 	t.Cleanup(g.Close)
 	return g

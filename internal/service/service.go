@@ -62,9 +62,11 @@ type Options struct {
 	LedgerName string
 	// Journal, where set, keeps who was erased apart from the store; see ForgetAgain.
 	Journal Journal
-	Clock   func() time.Time // nil: time.Now
-	Random  io.Reader        // nil: crypto/rand; must be safe for many goroutines
-	Log     *slog.Logger     // nil: slog.Default
+	// Checkpoints, where set, keeps the newest checkpoints apart from the store: no ledger that is behind is signed.
+	Checkpoints Checkpoints
+	Clock       func() time.Time // nil: time.Now
+	Random      io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log         *slog.Logger     // nil: slog.Default
 	// Observe, where set, is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
 	// Checkpointed, where set, is told what came of each attempt to sign a checkpoint: CheckpointSigned and so on.
