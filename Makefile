@@ -7,7 +7,7 @@ TESTFLAGS   ?=
 TESTED      := ./internal/store/... ./cmd/consentd ./...
 # Not under the race detector, where they take long and see no other code: what goes through one thread (commands,
 # doctor, migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
-UNRACED     := TestCachedPersons|TestCitusTakesTheStatements|TestPlansOfWorkers|TestDoctorFindsDamage.*
+UNRACED     := TestCachedPersons|TestPlansOfWorkers|TestDoctorFindsDamage.*
 UNRACED     := $(UNRACED)|TestMigrateStore.*|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects
 UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEachOther
 UNRACED     := $(UNRACED)|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite|TestMoveInterrupted

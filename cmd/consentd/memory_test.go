@@ -63,6 +63,9 @@ func TestLargeBatchesAtOnce(t *testing.T) {
 		},
 	} {
 		for _, long := range []bool{false, true} {
+			if engine == "PostgreSQL" && !long { // of which a server holds more, and the database takes as long
+				continue
+			}
 			t.Run(fmt.Sprintf("%s, long ids=%v", engine, long), func(t *testing.T) {
 				p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, append([]string{"serve", "--listen",
 					"127.0.0.1:0"}, args(t)...)...)

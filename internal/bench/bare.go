@@ -61,7 +61,7 @@ ON CONFLICT (organization_id, subject_id, project_no, purpose_no) DO UPDATE SET 
 last_event_id = excluded.last_event_id, purpose_version = excluded.purpose_version, state = excluded.state,
 weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
-	bareSubject    = `INSERT INTO subjects VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+	bareSubject    = `INSERT INTO subjects VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 	bareIdentifier = `INSERT INTO identifiers VALUES ($1, $2, $3, $4, $5, $6)`
 )
 

@@ -13,11 +13,6 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// TestPostgresContract holds the engine to the contract of a store.
-func TestPostgresContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) service.Store { s, _ := openPostgres(t); return store.BatchPersons(s) })
-}
-
 // postgresURL gives the URL of a fresh database with the schema.
 func postgresURL(t testing.TB) string {
 	t.Helper()
