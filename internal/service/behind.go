@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -156,6 +158,9 @@ func (l *lineage) names(ctx context.Context, r Reader, e *consent.ExportedEvent,
 	return tlog.CheckRecord(hashes, l.tree.Size, l.tree.Root(), e.Sequence-1, leaves[0].Hash()) == nil, nil
 }
 
+// headsAtOnce is of how many ledgers the ends are read in one view.
+const headsAtOnce = 200
+
 // searchBehind looks, at the start, which ledgers are shorter than the newest checkpoint that was signed of them, also
 // where nothing is to be signed.
 func (g *signer) searchBehind(ctx context.Context) {
@@ -167,18 +172,23 @@ func (g *signer) searchBehind(ctx context.Context) {
 		g.s.log.Error("no checkpoint is signed until that is mended", "error", err)
 		return
 	}
-	for organization, newest := range all {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(all)), headsAtOnce) {
 		err := g.recovering(func() error {
 			return g.view(ctx, func(ctx context.Context, r Reader) error {
-				heads, err := r.Heads(ctx, []consent.ID{organization})
-				if head, there := heads[organization]; err == nil && there && head.Sequence < newest.Size {
-					g.sign([]consent.ID{organization}, 0)
+				for i := range some { // one at a time: they may be on different nodes
+					heads, err := r.Heads(ctx, some[i:i+1])
+					if err != nil {
+						return err
+					}
+					if head, there := heads[some[i]]; there && head.Sequence < all[some[i]].Size {
+						g.sign(some[i:i+1], 0)
+					}
 				}
-				return err
+				return nil
 			})
 		})
 		if err != nil && ctx.Err() == nil {
-			g.s.log.Warn("the end of a ledger could not be read", "organization", organization.String(), "error", err)
+			g.s.log.Warn("the ends of ledgers could not be read, to see whether they are behind", "error", err)
 		}
 	}
 }

@@ -69,6 +69,7 @@ func newSigner(s *Service, o *Options) *signer {
 	g.stop = cancel
 	if g.key != nil {
 		g.running.Go(func() { g.run(ctx) })
+		g.running.Go(func() { g.searchBehind(ctx) })
 	}
 	return g
 }
@@ -135,9 +136,6 @@ func (g *signer) run(ctx context.Context) {
 	var searched time.Time
 	for ctx.Err() == nil {
 		if time.Since(searched) >= searchUnsigned {
-			if searched.IsZero() {
-				g.searchBehind(ctx)
-			}
 			searched = time.Now()
 			g.search(ctx)
 		}
