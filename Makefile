@@ -7,13 +7,16 @@ TESTFLAGS   ?=
 TESTED      := ./internal/store/... ./cmd/consentd ./...
 # Not under the race detector, where they take long and see no other code: what goes through one thread (commands,
 # doctor, migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
-UNRACED     := TestCachedPersons|TestPlansOfWorkers|TestDoctorFindsDamage.*
-UNRACED     := $(UNRACED)|TestMigrateStore.*|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects
-UNRACED     := $(UNRACED)|TestPagesOfALongLedger|TestLargeBodiesDoNotWaitForEachOther
-UNRACED     := $(UNRACED)|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite|TestMoveInterrupted
-UNRACED     := $(UNRACED)|TestMoveFindsDamage|TestUnseenCharacters|TestKeyMistakes|TestHelpAndUsage|TestKeyFile
-UNRACED     := $(UNRACED)|TestCheckCommandRefuses|TestLedgerVerify.*|TestLedgerExport.*|TestLedgerAudit.*
-UNRACED     := $(UNRACED)|TestKeysMistakes|TestVerifyCommand|TestEvidenceHasABound
+UNRACED     := TestCachedPersons|TestPlansOfWorkers|TestDoctor.*|TestInspection.*|TestMigrateStore.*|TestMove.*
+UNRACED     := $(UNRACED)|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects|TestPagesOfALongLedger
+UNRACED     := $(UNRACED)|TestLargeBodiesDoNotWaitForEachOther|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite
+UNRACED     := $(UNRACED)|TestCitusTakesTheMigrations|TestUnseenCharacters|TestKeyMistakes|TestHelpAndUsage|TestKeyFile
+UNRACED     := $(UNRACED)|TestKeyCommands|TestKeysMistakes|TestCheckCommand.*|TestLedgerVerify.*|TestLedgerExport.*
+UNRACED     := $(UNRACED)|TestLedgerAudit.*|TestVerifyCommand|TestBackup.*|TestPutBack|TestJournalMistakes|TestOnCitus
+UNRACED     := $(UNRACED)|TestRootKeyFromEnvironment|TestClientsDocument|TestDamagedFile|TestFolderNames
+UNRACED     := $(UNRACED)|TestEvidenceHasABound|TestFewDataMakeNoLargeFiles|TestValuesHaveABound
+UNRACED     := $(UNRACED)|TestMadeFilesHaveABound|TestEveryFlippedBitIsFound|TestGeneratedClientChecks
+UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestAppendMicros
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.
