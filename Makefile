@@ -4,15 +4,18 @@ GO          ?= go
 FUZZTIME    ?= 5s
 TESTFLAGS   ?=
 # All packages, those that take longest first, so that they do not run alone at the end.
-TESTED      := ./internal/store/... ./cmd/consentd ./...
+TESTED      := ./cmd/consentd ./internal/store/... ./...
 # Not under the race detector, where they take long and see no other code: what goes through one thread (commands,
-# doctor, migrate-store, a ledger that is long), what has to come in time, and suites that others run there already.
+# doctor, migrate-store, a ledger that is long), what has to come in time or waits for a database to fail, and suites
+# that others run there already.
 UNRACED     := TestCachedPersons|TestPlansOfWorkers|TestDoctor.*|TestInspection.*|TestMigrateStore.*|TestMove.*
 UNRACED     := $(UNRACED)|TestStreamKilled|TestLargeBatchesAtOnce|TestManyProjects|TestPagesOfALongLedger
 UNRACED     := $(UNRACED)|TestLargeBodiesDoNotWaitForEachOther|TestDocumentIsShown|TestPolicyBites|TestCitusRulesBite
 UNRACED     := $(UNRACED)|TestCitusTakesTheMigrations|TestUnseenCharacters|TestKeyMistakes|TestHelpAndUsage|TestKeyFile
 UNRACED     := $(UNRACED)|TestKeyCommands|TestKeysMistakes|TestCheckCommand.*|TestLedgerVerify.*|TestLedgerExport.*
 UNRACED     := $(UNRACED)|TestLedgerAudit.*|TestVerifyCommand|TestBackup.*|TestPutBack|TestJournalMistakes|TestOnCitus
+UNRACED     := $(UNRACED)|TestPostgresStopped|TestBackendsTerminated|TestSyncStandbyPromoted|TestFrozenPrimary
+UNRACED     := $(UNRACED)|TestUnreplicatedWrite|TestMissingStandby|TestCommitWithoutAnswer|TestCompare|TestRun
 UNRACED     := $(UNRACED)|TestRootKeyFromEnvironment|TestClientsDocument|TestDamagedFile|TestFolderNames
 UNRACED     := $(UNRACED)|TestEvidenceHasABound|TestFewDataMakeNoLargeFiles|TestValuesHaveABound
 UNRACED     := $(UNRACED)|TestMadeFilesHaveABound|TestEveryFlippedBitIsFound|TestGeneratedClientChecks

@@ -121,7 +121,10 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 		return nil, err
 	}
 	if e.first.IsZero() { // before the commit: what was acknowledged is in the journal, whatever comes between
-		err = e.s.journal.add(changes.ErasedSubjects)
+		if err = e.s.journal.add(changes.ErasedSubjects); err != nil { // Unavailable, which no door logs
+			e.s.log.Error("nobody is erased, since the journal of erasures cannot be written", "error",
+				consent.AsError(err).Err)
+		}
 	}
 	return &consent.Erased{Subject: e.in.Subject, Erasure: done}, err
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/journal"
+	"github.com/consentd/consentd/internal/logtest"
 	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/webtest"
@@ -42,12 +44,18 @@ func lines(t testing.TB, j *journal.File) (all []consent.ErasedSubject) {
 // journaled is another service over a store, which keeps a journal.
 func journaled(t testing.TB, s service.Store, j service.Journal, now func() time.Time) *service.Service {
 	t.Helper()
+	return journaledTo(t, s, j, now, slog.New(slog.DiscardHandler))
+}
+
+func journaledTo(t testing.TB, s service.Store, j service.Journal, now func() time.Time,
+	log *slog.Logger) *service.Service {
+	t.Helper()
 	places, err := geo.New(geo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	svc := service.New(service.Options{Store: s, Keys: sealingtest.Ring(), Places: places, Clock: now, Journal: j,
-		Log: slog.New(slog.DiscardHandler)})
+		Log: log})
 	t.Cleanup(svc.Close)
 	svc.UseRootKey(rootKey)
 	return svc
@@ -157,7 +165,8 @@ func TestErasuresAreJournaledFirst(t *testing.T) {
 	ada, bob := r.Items[0].Subject, r.Items[1].Subject
 	h.merge(t, a, ada, bob)
 	j := newJournal(t)
-	svc := journaled(t, h.store, j, h.clock.now)
+	var log logtest.Buffer
+	svc := journaledTo(t, h.store, j, h.clock.now, slog.New(slog.NewTextHandler(&log, nil)))
 	forgetAgain(t, svc, 0)
 	if err := os.Rename(j.Path(), j.Path()+".away"); err != nil {
 		t.Fatal(err)
@@ -165,6 +174,9 @@ func TestErasuresAreJournaledFirst(t *testing.T) {
 	in := consent.EraseSubject{Subject: ada, Suppress: true}
 	if _, err := svc.EraseSubject(ctx, a, in); !consent.IsKind(err, consent.Unavailable) {
 		t.Errorf("without its journal: %v", err)
+	}
+	if text := log.String(); !strings.Contains(text, "moved or removed") || !strings.Contains(text, "level=ERROR") {
+		t.Errorf("the log says: %s", text)
 	}
 	if _, yes := h.granted(t, a, user("ada")...); !yes {
 		t.Error("an erasure that was refused has erased")
