@@ -9,8 +9,8 @@ import (
 )
 
 // ExportSubject writes all that is held of a person (GDPR Art. 15 and 20), by the id of a subject: one JSON document,
-// as it comes. Whoever was erased is IsGone. An error after the first byte is ErrCutOff, or the writer's: what was written
-// until then is no whole document.
+// as it comes. Whoever was erased is IsGone. An error after the first byte is ErrCutOff, or the writer's: what was
+// written until then is no whole document.
 func (c *Client) ExportSubject(ctx context.Context, id string, to io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // where the writer fails the server stops too

@@ -11,8 +11,8 @@ import (
 // organizationsFrom gives a page of organizations behind so many others; an empty one ends the list.
 type organizationsFrom func(offset int) ([]consent.OrganizationView, error)
 
-// each visits the organization with an id or slug, or all for an empty name. Errors: that of a command line, which tells
-// who there is, where nobody has the name; those of the list and of visit.
+// each visits the organization with an id or slug, or all for an empty name. Errors: that of a command line, which
+// tells who there is, where nobody has the name; those of the list and of visit.
 func (from organizationsFrom) each(name string, visit func(*consent.OrganizationView) error) error {
 	var others []string
 	for seen, found := 0, false; ; {
@@ -42,8 +42,8 @@ func (from organizationsFrom) each(name string, visit func(*consent.Organization
 	}
 }
 
-// only gives the organization with an id or slug, or the only one there is for an empty name. Errors: as each, and those
-// of a command line that had to name one.
+// only gives the organization with an id or slug, or the only one there is for an empty name. Errors: as each, and
+// those of a command line that had to name one.
 func (from organizationsFrom) only(name string) (*consent.OrganizationView, error) {
 	var found *consent.OrganizationView
 	var slugs []string

@@ -15,8 +15,8 @@ import (
 	"github.com/consentd/consentd/ledger"
 )
 
-// written makes the folder of a ledger of so many decisions, each of a person of its own, of which retention has dropped
-// the first ones.
+// written makes the folder of a ledger of so many decisions, each of a person of its own, of which retention has
+// dropped the first ones.
 func written(t *testing.T, entries, dropped int64) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ledger")

@@ -8,7 +8,8 @@ import (
 )
 
 // EpochEntry makes the entry by which a ledger goes on though the newest checkpoint that was signed of it is lost, as
-// after a backup was put back; but for its place in the ledger. It says what was lost, for whoever holds that checkpoint.
+// after a backup was put back; but for its place in the ledger. It says what was lost, for whoever holds that
+// checkpoint.
 func (a Actor) EpochEntry(lost LedgerRoot, reason string) LedgerEntry {
 	body := appendMember([]byte{'{'}, "entry", EpochEntry.String())
 	body = appendMember(body, "lost_root", hex.EncodeToString(lost.Root[:]))

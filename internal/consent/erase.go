@@ -40,8 +40,8 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id, and
-// how many decisions and other entries about the person it took: so nobody can take others and call it an erasure.
+// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id,
+// and how many decisions and other entries about the person it took: so nobody can take others and call it an erasure.
 func (a Actor) ErasureEntry(in *EraseSubject, events, others int64) LedgerEntry {
 	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
 		body = strconv.AppendInt(appendName(body, "events"), events, 10)
@@ -59,8 +59,8 @@ func (a Actor) ErasureEntry(in *EraseSubject, events, others int64) LedgerEntry 
 	return e
 }
 
-// EntriesErasedBy tells of how many entries the leaf alone is left since the erasure with a body. The error says that it
-// is no such body.
+// EntriesErasedBy tells of how many entries the leaf alone is left since the erasure with a body. The error says that
+// it is no such body.
 func EntriesErasedBy(body []byte) (int64, error) {
 	var said struct{ Events, Others int64 }
 	if err := json.Unmarshal(body, &said); err != nil {

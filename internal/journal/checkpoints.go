@@ -16,11 +16,13 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// Checkpoints is the file of the newest checkpoint that was signed of each ledger, so that a store that is put back from
-// a backup gets no second history signed. It is for use at once by many goroutines, and by many processes of one machine.
+// Checkpoints is the file of the newest checkpoint that was signed of each ledger, so that a store that is put back
+// from a backup gets no second history signed. It is for use at once by many goroutines, and by many processes of one
+// machine.
 //
-// Each ledger has two lines of the same length, written in turns, so that one of them is always whole: the organization,
-// a number that grows with each checkpoint, how many entries it has, its root (hex), and a CRC-32 of all that.
+// Each ledger has two lines of the same length, written in turns, so that one of them is always whole: the
+// organization, a number that grows with each checkpoint, how many entries it has, its root (hex), and a CRC-32 of all
+// that.
 type Checkpoints struct {
 	path string
 

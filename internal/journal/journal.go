@@ -1,9 +1,10 @@
 // Package journal knows the files that are kept apart from the store, beside the key file, for when the store is put
-// back from a backup: who was erased, and the newest checkpoint of each ledger that was signed. It knows their lines, and
-// how they get onto the disk; not the store, nor what is done with them.
+// back from a backup: who was erased, and the newest checkpoint of each ledger that was signed. It knows their lines,
+// and how they get onto the disk; not the store, nor what is done with them.
 //
-// A line of erasures is a JSON object, {"organization":ID,"subject":ID,"at":INSTANT} and "suppress":true where the identifiers were
-// suppressed: RFC 3339 in UTC, to the microsecond. It says nothing of a person but the random id of a record that is gone.
+// A line of erasures is a JSON object, {"organization":ID,"subject":ID,"at":INSTANT} and "suppress":true where the
+// identifiers were suppressed: RFC 3339 in UTC, to the microsecond. It says nothing of a person but the random id of a
+// record that is gone.
 package journal
 
 import (
@@ -42,8 +43,8 @@ func Open(path string) (*File, error) {
 	return &File{path: path, file: file, seen: info}, nil
 }
 
-// OpenToRead opens a journal that is there, to read it alone. Errors: those of the file system, fs.ErrNotExist where there
-// is none.
+// OpenToRead opens a journal that is there, to read it alone. Errors: those of the file system, fs.ErrNotExist where
+// there is none.
 func OpenToRead(path string) (*File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -124,8 +125,8 @@ func (f *File) end() (int64, error) {
 }
 
 // Read hands over all erasures in the order of the file, which is about that of when they were, some perhaps more than
-// once. What is being added meanwhile may be in it or not. Errors: those of each, of the file system, and a line that is
-// none, by its number.
+// once. What is being added meanwhile may be in it or not. Errors: those of each, of the file system, and a line that
+// is none, by its number.
 func (f *File) Read(each func(consent.ErasedSubject) error) error {
 	size, err := f.size()
 	if err != nil {

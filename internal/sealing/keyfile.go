@@ -188,11 +188,12 @@ func create(path string, text []byte) (made bool, err error) {
 // ErrRotated says that a key-encryption key was added that whoever rotates has not seen.
 var ErrRotated = errors.New("another key was added meanwhile")
 
-// RotateAfter adds a key-encryption key, drawn from random and made at now, behind the one that whoever rotates has seen
-// as the newest, and gives the file as it is then. It is on the disk before anybody sees it; mode, owner, comments and
-// all other lines stay. Whoever holds a Ring from before goes on to wrap with the key that was newest then, and must
-// read the file again to unwrap what others wrap with the new one. Of many who add one at once, one does, and the others
-// get ErrRotated; at once with other changes, none is lost. After another error the file is as it was or as it should be.
+// RotateAfter adds a key-encryption key, drawn from random and made at now, behind the one that whoever rotates has
+// seen as the newest, and gives the file as it is then. It is on the disk before anybody sees it; mode, owner, comments
+// and all other lines stay. Whoever holds a Ring from before goes on to wrap with the key that was newest then, and
+// must read the file again to unwrap what others wrap with the new one. Of many who add one at once, one does, and the
+// others get ErrRotated; at once with other changes, none is lost. After another error the file is as it was or as it
+// should be.
 func RotateAfter(path string, newest KEKID, random io.Reader, now time.Time) (*File, error) {
 	return change(path, func(f *File, text []byte) ([]byte, error) {
 		if f.Newest().ID != newest {
@@ -203,8 +204,8 @@ func RotateAfter(path string, newest KEKID, random io.Reader, now time.Time) (*F
 }
 
 // Retire drops key-encryption keys, and gives the file as it is then. What is still wrapped with one is lost: the
-// caller has seen that nothing is, and that no server runs with a Ring from before the last RotateAfter. The newest cannot
-// go. Errors: UnknownKEKError where the file has not one of the ids; then none is dropped.
+// caller has seen that nothing is, and that no server runs with a Ring from before the last RotateAfter. The newest
+// cannot go. Errors: UnknownKEKError where the file has not one of the ids; then none is dropped.
 //
 // The bytes of the old file are overwritten before they are freed. That does not reach copies: on file systems that
 // write elsewhere (btrfs, ZFS, most overlays), in snapshots and backups, in journals, and in the spare cells of flash.

@@ -115,8 +115,8 @@ func TestBehindWithoutWrites(t *testing.T) {
 	second.checkpoint(t, other, 3) // the others' go on
 }
 
-// TestAheadOfTheStore: a server that ended between keeping a checkpoint apart and storing it, or another server that has
-// stored none, is not behind.
+// TestAheadOfTheStore: a server that ended between keeping a checkpoint apart and storing it, or another server that
+// has stored none, is not behind.
 func TestAheadOfTheStore(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)

@@ -21,8 +21,8 @@ type Site struct {
 }
 
 // Run plays each file that glob matches as a parallel subtest: on each engine against a site over a fresh store, and,
-// where several servers may share a database, also against three of them, one request each. Where tests are to be short,
-// as under the race detector, SQLite is enough: what servers and engines do at once others test.
+// where several servers may share a database, also against three of them, one request each. Where tests are to be
+// short, as under the race detector, SQLite is enough: what servers and engines do at once others test.
 func Run(t *testing.T, glob string) {
 	t.Helper()
 	TellOfCitus(t)

@@ -66,8 +66,8 @@ func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err 
 	}, err
 }
 
-// openSecrets decrypts what was read of some subjects, and makes what is missing. Errors: a *NoSecretError where none can
-// be made, which is not asked for again then, and those of what is on record.
+// openSecrets decrypts what was read of some subjects, and makes what is missing. Errors: a *NoSecretError where none
+// can be made, which is not asked for again then, and those of what is on record.
 func (b *batch) openSecrets(of []consent.SubjectKey) error {
 	lacking := map[consent.SubjectKey]bool{}
 	var why error
