@@ -75,6 +75,7 @@ type Stream struct {
 	control *http.ResponseController
 	cancel  context.CancelCauseFunc
 	content string // the Content-Type
+	file    string // see Attach
 }
 
 // Stream answers a call by what send writes, for as long as it takes: the time of a request does not bound it. memory
@@ -136,9 +137,16 @@ func (s *Stream) extend() { _ = s.control.SetWriteDeadline(time.Now().Add(s.of.p
 func (s *Stream) head() {
 	s.call.releaseDecoded()
 	s.call.Header()["Content-Type"] = []string{s.content}
+	if s.file != "" {
+		s.call.Header().Set("Content-Disposition", `attachment; filename="`+s.file+`"`)
+	}
 	s.call.WriteHeader(http.StatusOK)
 	s.call.streaming = true
 }
+
+// Attach has clients save the answer as a file of that name, of letters, digits, dots and hyphens. It comes before the
+// first piece; an answer that is an error has no such name.
+func (s *Stream) Attach(name string) { s.file = name }
 
 // Write sends a part of the body, in pieces. It returns when the last of them was taken.
 func (s *Stream) Write(p []byte) (sent int, err error) {

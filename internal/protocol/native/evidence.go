@@ -38,13 +38,9 @@ func (a *api) getEvidence(c *protocol.Call) error {
 	if err != nil {
 		return notYet(c, inQueryOf(err))
 	}
-	c.Header().Set("Content-Disposition", `attachment; filename="evidence-`+bundle.Person.ID+`.zip"`)
 	memory := min(evidencePerDecision*len(bundle.Decisions)+evidencePerByte*bundle.Size(), mostEvidence)
-	err = c.Stream("application/zip", int64(memory), func(_ context.Context, to *protocol.Stream) error {
+	return inQueryOf(c.Stream("application/zip", int64(memory), func(_ context.Context, to *protocol.Stream) error {
+		to.Attach("evidence-" + bundle.Person.ID + ".zip")
 		return service.WriteEvidence(to, bundle)
-	})
-	if c.Status == 0 { // the answer is an error
-		c.Header().Del("Content-Disposition")
-	}
-	return inQueryOf(err)
+	}))
 }

@@ -55,18 +55,14 @@ type export struct {
 // export answers a call with all rows that write adds.
 func (f *form) export(c *protocol.Call, name string, columns []column,
 	write func(ctx context.Context, to *export) error) error {
-	c.Header().Set("Content-Disposition", `attachment; filename="`+name+"."+f.extension+`"`)
-	err := c.Stream(f.contentType, f.memory, func(ctx context.Context, to *protocol.Stream) error {
+	return c.Stream(f.contentType, f.memory, func(ctx context.Context, to *protocol.Stream) error {
+		to.Attach(name + "." + f.extension)
 		e := &export{f.rows(columns, to), make([]cell, len(columns))}
 		if err := write(ctx, e); err != nil {
 			return err
 		}
 		return e.end()
 	})
-	if c.Status == 0 { // the answer is an error
-		c.Header().Del("Content-Disposition")
-	}
-	return err
 }
 
 // exportEvents answers GET {org}/events in a form that has all of it.

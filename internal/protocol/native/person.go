@@ -30,17 +30,13 @@ func (a *api) exportSubject(c *protocol.Call) error {
 	if err := query(c).Err; err != nil {
 		return err
 	}
-	err = c.Stream(jsonType, personMemory, func(ctx context.Context, to *protocol.Stream) error {
-		d := newPersonDocument(c, to)
+	return c.Stream(jsonType, personMemory, func(ctx context.Context, to *protocol.Stream) error {
+		d := newPersonDocument(to)
 		if err := a.svc.ExportSubject(ctx, c.Actor, id, d); err != nil {
 			return err
 		}
 		return d.end()
 	})
-	if c.Status == 0 { // the answer is an error
-		c.Header().Del("Content-Disposition")
-	}
-	return err
 }
 
 // personHead begins the document; the lists of personLists follow in the same object.
@@ -119,15 +115,15 @@ const (
 // personDocument writes what is held of a person as one JSON object, a service.SubjectTaker.
 type personDocument struct {
 	buffered
-	call  *protocol.Call
-	list  int  // which of personLists is open; -1: none yet
-	some  bool // it has an element
+	name  func(string) // takes the name of the file
+	list  int          // which of personLists is open; -1: none yet
+	some  bool         // it has an element
 	event objects
 	cells []cell
 }
 
-func newPersonDocument(c *protocol.Call, to *protocol.Stream) *personDocument {
-	return &personDocument{buffered: buffered{to: to}, call: c, list: -1, event: newObjects(heldColumns),
+func newPersonDocument(to *protocol.Stream) *personDocument {
+	return &personDocument{buffered: buffered{to: to}, name: to.Attach, list: -1, event: newObjects(heldColumns),
 		cells: make([]cell, len(heldColumns))}
 }
 
@@ -170,7 +166,7 @@ func (d *personDocument) end() error {
 // Person implements service.SubjectTaker.
 func (d *personDocument) Person(p *consent.ExportedSubject) error {
 	s := p.Subject
-	d.call.Header().Set("Content-Disposition", `attachment; filename="person-`+s.ID.String()+`.json"`)
+	d.name("person-" + s.ID.String() + ".json")
 	head := personHead{Format: personFormat, ExportedAt: instant(p.At), ExportedBy: exporter{p.By.ID.String(), p.By.Name},
 		OrganizationID: s.Organization.String(), Subject: subjectOf(s), Identifiers: make([]heldIdentifier, len(p.Names)),
 		Merged: make([]mergedInto, len(p.Merges)), Consents: appendStanding(nil, p.Consents)}
