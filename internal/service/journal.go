@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,9 +37,10 @@ type journaled struct {
 	mu   sync.Mutex
 	last consent.ErasedSubject            // up to which the store's erasures were taken in
 	have map[consent.SubjectKey]time.Time // those that are in the journal, and not long before last
+	kept int                              // how many those were when older ones were dropped last
 }
 
-// errJournal is said where an erasure cannot be kept.
+// errJournal is said to whoever asks for an erasure that cannot be kept.
 const errJournal = "the journal of erasures cannot be written, so nobody is erased: what is wrong is in the log; retry"
 
 // add keeps erasures that are about to be committed. Errors: Unavailable.
@@ -67,6 +67,21 @@ func (j *journaled) note(erased []consent.ErasedSubject) {
 	}
 }
 
+// read remembers of what was read of the journal what is not long before last, its newest line so far.
+func (j *journaled) read(some []consent.ErasedSubject, last time.Time) {
+	before := len(j.have)
+	j.note(some)
+	if before > j.kept+journalAtOnce { // not at each part: it looks at all of them
+		j.forget(last.Add(-journalMargin))
+		j.kept = len(j.have)
+	}
+}
+
+// forget drops those from before an instant. The caller holds mu.
+func (j *journaled) forget(before time.Time) {
+	maps.DeleteFunc(j.have, func(_ consent.SubjectKey, at time.Time) bool { return at.Before(before) })
+}
+
 // ForgetAgain erases who is in the journal and not erased in the store, as after a backup was put back, and adds to the
 // journal whom other servers have erased. It has to be called before requests are answered, and once. Those who are not
 // in the store are passed over. told, where set, is called as it goes on, with how many were erased anew and are to be.
@@ -75,7 +90,7 @@ func (s *Service) ForgetAgain(ctx context.Context, told func(done, of int)) (aga
 	if s.journal.to == nil {
 		return 0, nil
 	}
-	lost, last, err := lostErasures(ctx, s.store, s.journal.to, s.now(), s.journal.note)
+	lost, last, err := lostErasures(ctx, s.store, s.journal.to, s.journal.read)
 	if err != nil {
 		return 0, err
 	}
@@ -108,29 +123,15 @@ func (s *Service) ForgetAgain(ctx context.Context, told func(done, of int)) (aga
 // LostErasures counts who is in a journal and not erased in a store, as after a backup was put back. Errors: those of
 // the store and of the journal.
 func LostErasures(ctx context.Context, v Viewer, j Journal) (int, error) {
-	lost, _, err := lostErasures(ctx, v, j, time.Now(), func([]consent.ErasedSubject) {})
+	lost, _, err := lostErasures(ctx, v, j, func([]consent.ErasedSubject, time.Time) {})
 	return len(lost), err
 }
 
-// lostErasures gives who is in the journal and not erased in the store, in order of time, and when the journal's last
-// one was. A store that was put back lacks those after its own last one, so what is older by far is not looked at.
-// Where many are erased again and the server dies, that is so for what is left, too. noted is told what was looked at.
-func lostErasures(ctx context.Context, v Viewer, j Journal, now time.Time, noted func([]consent.ErasedSubject)) (
+// lostErasures gives who is in the journal and not erased in the store, in the order of the journal, and when the
+// newest of its lines was. All lines are held against the store: what the store has erased of late says nothing of
+// before, as where it was served for a while without the journal. noted is told what was looked at.
+func lostErasures(ctx context.Context, v Viewer, j Journal, noted func(some []consent.ErasedSubject, last time.Time)) (
 	lost []consent.ErasedSubject, last time.Time, err error) {
-	var from time.Time
-	err = v.View(ctx, func(r Reader) error {
-		from, err = r.LastErasure(ctx)
-		return err
-	})
-	if err != nil {
-		return nil, last, err
-	}
-	if from.After(now.Add(journalMargin)) { // by a clock that was wrong
-		from = time.Time{}
-	}
-	if !from.IsZero() {
-		from = from.Add(-journalMargin)
-	}
 	some := make([]consent.ErasedSubject, 0, journalAtOnce)
 	found := map[consent.SubjectKey]bool{}
 	look := func() error {
@@ -141,16 +142,13 @@ func lostErasures(ctx context.Context, v Viewer, j Journal, now time.Time, noted
 				lost = append(lost, e)
 			}
 		}
-		noted(some)
+		noted(some, last)
 		some = some[:0]
 		return err
 	}
 	err = j.Read(func(e consent.ErasedSubject) error {
 		if e.At.After(last) {
 			last = e.At
-		}
-		if e.At.Before(from) {
-			return nil
 		}
 		if some = append(some, e); len(some) < journalAtOnce {
 			return nil
@@ -160,7 +158,6 @@ func lostErasures(ctx context.Context, v Viewer, j Journal, now time.Time, noted
 	if err == nil {
 		err = look()
 	}
-	slices.SortStableFunc(lost, func(a, b consent.ErasedSubject) int { return a.At.Compare(b.At) })
 	return lost, last, err
 }
 
@@ -245,13 +242,13 @@ func (j *journaled) takeIn(page []consent.ErasedSubject) error {
 	})
 	if len(lacks) > 0 {
 		if err := j.to.Add(lacks); err != nil {
-			return errors.Join(errors.New(errJournal), err)
+			return err
 		}
 		j.note(lacks)
 	}
 	if last := page[len(page)-1].At.Add(-journalOverlap); last.After(j.last.At) {
 		j.last.At = last
-		maps.DeleteFunc(j.have, func(_ consent.SubjectKey, at time.Time) bool { return at.Before(last) })
+		j.forget(last)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func TestForgetAgain(t *testing.T) {
 	id := func(i int) consent.ID { return r.Items[i].Subject }
 	h.merge(t, a, id(1), id(2)) // cem turned out to be bob
 	h.erase(t, a, id(3))
-	then := noon.Add(-40 * time.Minute)
+	then := noon.AddDate(0, -1, 0) // long before the newest erasure of the store, as where a journal was put back late
 	j := newJournal(t)
 	var unknown []consent.ErasedSubject
 	for range 2500 { // more than are looked at in one step
@@ -114,9 +114,8 @@ func TestForgetAgain(t *testing.T) {
 	if _, yes := h.granted(t, other, user("ada")...); !yes {
 		t.Error("another organization's person is gone")
 	}
-	added := lines(t, j)[len(written):] // whom cem is part of
-	if diff := cmp.Diff([]consent.ErasedSubject{line(a, id(1), then.Add(time.Minute), false)}, added); diff != "" {
-		t.Errorf("added to the journal (-want +got):\n%s", diff)
+	if n := len(lines(t, j)); n != len(written) {
+		t.Errorf("the journal has %d lines, want %d", n, len(written))
 	}
 	forgetAgain(t, journaled(t, h.store, j, h.clock.now), 0)
 }
@@ -187,7 +186,8 @@ func TestErasuresAreJournaledFirst(t *testing.T) {
 	if _, err := svc.EraseSubject(ctx, a, in); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]consent.ErasedSubject{line(a, ada, noon, true), line(a, bob, noon, true)}, lines(t, j)); diff != "" {
+	want := []consent.ErasedSubject{line(a, ada, noon, true), line(a, bob, noon, true)}
+	if diff := cmp.Diff(want, lines(t, j)); diff != "" {
 		t.Errorf("the journal (-want +got):\n%s", diff)
 	}
 	if err := svc.KeepErasures(ctx); err != nil || len(lines(t, j)) != 2 {

@@ -118,7 +118,8 @@ type Reader interface {
 		limit int) (found []consent.ExportedEvent, last consent.ID, err error)
 	// EntriesOf gives, in order, the first entries behind an id (NoID: from the beginning) that are no decisions and are
 	// committed with a subject's secret, limit at most.
-	EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) ([]consent.ExportedEvent, error)
+	EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID,
+		limit int) ([]consent.ExportedEvent, error)
 	// EventsBefore gives an event and those before it for the same subject and purpose, the last one first, limit at most:
 	// what leaves are made of, Project and Previous.
 	EventsBefore(ctx context.Context, organization, last consent.ID, limit int) ([]consent.Event, error)
@@ -154,8 +155,6 @@ type Reader interface {
 	Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error)
 	// ArchivedRecord gives an earlier version of a subject's record.
 	ArchivedRecord(ctx context.Context, organization, subject consent.ID, version int) (*consent.Record, error)
-	// LastErasure tells when somebody was erased last, in whichever organization; zero: never.
-	LastErasure(ctx context.Context) (time.Time, error)
 	// ErasedAfter lists who was erased, of all organizations, behind one (the zero value: from the beginning) in order of
 	// when, organization and subject, limit at most.
 	ErasedAfter(ctx context.Context, last consent.ErasedSubject, limit int) ([]consent.ErasedSubject, error)

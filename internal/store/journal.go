@@ -8,15 +8,6 @@ import (
 	"github.com/consentd/consentd/internal/store/engine"
 )
 
-const selectLastErasure = `/* select_last_erasure */ SELECT erased_at FROM subjects WHERE erased_at IS NOT NULL
-ORDER BY erased_at DESC LIMIT 1`
-
-// LastErasure implements service.Reader. It looks at all organizations, on the instance's own behalf.
-func (t *tx) LastErasure(ctx context.Context) (at time.Time, err error) {
-	_, err = t.one(ctx, selectLastErasure, nil, &at)
-	return at, err
-}
-
 const selectErasedAfter = `/* select_erased_after */ SELECT organization_id, subject_id, erased_at, erased_sequence,
 erased_events, erased_suppress FROM subjects
 WHERE erased_at IS NOT NULL AND (erased_at, organization_id, subject_id) > ($1, $2, $3)

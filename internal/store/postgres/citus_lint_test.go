@@ -32,7 +32,6 @@ type excuse struct{ begins, reason string }
 var acrossOrganizations = []excuse{
 	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
-	{"/* select_last_erasure */", "tells where the journal of erasures has to begin, at a start"},
 	{"/* select_erased_after */", "finds who was erased by another server, once a minute"},
 	{"/* count_organizations */", "the root key's list of organizations"},
 	{"/* list_organizations */", "the root key's list of organizations"},

@@ -33,7 +33,6 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	_, err5 := r.LedgerEntry(ctx, p.organization, entry)
 	_, err8 := r.Suppressed(ctx, p.organization, [][]byte{p.subjects[0].Subject[:], p.organization[:]})
 	_, err10 := r.MergedInto(ctx, p.subjects[0])
-	_, err11 := r.LastErasure(ctx)
 	_, err12 := r.ErasedAfter(ctx, consent.ErasedSubject{}, 10)
 	_, err13 := r.Unerased(ctx, p.subjects)
 	_, err6 := r.EntriesOf(ctx, p.subjects[0], entry, 10)
@@ -42,8 +41,7 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	if err9 == nil && len(secrets) == 0 {
 		err9 = errors.New("there are no secrets")
 	}
-	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12,
-		err13)
+	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err12, err13)
 }
 
 // erased are they all, with the decision that each has taken, and with the answers about them that again kept.
