@@ -7,28 +7,27 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/journal"
 )
 
 type ledgerRecoverCmd struct {
 	Settings
 	Organization string `help:"Id or slug of the organization; default: the only one there is." placeholder:"ID"`
-	Reason       string `help:"Why it is behind, such as which backup was put back. It stays in the ledger for good." required:"" placeholder:"TEXT"`
+	Reason       string `help:"Why, such as which backup was put back. It stays for good." required:"" placeholder:"TEXT"`
 }
 
 // Help implements kong.HelpProvider.
 func (ledgerRecoverCmd) Help() string {
 	return `Has a ledger go on that is behind the newest checkpoint that was signed of it, as after a backup was put back:
-decisions are missing that an auditor may hold a proof of, so servers sign nothing, and /readyz says so. Reads and writes
-go on meanwhile.
+decisions are missing that an auditor may hold a proof of, so servers sign nothing, and /readyz says so. Reads and
+writes go on meanwhile.
 
 First see that nothing better can be had: a younger backup, a standby, the log archive. What was lost can be sent again
 by clients, before or after this.
 
-It adds an entry to the ledger that names the lost checkpoint by its size and root, for good; within a minute servers sign
-again. What was proved before stays proved by the checkpoints of then. It works beside a running server. Over PostgreSQL
-run it with the files of each server that says that it is behind.
+It adds an entry to the ledger that names the lost checkpoint by its size and root, for good; within a minute servers
+sign again. What was proved before stays proved by the checkpoints of then. It works beside a running server. Over
+PostgreSQL run it with the files of each server that says that it is behind.
 
 Examples:
 
@@ -61,10 +60,10 @@ func (c *ledgerRecoverCmd) Run() error {
 		}
 		lost, sequence, err := f.service.RecoverLedger(ctx, kept, o.ID, c.Reason)
 		if err != nil {
-			return fmt.Errorf("ledger of %s: %s", o.Slug, consent.AsError(err).Msg)
+			return fmt.Errorf("ledger of %s: %w", o.Slug, err)
 		}
-		fmt.Printf("The ledger of %s goes on with entry %d. What it names as lost is the checkpoint of %s with the root\n%s.\n"+
-			"Servers sign again within a minute.\n", o.Slug, sequence, entries(lost.Size),
+		fmt.Printf("The ledger of %s goes on with entry %d. What it names as lost is the checkpoint of %s with the "+
+			"root\n%s.\nServers sign again within a minute.\n", o.Slug, sequence, entries(lost.Size),
 			base64.StdEncoding.EncodeToString(lost.Root[:]))
 		return nil
 	})

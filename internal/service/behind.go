@@ -141,7 +141,8 @@ func (l *lineage) grewFrom(ctx context.Context, r Reader, earlier consent.Ledger
 }
 
 // names tells whether an entry is in the ledger as it stands there, and names a checkpoint as lost.
-func (l *lineage) names(ctx context.Context, r Reader, e *consent.ExportedEvent, lost consent.LedgerRoot) (bool, error) {
+func (l *lineage) names(ctx context.Context, r Reader, e *consent.ExportedEvent,
+	lost consent.LedgerRoot) (bool, error) {
 	epoch, err := consent.ReadEpoch(e.BodyJSON)
 	if err != nil || epoch.Lost != lost {
 		return false, nil
@@ -211,6 +212,9 @@ func (s *Service) BehindLedgers() int {
 	return len(s.signer.behind)
 }
 
+var errNotBehind = consent.Errorf(consent.Conflict, "", "nothing of this ledger is lost: it goes on from the newest "+
+	"checkpoint that was signed, so there is nothing to recover")
+
 // RecoverLedger has a ledger go on though the newest checkpoint that was signed of it is lost: it adds an epoch entry
 // that names that checkpoint, whereupon servers sign again. It gives what was lost, and the sequence of the entry. The
 // actor is the operator. Errors: Conflict where the ledger goes on from that checkpoint, or has such an entry already;
@@ -233,13 +237,15 @@ func (s *Service) RecoverLedger(ctx context.Context, kept Checkpoints, organizat
 		if err != nil {
 			return nil, err
 		}
+		if lost.Size == 0 {
+			return nil, errNotBehind
+		}
 		l := &lineage{s: s, organization: organization, tree: end.tree, to: end.head.LastID}
 		within := func(ctx context.Context, read func(context.Context, Reader) error) error { return read(ctx, tx) }
 		err = l.follows(ctx, within, lost)
 		switch {
-		case lost.Size == 0 || err == nil:
-			return nil, consent.Errorf(consent.Conflict, "", "nothing of this ledger is lost: it goes on from the newest "+
-				"checkpoint that was signed, so there is nothing to recover")
+		case err == nil:
+			return nil, errNotBehind
 		case !errors.Is(err, errBehind):
 			return nil, fmt.Errorf("look what the ledger goes on from: %w", err)
 		}

@@ -196,7 +196,9 @@ func (g *signer) attempt(ctx context.Context, organization consent.ID) {
 	})
 	var refused *mismatch
 	var rest time.Duration
-	g.markBehind(organization, errors.Is(err, errBehind))
+	if err == nil || errors.Is(err, errBehind) { // else it is not known
+		g.markBehind(organization, err != nil)
+	}
 	switch {
 	case signed:
 		g.observe(CheckpointSigned)
