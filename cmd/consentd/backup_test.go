@@ -115,7 +115,8 @@ func (c *writers) recorded(user string) (subject string) {
 	c.t.Helper()
 	var made struct{ Items []struct{ SubjectID string } }
 	answer := c.until2xx(http.DefaultClient, "POST", "/api/v1/organizations/"+c.tenant.organization+
-		"/projects/default/events", `{"items":[{"identifiers":{"userId":"`+user+`"},"purpose":"marketing","state":"accepted"}]}`)
+		"/projects/default/events",
+		`{"items":[{"identifiers":{"userId":"`+user+`"},"purpose":"marketing","state":"accepted"}]}`)
 	if err := json.Unmarshal(answer, &made); err != nil || len(made.Items) != 1 {
 		c.t.Fatalf("%v: %s", err, answer)
 	}

@@ -29,7 +29,8 @@ func (s *signedStore) serve() {
 // record puts decisions on record, of somebody each.
 func (s *signedStore) record(users ...string) {
 	s.Helper()
-	status, answer := call(s.T, "POST", s.p.url+s.of.eventsPath(), map[string]string{"x-api-key": rootKey}, items(users...))
+	header := map[string]string{"x-api-key": rootKey}
+	status, answer := call(s.T, "POST", s.p.url+s.of.eventsPath(), header, items(users...))
 	if status != 201 {
 		s.Fatalf("a write: %d %s", status, answer)
 	}
@@ -101,7 +102,9 @@ func (s *signedStore) putBack(backup, restore func()) {
 
 	restore()
 	s.serve()
-	waitFor(s.T, "/readyz tells", func() bool { return strings.Contains(s.ready(), "of 1 ledgers no checkpoint is signed") })
+	waitFor(s.T, "/readyz tells", func() bool {
+		return strings.Contains(s.ready(), "of 1 ledgers no checkpoint is signed")
+	})
 	s.record("gus", "hal", "ian", "joe", "kim") // as long as that of before, and two more
 	s.p.stop(s.T)
 	s.serve()
@@ -109,7 +112,8 @@ func (s *signedStore) putBack(backup, restore func()) {
 	s.checkpoint(3)
 	hold(s.T, "the log", s.p.errOut.String(), "no checkpoint was signed: the store is behind", "consentd ledger recover")
 
-	recovering := append([]string{"ledger", "recover", "--organization", s.of.organization, "--reason", "disk lost"}, s.args...)
+	recovering := append([]string{"ledger", "recover", "--organization", s.of.organization, "--reason", "disk lost"},
+		s.args...)
 	p := command(s.T, nil, recovering...)
 	if p.code != 0 {
 		s.Fatalf("recover: %d %s", p.code, p.errOut.String())
@@ -139,7 +143,8 @@ func (s *signedStore) audited(pinned string) {
 	if p.code != 0 {
 		s.Fatal(p.errOut.String())
 	}
-	told := "NOTE .*Entry 9 says that the ledger goes on from before a checkpoint of 6 entries that was lost, root .*: disk lost"
+	told := "NOTE .*Entry 9 says that the ledger goes on from before a checkpoint of 6 entries that was lost, root .*: " +
+		"disk lost"
 	audited(s.T, 0, []string{told, "All holds"}, folder)
 	audited(s.T, exitFailed, []string{told, "the ledger was forked"}, folder, "--checkpoint", pinned)
 	p = command(s.T, nil, append([]string{"ledger", "verify"}, s.args...)...)

@@ -223,7 +223,8 @@ func TestCheckSuppressed(t *testing.T) {
 		if got.code != exitUsage || got.out.String() != "" {
 			k.t.Errorf("without the key file: %d %q", got.code, got.out.String())
 		}
-		hold(k.t, "without the key file", got.errOut.String(), "who is suppressed cannot be told", "--kek-file", "no such file")
+		hold(k.t, "without the key file", got.errOut.String(), "who is suppressed cannot be told", "--kek-file",
+			"no such file")
 	})
 }
 

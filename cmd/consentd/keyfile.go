@@ -24,8 +24,8 @@ const keyFileName = "kek"
 // Why there are no keys to a store, beside faults of the store and of the file.
 var (
 	errNoKeyFileYet   = errors.New("it goes with no key file yet")
-	errKeyFileUnnamed = errors.New("the data is in PostgreSQL: say with --kek-file (CONSENTD_KEK_FILE) where the file of " +
-		"keys is or is to be made, on a disk that backups of the database do not hold; all servers of the database need " +
+	errKeyFileUnnamed = errors.New("the data is in PostgreSQL: say with --kek-file (CONSENTD_KEK_FILE) where the file " +
+		"of keys is or is to be made, on a disk that backups of the database do not hold; all servers of the database need " +
 		"the same file")
 )
 

@@ -32,8 +32,8 @@ These commands prove that it is what was put on record. They work beside a runni
 change nothing.
 
 verify looks at the data itself, and names what somebody changed in it. export writes a ledger into a folder, and audit
-verifies such a folder, which needs nothing of ours. recover is for when a backup was put back. Of one person's decisions, GET …/subjects/ID/evidence gives a
-bundle that consentd verify verifies.
+verifies such a folder, which needs nothing of ours. recover is for when a backup was put back. Of one person's
+decisions, GET …/subjects/ID/evidence gives a bundle that consentd verify verifies.
 
 Examples:
 

@@ -40,8 +40,8 @@ What somebody changed in decisions and consents is found, unless he also has the
 elsewhere: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and give one with --checkpoint.
 
 Not looked at, since no entry commits to it yet: who has which identifier, who was merged into whom, restrictions and
-suppressions, purposes and their versions, subjects' data, names of organizations and projects, API keys. Whoever changes
-those changes what is answered about people. Whether the file itself is sound, consentd doctor tells.
+suppressions, purposes and their versions, subjects' data, names of organizations and projects, API keys. Whoever
+changes those changes what is answered about people. Whether the file itself is sound, consentd doctor tells.
 
 Examples:
 

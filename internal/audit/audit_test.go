@@ -44,8 +44,8 @@ func written(t *testing.T, entries, dropped int64) string {
 			e = &Entry{Sequence: n, Hash: leaf.Hash()}
 		} else {
 			consents = append(consents, &Consent{Subject: who, Project: project, Purpose: "p", Decisions: []int64{n},
-				Standing: Standing{DecidedBy: id, PurposeVersion: 1, State: "accepted", Weight: int(consent.WeightActive), Grants: true,
-					Active: true, OccurredAt: occurred, Since: occurred}})
+				Standing: Standing{DecidedBy: id, PurposeVersion: 1, State: "accepted", Weight: int(consent.WeightActive),
+					Grants: true, Active: true, OccurredAt: occurred, Since: occurred}})
 		}
 		if err := w.Add(e); err != nil {
 			t.Fatal(err)
@@ -94,8 +94,8 @@ func verify(t *testing.T, dir string) (*Report, string) {
 // TestDropped: a ledger of which retention dropped the first entries verifies, wherever that ends in a bundle, and all
 // that is left is opened.
 func TestDropped(t *testing.T) {
-	for _, c := range []struct{ entries, dropped int64 }{{300, 0}, {300, 1}, {300, 100}, {300, 256}, {300, 257}, {300, 300},
-		{256, 255}, {70000, 66000}} {
+	for _, c := range []struct{ entries, dropped int64 }{{300, 0}, {300, 1}, {300, 100}, {300, 256}, {300, 257},
+		{300, 300}, {256, 255}, {70000, 66000}} {
 		r, faults := verify(t, written(t, c.entries, c.dropped))
 		if faults != "" || r.Dropped != c.dropped || r.Opened != c.entries-c.dropped || r.Consents != r.Opened {
 			t.Errorf("%d of %d dropped: %+v\n%.300s", c.dropped, c.entries, r, faults)
@@ -108,7 +108,8 @@ func TestChangedConsents(t *testing.T) {
 	for _, c := range []struct{ name, file, old, new, says string }{
 		{"a line twice", consentsFile, "\n", "\n$line\n", "the subject has another consent to that purpose"},
 		{"another order", consentsFile, "$line\n$next", "$next\n$line", "its subject stands behind a greater one"},
-		{"later, and said", consentsFile, `"decisions":[101],`, `"decisions":[101],"later":true,`, "and that this cannot be said"},
+		{"later, and said", consentsFile, `"decisions":[101],`, `"decisions":[101],"later":true,`,
+			"and that this cannot be said"},
 		{"a decision twice", consentsFile, `"decisions":[101]`, `"decisions":[101,101]`, "its decisions are not in order"},
 		{"dropped, where a leaf is", "openings/000", `{"sequence":102,"kind":"decision"`, `{"sequence":102,"kind":"dropped"`,
 			"entry 102"},

@@ -396,8 +396,8 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 		return
 	case droppedKind:
 		if hash == nil || !bytes.Equal(line.Hash, hash[:]) || leaf != nil {
-			faultf("entry %d: it is said that retention dropped it, and its hash is not the one in the tile, or its leaf is there",
-				sequence)
+			faultf("entry %d: it is said that retention dropped it, and its hash is not the one in the tile, or its leaf is "+
+				"there", sequence)
 		}
 		return
 	}

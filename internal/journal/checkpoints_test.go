@@ -186,7 +186,8 @@ func TestNoCheckpoints(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Put(consent.ID{1}, ledgerRoot(1), ledgerRoot(2)); err == nil || !strings.Contains(err.Error(), "moved") {
+	_, err := c.Put(consent.ID{1}, ledgerRoot(1), ledgerRoot(2))
+	if err == nil || !strings.Contains(err.Error(), "moved") {
 		t.Errorf("removed: %v", err)
 	}
 }

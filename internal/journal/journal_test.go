@@ -19,8 +19,9 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
 func erasure(n int) consent.ErasedSubject {
-	return consent.ErasedSubject{SubjectKey: consent.SubjectKey{Organization: consent.ID{1}, Subject: consent.ID{15: byte(n),
-		14: byte(n >> 8)}}, Erasure: consent.Erasure{At: noon.Add(time.Duration(n) * time.Microsecond), Suppress: n%2 == 1}}
+	return consent.ErasedSubject{SubjectKey: consent.SubjectKey{Organization: consent.ID{1},
+		Subject: consent.ID{14: byte(n >> 8), 15: byte(n)}},
+		Erasure: consent.Erasure{At: noon.Add(time.Duration(n) * time.Microsecond), Suppress: n%2 == 1}}
 }
 
 func open(t testing.TB, path string) *File {
@@ -182,7 +183,8 @@ func TestMovedAway(t *testing.T) {
 	f := open(t, path)
 	refused := func(what string) {
 		t.Helper()
-		if err := f.Add([]consent.ErasedSubject{erasure(1)}); err == nil || !strings.Contains(err.Error(), "moved or removed") {
+		err := f.Add([]consent.ErasedSubject{erasure(1)})
+		if err == nil || !strings.Contains(err.Error(), "moved or removed") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -255,7 +255,8 @@ func TestRotate(t *testing.T) {
 		t.Error("another fingerprint")
 	}
 	onlyFile(t, path)
-	if _, err := RotateAfter(filepath.Join(t.TempDir(), "kek"), KEKID{}, rand.Reader, testTime); !errors.Is(err, fs.ErrNotExist) {
+	_, err = RotateAfter(filepath.Join(t.TempDir(), "kek"), KEKID{}, rand.Reader, testTime)
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
 }

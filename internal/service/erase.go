@@ -34,8 +34,8 @@ func (s *Service) EraseSubject(ctx context.Context, a consent.Actor, in consent.
 }
 
 // erase erases a person; first, where set, is when that was done before in a state of the store that was lost.
-func (s *Service) erase(ctx context.Context, a consent.Actor, in consent.EraseSubject, first time.Time) (*consent.Erased,
-	error) {
+func (s *Service) erase(ctx context.Context, a consent.Actor, in consent.EraseSubject,
+	first time.Time) (*consent.Erased, error) {
 	if _, err := s.catalog(ctx, a.Organization); err != nil {
 		return nil, err
 	}

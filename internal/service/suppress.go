@@ -46,8 +46,8 @@ func hasherOf(secret *ledger.Secret) (*sealing.BlindIndex, error) {
 }
 
 // errNoSuppressionKey is said where somebody may be suppressed and nobody can tell whom: a check must not say yes then.
-var errNoSuppressionKey = consent.Errorf(consent.Unavailable, "", "who is suppressed cannot be told, since the key file "+
-	"is not there, or lacks the key that this organization's secret is encrypted by")
+var errNoSuppressionKey = consent.Errorf(consent.Unavailable, "", "who is suppressed cannot be told, since the key "+
+	"file is not there, or lacks the key that this organization's secret is encrypted by")
 
 // hasherFrom gives by what an organization hashes identifiers; nil: none is suppressed. Errors: errNoSuppressionKey.
 func (s *Service) hasherFrom(ctx context.Context, r writer.SuppressionReader, organization consent.ID) (
