@@ -42,3 +42,22 @@ func TestAuditWithoutAKey(t *testing.T) {
 		})
 	}
 }
+
+// TestAuditOfNothing: of a ledger without entries there is nothing that could differ.
+func TestAuditOfNothing(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	auditor := &service.Auditor{View: h.store.View, Keys: sealingtest.Ring(), SigningKey: sealingtest.SigningKey(),
+		Fault: func(f service.AuditFault) { t.Errorf("%+v", f) }, Progress: func(int64) {}}
+	audit, err := auditor.Ledger(t.Context(), a.Organization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := audit.Run(t.Context(), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (service.Audited{Organization: a.Organization}); *found != want {
+		t.Errorf("found %+v", *found)
+	}
+}
