@@ -178,8 +178,8 @@ func summary(ops []powercut.Op) string {
 		checkpoints)
 }
 
-// examine starts a server on a disk, and tells what is wrong with it. Where it is to be cut again, it does the same with
-// a disk of what the server has done until it ended.
+// examine starts a server on a disk, and tells what is wrong with it. Where it is to be cut again, it does the same
+// with a disk of what the server has done until it ended.
 func examine(t *testing.T, ops []powercut.Op, m *powercut.Moment, disk powercut.Disk, random *mathrand.Rand,
 	again bool) []string {
 	folder, err := os.MkdirTemp(t.TempDir(), "cut")

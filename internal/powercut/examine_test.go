@@ -74,6 +74,9 @@ func (e *examination) people(ctx context.Context) error {
 			if !e.gone[of] {
 				e.faultf("%v is not erased", of)
 			}
+			if !bytes.Contains(e.files[erasuresFile], []byte(of.Subject.String())) {
+				e.faultf("that %v is erased is not in the journal", of)
+			}
 		}
 		for id, of := range e.events {
 			found, err := r.Event(ctx, of.Organization, id)
@@ -134,6 +137,9 @@ func (e *examination) ledger(ctx context.Context, organization consent.ID) error
 	}
 	if shown := e.shown[organization]; shown.Size > 0 && (stored == nil || stored.Size < shown.Size) {
 		e.faultf("a checkpoint of %d entries was shown, and is gone", shown.Size)
+	}
+	if shown := e.shown[organization]; beside.Size < shown.Size {
+		e.faultf("a checkpoint of %d entries was shown, and that beside the key file has %d", shown.Size, beside.Size)
 	}
 	for _, root := range roots {
 		if root.Size > head.Sequence {
