@@ -20,6 +20,7 @@ UNRACED     := $(UNRACED)|TestRootKeyFromEnvironment|TestClientsDocument|TestDam
 UNRACED     := $(UNRACED)|TestEvidenceHasABound|TestFewDataMakeNoLargeFiles|TestValuesHaveABound
 UNRACED     := $(UNRACED)|TestMadeFilesHaveABound|TestEveryFlippedBitIsFound|TestGeneratedClientChecks
 UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestAppendMicros|TestExportSubject.*|TestPowerCuts
+UNRACED     := $(UNRACED)|TestErasedLeaveNoBytesInPostgres
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.
