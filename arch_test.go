@@ -73,6 +73,7 @@ var mayImport = map[string][]string{
 		"internal/consent"},
 	"internal/store/postgres": {"internal/store/engine", "internal/store/migrations", "internal/limit",
 		"internal/consent"},
+	"internal/mutation":            {},
 	"internal/powercut":            {},
 	"internal/store/sqlite":        {"internal/store/engine", "internal/store/migrations", "internal/consent"},
 	"internal/store/storetest":     {"internal/logtest", "internal/service", "internal/consent"},
@@ -83,8 +84,8 @@ var mayImport = map[string][]string{
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/clitest", "internal/logtest", "internal/pgtest", "internal/powercut",
-	"internal/sealing/sealingtest", "internal/store/storetest", "internal/webtest"}
+var forTests = []string{"internal/clitest", "internal/logtest", "internal/mutation", "internal/pgtest",
+	"internal/powercut", "internal/sealing/sealingtest", "internal/store/storetest", "internal/webtest"}
 
 // forBench are the packages of the benchmark's, which the server does not hold.
 var forBench = []string{"internal/bench", "internal/scratchpg"}
