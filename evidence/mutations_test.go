@@ -65,9 +65,11 @@ func (m *mutants) verify(what string, changed []byte, files map[string][]byte) (
 		return err.Error()
 	case err != nil || !r.Holds():
 		m.counts[what][0]++
-	case !slices.ContainsFunc(m.files, func(valid map[string][]byte) bool { return maps.EqualFunc(valid, files, bytes.Equal) }):
+	case !slices.ContainsFunc(m.files, func(valid map[string][]byte) bool {
+		return maps.EqualFunc(valid, files, bytes.Equal)
+	}):
 		return "it holds, and its files are those of no valid bundle"
-	case changed == nil, slices.ContainsFunc(m.bundles, func(valid []byte) bool { return bytes.Equal(valid, changed) }):
+	case changed == nil, slices.ContainsFunc(m.bundles, func(b []byte) bool { return bytes.Equal(b, changed) }):
 		m.counts[what][2]++
 	default:
 		m.counts[what][1]++

@@ -7,7 +7,8 @@ import (
 
 // TestKinds: each kind changes something, leaves what it was given, and does the same again for the same seed.
 func TestKinds(t *testing.T) {
-	valid := []byte(`{"index":7,"size":21,"leaf":"QUFBQUFBQUFBQUFBQUFBQUE=","hashes":["QUJDQUJDQUJDQUJDQUJDQUI="]}` + "\nend\n")
+	valid := []byte(`{"index":7,"size":21,"leaf":"QUFBQUFBQUFBQUFBQUFBQUE=",` +
+		`"hashes":["QUJDQUJDQUJDQUJDQUJDQUI="]}` + "\nend\n")
 	other := []byte(`{"index":9,"size":22,"leaf":"QkJCQkJCQkJCQkJCQkJCQkI=","hashes":[]}` + "\nother\n")
 	kept := bytes.Clone(valid)
 	for _, kind := range Kinds() {
