@@ -19,8 +19,8 @@ UNRACED     := $(UNRACED)|TestUnreplicatedWrite|TestMissingStandby|TestCommitWit
 UNRACED     := $(UNRACED)|TestRootKeyFromEnvironment|TestClientsDocument|TestDamagedFile|TestFolderNames
 UNRACED     := $(UNRACED)|TestEvidenceHasABound|TestFewDataMakeNoLargeFiles|TestValuesHaveABound
 UNRACED     := $(UNRACED)|TestMadeFilesHaveABound|TestEveryFlippedBitIsFound|TestGeneratedClientChecks
-UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestAppendMicros|TestExportSubject.*|TestPowerCuts
-UNRACED     := $(UNRACED)|TestErasedLeaveNoBytesInPostgres
+UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestAppendMicros|TestExportSubject.*
+UNRACED     := $(UNRACED)|TestPowerCuts|TestKilledThenCut|TestErasedLeaveNoBytesInPostgres
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	zombiezen "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/powercut"
+	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
 var (
@@ -157,6 +161,97 @@ func lookAtSome(moments []*powercut.Moment, random *mathrand.Rand, look looker) 
 			})
 		case 2:
 			look(m, "some", m.Some)
+		}
+	}
+}
+
+// TestKilledThenCut: a server that is started after another one was killed finds what that one wrote and did not sync.
+// What it tells of it is there after a power cut too, also where a tool beside keeps the log in use.
+func TestKilledThenCut(t *testing.T) {
+	ops := record(t, 1, 14)
+	random := mathrand.New(mathrand.NewPCG(*cutSeed, 2))
+	var moments []*powercut.Moment
+	for m := range powercut.Moments(ops) {
+		if toldBy(ops, m.At).files[keyFile] != nil && unsyncedCommit(m) {
+			moments = append(moments, m)
+		}
+	}
+	t.Logf("seed %d, %d moments", *cutSeed, len(moments))
+	var looking errgroup.Group
+	looking.SetLimit(8)
+	for n := range *cutCount / 5 {
+		m := moments[random.IntN(len(moments))]
+		own := mathrand.New(mathrand.NewPCG(*cutSeed, random.Uint64()))
+		looking.Go(func() error {
+			if faults := killed(t, ops, m, own, n%2 == 0); len(faults) > 0 {
+				t.Errorf("killed at op %d of %d, with a tool beside %t: %q", m.At, len(ops), n%2 == 0,
+					faults[:min(len(faults), 5)])
+			}
+			return nil
+		})
+	}
+	_ = looking.Wait()
+}
+
+// unsyncedCommit tells whether it is the log that is about to be synced, with which a commit ends.
+func unsyncedCommit(m *powercut.Moment) bool {
+	n := len(m.Pending)
+	return n > 1 && m.Pending[n-1].Kind == powercut.Write && len(m.Pending[n-1].Data) == 4096 &&
+		m.Pending[n-2].Kind == powercut.Write && len(m.Pending[n-2].Data) == 24
+}
+
+// killed starts a server where another one was killed, and cuts the power while it runs.
+func killed(t *testing.T, ops []powercut.Op, m *powercut.Moment, random *mathrand.Rand, beside bool) []string {
+	folder := t.TempDir()
+	w := toldBy(ops, m.At)
+	disk := m.Prefix(len(m.Pending))
+	w.put(disk, random)
+	if err := disk.Put(folder); err != nil {
+		t.Fatal(err)
+	}
+	r, err := powercut.Continue(folder, ops[:m.At])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if beside {
+		defer reads(t, folder)()
+	}
+	e := &examination{told: w}
+	if e.p, err = start(t, folder, r.Note); err != nil {
+		return []string{err.Error()}
+	}
+	if err := e.run(context.Background()); err != nil {
+		e.faultf("%v", err)
+	}
+	e.p.close()
+	all := r.Stop()
+	if len(e.faults) > 0 {
+		return e.faults
+	}
+	var later []*powercut.Moment
+	for next := range powercut.Moments(all) {
+		if next.At > m.At {
+			later = append(later, next)
+		}
+	}
+	next := later[random.IntN(min(len(later), 12))] // soon, before others sync the log
+	return examine(t, all, next, next.Prefix(random.IntN(len(next.Pending)+1)*random.IntN(2)), random, false)
+}
+
+// reads is a tool that has the database open.
+func reads(t *testing.T, folder string) (done func()) {
+	c, err := zombiezen.OpenConn(filepath.Join(folder, sqlite.FileName), zombiezen.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"BEGIN", "SELECT count(*) FROM sqlite_master"} {
+		if err := sqlitex.ExecuteTransient(c, statement, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -76,6 +77,28 @@ func Record(folder string) (*Recorder, error) {
 		return nil, err
 	}
 	recorders.Store(folder, r)
+	return r, nil
+}
+
+// Continue is Record for a folder in which a process was killed after ops: what it wrote and did not sync is there, and
+// is lost still where the power is cut before somebody syncs it.
+func Continue(folder string, ops []Op) (*Recorder, error) {
+	r, err := Record(folder)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ops, r.names = slices.Clone(ops), map[string]int{}
+	for i := range ops {
+		r.files = max(r.files, ops[i].File)
+		switch ops[i].Kind {
+		case Create, Delete:
+			rename(r.names, &ops[i])
+		case Found:
+			r.names[ops[i].Name] = ops[i].File
+		}
+	}
 	return r, nil
 }
 

@@ -114,6 +114,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.checkDurable(); err != nil {
 		return err
 	}
+	if err := e.settle(); err != nil {
+		return err
+	}
 	if e.shared, err = os.Open(e.path + "-shm"); err != nil {
 		return fmt.Errorf("open the index of the write-ahead log: %w", err)
 	}
@@ -155,6 +158,20 @@ func (e *Engine) migrate(ctx context.Context) error {
 		return fmt.Errorf("bring the schema of %s up to date: %w", FileName, err)
 	}
 	return migrations.Check(ctx, provider, db, e.log)
+}
+
+// settle makes durable what is in the write-ahead log by now. A process that was killed may have written a commit and
+// not synced it: SQLite finds it there and shows it, and without this it could be told, or signed, and be lost in a
+// power cut. Mostly the log is gone by now, since migrate had the last connection; not where a tool reads beside.
+func (e *Engine) settle() error {
+	if log, err := os.Stat(e.path + "-wal"); err != nil || log.Size() == 0 {
+		return nil
+	}
+	// A commit syncs the log with all that is in it.
+	if err := (&conn{c: e.writer}).run("PRAGMA user_version = 1"); err != nil {
+		return fmt.Errorf("sync the write-ahead log: %w", err)
+	}
+	return nil
 }
 
 // fileURI names a file whose path may have any letters (https://sqlite.org/uri.html); parameters may follow.
