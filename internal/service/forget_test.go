@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store/sqlite"
 	"github.com/consentd/consentd/ledger"
 )
@@ -65,6 +66,11 @@ func TestErasedLeaveNoBytes(t *testing.T) {
 		}
 	}
 	event := made.Items[0].Events[0].ID
+	h.view(t, func(r service.Reader) error {
+		secrets, err := r.SubjectSecrets(ctx, []consent.SubjectKey{{Organization: a.Organization, Subject: id}})
+		words = append(words, string(secrets[0])) // by which alone anybody could tell what the leaves commit to
+		return err
+	})
 	if found := filesHold(t, h.folder, words); len(found) < len(words) {
 		t.Fatalf("before the erasure only these are found: %v", found)
 	}
