@@ -105,12 +105,16 @@ func TestPowerCuts(t *testing.T) {
 	for _, m := range moments {
 		prefixes += len(m.Pending) + 1
 	}
-	t.Logf("seed %d; %s; %d moments before a sync, %d prefixes of what was not synced", *cutSeed, summary(ops),
-		len(moments), prefixes)
 	began := time.Now()
+	var looked atomic.Int64
+	defer func() {
+		if t.Failed() || *everyCut {
+			t.Logf("seed %d; %s; %d moments before a sync, %d prefixes of what was not synced; %d disks in %s", *cutSeed,
+				summary(ops), len(moments), prefixes, looked.Load(), time.Since(began).Round(time.Millisecond))
+		}
+	}()
 	var looking errgroup.Group
 	looking.SetLimit(16) // most of the time they wait for the disk, and for each other's turn
-	var looked atomic.Int64
 	look := func(m *powercut.Moment, what string, make func(*mathrand.Rand) powercut.Disk) {
 		own := mathrand.New(mathrand.NewPCG(*cutSeed, random.Uint64()))
 		looking.Go(func() error {
@@ -126,8 +130,7 @@ func TestPowerCuts(t *testing.T) {
 	} else {
 		lookAtSome(moments, random, look)
 	}
-	_ = looking.Wait()
-	t.Logf("%d disks in %s", looked.Load(), time.Since(began).Round(time.Millisecond))
+	_ = looking.Wait() // what is wrong was told
 }
 
 // looker looks at one disk.
@@ -176,7 +179,6 @@ func TestKilledThenCut(t *testing.T) {
 			moments = append(moments, m)
 		}
 	}
-	t.Logf("seed %d, %d moments", *cutSeed, len(moments))
 	var looking errgroup.Group
 	looking.SetLimit(8)
 	for n := range *cutCount / 5 {
@@ -184,13 +186,13 @@ func TestKilledThenCut(t *testing.T) {
 		own := mathrand.New(mathrand.NewPCG(*cutSeed, random.Uint64()))
 		looking.Go(func() error {
 			if faults := killed(t, ops, m, own, n%2 == 0); len(faults) > 0 {
-				t.Errorf("killed at op %d of %d, with a tool beside %t: %q", m.At, len(ops), n%2 == 0,
+				t.Errorf("seed %d, killed at op %d of %d, with a tool beside %t: %q", *cutSeed, m.At, len(ops), n%2 == 0,
 					faults[:min(len(faults), 5)])
 			}
 			return nil
 		})
 	}
-	_ = looking.Wait()
+	_ = looking.Wait() // what is wrong was told
 }
 
 // unsyncedCommit tells whether it is the log that is about to be synced, with which a commit ends.

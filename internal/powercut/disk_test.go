@@ -136,7 +136,6 @@ func TestSettingsOfSQLite(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("%s: of %d disks %d lack a row that was acknowledged", setting, disks, lost)
 		if lost > 0 != loses {
 			t.Errorf("%s: of %d disks %d lack a row that was acknowledged", setting, disks, lost)
 		}
