@@ -65,7 +65,8 @@ func mutants(t *testing.T) []*mutant {
 	t.Helper()
 	p := newProvable(t, 40)
 	witness, cosigner := testKey(t, "witness.example", 2)
-	verifiers := note.VerifierList(must(p.verifiers.Verifier(testOrigin, p.signer.KeyHash())), cosigner)
+	verifiers := note.VerifierList(remembering(must(p.verifiers.Verifier(testOrigin, p.signer.KeyHash()))),
+		remembering(cosigner))
 	notes := &mutant{what: "note", reads: func(b []byte) (string, error) { return readNote(b, verifiers) }}
 	proofs := &mutant{what: "proof", reads: func(b []byte) (string, error) { return readProof(b, verifiers) }}
 	grown := &mutant{what: "consistency"}
@@ -97,6 +98,27 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// remembered is a verifier that remembers what it found, since most changes of a proof leave its note as it is.
+type remembered struct {
+	note.Verifier
+	known map[[2]string]bool
+}
+
+func remembering(v note.Verifier) note.Verifier { return remembered{v, map[[2]string]bool{}} }
+
+func (r remembered) Verify(message, signature []byte) bool {
+	of := [2]string{string(message), string(signature)}
+	found, known := r.known[of]
+	if !known {
+		if len(r.known) > 10_000 {
+			clear(r.known)
+		}
+		found = r.Verifier.Verify(message, signature)
+		r.known[of] = found
+	}
+	return found
 }
 
 // readNote gives what a note says: its text, to the byte. By whom else it is signed is not said by it.
@@ -161,7 +183,7 @@ func TestMutations(t *testing.T) {
 	m := mutation.New(*mutationSeed)
 	began := time.Now()
 	for n := range *mutations {
-		of := all[[]int{0, 0, 0, 1, 1, 1, 1, 2, 2, 2}[n%10]]
+		of := all[[]int{0, 0, 1, 1, 1, 1, 1, 2, 2, 2}[n%10]]
 		valid, other := of.valid[m.Pick(len(of.valid))], of.valid[m.Pick(len(of.valid))]
 		kind, changed := m.Change(valid, other)
 		if fault := of.try(kind, changed, counts); fault != "" {
