@@ -95,7 +95,11 @@ func (w *told) put(disk powercut.Disk, random *mathrand.Rand) {
 // TestPowerCuts: whatever a power cut leaves of what was not synced, the server starts on it, and nothing is lost or
 // half done that anybody was told of.
 func TestPowerCuts(t *testing.T) {
-	ops := record(t, 2, 40)
+	each := 40
+	if *everyCut {
+		each = 14 // there are more disks for each write the longer it goes on
+	}
+	ops := record(t, 2, each)
 	random := mathrand.New(mathrand.NewPCG(*cutSeed, 1))
 	var moments []*powercut.Moment
 	for m := range powercut.Moments(ops) {

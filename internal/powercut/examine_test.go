@@ -48,7 +48,7 @@ func (e *examination) run(ctx context.Context) error {
 	}
 	e.p.mu.Lock()
 	defer e.p.mu.Unlock()
-	for _, outcome := range []string{service.CheckpointBehind, service.CheckpointRefused, service.CheckpointFailed} {
+	for _, outcome := range []string{service.CheckpointBehind, service.CheckpointRefused} {
 		if n := e.p.outcomes[outcome]; n > 0 {
 			e.faultf("checkpoints %s: %d", outcome, n)
 		}
@@ -181,8 +181,8 @@ func (e *examination) sign(ctx context.Context, organization consent.ID, size in
 	if err != nil || size == 0 {
 		return err
 	}
-	if !e.p.svc.AwaitCheckpoint(ctx, a, size, 10*time.Second) {
-		return errors.New("no further checkpoint was signed")
+	if !e.p.svc.AwaitCheckpoint(ctx, a, size, time.Minute) {
+		return fmt.Errorf("no further checkpoint was signed: %s", e.p.log.String())
 	}
 	newest, err := e.p.svc.Checkpoint(ctx, a)
 	if err == nil {

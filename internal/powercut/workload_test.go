@@ -17,6 +17,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/journal"
+	"github.com/consentd/consentd/internal/logtest"
 	"github.com/consentd/consentd/internal/powercut"
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service"
@@ -70,6 +71,7 @@ type place struct {
 	signed   *journal.Checkpoints
 	svc      *service.Service
 	root     consent.Actor
+	log      logtest.Buffer // warnings and errors
 
 	mu       sync.Mutex // of the files beside the database, so that a note has what is durable and no more
 	outcomes map[string]int
@@ -86,7 +88,7 @@ func start(t testing.TB, folder string, note func(any)) (*place, error) {
 }
 
 func (p *place) open() (err error) {
-	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
+	ctx, log := context.Background(), slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if p.engine, err = sqlite.Open(ctx, p.folder, sqlite.Options{Log: log}); err != nil {
 		return err
 	}
