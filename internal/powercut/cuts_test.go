@@ -23,7 +23,7 @@ import (
 var (
 	everyCut = flag.Bool("every-cut", false, "look at every prefix of what was not synced, not at a sample (half an hour)")
 	cutSeed  = flag.Uint64("cut-seed", uint64(time.Now().UnixNano()), "which disks are looked at")
-	cutCount = flag.Int("cuts", 60, "how many disks are looked at, without -every-cut")
+	cutCount = flag.Int("cuts", 40, "how many disks are looked at, without -every-cut")
 )
 
 // told is what was known outside by some moment.

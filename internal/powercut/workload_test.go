@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,7 @@ type place struct {
 	svc      *service.Service
 	root     consent.Actor
 	log      logtest.Buffer // warnings and errors
+	taken    atomic.Value   // the newest key that the service has read
 
 	mu       sync.Mutex // of the files beside the database, so that a note has what is durable and no more
 	outcomes map[string]int
@@ -111,7 +113,7 @@ func (p *place) open() (err error) {
 		return err
 	}
 	signing, _ := p.keys.SigningKey()
-	p.svc = service.New(service.Options{Store: p.store, Keys: p.keys.Ring(rand.Reader), ReloadKeys: p.reload,
+	p.svc = service.New(service.Options{Store: p.store, Keys: p.keys.Ring(rand.Reader), ReloadKeys: p.reloads,
 		SigningKey: signing, LedgerName: ledgerName, Journal: journalOf{p.erasures, p},
 		Checkpoints: checkpointsOf{p.signed, p}, Places: places, Log: log, Checkpointed: p.count})
 	if _, err = p.svc.ForgetAgain(ctx, nil); err != nil {
@@ -153,6 +155,15 @@ func (p *place) reload(bool) (*sealing.Ring, bool, error) {
 		return nil, false, err
 	}
 	return f.Ring(rand.Reader), true, nil
+}
+
+// reloads is reload by the service itself.
+func (p *place) reloads(always bool) (*sealing.Ring, bool, error) {
+	ring, changed, err := p.reload(always)
+	if err == nil {
+		p.taken.Store(ring.Newest())
+	}
+	return ring, changed, err
 }
 
 // changes notes what becomes of a file that SQLite does not write.
@@ -300,20 +311,25 @@ func (p *place) rotate(ctx context.Context) {
 		p.t.Error(err)
 		return
 	}
-	time.Sleep(service.TakenInAfter)
 	ring, _, err := p.reload(true)
 	if err != nil {
 		p.t.Error(err)
 		return
 	}
-	for rewrapped := int64(-1); rewrapped != 0; {
+	for p.taken.Load() != ring.Newest() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	for none := 0; none < 2; { // what is being written may still be wrapped by the key before
+		time.Sleep(400 * time.Millisecond)
 		use, err := service.NewRewrapper(p.store, ring, p.reload, slog.New(slog.DiscardHandler)).Pass(ctx,
 			func(service.KeyUse) {})
 		if err != nil {
 			p.t.Error(err)
 			return
 		}
-		rewrapped = use.Rewrapped
+		if none++; use.Rewrapped > 0 {
+			none = 0
+		}
 	}
 	err = p.changes(keyFile, func() error {
 		_, err := sealing.Retire(p.path(keyFile), before)
