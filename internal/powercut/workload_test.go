@@ -91,7 +91,7 @@ func start(t testing.TB, folder string, note func(any)) (*place, error) {
 
 func (p *place) open() (err error) {
 	ctx, log := context.Background(), slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	if p.engine, err = sqlite.Open(ctx, p.folder, sqlite.Options{Log: log}); err != nil {
+	if p.engine, err = sqlite.Open(ctx, p.folder, sqlite.Options{Exclusive: true, Log: log}); err != nil {
 		return err
 	}
 	p.store = store.CachePersons(store.New(p.engine), p.engine)
