@@ -47,14 +47,11 @@ func NewMetrics(version string, ready func() error) *Metrics {
 		signed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_checkpoints_total",
 			Help: "Checkpoints of ledgers that were to be signed; refused: what is stored is not what was committed."},
 			[]string{"outcome"}),
-		cosigned: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_witness_requests_total",
-			Help: "Checkpoints that witnesses were asked to cosign; forked: the witness has seen another ledger, or more of it."},
-			[]string{"witness", "outcome"}),
+		cosigned: newCosigned(),
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed,
-		m.cosigned,
+	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed, m.cosigned,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {
 			if ready() != nil {
@@ -155,6 +152,12 @@ func (m *Metrics) limited(of string) {
 
 // Checkpoint counts what came of signing one; see service.Options.Checkpointed.
 func (m *Metrics) Checkpoint(outcome string) { m.signed.WithLabelValues(outcome).Inc() }
+
+func newCosigned() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_witness_requests_total",
+		Help: "Checkpoints that witnesses were asked to cosign; forked: the witness has seen another ledger, or more of it."},
+		[]string{"witness", "outcome"})
+}
 
 // Cosigned counts what came of asking a witness; see service.Options.Witnessed.
 func (m *Metrics) Cosigned(witness, outcome string) {

@@ -138,13 +138,20 @@ func (w *witnesses) run(ctx context.Context) {
 			w.rest(ctx, min(wait, again))
 			continue
 		}
-		err := w.recovering(func() error { return w.hand(ctx, organization) })
-		if err != nil && ctx.Err() == nil {
-			w.s.log.Warn("a checkpoint could not be read, to send it to witnesses; it is tried again",
-				"organization", organization.String(), "error", err)
+		if !w.try(ctx, organization) {
 			w.rest(ctx, failedRest)
 		}
 	}
+}
+
+// try hands a ledger over, and tells whether the store could be read.
+func (w *witnesses) try(ctx context.Context, organization consent.ID) bool {
+	err := w.recovering(func() error { return w.hand(ctx, organization) })
+	if err != nil && ctx.Err() == nil {
+		w.s.log.Warn("a checkpoint could not be read, to send it to witnesses; it is tried again",
+			"organization", organization.String(), "error", err)
+	}
+	return err == nil
 }
 
 func (w *witnesses) rest(ctx context.Context, wait time.Duration) {
@@ -221,12 +228,9 @@ func knownSize(kept *consent.Cosignature, newest *consent.Checkpoint) int64 {
 // search looks through a part of all ledgers for those that a witness has not cosigned, where it is time for that: at
 // start, of servers that ended, after a witness was away, and of what was not remembered. It gives when to come again.
 func (w *witnesses) search(ctx context.Context, c *cosigning) time.Duration {
-	w.mu.Lock()
-	full := len(w.due) > mostDue/2
-	w.mu.Unlock()
 	after, wait := c.searches(time.Now())
-	if wait > 0 || full {
-		return max(wait, betweenParts)
+	if wait > 0 {
+		return wait
 	}
 	var found []consent.ID
 	err := w.recovering(func() error {
@@ -241,10 +245,9 @@ func (w *witnesses) search(ctx context.Context, c *cosigning) time.Duration {
 		}
 		return c.searched(after, searchUncosigned)
 	}
-	now := time.Now()
-	for _, organization := range found {
-		if !c.resting(organization, now) {
-			w.send(organization, now)
+	for _, organization := range found { // not by way of due, which may be full of ledgers that wait
+		if !c.resting(organization, time.Now()) && !w.try(ctx, organization) {
+			return c.searched(after, searchUncosigned)
 		}
 	}
 	if len(found) < uncosignedAtOnce {

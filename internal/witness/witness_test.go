@@ -161,7 +161,11 @@ func TestBounds(t *testing.T) {
 		}
 		cancel()
 	}
-	// What is no HTTP, and nobody.
+}
+
+// TestNobody is there, or somebody who speaks no HTTP.
+func TestNobody(t *testing.T) {
+	k := newKey("witness.example/w1", 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
