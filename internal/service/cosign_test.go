@@ -375,15 +375,6 @@ func TestAwayWitnessDelaysNothing(t *testing.T) {
 	}
 }
 
-func awaitLong(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for began := time.Now(); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(began) > 40*time.Second {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // TestForksAreNotCosigned: a ledger of which the witness has seen more, or others, gets no cosignature: the log tells
 // what to do, and the metric. Where it is signed, that goes on.
 func TestForksAreNotCosigned(t *testing.T) {

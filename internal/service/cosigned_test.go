@@ -127,3 +127,13 @@ func TestManyServersAreCosigned(t *testing.T) {
 		}
 	})
 }
+
+// awaitLong waits until something holds that comes after pauses.
+func awaitLong(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for began := time.Now(); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > 40*time.Second {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
