@@ -19,7 +19,7 @@ UNRACED     := $(UNRACED)|TestUnreplicatedWrite|TestMissingStandby|TestCommitWit
 UNRACED     := $(UNRACED)|TestRootKeyFromEnvironment|TestClientsDocument|TestDamagedFile|TestFolderNames
 UNRACED     := $(UNRACED)|TestEvidenceHasABound|TestFewDataMakeNoLargeFiles|TestValuesHaveABound
 UNRACED     := $(UNRACED)|TestMadeFilesHaveABound|TestEveryFlippedBitIsFound|TestGeneratedClientChecks
-UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestAppendMicros|TestExportSubject.*
+UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestLitewitness|TestAppendMicros|TestExportSubject.*
 UNRACED     := $(UNRACED)|TestPowerCuts|TestKilledThenCut|TestErasedLeaveNoBytesInPostgres
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -44,6 +44,7 @@ func (d *doctor) postgres(ctx context.Context) {
 	if d.schema(ctx, i) {
 		d.keys(ctx, i)
 		d.journal(ctx, i)
+		d.witnesses(ctx, i)
 		d.ledgers(ctx, i)
 	} else if !d.stopped {
 		d.warn("ledgers", "not looked at", "mend what failed above first")

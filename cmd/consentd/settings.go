@@ -28,8 +28,12 @@ func newSettings(names ...string) Settings {
 			continue
 		}
 		s.names = append(s.names, setting.Name)
+		kind := reflect.TypeFor[*string]()
+		if setting.Repeatable {
+			kind = reflect.TypeFor[[]string]()
+		}
 		fields = append(fields, reflect.StructField{
-			Name: "F" + strings.ReplaceAll(setting.Name, "-", "_"), Type: reflect.TypeFor[*string](), Tag: flagTag(setting),
+			Name: "F" + strings.ReplaceAll(setting.Name, "-", "_"), Type: kind, Tag: flagTag(setting),
 		})
 	}
 	s.Plugins = kong.Plugins{reflect.New(reflect.StructOf(fields)).Interface()}
@@ -47,7 +51,7 @@ func flagTag(s config.Setting) reflect.StructTag {
 	}
 	help += " [" + s.Env + "]"
 	return reflect.StructTag("name:" + strconv.Quote(s.Name) + " help:" + strconv.Quote(help) +
-		" placeholder:" + strconv.Quote(strings.ToUpper(string(s.Type))))
+		" placeholder:" + strconv.Quote(strings.ToUpper(string(s.Type))) + " sep:\"none\"")
 }
 
 // given gives the flags that were on the command line, by name.
@@ -55,7 +59,11 @@ func (s *Settings) given() map[string]string {
 	flags := map[string]string{}
 	values := reflect.ValueOf(s.Plugins[0]).Elem()
 	for i, name := range s.names {
-		if value := values.Field(i); !value.IsNil() {
+		switch value := values.Field(i); {
+		case value.IsNil():
+		case value.Kind() == reflect.Slice:
+			flags[name] = strings.Join(value.Interface().([]string), ",")
+		default:
 			flags[name] = value.Elem().String()
 		}
 	}

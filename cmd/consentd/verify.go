@@ -33,7 +33,6 @@ same as the data. Not verified, since no signature can tell: that there are no o
 Give the ledger's public key by --vkey, as you know it from elsewhere: from a contract, from an earlier bundle, or from
 GET …/ledger/keys at the time. Without it the key is the bundle's own, which whoever made the bundle could have chosen;
 the output says so. A witness's key, given the same way, asks that the witness has cosigned.
-No server gets cosignatures of witnesses yet: a bundle as it was given out fails for a witness's key.
 
 --checkpoint compares with a checkpoint that you kept, as GET …/ledger/checkpoint gives it: ask for the evidence with
 ?since=ITS-SIZE.

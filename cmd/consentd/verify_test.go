@@ -82,7 +82,7 @@ func TestVerifyCommand(t *testing.T) {
 		{[]string{filepath.Join(dir, "none.zip")}, 2, []string{"no such file"}},
 		{[]string{dir}, 2, []string{"is no file"}},
 		{nil, 2, []string{"expected \"<file>\""}},
-		{[]string{"--help"}, 0, []string{"No server gets cosignatures of witnesses yet"}},
+		{[]string{"--help"}, 0, []string{"witness's key"}},
 	} {
 		got := command(t, nil, append([]string{"verify"}, c.args...)...)
 		text := got.out.String() + got.errOut.String()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/witness"
 )
 
 // Config is the effective configuration, checked. It prints and logs without
@@ -36,6 +37,7 @@ type Config struct {
 	Retention           int    // months; 0 for ever
 	LedgerName          string // empty: made of the instance's id
 	LedgerPublic        bool   // ledgers are read without a key
+	Witnesses           []*witness.Address
 	PersonCache         bool   // answers about people may come from memory, over SQLite
 	RootKey             string `json:"-"` // "" for none
 	TrustedProxies      []netip.Prefix

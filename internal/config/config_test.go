@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/witness"
 )
 
 const (
@@ -50,6 +51,41 @@ func TestDefaults(t *testing.T) {
 
 func samePrefix(a, b netip.Prefix) bool { return a == b }
 
+// The keys of two witnesses, and of a ledger.
+const (
+	witnessKey      = "witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X"
+	otherWitnessKey = "witness.example/w2+74de6d26+BN1+hNAQrtKKQW6Sj1DEwJrA+UqPWzRlSBaL3bYc23Jj"
+	ledgerKey       = "consentd.example/1+0ce4b12f+Ad1+hNAQrtKKQW6Sj1DEwJrA+UqPWzRlSBaL3bYc23Jj"
+)
+
+// TestWitnesses are given by a flag, by a variable or by a file, a line each.
+func TestWitnesses(t *testing.T) {
+	one, two := "https://w.example="+witnessKey, "http://localhost:7380/w="+otherWitnessKey
+	for name, load := range map[string]func() (*Config, error){
+		"flag":     func() (*Config, error) { return Load(map[string]string{"witness": one + ", " + two}, nil) },
+		"variable": func() (*Config, error) { return Load(nil, []string{"CONSENTD_WITNESS=" + one + "\n" + two + "\n"}) },
+		"file": func() (*Config, error) {
+			return Load(nil, []string{"CONSENTD_WITNESS_FILE=" + write(t, "witnesses", one+"\r\n"+two+"\n")})
+		},
+	} {
+		c, err := load()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(c.Witnesses) != 2 || c.Witnesses[0].Key != witnessKey || c.Witnesses[1].URL != "http://localhost:7380/w" {
+			t.Errorf("%s: %+v", name, c.Witnesses)
+		}
+	}
+	for _, password := range []string{"https://ada:giraffe@w.example=" + witnessKey,
+		one + ",https://ada:giraffe@v.example=" + otherWitnessKey} {
+		_, err := Load(map[string]string{"witness": password}, nil)
+		if err == nil || strings.Contains(err.Error(), "giraffe") || !strings.Contains(err.Error(), "a password") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 const everything = `
 # all that a file may hold
 listen: "[::1]:9000"
@@ -60,6 +96,9 @@ database-connections: 40
 retention: 120
 ledger-name: ledger.example/consent/
 ledger-public: on
+witness:
+  - https://witness.example/=` + witnessKey + `
+  - http://localhost:7380=` + otherWitnessKey + `
 person-cache: off
 root-key: ` + secret + `
 trusted-proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1"]
@@ -89,6 +128,8 @@ func TestEverySettingFromTheFile(t *testing.T) {
 		File: path, Listen: "[::1]:9000", Data: "/var/lib/consentd", RootKey: secret,
 		Database: "postgres://ada:lovelace@db.example/consent", AdminDatabase: "postgres://coordinator.example/consent",
 		DatabaseConnections: 40, Retention: 120, LedgerName: "ledger.example/consent", LedgerPublic: true,
+		Witnesses: []*witness.Address{{URL: "https://witness.example", Key: witnessKey},
+			{URL: "http://localhost:7380", Key: otherWitnessKey}},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32"),
 		},
@@ -102,7 +143,8 @@ func TestEverySettingFromTheFile(t *testing.T) {
 		PublicURL: "https://consent.example.com/base",
 		LogLevel:  slog.LevelDebug, LogFormat: "json", ShutdownTimeout: 90 * time.Second,
 	}
-	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(samePrefix)); d != "" {
+	unexported := cmpopts.IgnoreUnexported(Config{}, witness.Address{})
+	if d := cmp.Diff(want, got, unexported, cmp.Comparer(samePrefix)); d != "" {
 		t.Errorf("Load (-want +got):\n%s", d)
 	}
 }
@@ -233,6 +275,17 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"ledger-name", "bücher.example", "a character that no name of a key may have"},
 	{"ledger-name", strings.Repeat("a", 201), "more than 200 characters"},
 	{"ledger-public", "true", "neither on nor off"},
+	{"witness", "https://w.example", "witness 1: it is not a URL and a key"},
+	{"witness", "https://w.example=" + witnessKey[1:], "witness 1: what follows the first = is no public key"},
+	{"witness", "https://w.example=" + ledgerKey, "witness 1: the key is one that signs ledgers"},
+	{"witness", "ftp://w.example=" + witnessKey, "does not begin with http"},
+	{"witness", "https://w.example?=" + witnessKey, "holds a query"},
+	{"witness", "https://w.example=" + witnessKey + ",", "item 2 is empty"},
+	{"witness", "https://w.example=" + witnessKey + ",https://v.example=" + witnessKey,
+		"witness 2 has the URL or the key of witness 1"},
+	{"witness", "https://w.example=" + witnessKey + ",https://w.example/=" + otherWitnessKey,
+		"witness 2 has the URL or the key of witness 1"},
+	{"witness", strings.Repeat("https://w.example="+witnessKey+",", 16) + "x", "it names 17 witnesses"},
 	{"person-cache", "false", "neither on nor off"},
 	{"log-level", "INFO+2", "not a level"},
 	{"log-format", "xml", "not a form"},
@@ -495,6 +548,7 @@ database-connections     16                     default
 retention                0                      default
 ledger-name              -                      default
 ledger-public            off                    default
+witness                  -                      default
 person-cache             on                     default
 root-key                 ********               flag --root-key
 trusted-proxies          -                      default

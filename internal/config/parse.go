@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/witness"
 )
 
 const (
@@ -336,6 +337,33 @@ func setLedgerName(c *Config, v string) error {
 		return errors.New("it holds a character that no name of a key may have")
 	}
 	c.LedgerName = strings.TrimRight(v, "/")
+	return nil
+}
+
+// maxWitnesses keeps notes far from the 100 signatures that readers of notes take.
+const maxWitnesses = 16
+
+// setWitnesses takes line ends as commas, since a file of keys is best read a line each.
+func setWitnesses(c *Config, v string) error {
+	list, err := items(strings.ReplaceAll(strings.TrimSpace(v), "\n", ","))
+	if err != nil {
+		return err
+	}
+	if len(list) > maxWitnesses {
+		return fmt.Errorf("it names %d witnesses", len(list))
+	}
+	for i, item := range list {
+		address, err := witness.Parse(item)
+		if err != nil {
+			return fmt.Errorf("witness %d: %w", i+1, err)
+		}
+		for j, other := range c.Witnesses {
+			if other.Key == address.Key || other.URL == address.URL || other.Name() == address.Name() {
+				return fmt.Errorf("witness %d has the URL or the key of witness %d", i+1, j+1)
+			}
+		}
+		c.Witnesses = append(c.Witnesses, address)
+	}
 	return nil
 }
 

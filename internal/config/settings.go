@@ -31,8 +31,10 @@ type Setting struct {
 	Default string
 	Secret  bool                      // the value is never printed, in an error neither
 	Shown   func(value string) string // of a secret what may be printed; nil: nothing
-	Help    string                    // one line for --help and the documents
-	Allowed string                    // what the value may be, in words; every error ends with it
+	// Repeatable tells that the flag may be given several times, each with items of the list.
+	Repeatable bool
+	Help       string // one line for --help and the documents
+	Allowed    string // what the value may be, in words; every error ends with it
 
 	// set checks a value and puts it into the Config. Its error says what is
 	// wrong without repeating the value: a secret's error is shown too.
@@ -144,6 +146,14 @@ var table = []Setting{
 			"personal data: random-looking hashes and milliseconds.",
 		Allowed: "on or off",
 		set:     func(c *Config, v string) error { return setSwitch(&c.LedgerPublic, v) },
+	},
+	{
+		Name: "witness", Env: "CONSENTD_WITNESS", Type: TypeList, Repeatable: true,
+		Help: "Witness that each ledger's checkpoints are sent to, so that it cosigns them: where it is asked, and its " +
+			"public key, as in https://witness.example=witness.example/w1+0a1b2c3d+BCms...m3X. Repeatable. Not set: none.",
+		Allowed: "URL=VKEY, separated by commas or line ends, 16 at most and each once, where URL begins with http:// or " +
+			"https:// and has neither user nor query, and VKEY is a witness's key",
+		set: setWitnesses,
 	},
 	{
 		Name: "person-cache", Env: "CONSENTD_PERSON_CACHE", Type: TypeWord, Default: "on",

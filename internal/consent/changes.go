@@ -30,9 +30,10 @@ type Changes struct {
 	Rewrapped          []RewrappedSecret
 	Heads              []Head // new or changed
 	LedgerRows         []LedgerRow
-	Checkpoints        []Checkpoint // each in the place of the one before
-	LedgerKeys         []LedgerKey  // new
-	Counts             []Count      // to add
+	Checkpoints        []Checkpoint  // each in the place of the one before
+	LedgerKeys         []LedgerKey   // new
+	Cosignatures       []Cosignature // each in the place of one of fewer entries; else nothing is written
+	Counts             []Count       // to add
 	IdempotencyRecords []IdempotencyRecord
 
 	RemovedIdentifiers []OwnedName

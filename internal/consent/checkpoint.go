@@ -19,6 +19,23 @@ type Checkpoint struct {
 	SignedAt     time.Time
 }
 
+// Cosignature is the newest one that a witness gave of an organization's ledger.
+type Cosignature struct {
+	Organization ID
+	Witness      string    // its key, in the form that verifiers read (C2SP signed-note, "vkey")
+	Size         int64     // how many entries the checkpoint covers
+	Note         []byte    // the checkpoint, as the ledger's key signed it
+	Line         []byte    // the witness's line of signature, with its newline
+	At           time.Time // when it was kept
+}
+
+// WitnessLag is how far a witness is behind the checkpoints of all ledgers.
+type WitnessLag struct {
+	Ledgers int64 // of which it has not cosigned the newest checkpoint
+	Never   int64 // of these, those of which it never cosigned any
+	Entries int64 // the most that it is behind one of these
+}
+
 // LedgerKey is a key by which checkpoints of an organization's ledger are verified.
 type LedgerKey struct {
 	Organization ID

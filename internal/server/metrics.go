@@ -25,6 +25,7 @@ type Metrics struct {
 	batchSize prometheus.Histogram
 	batchTime prometheus.Histogram
 	signed    *prometheus.CounterVec
+	cosigned  *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics of one process. ready reports whether writes are taken.
@@ -46,10 +47,11 @@ func NewMetrics(version string, ready func() error) *Metrics {
 		signed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_checkpoints_total",
 			Help: "Checkpoints of ledgers that were to be signed; refused: what is stored is not what was committed."},
 			[]string{"outcome"}),
+		cosigned: newCosigned(),
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed,
+	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed, m.cosigned,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {
 			if ready() != nil {
@@ -150,6 +152,59 @@ func (m *Metrics) limited(of string) {
 
 // Checkpoint counts what came of signing one; see service.Options.Checkpointed.
 func (m *Metrics) Checkpoint(outcome string) { m.signed.WithLabelValues(outcome).Inc() }
+
+func newCosigned() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_witness_requests_total",
+		Help: "Checkpoints that witnesses were asked to cosign; forked: the witness has seen another ledger, or more of it."},
+		[]string{"witness", "outcome"})
+}
+
+// Cosigned counts what came of asking a witness; see service.Options.Witnessed.
+func (m *Metrics) Cosigned(witness, outcome string) {
+	m.cosigned.WithLabelValues(witness, outcome).Inc()
+}
+
+// Witnesses adds how far each of some witnesses is behind; to be called once.
+func (m *Metrics) Witnesses(names []string, lags func() []service.WitnessLag) {
+	for _, name := range names { // shown before the first one is counted
+		for _, outcome := range []string{service.CosignDone, service.CosignForked, service.CosignUnknown,
+			service.CosignFailed} {
+			m.cosigned.WithLabelValues(name, outcome)
+		}
+	}
+	m.registry.MustRegister(witnessFigures(lags))
+}
+
+// witnessFigures reads how far witnesses are behind when somebody asks for the metrics.
+type witnessFigures func() []service.WitnessLag
+
+var (
+	witnessEntries = prometheus.NewDesc("consentd_witness_behind_entries",
+		"The most entries that a witness is behind the newest checkpoint of a ledger.", []string{"witness"}, nil)
+	witnessLedgers = prometheus.NewDesc("consentd_witness_behind_ledgers",
+		"Ledgers of which a witness has not cosigned the newest checkpoint.", []string{"witness"}, nil)
+	witnessNever = prometheus.NewDesc("consentd_witness_never_ledgers",
+		"Ledgers of which a witness has never cosigned any.", []string{"witness"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (witnessFigures) Describe(out chan<- *prometheus.Desc) {
+	out <- witnessEntries
+	out <- witnessLedgers
+	out <- witnessNever
+}
+
+// Collect implements prometheus.Collector.
+func (w witnessFigures) Collect(out chan<- prometheus.Metric) {
+	for _, lag := range w() {
+		gauge := func(d *prometheus.Desc, value int64) {
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), lag.Witness)
+		}
+		gauge(witnessEntries, lag.Entries)
+		gauge(witnessLedgers, lag.Ledgers)
+		gauge(witnessNever, lag.Never)
+	}
+}
 
 // Batch counts a batch that was written; see service.Options.Observe.
 func (m *Metrics) Batch(requests int, took time.Duration, err error) {

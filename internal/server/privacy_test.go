@@ -151,7 +151,7 @@ func testMetrics(t *testing.T, e *engine) {
 	w := newHarness(t, e)
 	words := map[string][]string{"method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"},
 		"route": {"-", "/healthz", "/readyz", "/metrics"}, "protocol": {"none", "system"},
-		"outcome": {"committed", "failed", "signed", "refused", "behind"}}
+		"outcome": {"committed", "failed", "signed", "refused", "behind", "cosigned", "forked", "unknown"}}
 	for _, p := range w.protocols {
 		words["protocol"] = append(words["protocol"], p.Name)
 		for _, route := range p.Routes {

@@ -215,7 +215,7 @@ var samples = map[string][]sample{
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},
-	"GET /api/v1/organizations/{organizationId}/ledger/checkpoint": {{target: nativeLedger + "/checkpoint",
+	"GET /api/v1/organizations/{organizationId}/ledger/checkpoint": {{target: nativeLedger + "/checkpoint?cosigned=false",
 		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},
 	"GET /api/v1/organizations/{organizationId}/ledger/keys": {{target: nativeLedger + "/keys",
 		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},

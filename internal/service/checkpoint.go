@@ -202,6 +202,7 @@ func (g *signer) attempt(ctx context.Context, organization consent.ID) {
 	switch {
 	case signed:
 		g.observe(CheckpointSigned)
+		g.s.witnesses.signed(organization)
 	case err == nil, ctx.Err() != nil:
 	case errors.Is(err, errBehind):
 		g.s.log.Error("no checkpoint was signed: the store is behind the newest one that was signed of this ledger, as when "+

@@ -28,7 +28,7 @@ const (
 
 // Evidence gives all that shows what a person decided, for a bundle that is verified offline: the decisions of a
 // subject, or of the person whom it turned out to be, and their proofs under the newest checkpoint, for which it waits
-// a little. purpose, where set, narrows it to the purposes of that key. since, where not 0, adds the proof that the
+// a little, or under the newest one that a witness has cosigned, where that covers them too. purpose, where set, narrows it to the purposes of that key. since, where not 0, adds the proof that the
 // ledger only grew since it had so many entries. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors:
 // Forbidden; NotFound (the subject, any decision, or what one is committed with); Unprocessable in the field purpose,
 // where it is not known or there is too much for a bundle; Invalid in the field since, where the ledger never had so
@@ -113,8 +113,13 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err != nil {
 		return err
 	}
+	kept, err := r.Cosignatures(ctx, e.organization)
+	if err != nil {
+		return err
+	}
+	l = preferCosigned(l, kept, max(last, e.since))
 	b := &evidence.Bundle{Organization: evidence.Organization{ID: e.organization.String(),
-		Name: e.catalog.Organization.Name}, Purpose: e.purpose, Checkpoint: string(l.Note)}
+		Name: e.catalog.Organization.Name}, Purpose: e.purpose, Checkpoint: string(cosigned(l.Note, kept))}
 	if b.Earlier, err = e.earlier(ctx, r, l); err != nil {
 		return err
 	}

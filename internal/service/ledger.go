@@ -32,14 +32,18 @@ func (s *Service) readLedger(ctx context.Context, a consent.Actor, read func(Rea
 	return s.view(ctx, read)
 }
 
-// Checkpoint gives the newest signed checkpoint of the actor's organization's ledger. NotFound: none was signed yet, as
-// of a ledger without entries.
+// Checkpoint gives the newest signed checkpoint of the actor's organization's ledger, with the cosignatures that there
+// are of it. NotFound: none was signed yet, as of a ledger without entries.
 func (s *Service) Checkpoint(ctx context.Context, a consent.Actor) (newest *consent.Checkpoint, err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {
-		newest, err = r.Checkpoint(ctx, a.Organization)
-		if err == nil && newest == nil {
-			err = consent.Errorf(consent.NotFound, "", "no checkpoint has been signed yet")
+		if newest, err = r.Checkpoint(ctx, a.Organization); err != nil {
+			return err
 		}
+		if newest == nil {
+			return consent.Errorf(consent.NotFound, "", "no checkpoint has been signed yet")
+		}
+		kept, err := r.Cosignatures(ctx, a.Organization)
+		newest.Note = cosigned(newest.Note, kept)
 		return err
 	})
 	return newest, err
@@ -175,6 +179,11 @@ func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consen
 		if err != nil {
 			return err
 		}
+		kept, err := r.Cosignatures(ctx, a.Organization)
+		if err != nil {
+			return err
+		}
+		signed = cosigned(signed, kept)
 		if proof, err = ledger.Prove(l.reader, event.String(), e.Sequence-1, leaf, at.Size, signed); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service/idempotency"
 	"github.com/consentd/consentd/internal/service/writer"
+	"github.com/consentd/consentd/internal/witness"
 )
 
 // Service is what every protocol calls. Its methods check the actor's scopes,
@@ -36,7 +37,9 @@ type Service struct {
 	secrets  *secrets
 	hashers  hashers
 	signer   *signer
-	journal  journaled
+	// witnesses cosign what signer signs.
+	witnesses *witnesses
+	journal   journaled
 
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
@@ -64,6 +67,9 @@ type Options struct {
 	Journal Journal
 	// Checkpoints, where set, keeps the newest checkpoints apart from the store: no ledger that is behind is signed.
 	Checkpoints Checkpoints
+	// Witnesses are sent each checkpoint, of a ledger one within CosignEvery (0: 10 s) at most.
+	Witnesses   []*witness.Address
+	CosignEvery time.Duration
 	Clock       func() time.Time // nil: time.Now
 	Random      io.Reader        // nil: crypto/rand; must be safe for many goroutines
 	Log         *slog.Logger     // nil: slog.Default
@@ -71,6 +77,8 @@ type Options struct {
 	Observe func(requests int, took time.Duration, err error)
 	// Checkpointed, where set, is told what came of each attempt to sign a checkpoint: CheckpointSigned and so on.
 	Checkpointed func(outcome string)
+	// Witnessed, where set, is told what came of each attempt to have one cosigned: CosignDone and so on.
+	Witnessed func(witness, outcome string)
 }
 
 // New makes a service and starts its writer and its signer; Close ends them.
@@ -91,7 +99,9 @@ func New(o Options) *Service {
 	s.cache = newCache()
 	s.journal.to = o.Journal
 	s.secrets = newSecrets(o.Keys, s.random, o.ReloadKeys, s.log)
+	s.witnesses = newWitnesses(s, &o)
 	s.signer = newSigner(s, &o)
+	s.witnesses.start()
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
 		Secrets: s.secrets, Suppressed: s.suppressedOf,
 		Observe:        o.Observe,
@@ -112,6 +122,7 @@ func New(o Options) *Service {
 func (s *Service) Close() {
 	s.writer.Close()
 	s.signer.close()
+	s.witnesses.close()
 	s.ending.Do(func() { close(s.ended) })
 	s.erasing.Wait()
 	s.sweeping.Wait()

@@ -107,6 +107,14 @@ type Reader interface {
 	// Unsigned names organizations with an id greater than after, in order of id, whose newest checkpoint does not cover
 	// exactly what is in their ledger.
 	Unsigned(ctx context.Context, after consent.ID, limit int) ([]consent.ID, error)
+	// Cosignatures gives the newest that each witness gave of an organization's ledger, in order of the witness.
+	Cosignatures(ctx context.Context, organization consent.ID) ([]consent.Cosignature, error)
+	// Uncosigned names organizations with an id greater than after, in order of id, of whose newest checkpoint no
+	// cosignature by a witness was kept.
+	Uncosigned(ctx context.Context, witness string, after consent.ID, limit int) ([]consent.ID, error)
+	// WitnessLag tells of how many organizations a witness has not cosigned the newest checkpoint; those of which a
+	// cosignature was kept since an instant do not count.
+	WitnessLag(ctx context.Context, witness string, since time.Time) (consent.WitnessLag, error)
 	// Entries fills a part with the entries of an organization's ledger within a span, in the order of the ledger,
 	// decisions and others: about limit of them, and less than twice as many. last is the end of what was read: the
 	// span's, at its end.

@@ -79,7 +79,13 @@ func (t *tx) appendCheckpoints(ctx context.Context, c *consent.Changes) error {
 	if err != nil {
 		return err
 	}
-	return insert(ctx, t.conn, insertLedgerKey, c.LedgerKeys, func(k *consent.LedgerKey, args []any) []any {
+	err = insert(ctx, t.conn, insertLedgerKey, c.LedgerKeys, func(k *consent.LedgerKey, args []any) []any {
 		return append(args, &k.Organization, &k.FromSize, k.Text, &k.From)
+	})
+	if err != nil {
+		return err
+	}
+	return insert(ctx, t.conn, upsertCosignature, c.Cosignatures, func(s *consent.Cosignature, args []any) []any {
+		return append(args, &s.Organization, s.Witness, &s.Size, s.Note, s.Line, &s.At)
 	})
 }

@@ -46,16 +46,29 @@ func openLedger(access protocol.Access) protocol.Access {
 	return access
 }
 
-// getCheckpoint answers GET {org}/ledger/checkpoint: the newest signed note.
+// getCheckpoint answers GET {org}/ledger/checkpoint[?cosigned=true]: the newest signed note, or the newest that a
+// witness has cosigned.
 func (a *api) getCheckpoint(c *protocol.Call) error {
-	if err := query(c).Err; err != nil {
-		return err
+	q := query(c, "cosigned")
+	cosigned := protocol.Parsed(q, false, parseBool, "cosigned")
+	if q.Err != nil {
+		return q.Err
 	}
-	newest, err := a.svc.Checkpoint(c.Request.Context(), c.Actor)
-	if err != nil {
-		return err
+	var text []byte
+	if cosigned {
+		note, _, err := a.svc.CosignedCheckpoint(c.Request.Context(), c.Actor)
+		if err != nil {
+			return err
+		}
+		text = note
+	} else {
+		newest, err := a.svc.Checkpoint(c.Request.Context(), c.Actor)
+		if err != nil {
+			return err
+		}
+		text = newest.Note
 	}
-	protocol.Answer{Status: http.StatusOK, ContentType: "text/plain; charset=utf-8", Body: newest.Note}.Send(c)
+	protocol.Answer{Status: http.StatusOK, ContentType: "text/plain; charset=utf-8", Body: text}.Send(c)
 	return nil
 }
 

@@ -66,6 +66,8 @@ var tables = []*table{
 	newTable("ledger_checkpoints", 1, `organization_id uuid, size int8, last_event_id uuid, tree bytea, note bytea,
 		key_id int8, signed_at timestamptz`),
 	newTable("ledger_keys", 2, `organization_id uuid, from_size int8, verifier_key text, signed_from timestamptz`),
+	newTable("ledger_cosignatures", 2, `organization_id uuid, witness text, size int8, note bytea, cosignature bytea,
+		cosigned_at timestamptz`),
 	newTable("counts", 2, `organization_id uuid, name text, amount int8`),
 	newTable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
 		expires_at timestamptz, about bytea`),

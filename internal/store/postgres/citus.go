@@ -32,6 +32,7 @@ var tables = []table{
 	{"suppressions", byOrganization},
 	{"ledger_heads", byOrganization}, {"subject_keys", byOrganization}, {"ledger_rows", byOrganization},
 	{"ledger_checkpoints", byOrganization}, {"ledger_keys", byOrganization},
+	{"ledger_cosignatures", byOrganization},
 	{"counts", byOrganization}, {"kept_answers", byOrganization},
 	{"store_moves", byOrganization},
 }

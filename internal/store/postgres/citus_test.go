@@ -143,6 +143,7 @@ SELECT create_distributed_table('subject_keys', 'organization_id', colocate_with
 SELECT create_distributed_table('ledger_rows', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('ledger_checkpoints', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('ledger_keys', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('ledger_cosignatures', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('counts', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('kept_answers', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('store_moves', 'organization_id', colocate_with => 'organizations')

@@ -41,7 +41,11 @@ func (p *people) readLedger(ctx context.Context, r service.Reader) error {
 	if err9 == nil && len(secrets) == 0 {
 		err9 = errors.New("there are no secrets")
 	}
-	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err12, err13)
+	cosigned, err11 := r.Cosignatures(ctx, p.organization)
+	if err11 == nil && len(cosigned) == 0 {
+		err11 = errors.New("there are no cosignatures")
+	}
+	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
 }
 
 // erased are they all, with the decision that each has taken, and with the answers about them that again kept.
@@ -81,5 +85,7 @@ func (p *people) signed() consent.Changes {
 			Note: []byte{1}, SignedAt: now}},
 		Rewrapped: []consent.RewrappedSecret{{SubjectSecret: consent.SubjectSecret{SubjectKey: p.subjects[0],
 			Wrapped: []byte{1}}, Before: []byte{2}}},
+		Cosignatures: []consent.Cosignature{{Organization: p.organization, Witness: "witness", Size: size, Note: []byte{1},
+			Line: []byte{1}, At: now}},
 		LedgerKeys: []consent.LedgerKey{{Organization: p.organization, FromSize: size, Text: "key", From: now}}}
 }

@@ -22,7 +22,7 @@ type setForm struct {
 	statement string
 	params    int  // how many parameters the statement has, $1 among them
 	numbered  bool // it is a query, whose rows tell to which list of arguments they belong
-	all       bool // it writes a row for each list
+	all       bool // it writes a row for each list: its conflicts are not passed over
 }
 
 var (
@@ -43,7 +43,7 @@ func setFormOf(statement string) *setForm {
 	case form.params < 2:
 		form = nil
 	case insertForm.MatchString(statement):
-		form.all = !strings.Contains(statement, "DO NOTHING")
+		form.all = !strings.Contains(statement, "DO NOTHING") && !strings.Contains(statement, "\nWHERE ")
 	case selectForm.MatchString(statement):
 		form.numbered = true
 	default:

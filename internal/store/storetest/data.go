@@ -244,6 +244,8 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	c.Checkpoints = []consent.Checkpoint{{Organization: o, Size: last.Sequence, LastID: last.ID, Tree: last.ID[:],
 		Note: []byte(f.odd()), KeyID: int64(f.random.Uint32()), SignedAt: f.at()}}
 	c.LedgerKeys = []consent.LedgerKey{{Organization: o, FromSize: last.Sequence, Text: f.odd(), From: f.at()}}
+	c.Cosignatures = []consent.Cosignature{{Organization: o, Witness: f.odd(), Size: last.Sequence, Note: []byte(f.odd()),
+		Line: []byte(f.odd()), At: f.at()}}
 	for i, s := range people {
 		secret, row := f.hash(), f.hash()
 		c.SubjectSecrets = append(c.SubjectSecrets, consent.SubjectSecret{SubjectKey: consent.SubjectKey{Organization: o,

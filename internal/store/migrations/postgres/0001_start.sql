@@ -334,6 +334,18 @@ CREATE TABLE ledger_keys (
     PRIMARY KEY (organization_id, from_size)
 );
 
+-- The newest cosignature that each witness gave of a checkpoint: note is that one as the ledger's key signed it, and
+-- cosignature the witness's line.
+CREATE TABLE ledger_cosignatures (
+    organization_id  UUID NOT NULL,
+    witness          TEXT COLLATE "C" NOT NULL,
+    size             BIGINT NOT NULL,
+    note             BYTEA NOT NULL,
+    cosignature      BYTEA NOT NULL,
+    cosigned_at      TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (organization_id, witness)
+) WITH (fillfactor = 50);
+
 CREATE TABLE counts (
     organization_id  UUID NOT NULL,
     name             TEXT COLLATE "C" NOT NULL,
@@ -359,6 +371,7 @@ CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id
 -- +goose Down
 DROP TABLE kept_answers;
 DROP TABLE counts;
+DROP TABLE ledger_cosignatures;
 DROP TABLE ledger_keys;
 DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;

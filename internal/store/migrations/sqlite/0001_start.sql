@@ -329,6 +329,18 @@ CREATE TABLE ledger_keys (
     PRIMARY KEY (organization_id, from_size)
 ) STRICT, WITHOUT ROWID;
 
+-- The newest cosignature that each witness gave of a checkpoint: note is that one as the ledger's key signed it, and
+-- cosignature the witness's line.
+CREATE TABLE ledger_cosignatures (
+    organization_id BLOB NOT NULL,
+    witness         TEXT NOT NULL,
+    size            INTEGER NOT NULL,
+    note            BLOB NOT NULL,
+    cosignature     BLOB NOT NULL,
+    cosigned_at     INTEGER NOT NULL,
+    PRIMARY KEY (organization_id, witness)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE counts (
     organization_id BLOB NOT NULL,
     name            TEXT NOT NULL,
@@ -354,6 +366,7 @@ CREATE INDEX kept_answers_by_expiry ON kept_answers (expires_at, organization_id
 -- +goose Down
 DROP TABLE kept_answers;
 DROP TABLE counts;
+DROP TABLE ledger_cosignatures;
 DROP TABLE ledger_keys;
 DROP TABLE ledger_checkpoints;
 DROP TABLE ledger_rows;
