@@ -52,7 +52,7 @@ type Report struct {
 	Origin                                      string
 	Size                                        int64
 	Opened, Erased, Dropped, Consents, Unstated int64
-	Merged                                      int64 // consents that rest on merges, of which no entry tells
+	Merged                                      int64 // consents that rest on merges whose entries retention dropped
 	Accounted                                   int64 // erased entries of which the entries of erasures tell
 	OwnKey                                      bool  // the signature was verified by a key of the folder's own
 	Epochs                                      []Epoch
@@ -89,7 +89,7 @@ func Verify(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err := os.Remove(file.Name()); err != nil { // nobody else is to read it, and it goes with the process
 		return nil, err
 	}
-	v.decisions = newDecisions(file)
+	v.decisions, v.merges = newDecisions(file), newMerges()
 	for _, step := range []func() error{v.entries, v.upperTiles, v.replay} {
 		if err := step(); err != nil {
 			return nil, err
@@ -107,6 +107,7 @@ type verifier struct {
 	levels    [][]tlog.Hash // roots of the full tiles of each level, of the tile above that is not full
 	texts     map[string]bool
 	decisions *decisions
+	merges    *merges
 	last      consent.ID
 	subject   consent.ID     // whose consents are looked at
 	purposes  map[about]bool // of those
@@ -235,9 +236,17 @@ type part struct {
 	erased  int64      // entries that erasures in it tell of
 	decided []decision // of lines that are decisions
 	epochs  []Epoch
+	merges  []toldMerge
 	hashes  []tlog.Hash
 	texts   []string // that are named
 	faults  []string
+}
+
+// toldMerge is what an entry says of a merge.
+type toldMerge struct {
+	kind     consent.EntryKind
+	sequence int64
+	consent.SubjectMerge
 }
 
 // entries reads all bundles, several at once, and builds the tree over their leaves.
@@ -268,6 +277,7 @@ func (v *verifier) entries() error {
 		v.faultf("openings of %d entries are left out, and the erasures on record tell of %d: the others are hidden",
 			r.Erased, r.Accounted)
 	}
+	v.merges.size = v.said.Size
 	if root := v.tree.Root(); root != v.said.Root {
 		v.faultf("checkpoint: it was signed over other entries: their root is not the one that it names")
 	}
@@ -437,6 +447,24 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 			return
 		}
 		p.epochs = append(p.epochs, Epoch{sequence, epoch})
+	case consent.MergeEntry.String():
+		p.merge(consent.MergeEntry, line, faultf)
+	case consent.UnmergeEntry.String():
+		p.merge(consent.UnmergeEntry, line, faultf)
+	}
+}
+
+// merge reads what an entry says of a merge.
+func (p *part) merge(kind consent.EntryKind, line *opening, faultf func(string, ...any)) {
+	m, err := consent.ReadMerge(&consent.ExportedEvent{Kind: kind, Sequence: line.Sequence, RecordedAt: line.RecordedAt,
+		BodyJSON: []byte(line.Body), IdentityJSON: []byte(line.Ident)})
+	switch {
+	case err != nil:
+		faultf("entry %d, %v", line.Sequence, err)
+	case m.Into != line.Subject:
+		faultf("entry %d, subject: it is not the one into whom somebody was merged", line.Sequence)
+	default:
+		p.merges = append(p.merges, toldMerge{kind, line.Sequence, m})
 	}
 }
 
@@ -478,12 +506,23 @@ func (v *verifier) take(p *part) error {
 			return err
 		}
 	}
+	v.takeFacts(p)
 	for i := range p.decided {
 		if err := v.decisions.add(&p.decided[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeFacts notes the merges that a bundle tells of.
+func (v *verifier) takeFacts(p *part) {
+	v.merges.dropped = v.report.Dropped
+	for i := range p.merges {
+		if m := &p.merges[i]; !v.merges.add(m.kind, &m.SubjectMerge) {
+			v.faultf("entry %d: it undoes a merge of which no entry before it tells", m.sequence)
+		}
+	}
 }
 
 // count counts an entry, and sees that ids follow each other.

@@ -66,7 +66,7 @@ type Audited struct {
 func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerAudit, error) {
 	w := LedgerAudit{auditor: a, organization: organization, texts: map[string]bool{},
 		secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)),
-		found:   Audited{Organization: organization}}
+		found:   Audited{Organization: organization}, told: newTold()}
 	return &w, w.begin(ctx)
 }
 
@@ -93,6 +93,9 @@ func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Che
 	if w.at < w.head.Sequence {
 		w.faultf(0, "", "entries %d to %d are missing: the ledger ends before them, and its head says that it has %d",
 			w.at+1, w.head.Sequence, w.head.Sequence)
+	}
+	if err := w.facts(ctx); err != nil {
+		return nil, err
 	}
 	if err := w.erasures(ctx); err != nil {
 		return nil, err
@@ -125,6 +128,7 @@ type LedgerAudit struct {
 	noted        []AuditFault // within a state, which may be read again
 
 	mu     sync.Mutex // guards what follows, and calls of Fault
+	told   told
 	found  Audited
 	faults int
 }

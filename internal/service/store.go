@@ -92,6 +92,12 @@ type Reader interface {
 	Timeline(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) ([]consent.Event, error)
 	// Merges gives the merges that stand and led to each subject: those into it, and those into whoever was merged.
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
+	// UndoneMerges gives the merges of any of some subjects of an organization, into whomever, that were undone.
+	UndoneMerges(ctx context.Context, subjects []consent.SubjectKey) ([]consent.SubjectMerge, error)
+	// AllMerges lists the merges of an organization behind one (the zero value: from the beginning), also those that were
+	// undone, in order of Into, From and Number, limit at most.
+	AllMerges(ctx context.Context, organization consent.ID, after consent.SubjectMerge,
+		limit int) ([]consent.SubjectMerge, error)
 	// SubjectSecrets gives what each subject's entries of the ledger are committed with, encrypted, by index of subjects;
 	// nil: nothing is on record.
 	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)

@@ -35,6 +35,7 @@ type batch struct {
 	suppressed map[consent.OwnedName]consent.Suppression
 	items      [][]batchItem // by request and item
 	changed    []*consent.WorkingConsent
+	grown      map[consent.ID]bool // organizations whose ledgers have more entries now
 }
 
 // batchItem is an item whose person is known, with the decisions that the batch may take.
@@ -67,7 +68,8 @@ func newBatch(o *Options, requests []*request) *batch {
 		read:       map[consent.ConsentKey]consent.Consent{},
 		consents:   map[consent.ConsentKey]*consent.WorkingConsent{},
 		suppressed: map[consent.OwnedName]consent.Suppression{},
-		items:      make([][]batchItem, len(requests))}
+		items:      make([][]batchItem, len(requests)),
+		grown:      map[consent.ID]bool{}}
 }
 
 // ErrNothing ends a transaction that has nothing to write.
