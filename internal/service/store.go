@@ -126,6 +126,9 @@ type Reader interface {
 	// committed with a subject's secret, limit at most.
 	EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID,
 		limit int) ([]consent.ExportedEvent, error)
+	// OwnEntries gives, in order, the last entries of a kind that are about no person, up to a sequence, limit at most.
+	OwnEntries(ctx context.Context, organization consent.ID, kind consent.EntryKind, upTo int64,
+		limit int) ([]consent.ExportedEvent, error)
 	// EventsBefore gives an event and those before it for the same subject and purpose, the last one first, limit at most:
 	// what leaves are made of, Project and Previous.
 	EventsBefore(ctx context.Context, organization, last consent.ID, limit int) ([]consent.Event, error)
