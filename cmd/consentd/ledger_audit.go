@@ -30,7 +30,7 @@ not whose it is. The owner publishes the key, or GET …/ledger/keys gives it. A
 given by --checkpoint, proves that nothing of what it covered was changed since.
 
 No leaf commits to whose an entry is (subject), to its id, and to the parts of a millisecond of recordedAt. Who was
-merged into whom entries tell, and that is held against the consents.
+merged into whom, and which versions of purposes there were, entries tell, and that is held against the consents.
 
 Examples:
 

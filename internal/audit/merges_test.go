@@ -97,3 +97,31 @@ func TestUndoneMerges(t *testing.T) {
 		}
 	}
 }
+
+// TestVersionsOfDecisions: a version that a decision is on has its entry before it, unless retention may have dropped it.
+func TestVersionsOfDecisions(t *testing.T) {
+	made := func(version int) madeVersion { return madeVersion{nameOf("project", "letters"), version} }
+	for name, tc := range map[string]struct {
+		made    []madeVersion
+		version int
+		dropped int64
+		ok      bool
+	}{
+		"the first":          {[]madeVersion{made(1)}, 1, 0, true},
+		"an earlier one":     {[]madeVersion{made(1), made(2)}, 1, 0, true},
+		"one that is not":    {[]madeVersion{made(1), made(2)}, 3, 0, false},
+		"no entry":           {nil, 1, 0, false},
+		"of another purpose": {[]madeVersion{{nameOf("project", "other"), 1}}, 1, 0, false},
+		"before the first":   {nil, 0, 0, true},
+		"dropped":            {nil, 1, 1, true},
+	} {
+		faults := 0
+		v := &verifier{o: &Options{Fault: func(string) { faults++ }}, merges: newMerges(), versions: map[about]int{}}
+		v.report.Dropped = tc.dropped
+		d := decision{event: consent.Event{Sequence: 9, PurposeVersion: tc.version}, about: nameOf("project", "letters")}
+		v.takeFacts(&part{made: tc.made, decided: []decision{d}})
+		if (faults == 0) != tc.ok {
+			t.Errorf("%s: %d faults", name, faults)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func Verify(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err := os.Remove(file.Name()); err != nil { // nobody else is to read it, and it goes with the process
 		return nil, err
 	}
-	v.decisions, v.merges = newDecisions(file), newMerges()
+	v.decisions, v.merges, v.versions = newDecisions(file), newMerges(), map[about]int{}
 	for _, step := range []func() error{v.entries, v.upperTiles, v.replay} {
 		if err := step(); err != nil {
 			return nil, err
@@ -108,6 +108,7 @@ type verifier struct {
 	texts     map[string]bool
 	decisions *decisions
 	merges    *merges
+	versions  map[about]int // the newest of each purpose that an entry tells of
 	last      consent.ID
 	subject   consent.ID     // whose consents are looked at
 	purposes  map[about]bool // of those
@@ -237,16 +238,10 @@ type part struct {
 	decided []decision // of lines that are decisions
 	epochs  []Epoch
 	merges  []toldMerge
+	made    []madeVersion
 	hashes  []tlog.Hash
 	texts   []string // that are named
 	faults  []string
-}
-
-// toldMerge is what an entry says of a merge.
-type toldMerge struct {
-	kind     consent.EntryKind
-	sequence int64
-	consent.SubjectMerge
 }
 
 // entries reads all bundles, several at once, and builds the tree over their leaves.
@@ -432,55 +427,7 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 	if line.RecordedAt.UnixMilli() != leaf.RecordedAt {
 		faultf("entry %d, recordedAt: is not what was committed", sequence)
 	}
-	switch line.Kind {
-	case consent.DecisionEntry.String():
-		p.decide(line, faultf)
-	case consent.ErasureEntry.String():
-		n, err := consent.EntriesErasedBy(o.Body)
-		if p.erased += n; err != nil {
-			faultf("entry %d, body: %v", sequence, err)
-		}
-	case consent.EpochEntry.String():
-		epoch, err := consent.ReadEpoch(o.Body)
-		if err != nil {
-			faultf("entry %d, body: %v", sequence, err)
-			return
-		}
-		p.epochs = append(p.epochs, Epoch{sequence, epoch})
-	case consent.MergeEntry.String():
-		p.merge(consent.MergeEntry, line, faultf)
-	case consent.UnmergeEntry.String():
-		p.merge(consent.UnmergeEntry, line, faultf)
-	}
-}
-
-// merge reads what an entry says of a merge.
-func (p *part) merge(kind consent.EntryKind, line *opening, faultf func(string, ...any)) {
-	m, err := consent.ReadMerge(&consent.ExportedEvent{Kind: kind, Sequence: line.Sequence, RecordedAt: line.RecordedAt,
-		BodyJSON: []byte(line.Body), IdentityJSON: []byte(line.Ident)})
-	switch {
-	case err != nil:
-		faultf("entry %d, %v", line.Sequence, err)
-	case m.Into != line.Subject:
-		faultf("entry %d, subject: it is not the one into whom somebody was merged", line.Sequence)
-	default:
-		p.merges = append(p.merges, toldMerge{kind, line.Sequence, m})
-	}
-}
-
-// decide reads a decision.
-func (p *part) decide(line *opening, faultf func(string, ...any)) {
-	e := consent.ExportedEvent{BodyJSON: []byte(line.Body)}
-	if name := e.TextName(); name != nil {
-		p.texts = append(p.texts, string(name))
-	}
-	event, project, purpose, err := consent.ReadDecision([]byte(line.Body))
-	if err != nil {
-		faultf("entry %d, body: %v", line.Sequence, err)
-		return
-	}
-	event.ID, event.Subject, event.Sequence, event.RecordedAt = line.ID, line.Subject, line.Sequence, line.RecordedAt
-	p.decided = append(p.decided, decision{event: event, about: nameOf(project, purpose)})
+	p.read(line, &o, faultf)
 }
 
 // take adds a bundle that was read to the tree, and to what is replayed.
@@ -513,16 +460,6 @@ func (v *verifier) take(p *part) error {
 		}
 	}
 	return nil
-}
-
-// takeFacts notes the merges that a bundle tells of.
-func (v *verifier) takeFacts(p *part) {
-	v.merges.dropped = v.report.Dropped
-	for i := range p.merges {
-		if m := &p.merges[i]; !v.merges.add(m.kind, &m.SubjectMerge) {
-			v.faultf("entry %d: it undoes a merge of which no entry before it tells", m.sequence)
-		}
-	}
 }
 
 // count counts an entry, and sees that ids follow each other.

@@ -64,7 +64,8 @@ func TestMergeEntries(t *testing.T) {
 
 // TestCheckMerged: what is on record otherwise than the entry says is named.
 func TestCheckMerged(t *testing.T) {
-	m := SubjectMerge{Into: ID{1}, From: ID{2}, MergedAt: noon, RecordedAt: noon, After: 4, UndoneAt: noon, UndoneAfter: 9}
+	m := SubjectMerge{Into: ID{1}, From: ID{2}, MergedAt: noon, RecordedAt: noon, After: 4, UndoneAt: noon,
+		UndoneAfter: 9}
 	if err := errors.Join(CheckMerged(&m, &m), CheckUnmerged(&m, &m)); err != nil {
 		t.Errorf("the same: %v", err)
 	}

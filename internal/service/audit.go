@@ -118,6 +118,7 @@ type LedgerAudit struct {
 	head         consent.Head
 	checkpoint   *consent.Checkpoint
 	keys         []consent.LedgerKey
+	keysOfAPI    []consent.Key
 	stored       *ledger.Tree // in the head; nil: it cannot be read
 	tree         *ledger.Tree // over the hashes that are stored; nil: one was not there
 	fed          int64        // so many hashes are in it
@@ -181,8 +182,10 @@ func (w *LedgerAudit) begin(ctx context.Context) error {
 		if w.checkpoint, err = r.Checkpoint(ctx, w.organization); err != nil {
 			return err
 		}
-		w.keys, err = r.LedgerKeys(ctx, w.organization)
-		return err
+		if w.keys, err = r.LedgerKeys(ctx, w.organization); err != nil {
+			return err
+		}
+		return w.readKeysOfAPI(ctx, r)
 	})
 	if err != nil {
 		return err

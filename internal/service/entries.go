@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service/writer"
@@ -44,6 +45,22 @@ func (s *Service) updateLedger(ctx context.Context, a consent.Actor, idem consen
 	err := s.update(ctx, a, idem, write)
 	s.signer.changed([]consent.ID{a.Organization}) // also where it is not known what came of it
 	return err
+}
+
+// addPurposes adds the entries of purposes that are made or changed, each of one of the projects.
+func (l *ledgerEnd) addPurposes(ctx context.Context, tx Tx, a consent.Actor, projects []consent.Project,
+	purposes []consent.Purpose, changes *consent.Changes) error {
+	for i := range purposes {
+		p := &purposes[i]
+		at := slices.IndexFunc(projects, func(of consent.Project) bool { return of.Number == p.Project })
+		if at < 0 {
+			return fmt.Errorf("purpose %s is of project %d, which is not there", p.ID, p.Project)
+		}
+		if _, err := l.add(ctx, tx, a.PurposeEntry(projects[at].ID, p), changes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add gives an entry its place behind all others and what it is committed with, and puts both into changes.

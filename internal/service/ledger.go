@@ -32,8 +32,7 @@ func (s *Service) readLedger(ctx context.Context, a consent.Actor, read func(Rea
 	return s.view(ctx, read)
 }
 
-// Checkpoint gives the newest signed checkpoint of the actor's organization's ledger. NotFound: none was signed yet, as
-// of a ledger without entries.
+// Checkpoint gives the newest signed checkpoint of the actor's organization's ledger. NotFound: none was signed yet.
 func (s *Service) Checkpoint(ctx context.Context, a consent.Actor) (newest *consent.Checkpoint, err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {
 		newest, err = r.Checkpoint(ctx, a.Organization)

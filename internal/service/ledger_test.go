@@ -66,8 +66,8 @@ func (h *harness) checkLedger(t tester, o consent.ID) (size int64) {
 			return err
 		}
 		if tree.Size != head.Sequence || tree.Size != int64(len(entries)) || tree.Root() != root {
-			t.Errorf("%d entries; the head says %d, its tree %d, by root %s and not %s", len(entries), head.Sequence, tree.Size,
-				tree.Root(), root)
+			t.Errorf("%d entries; the head says %d, its tree %d, by root %s and not %s", len(entries), head.Sequence,
+				tree.Size, tree.Root(), root)
 		}
 		all := make([]int64, len(stored))
 		for i := range all {
@@ -121,7 +121,7 @@ func (h *harness) leaf(ctx context.Context, r service.Reader, o consent.ID, e *c
 func TestLedger(t *testing.T) {
 	h := newHarness(t)
 	a, b := h.organization(t), h.organization(t)
-	if n := h.checkLedger(t, a.Organization); n != 0 {
+	if n := h.checkLedger(t, a.Organization); n != startsWith {
 		t.Errorf("a new ledger has %d entries", n)
 	}
 	var writing sync.WaitGroup

@@ -43,7 +43,9 @@ func (h *harness) size(t tester, a consent.Actor) (size int64) {
 // ofKinds are those of some kinds.
 func (h *harness) ofKinds(t tester, a consent.Actor, kinds ...consent.EntryKind) []consent.ExportedEvent {
 	t.Helper()
-	return slices.DeleteFunc(h.others(t, a), func(e consent.ExportedEvent) bool { return !slices.Contains(kinds, e.Kind) })
+	return slices.DeleteFunc(h.others(t, a), func(e consent.ExportedEvent) bool {
+		return !slices.Contains(kinds, e.Kind)
+	})
 }
 
 // audit gives what an audit of a ledger tells.
@@ -179,8 +181,8 @@ func (h *harness) names(t tester, a consent.Actor, id consent.ID) (found []strin
 	return found
 }
 
-// TestEraseOneOfTwo: where two were taken apart, no entry about the one who is left names the other, who was erased; what
-// else is told of the one who is left stays.
+// TestEraseOneOfTwo: where two were taken apart, no entry about the one who is left names the other, who was erased;
+// what else is told of the one who is left stays.
 func TestEraseOneOfTwo(t *testing.T) {
 	for name, tc := range map[string]struct {
 		erase int // index of: who stayed, who went, who had been merged into the latter
@@ -232,11 +234,35 @@ func TestEraseOneOfTwo(t *testing.T) {
 	}
 }
 
+// TestExportOfMerges: what a person is given names who was merged, and nobody who was taken apart again.
+func TestExportOfMerges(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	ids := h.subjects(t, a, 3)
+	h.merge(t, a, ids[0], ids[1])
+	h.merge(t, a, ids[0], ids[2])
+	h.unmerge(t, a, ids[0], ids[2])
+	var got []string
+	for _, r := range h.take(t, a, ids[0]).requests {
+		if r.From == ids[2] || r.From != consent.NoID && (r.From != ids[1] || r.Into != ids[0]) {
+			t.Errorf("%s names %s", r.Kind, r.From)
+		}
+		got = append(got, fmt.Sprint(r.Kind, " ", r.From != consent.NoID))
+	}
+	if want := []string{"merge true", "merge false", "unmerge false"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if x := h.take(t, a, ids[2]); len(x.requests) != 0 {
+		t.Errorf("who went is given %+v", x.requests)
+	}
+}
+
 // TestAuditOfMerges: whoever changes who was merged into whom is found, with the entry and the field.
 func TestAuditOfMerges(t *testing.T) {
 	for name, tc := range map[string]struct{ statement, says string }{
-		"as committed":  {"UPDATE subject_merges SET merge_no = merge_no", ""},
-		"into whom":     {"UPDATE subject_merges SET into_id = from_id WHERE merge_no = 1", "first into_id: the merge has another"},
+		"as committed": {"UPDATE subject_merges SET merge_no = merge_no", ""},
+		"into whom": {"UPDATE subject_merges SET into_id = from_id WHERE merge_no = 1",
+			"first into_id: the merge has another"},
 		"when":          {"UPDATE subject_merges SET merged_at = merged_at - 1 WHERE merge_no = 1", "first merged_at: "},
 		"when recorded": {"UPDATE subject_merges SET recorded_at = 7 WHERE merge_no = 1", "first recorded_at: "},
 		"after what": {"UPDATE subject_merges SET after_sequence = 1 WHERE merge_no = 1",
@@ -248,7 +274,8 @@ func TestAuditOfMerges(t *testing.T) {
 			"0 : no entry tells that the merge of subject "},
 		"stands again": {"UPDATE subject_merges SET undone_at = NULL, undone_after = NULL WHERE merge_no = 2",
 			"third undone_at: it tells that the merge of subject "},
-		"undone then": {"UPDATE subject_merges SET undone_at = undone_at - 1 WHERE merge_no = 2", "third undone_at: the merge has"},
+		"undone then": {"UPDATE subject_merges SET undone_at = undone_at - 1 WHERE merge_no = 2",
+			"third undone_at: the merge has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)

@@ -163,7 +163,7 @@ func checkTaken(t *testing.T, x *taken, versions, events, requests []string, nam
 // TestExportSubjectInParts: of somebody with much of everything each is there once, in order, and a part stays small.
 func TestExportSubjectInParts(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	const versions, events, requests = 250, 700, 230
 	data := func(n int) []byte {
 		return []byte(fmt.Sprintf(`{"n":%d,"note":"%s"}`, n, strings.Repeat("x", 20_000)))

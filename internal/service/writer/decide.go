@@ -11,6 +11,9 @@ func (b *batch) decide() error {
 		if b.outcomes[i].err != nil {
 			continue
 		}
+		for _, at := range b.purposes[i] {
+			b.enter(r.Actor.PurposeEntry(r.Project.ID, &b.changes.Purposes[at]))
+		}
 		recorded := &consent.Recorded{Session: r.Session, Items: make([]consent.RecordedItem, len(r.Items))}
 		for n := range r.Items {
 			recorded.Items[n] = b.decideItem(r, &b.items[i][n])

@@ -38,7 +38,9 @@ func TreeOf(head *consent.Head) (*ledger.Tree, error) {
 	return tree, nil
 }
 
-// loadSecrets reads what the entries are committed with that may be made. It makes it for people of whom nothing is on record yet. On an engine with round trips it shares that of the read which comes next.
+// loadSecrets reads what the entries are committed with that may be made: about people, and about purposes that are
+// new. It makes it for people of whom nothing is on record yet. On an engine with round trips it shares that of the read
+// which comes next.
 func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var asked []consent.SubjectKey
 	committing := b.committing()
@@ -147,10 +149,13 @@ func (b *batch) committing() (all []consent.SubjectKey) {
 	return all
 }
 
-// eachCommitting visits the requests that may make entries, with whose each is: the person's about whom a decision is
-// taken, or into whom somebody is merged.
+// eachCommitting visits the requests that may make entries, with whose each is: a person's, where a decision is taken
+// about them or somebody is merged into them, or the organization's own, where a purpose is made.
 func (b *batch) eachCommitting(visit func(r *request, of consent.SubjectKey)) {
 	for i, r := range b.requests {
+		if len(b.purposes[i]) > 0 {
+			visit(r, consent.SubjectKey{Organization: r.Actor.Organization})
+		}
 		for n := range b.items[i] {
 			if item := &b.items[i][n]; len(item.decisions)+len(item.merges) > 0 {
 				visit(r, consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject})
