@@ -129,6 +129,9 @@ func (v *verification) pin(given []byte) error {
 	case older.Size == v.checkpoint.Size && older.Root == v.checkpoint.Root,
 		e != nil && older.Size == e.Size && older.Root == e.Root:
 		v.holds("The ledger goes on from your checkpoint of %d entries: nothing of it was changed or taken away.", older.Size)
+	case slices.ContainsFunc(v.lost, func(l lost) bool { return l.size == older.Size && l.root == older.Root }):
+		v.fails(DataFile, 0, "checkpoint", "Your checkpoint of %d entries is one that the ledger names as lost: it goes "+
+			"on from before it, and what came then up to your checkpoint is not shown.", older.Size)
 	case older.Size == v.checkpoint.Size, e != nil && older.Size == e.Size:
 		v.fails(DataFile, 0, "checkpoint", "The ledger is another one than that of your checkpoint of %d entries: it was "+
 			"changed since.", older.Size)

@@ -23,6 +23,9 @@ var ErrTooLarge = errors.New("too large for an evidence bundle")
 // MaxDecisions is how many decisions a bundle may have.
 const MaxDecisions = 10_000
 
+// MaxEpochs is how many epochs a bundle may have.
+const MaxEpochs = 100
+
 // The names of the files that are in each bundle. A text is texts/ and the SHA-256 of it in hex, and .txt.
 const (
 	ReadmeFile   = "README.txt"
@@ -45,6 +48,7 @@ type Bundle struct {
 	Purpose      string // the key of the one that the decisions are on, where the bundle was narrowed to it
 	Checkpoint   string // the signed note that covers all decisions
 	Earlier      *Earlier
+	Epochs       []Epoch           // the last ones up to the checkpoint, MaxEpochs at most
 	Decisions    []Decision        // in the order of the ledger
 	Versions     []Version         // those that decisions name
 	Keys         []Key             // all that ever signed the ledger's checkpoints
@@ -91,6 +95,18 @@ type Decision struct {
 	IdentSalt  []byte      `json:"identSalt"`
 	Leaf       []byte      `json:"leaf"`
 	Hashes     []tlog.Hash `json:"hashes"` // from the leaf up to the root
+}
+
+// Epoch is an entry that says that the ledger goes on from before a checkpoint that was signed and is lost, as when a
+// backup was put back. Who holds the lost one learns by it why this ledger does not go on from there.
+type Epoch struct {
+	Index      int64       `json:"index"`
+	Sequence   int64       `json:"sequence"`
+	RecordedAt string      `json:"recordedAt"`
+	Body       string      `json:"body"` // names the size and the root that were lost
+	BodySalt   []byte      `json:"bodySalt"`
+	Leaf       []byte      `json:"leaf"`
+	Hashes     []tlog.Hash `json:"hashes"`
 }
 
 // Version is a version of a purpose. LegalText and Translations are sha256: and the hash of a text, or empty.

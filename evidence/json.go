@@ -18,6 +18,7 @@ type document struct {
 	Purpose      string        `json:"purpose,omitempty"`
 	Checkpoint   string        `json:"checkpoint"`
 	Earlier      *Earlier      `json:"earlier,omitempty"`
+	Epochs       manyEpochs    `json:"epochs,omitempty"`
 	Decisions    manyDecisions `json:"decisions"`
 }
 
@@ -90,7 +91,7 @@ func decode(name string, data []byte, into any) error {
 // encoded gives the three files of data.
 func (b *Bundle) encoded() (data, purposes, keys []byte, err error) {
 	d := document{format, b.Organization, person{b.Person.ID, b.Person.Merged, b.Person.Identifiers}, b.Purpose,
-		b.Checkpoint, b.Earlier, b.Decisions}
+		b.Checkpoint, b.Earlier, b.Epochs, b.Decisions}
 	if data, err = encode(&d); err != nil {
 		return nil, nil, nil, err
 	}
@@ -119,7 +120,7 @@ func parse(files map[string][]byte) (*Bundle, error) {
 			d.Format)
 	}
 	b := &Bundle{d.Organization, Person{d.Person.ID, d.Person.Merged, d.Person.Identifiers}, d.Purpose, d.Checkpoint,
-		d.Earlier, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
+		d.Earlier, d.Epochs, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
 	for name, content := range files {
 		if hash, ok := textOf(name); ok {
 			b.Texts[hash] = string(content)

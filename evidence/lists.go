@@ -20,6 +20,7 @@ type (
 	manyDecisions   []Decision
 	manyVersions    []Version
 	manyKeys        []Key
+	manyEpochs      []Epoch
 	manyIDs         []string
 	manyIdentifiers []Identifier
 )
@@ -36,6 +37,11 @@ func (l *manyVersions) UnmarshalJSON(data []byte) (err error) {
 
 func (l *manyKeys) UnmarshalJSON(data []byte) (err error) {
 	*l, err = readList[Key](data, "keys", maxKeys)
+	return err
+}
+
+func (l *manyEpochs) UnmarshalJSON(data []byte) (err error) {
+	*l, err = readList[Epoch](data, "epochs", MaxEpochs)
 	return err
 }
 
@@ -76,5 +82,5 @@ func readList[T any](data []byte, name string, most int) ([]T, error) {
 // tooMany tells whether a list of a bundle has more than is read.
 func (b *Bundle) tooMany() bool {
 	return len(b.Decisions) > MaxDecisions || len(b.Versions) > maxVersions || len(b.Keys) > maxKeys ||
-		len(b.Person.Merged) > maxNames || len(b.Person.Identifiers) > maxNames
+		len(b.Epochs) > MaxEpochs || len(b.Person.Merged) > maxNames || len(b.Person.Identifiers) > maxNames
 }

@@ -76,6 +76,7 @@ func verifyFiles(files map[string][]byte, given []note.Verifier, pinned []byte) 
 	if err := v.open(); err != nil {
 		return nil, err
 	}
+	v.epochs()
 	if err := v.pin(pinned); err != nil {
 		return nil, err
 	}
@@ -95,6 +96,7 @@ type verification struct {
 	files      map[string][]byte
 	given, own []note.Verifier
 	checkpoint *ledger.Checkpoint // nil: it was not what a key signed
+	lost       []lost             // that epochs name
 	facts      []facts
 	report     *Report
 }
@@ -130,6 +132,10 @@ func (v *verification) holds(format string, args ...any) {
 func (v *verification) fails(file string, decision int, field, format string, args ...any) {
 	v.report.Checks = append(v.report.Checks, Check{Says: fmt.Sprintf(format, args...), File: file, Decision: decision,
 		Field: field})
+}
+
+func (v *verification) note(format string, args ...any) {
+	v.report.Notes = append(v.report.Notes, fmt.Sprintf(format, args...))
 }
 
 // kind tells what holds, unless something failed since a number of checks.

@@ -36,9 +36,10 @@ func (s *signedStore) record(users ...string) {
 	}
 }
 
-// checkpoint waits for one of so many entries.
+// checkpoint waits for one of so many entries behind those that a ledger begins with.
 func (s *signedStore) checkpoint(size int) (note string) {
 	s.Helper()
+	size += firstEntries
 	waitFor(s.T, fmt.Sprintf("a checkpoint of %d entries", size), func() bool {
 		_, answer := call(s.T, "GET", s.p.url+"/api/v1/organizations/"+s.of.organization+"/ledger/checkpoint",
 			map[string]string{"Authorization": "Bearer " + rootKey}, "")
@@ -118,7 +119,7 @@ func (s *signedStore) putBack(backup, restore func()) {
 	if p.code != 0 {
 		s.Fatalf("recover: %d %s", p.code, p.errOut.String())
 	}
-	hold(s.T, "recover", p.out.String(), "goes on with entry 9", "the checkpoint of 6 entries")
+	hold(s.T, "recover", p.out.String(), "goes on with entry 21", "the checkpoint of 18 entries")
 	if p = command(s.T, nil, recovering...); p.code != exitFailed {
 		s.Errorf("recover again: %d", p.code)
 	}
@@ -143,7 +144,7 @@ func (s *signedStore) audited(pinned string) {
 	if p.code != 0 {
 		s.Fatal(p.errOut.String())
 	}
-	told := "NOTE .*Entry 9 says that the ledger goes on from before a checkpoint of 6 entries that was lost, root .*: " +
+	told := "NOTE .*Entry 21 says that the ledger goes on from before a checkpoint of 18 entries that was lost, root .*: " +
 		"disk lost"
 	audited(s.T, 0, []string{told, "All holds"}, folder)
 	audited(s.T, exitFailed, []string{told, "the ledger was forked"}, folder, "--checkpoint", pinned)

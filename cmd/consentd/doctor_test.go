@@ -100,7 +100,7 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"no database at all":   {overwriteFile, "integrity"},
 		"world-readable":       {func(t *testing.T, dir string) { chmod(t, dir, 0o755) }, "permissions"},
 		"last event deleted":   {plant(`DELETE FROM events` + lastEvent), "ledgers"},
-		"middle event deleted": {plant(`DELETE FROM events WHERE sequence = 5`), "ledgers"},
+		"middle event deleted": {plant(`DELETE FROM events WHERE sequence = 17`), "ledgers"},
 		"sequence changed":     {plant(`UPDATE events SET sequence = 100` + lastEvent), "ledgers"},
 		"event added": {plant(`INSERT INTO events SELECT organization_id, x'ffffffffffff7fffbfffffffffffffff',` +
 			` sequence + 1, subject_id, project_no, purpose_no, purpose_version, state, action, weight, grants,` +

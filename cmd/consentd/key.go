@@ -34,6 +34,9 @@ func (keyCmd) Help() string {
 	return `These commands open the data folder or the database itself, so they need no key: whoever may read and write it
 may use them. They work beside a running server, which knows of a change within about a second.
 
+What is made and revoked is an entry of the organization's ledger too, so create and revoke need the file of keys
+(--kek-file, or kek in the data folder) as the server does; list and rotate-root do without.
+
 Examples:
 
 	consentd key create --name shop
@@ -41,8 +44,8 @@ Examples:
 	consentd key revoke 0190f5a2-7c1e-7d3a-9b1f-2a4c6e8d0b13
 	consentd key rotate-root
 
-Environment: CONSENTD_DATA names the data folder, CONSENTD_DATABASE_URL the database, CONSENTD_CONFIG the YAML file, as
-for consentd serve.
+Environment: CONSENTD_DATA names the data folder, CONSENTD_DATABASE_URL the database, CONSENTD_KEK_FILE the file of
+keys, CONSENTD_CONFIG the YAML file, as for consentd serve.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line.`
 }
@@ -99,7 +102,10 @@ func (c *keyCreateCmd) Run(k *keyCmd) error {
 	if request.ExpiresAt, err = c.Expires.time(time.Now()); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return k.onFolder(false, func(ctx context.Context, f *folder) error {
+	return k.onFolder(true, func(ctx context.Context, f *folder) error {
+		if err := f.needKeys(); err != nil {
+			return err
+		}
 		o, err := f.organizations(ctx).only(c.Organization)
 		if err != nil {
 			return err
@@ -171,7 +177,10 @@ func (c *keyRevokeCmd) Run(k *keyCmd) error {
 		return &exitError{exitUsage, errors.New("what was given is neither the id of a key nor a key; consentd key list " +
 			"shows the ids")}
 	}
-	return k.onFolder(false, func(ctx context.Context, f *folder) error {
+	return k.onFolder(true, func(ctx context.Context, f *folder) error {
+		if err := f.needKeys(); err != nil {
+			return err
+		}
 		revoked := false
 		err := f.organizations(ctx).each("", func(o *consent.OrganizationView) error {
 			actor, err := f.service.Operator().In(o.ID)
@@ -229,6 +238,14 @@ type folder struct {
 	cfg     *config.Config
 	keyFile string // where the key file is, where it was asked for and read
 	noKeys  error  // why it was opened without the key file that was asked for; nil: it was not
+}
+
+// needKeys tells why nothing can be added to a ledger; nil: it can.
+func (f *folder) needKeys() error {
+	if f.noKeys == nil {
+		return nil
+	}
+	return fmt.Errorf("what is done to a key is an entry of the ledger, which takes the file of keys: %w", f.noKeys)
 }
 
 // onFolder opens the data folder, which must have a database, for as long as do runs. keyed opens it with its

@@ -29,8 +29,8 @@ Without --vkey the signature is verified by the folder's own keys: that proves t
 not whose it is. The owner publishes the key, or GET …/ledger/keys gives it. A checkpoint that you kept from before,
 given by --checkpoint, proves that nothing of what it covered was changed since.
 
-No leaf commits to whose an entry is (subject), to its id, and to the parts of a millisecond of recordedAt. Nor does one
-to who was merged into whom: how many consents rest on that is told.
+No leaf commits to whose an entry is (subject), to its id, and to the parts of a millisecond of recordedAt. Who was
+merged into whom, and which versions of purposes there were, entries tell, and that is held against the consents.
 
 Examples:
 
@@ -102,8 +102,8 @@ func (c *ledgerAuditCmd) tell(r *audit.Report, faults, shown int64, took time.Du
 	}
 	fmt.Println(".")
 	if r.Merged > 0 {
-		fmt.Printf("NOTE  %s rest on decisions of others, of whom it is said that they are the same person: no entry of the "+
-			"ledger tells that yet.\n", plural(r.Merged, "consent"))
+		fmt.Printf("NOTE  %s rest on decisions of others, of whom it is said that they are the same person: retention has "+
+			"dropped the entries that told it.\n", plural(r.Merged, "consent"))
 	}
 	for _, e := range r.Epochs {
 		fmt.Printf("NOTE  Entry %d says that the ledger goes on from before a checkpoint of %s that was lost, root %s: %s\n",

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -84,10 +85,11 @@ type ledgerExporter struct {
 	progress       progress
 	organization   consent.ID
 	out            *audit.Writer
-	size           int64           // of the checkpoint
-	texts          map[string]bool // that were written; begins anew where there are many
-	waiting        [][]byte        // hashes of texts to be written
-	read, consents int64           // guarded by progress.mu
+	size           int64               // of the checkpoint
+	texts          map[string]bool     // that were written; begins anew where there are many
+	waiting        [][]byte            // hashes of texts to be written
+	apart          map[consent.ID]bool // from whom somebody was taken apart again behind the checkpoint
+	read, consents int64               // guarded by progress.mu
 }
 
 func (x *ledgerExporter) export(ctx context.Context, dir string) error {
@@ -192,7 +194,10 @@ func (x *ledgerExporter) writeConsents(ctx context.Context, dropped int64) error
 	if err != nil {
 		return err
 	}
-	return x.Consents(ctx, x.organization, 0, func(h *store.History) error {
+	if x.apart, err = x.takenApart(ctx); err != nil {
+		return err
+	}
+	err = x.Consents(ctx, x.organization, 0, func(h *store.History) error {
 		if h.Cut && dropped == 0 {
 			return fmt.Errorf("a decision about subject %s is missing: %w", h.Consent.Subject, service.ErrNotCommitted)
 		}
@@ -208,6 +213,38 @@ func (x *ledgerExporter) writeConsents(ctx context.Context, dropped int64) error
 		x.progress.mu.Unlock()
 		return x.out.AddConsent(line)
 	})
+	if err != nil {
+		return err
+	}
+	if apart, err := x.takenApart(ctx); err != nil || !maps.Equal(apart, x.apart) {
+		return errors.Join(err, errors.New("a merge was undone meanwhile: delete the folder, and run it again"))
+	}
+	return nil
+}
+
+// takenApart tells from whom somebody was taken apart again behind the checkpoint. By its entries they are still one.
+func (x *ledgerExporter) takenApart(ctx context.Context) (map[consent.ID]bool, error) {
+	const page = 1000
+	apart := map[consent.ID]bool{}
+	for after := (consent.SubjectMerge{}); ; {
+		var found []consent.SubjectMerge
+		err := x.View(ctx, func(r service.Reader) (err error) {
+			found, err = r.AllMerges(ctx, x.organization, after, page)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range found {
+			if !m.UndoneAt.IsZero() && m.UndoneAfter >= x.size {
+				apart[m.Into] = true
+			}
+		}
+		if len(found) < page {
+			return apart, nil
+		}
+		after = found[len(found)-1]
+	}
 }
 
 // decisions begins the line of a consent: who it is about, and what it follows from.
@@ -221,7 +258,9 @@ func (x *ledgerExporter) decisions(h *store.History) *audit.Consent {
 		}
 	}
 	slices.Sort(line.Decisions)
+	line.Later = line.Later || x.apart[line.Subject]
 	for _, m := range h.Merges {
+		line.Later = line.Later || m.After >= x.size || x.apart[m.Into]
 		line.Merges = append(line.Merges, audit.Merge{Into: m.Into, From: m.From, Number: m.Number, MergedAt: m.MergedAt,
 			RecordedAt: m.RecordedAt, After: m.After})
 	}

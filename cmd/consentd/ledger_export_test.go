@@ -31,7 +31,7 @@ func exported(t *testing.T, o tenant, args ...string) string {
 	if p.code != 0 {
 		t.Fatalf("exit code %d\n%s", p.code, p.errOut.String())
 	}
-	hold(t, "the export", p.out.String(), "Exported 100 entries and 49 consents of ", "consentd ledger audit "+to)
+	hold(t, "the export", p.out.String(), "Exported 112 entries and 49 consents of ", "consentd ledger audit "+to)
 	return to
 }
 
@@ -53,7 +53,7 @@ func audited(t *testing.T, code int, says []string, args ...string) {
 	}
 }
 
-var holds = []string{`has 100 entries: 98 as committed, 2 about people who were erased since, of which the leaf ` +
+var holds = []string{`has 112 entries: 110 as committed, 2 about people who were erased since, of which the leaf ` +
 	`alone is left, and 0 that retention dropped\.`, `49 consents follow from them\.`, `All holds`}
 
 // TestLedgerExport exports from both engines, and changes the folder as somebody could who wants it to say something
@@ -93,38 +93,38 @@ func TestLedgerExport(t *testing.T) {
 		name, path, expression, with string
 		says                         []string
 	}{
-		{"a body", "openings/000.p/100", `(?m)^({"sequence":7,.*?)accepted`, "${1}declined",
-			[]string{`entry 7: not what was committed: body`, `entry 7 is no decision that was opened`}},
-		{"an ident", "openings/000.p/100", `person-6\b`, "person-X", []string{`entry 7: not what was committed: ident`}},
-		{"whose it is", "openings/000.p/100", `(?m)^({"sequence":9,.*?"subject":")........`, "${1}00000000",
-			[]string{`entry 9 is about another person or purpose`}},
-		{"two lines exchanged", "openings/000.p/100", `(?m)^({"sequence":9,.*)\n(.*)\n`, "$2\n$1\n",
-			[]string{`entry 9: its line is not there, or in the place of another`}},
-		{"a line deleted", "openings/000.p/100", `(?m)^{"sequence":9,.*\n`, "",
-			[]string{`ends after 99 of 100 lines`, `entry 9: its line is not there`}},
-		{"a time", "openings/000.p/100", `(?m)^({"sequence":9,.*?"recordedAt":"20)..`, "${1}25",
-			[]string{`entry 9, recordedAt: is not what was committed`}},
-		{"a decision hidden as if erased", "openings/000.p/100", `(?m)^{"sequence":9,"kind":"decision",("id":"[^"]*"),.*$`,
-			`{"sequence":9,"kind":"erased",$1}`,
+		{"a body", "openings/000.p/112", `(?m)^({"sequence":19,.*?)accepted`, "${1}declined",
+			[]string{`entry 19: not what was committed: body`, `entry 19 is no decision that was opened`}},
+		{"an ident", "openings/000.p/112", `person-6\b`, "person-X", []string{`entry 19: not what was committed: ident`}},
+		{"whose it is", "openings/000.p/112", `(?m)^({"sequence":21,.*?"subject":")........`, "${1}00000000",
+			[]string{`entry 21 is about another person or purpose`}},
+		{"two lines exchanged", "openings/000.p/112", `(?m)^({"sequence":21,.*)\n(.*)\n`, "$2\n$1\n",
+			[]string{`entry 21: its line is not there, or in the place of another`}},
+		{"a line deleted", "openings/000.p/112", `(?m)^{"sequence":21,.*\n`, "",
+			[]string{`ends after 111 of 112 lines`, `entry 21: its line is not there`}},
+		{"a time", "openings/000.p/112", `(?m)^({"sequence":21,.*?"recordedAt":"20)..`, "${1}25",
+			[]string{`entry 21, recordedAt: is not what was committed`}},
+		{"a decision hidden as if erased", "openings/000.p/112", `(?m)^{"sequence":21,"kind":"decision",("id":"[^"]*"),.*$`,
+			`{"sequence":21,"kind":"erased",$1}`,
 			[]string{`openings of 3 entries are left out, and the erasures on record tell of 2`}},
-		{"an absurd size", "checkpoint", `\n100\n`, "\n1000000000000000000\n",
+		{"an absurd size", "checkpoint", `\n112\n`, "\n1000000000000000000\n",
 			[]string{`the folder ends behind entry 0, and`}},
-		{"an unknown member", "openings/000.p/100", `(?m)^{"sequence":9,`, `{"sequence":9,"more":1,`,
-			[]string{`line 9: .*more`}},
-		{"a leaf", "tile/entries/000.p/100", "byte 500", "", []string{`entry 5: its leaf is not what its hash`,
+		{"an unknown member", "openings/000.p/112", `(?m)^{"sequence":21,`, `{"sequence":21,"more":1,`,
+			[]string{`line 21: .*more`}},
+		{"a leaf", "tile/entries/000.p/112", "byte 500", "", []string{`entry 5: its leaf is not what its hash`,
 			`the checkpoint|checkpoint: it was signed over other entries`}},
-		{"a hash", "tile/0/000.p/100", "byte 64", "", []string{`entry 3: its leaf is not what its hash`}},
-		{"the checkpoint", "checkpoint", `\n100\n`, "\n99\n", []string{`checkpoint: wrong signature`}},
+		{"a hash", "tile/0/000.p/112", "byte 64", "", []string{`entry 3: its leaf is not what its hash`}},
+		{"the checkpoint", "checkpoint", `\n112\n`, "\n111\n", []string{`checkpoint: wrong signature`}},
 		{"a name that turns what stands behind it", "checkpoint", `^`, "\u202e", []string{`The ledger \x{fffd}`}},
-		{"another form of a salt", "openings/000.p/100", `(?m)^({"sequence":9,.*?"bodySalt":".{42}).=`, "last digit",
-			[]string{`line 9: `}},
+		{"another form of a salt", "openings/000.p/112", `(?m)^({"sequence":21,.*?"bodySalt":".{42}).=`, "last digit",
+			[]string{`line 21: `}},
 		{"another form of a signature", "checkpoint", `().=\n$`, "last digit",
 			[]string{`checkpoint: a signature is not in the form`}},
 		{"a consent", "consents.ndjson", `"state":"accepted"`, `"state":"declined"`, []string{`line 1, subject .*: it says`}},
 		{"a consent deleted", "consents.ndjson", `^.*\n`, ``, []string{`consents follow from 9[56] of 97 decisions`}},
 		{"a consent doubled", "consents.ndjson", `^(.*\n)`, `$1$1`, []string{`another consent follows from entry`}},
-		{"a bundle of leaves cut", "tile/entries/000.p/100", `(?s).{9}$`, "", []string{`no bundle of 100 entries`}},
-		{"a bundle of leaves deleted", "tile/entries/000.p/100", ``, "", []string{`tile/entries/000.p/100: is not there`}},
+		{"a bundle of leaves cut", "tile/entries/000.p/112", `(?s).{9}$`, "", []string{`no bundle of 112 entries`}},
+		{"a bundle of leaves deleted", "tile/entries/000.p/112", ``, "", []string{`tile/entries/000.p/112: is not there`}},
 		{"a text", "texts/*/*", `We keep`, "We sell", []string{`it is not the text with that hash`}},
 		{"a text deleted", "texts/*/*", ``, "", []string{`texts/../[0-9a-f]{64}.txt: .*no such file`}},
 	} {
@@ -189,15 +189,15 @@ func TestLedgerVerifyHiddenDecision(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	o, _ := proved(t, "--data", dir)
-	leaves, err := ledger.ParseEntries([]byte(readFile(t, exported(t, o, "--data", dir), "tile/entries/000.p/100")), 100)
+	leaves, err := ledger.ParseEntries([]byte(readFile(t, exported(t, o, "--data", dir), "tile/entries/000.p/112")), 112)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The last decision is the only one about its person.
 	plant(fmt.Sprintf(`INSERT INTO ledger_entries (organization_id, event_id, sequence, kind, recorded_at, leaf)
-SELECT organization_id, event_id, sequence, 1, recorded_at, x'%x' FROM events WHERE sequence = 99;
-DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 99);
-DELETE FROM events WHERE sequence = 99`, leaves[98].Append(nil)))(t, dir)
+SELECT organization_id, event_id, sequence, 1, recorded_at, x'%x' FROM events WHERE sequence = 111;
+DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 111);
+DELETE FROM events WHERE sequence = 111`, leaves[110].Append(nil)))(t, dir)
 	verified(t, exitFailed, []string{`3 entries are said to be about people who were erased, and the erasures on record ` +
 		`tell of 2: an entry was taken away as if it had been erased`, `NOT as it was committed`}, "--data", dir)
 }
@@ -208,7 +208,7 @@ func TestLedgerAuditPipe(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	o, _ := proved(t, "--data", dir)
 	folder := exported(t, o, "--data", dir)
-	for _, path := range []string{"consents.ndjson", "openings/000.p/100", "tile/0/000.p/100"} {
+	for _, path := range []string{"consents.ndjson", "openings/000.p/112", "tile/0/000.p/112"} {
 		if err := errors.Join(os.Rename(filepath.Join(folder, path), filepath.Join(folder, "kept")),
 			syscall.Mkfifo(filepath.Join(folder, path), 0o600)); err != nil {
 			t.Fatal(err)
@@ -250,12 +250,12 @@ func TestLedgerExportRefuses(t *testing.T) {
 		}
 		hold(t, "the message", p.errOut.String(), tc.says)
 	}
-	plant(`UPDATE events SET ident = x'7b7d' WHERE sequence = 60`)(t, dir)
+	plant(`UPDATE events SET ident = x'7b7d' WHERE sequence = 72`)(t, dir)
 	p := command(t, nil, "ledger", "export", filepath.Join(dir, "out"), "--data", dir, "--organization", o.organization)
 	if p.code != exitFailed {
 		t.Errorf("a changed ledger: exit code %d", p.code)
 	}
-	hold(t, "the message", p.errOut.String(), "entry 60: the ledger is not what was committed; consentd ledger verify")
+	hold(t, "the message", p.errOut.String(), "entry 72: the ledger is not what was committed; consentd ledger verify")
 }
 
 // TestLedgerAuditBitFlips flips bits of a folder: each is found, but where a line says by which id an entry is known

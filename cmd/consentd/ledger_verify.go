@@ -32,16 +32,17 @@ type ledgerVerifyCmd struct {
 func (ledgerVerifyCmd) Help() string {
 	return `Is what is on record what was put on record? It reads every entry of the ledgers, makes anew what was committed
 when it was recorded, and holds it against the tree and the newest signed checkpoint. Then it replays the decisions and
-compares what follows from them with the consents that checks are answered from. It changes nothing, and may run beside
-a server. It needs the file of keys.
+compares what follows from them with the consents that checks are answered from, and merges, purposes with their
+versions and API keys with the entries that tell of them. It changes nothing, and may run beside a server. It needs the
+file of keys.
 
 Each organization gets a line, and each difference one of its own, with the entry and, where it can be told, the field.
 What somebody changed in decisions and consents is found, unless he also has the file of keys and no checkpoint is
 elsewhere: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and give one with --checkpoint.
 
-Not looked at, since no entry commits to it yet: who has which identifier, who was merged into whom, restrictions and
-suppressions, purposes and their versions, subjects' data, names of organizations and projects, API keys. Whoever
-changes those changes what is answered about people. Whether the file itself is sound, consentd doctor tells.
+Not looked at, since no entry commits to it yet: who has which identifier, restrictions and suppressions, subjects'
+data, names of organizations, projects and API keys, the hashes of the latter. Whoever changes those changes what is
+answered about people. Whether the file itself is sound, consentd doctor tells.
 
 Examples:
 

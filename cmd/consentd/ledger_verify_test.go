@@ -19,7 +19,7 @@ import (
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
-// proved makes a ledger of 100 entries, of which two show a text, two are about somebody who was erased, and the last
+// proved makes a ledger of 112 entries, of which two show a text, two are about somebody who was erased, and the last
 // says so, with a signed checkpoint over all, and gives what that says.
 func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
 	t.Helper()
@@ -51,7 +51,7 @@ func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
 	waitFor(t, "the checkpoint over all entries", func() bool {
 		status, answer := call(t, "GET", p.url+"/api/v1/organizations/"+o.organization+"/ledger/checkpoint", header, "")
 		checkpoint = string(answer)
-		return status == 200 && strings.Contains(checkpoint, "\n100\n")
+		return status == 200 && strings.Contains(checkpoint, "\n112\n")
 	})
 	p.stop(t)
 	return o, checkpoint
@@ -64,58 +64,59 @@ type tampering struct {
 }
 
 var tamperings = []tampering{
-	{"a body", `UPDATE events SET body = replace(body, 'accepted', 'declined') WHERE sequence = 7`,
-		[]string{`entry 7, state: `, `entry 7, body, ident, recorded_at or subject: is not what was committed`}},
+	{"a body", `UPDATE events SET body = replace(body, 'accepted', 'declined') WHERE sequence = 19`,
+		[]string{`entry 19, state: `, `entry 19, body, ident, recorded_at or subject: is not what was committed`}},
 	{"a body and its row", `UPDATE events SET body = replace(body, 'accepted', 'declined'), state = 2
-WHERE sequence = 98`, []string{`entry 98, body, ident, recorded_at or subject: is not what was committed`}},
-	{"an ident", `UPDATE events SET ident = replace(ident, 'person-6', 'person-X') WHERE sequence = 7`,
-		[]string{`entry 7, body, ident, `}},
-	{"a time", `UPDATE events SET recorded_at = recorded_at + 1000 WHERE sequence = 50`,
-		[]string{`entry 50, body, ident, recorded_at`}},
-	{"a state in the row alone", `UPDATE events SET state = 2 WHERE sequence = 33`, []string{`entry 33, state: `}},
-	{"whose it is", `UPDATE events SET subject_id = (SELECT subject_id FROM events WHERE sequence = 2)
-WHERE sequence = 1`, []string{`entry 1, body, ident, recorded_at or subject`}},
-	{"one deleted in the middle", `DELETE FROM events WHERE sequence = 40`, []string{`entry 40: is missing`,
+WHERE sequence = 110`, []string{`entry 110, body, ident, recorded_at or subject: is not what was committed`}},
+	{"an ident", `UPDATE events SET ident = replace(ident, 'person-6', 'person-X') WHERE sequence = 19`,
+		[]string{`entry 19, body, ident, `}},
+	{"a time", `UPDATE events SET recorded_at = recorded_at + 1000 WHERE sequence = 62`,
+		[]string{`entry 62, body, ident, recorded_at`}},
+	{"a state in the row alone", `UPDATE events SET state = 2 WHERE sequence = 45`, []string{`entry 45, state: `}},
+	{"whose it is", `UPDATE events SET subject_id = (SELECT subject_id FROM events WHERE sequence = 14)
+WHERE sequence = 13`, []string{`entry 13, body, ident, recorded_at or subject`}},
+	{"one deleted in the middle", `DELETE FROM events WHERE sequence = 52`, []string{`entry 52: is missing`,
 		`a decision that it follows from is not there`}},
-	{"several deleted", `DELETE FROM events WHERE sequence BETWEEN 10 AND 20`,
-		[]string{`entry 10: is missing, and so are all to entry 20`}},
+	{"several deleted", `DELETE FROM events WHERE sequence BETWEEN 22 AND 32`,
+		[]string{`entry 22: is missing, and so are all to entry 32`}},
 	{"the leaf of somebody who was erased", `UPDATE ledger_entries SET leaf = (SELECT leaf FROM ledger_entries
-WHERE sequence = 72) WHERE sequence = 22`, []string{`entry 22, leaf: it is about somebody who was erased`}},
-	{"an erasure's reason", `UPDATE ledger_entries SET body = replace(body, 'erasure', 'Erasure') WHERE sequence = 100`,
-		[]string{`entry 100, body, ident, recorded_at or subject: is not what was committed`}},
-	{"an erasure deleted", `DELETE FROM ledger_entries WHERE sequence = 100`, []string{`entries 100 to 100 are missing`}},
-	{"the end cut off", `DELETE FROM events WHERE sequence > 90; DELETE FROM ledger_entries WHERE sequence > 90`,
-		[]string{`entries 91 to 100 are missing`}},
-	{"the end cut off, and the head with it", `DELETE FROM events WHERE sequence > 96;
-DELETE FROM ledger_entries WHERE sequence > 96; UPDATE ledger_heads SET sequence = 96,
-last_event_id = (SELECT event_id FROM events WHERE sequence = 96)`,
-		[]string{`the newest checkpoint covers 100 entries, and the ledger has 96: its end was cut off`}},
-	{"two exchanged", `UPDATE events SET sequence = 163 - sequence WHERE sequence IN (81, 82);
-UPDATE events SET sequence = sequence WHERE sequence = 1`,
-		[]string{`entry 82, body, ident, `, `entry 81, sequence: it stands behind entry 82`}},
+WHERE sequence = 84) WHERE sequence = 34`, []string{`entry 34, leaf: it is about somebody who was erased`}},
+	{"an erasure's reason", `UPDATE ledger_entries SET body = replace(body, 'erasure', 'Erasure') WHERE sequence = 112`,
+		[]string{`entry 112, body, ident, recorded_at or subject: is not what was committed`}},
+	{"an erasure deleted", `DELETE FROM ledger_entries WHERE sequence = 112`, []string{`entries 112 to 112 are missing`}},
+	{"the end cut off", `DELETE FROM events WHERE sequence > 102; DELETE FROM ledger_entries WHERE sequence > 102`,
+		[]string{`entries 103 to 112 are missing`}},
+	{"the end cut off, and the head with it", `DELETE FROM events WHERE sequence > 108;
+DELETE FROM ledger_entries WHERE sequence > 108; UPDATE ledger_heads SET sequence = 108,
+last_event_id = (SELECT event_id FROM events WHERE sequence = 108)`,
+		[]string{`the newest checkpoint covers 112 entries, and the ledger has 108: its end was cut off`}},
+	{"two exchanged", `UPDATE events SET sequence = 187 - sequence WHERE sequence IN (93, 94);
+UPDATE events SET sequence = sequence WHERE sequence = 13`,
+		[]string{`entry 94, body, ident, `, `entry 93, sequence: it stands behind entry 94`}},
 	{"a text", `UPDATE texts SET text = 'We keep nothing.' WHERE text = 'We keep this.'`,
-		[]string{`entry 49, displayed_text: the text kept as sha256:[0-9a-f]{64} is not the one with that hash`}},
+		[]string{`entry 61, displayed_text: the text kept as sha256:[0-9a-f]{64} is not the one with that hash`}},
 	{"a text deleted", `DELETE FROM texts WHERE text = 'We keep that.'`,
-		[]string{`entry 50, displayed_text: the text that the person was shown, sha256:[0-9a-f]{64}, is not there`}},
+		[]string{`entry 62, displayed_text: the text that the person was shown, sha256:[0-9a-f]{64}, is not there`}},
 	{"a secret exchanged", `UPDATE subject_keys SET wrapped_key = (SELECT wrapped_key FROM subject_keys
-WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 2))
-WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 1)`,
-		[]string{`entry 1: what it was committed with is gone`, `entry 51: what it was committed with is gone`}},
+WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 14))
+WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 13)`,
+		[]string{`entry 13: what it was committed with is gone`, `entry 63: what it was committed with is gone`}},
 	{"a row of the tree deleted", `DELETE FROM ledger_rows WHERE level = 0 AND number = 1`,
 		[]string{`row 1 of level 0 of the tree, with the hashes of entries 33 to 64, is not there or damaged`}},
 	{"a consent", `UPDATE consents SET state = 2 WHERE subject_id = (SELECT subject_id FROM events
-WHERE sequence = 3)`, []string{`the consent of subject [0-9a-f-]{36} to purpose \d+ of project 1: it says declined`}},
+WHERE sequence = 15)`, []string{`the consent of subject [0-9a-f-]{36} to purpose \d+ of project 1: it says declined`}},
 	{"the purpose of a consent", `UPDATE consents SET purpose_no = purpose_no + 1 WHERE subject_id = (SELECT subject_id
-FROM events WHERE sequence = 3)`, []string{`which led to it, is about another person or purpose`}},
-	{"whose consent it is", `UPDATE consents SET last_event_id = (SELECT event_id FROM events WHERE sequence = 4)
-WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 3)`,
+FROM events WHERE sequence = 15)`, []string{`which led to it, is about another person or purpose`}},
+	{"whose consent it is", `UPDATE consents SET last_event_id = (SELECT event_id FROM events WHERE sequence = 16)
+WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 15)`,
 		[]string{`which led to it, is about another person or purpose`}},
-	{"the last decision forgotten", `UPDATE consents SET last_event_id = (SELECT event_id FROM events WHERE sequence = 3),
-event_id = (SELECT event_id FROM events WHERE sequence = 3) WHERE subject_id = (SELECT subject_id FROM events
-WHERE sequence = 3)`, []string{`97 decisions are on record, and consents follow from 96`}},
-	{"a consent deleted", `DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 3)`,
+	{"the last decision forgotten", `UPDATE consents SET
+last_event_id = (SELECT event_id FROM events WHERE sequence = 15),
+event_id = (SELECT event_id FROM events WHERE sequence = 15) WHERE subject_id = (SELECT subject_id FROM events
+WHERE sequence = 15)`, []string{`97 decisions are on record, and consents follow from 96`}},
+	{"a consent deleted", `DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 15)`,
 		[]string{`97 decisions are on record, and consents follow from 95`}},
-	{"the checkpoint", `UPDATE ledger_checkpoints SET note = replace(note, E'\n100\n', E'\n101\n')`,
+	{"the checkpoint", `UPDATE ledger_checkpoints SET note = replace(note, E'\n112\n', E'\n113\n')`,
 		[]string{`the newest checkpoint: wrong signature`}},
 	{"the head's tree", `UPDATE ledger_heads SET tree = '\x00'`, []string{`the tree in its head cannot be read`}},
 }
@@ -150,9 +151,9 @@ func verified(t *testing.T, code int, says []string, args ...string) {
 	}
 }
 
-var intact = []string{`(?m)^ok +[a-z0-9-]+: 98 entries as committed, 49 consents as they follow from them; of 2 ` +
-	`entries, about people who were erased, the leaf alone is left, as committed; the signed checkpoint over 100 ` +
-	`entries holds`, `All is as it was committed: [12] ledgers?, 100 entries`}
+var intact = []string{`(?m)^ok +[a-z0-9-]+: 110 entries as committed, 49 consents as they follow from them; of 2 ` +
+	`entries, about people who were erased, the leaf alone is left, as committed; the signed checkpoint over 112 ` +
+	`entries holds`, `All is as it was committed: [12] ledgers?, 112 entries`}
 
 // TestLedgerVerify changes a data folder as somebody could who has the file; each change is named.
 func TestLedgerVerify(t *testing.T) {
@@ -162,7 +163,7 @@ func TestLedgerVerify(t *testing.T) {
 	verified(t, 0, intact, "--data", dir)
 	pinned := filepath.Join(t.TempDir(), "checkpoint")
 	writeFile(t, pinned, checkpoint)
-	verified(t, 0, append(intact, `it goes on from the checkpoint that was given, over 100 entries`), "--data", dir,
+	verified(t, 0, append(intact, `it goes on from the checkpoint that was given, over 112 entries`), "--data", dir,
 		"--checkpoint", pinned, "--organization", o.organization)
 	for _, tc := range tamperings {
 		t.Run(tc.name, func(t *testing.T) {
@@ -175,8 +176,8 @@ func TestLedgerVerify(t *testing.T) {
 		damaged := copyOf(t, dir)
 		plant(`DELETE FROM ledger_checkpoints`)(t, damaged)
 		verified(t, 0, []string{`no checkpoint was signed yet`}, "--data", damaged)
-		writeFile(t, pinned, strings.Replace(checkpoint, "\n100\n", "\n101\n", 1))
-		verified(t, exitFailed, []string{`the checkpoint that was given covers 101 entries, and the ledger has 100`},
+		writeFile(t, pinned, strings.Replace(checkpoint, "\n112\n", "\n113\n", 1))
+		verified(t, exitFailed, []string{`the checkpoint that was given covers 113 entries, and the ledger has 112`},
 			"--data", damaged, "--checkpoint", pinned)
 	})
 }

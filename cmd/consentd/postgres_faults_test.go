@@ -168,7 +168,7 @@ func (r *trial) finish(s *scratchpg.Server) {
 		r.metric("consentd_db_pools_replaced_total"))
 	r.compare(r.p)
 	got := psql(r.t, s, "consents", countSequence+"'"+r.tenant.organization+"'")
-	n := len(r.expected) + 2*len(r.erased) // the leaf of a decision, and the erasure
+	n := firstEntries + len(r.expected) + 2*len(r.erased) // the leaf of a decision, and the erasure
 	if want := fmt.Sprintf("%d|%d|1|%d", n, n, n); got != want {
 		r.t.Errorf("entries, sequences, least and greatest sequence are %s; want %s", got, want)
 	}

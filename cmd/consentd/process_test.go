@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/logtest"
 )
 
@@ -207,6 +208,9 @@ func call(t testing.TB, method, url string, header map[string]string, body strin
 
 // tenant is an organization on a server that was started with rootKey.
 type tenant struct{ organization, project string }
+
+// firstEntries is how many entries a ledger begins with: those of the purposes that a project starts with.
+var firstEntries = len(consent.BuiltInPurposes())
 
 // newTenant makes an organization over HTTP.
 func newTenant(t testing.TB, p *process) tenant {

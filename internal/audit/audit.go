@@ -73,7 +73,8 @@ type Consent struct {
 	Purpose   string     `json:"purpose"`
 	Decisions []int64    `json:"decisions"` // sequences, of those that were merged into the subject too
 	Merges    []Merge    `json:"merges,omitempty"`
-	// Later tells that a decision from behind the checkpoint belongs to it, so that how it stands is not said.
+	// Later tells that a decision or a merge from behind the checkpoint belongs to it, or that a merge was undone there,
+	// so that how it stands is not said.
 	Later bool `json:"later,omitzero"`
 	// Dropped tells that retention has dropped decisions that belong to it.
 	Dropped  bool     `json:"dropped,omitzero"`

@@ -34,7 +34,7 @@ func written(t *testing.T, entries, dropped int64) string {
 		if n == entries {
 			occurred = time.Unix(0, 0).UTC() // as imports from old systems say
 		}
-		body := fmt.Sprintf(`{"action":"user_click","occurred_at":%q,"project":%q,"purpose":"p","purpose_version":1,`+
+		body := fmt.Sprintf(`{"action":"user_click","occurred_at":%q,"project":%q,"purpose":"p","purpose_version":0,`+
 			`"regime":"opt-in","state":"accepted"}`, occurred.Format("2006-01-02T15:04:05.000000Z"), project)
 		leaf := ledger.NewLeaf(at.UnixMilli(), &secret, uint64(n), []byte(body), []byte(`{}`))
 		opening := secret.Open(uint64(n), []byte(body), []byte(`{}`))
@@ -44,7 +44,7 @@ func written(t *testing.T, entries, dropped int64) string {
 			e = &Entry{Sequence: n, Hash: leaf.Hash()}
 		} else {
 			consents = append(consents, &Consent{Subject: who, Project: project, Purpose: "p", Decisions: []int64{n},
-				Standing: Standing{DecidedBy: id, PurposeVersion: 1, State: "accepted", Weight: int(consent.WeightActive),
+				Standing: Standing{DecidedBy: id, State: "accepted", Weight: int(consent.WeightActive),
 					Grants: true, Active: true, OccurredAt: occurred, Since: occurred}})
 		}
 		if err := w.Add(e); err != nil {

@@ -137,7 +137,7 @@ func (v *verifier) replay() error {
 				size += len(lines.Bytes())
 			}
 		}
-		if err := v.several(len(read), func(i int) error { return read[i].verify(v.decisions) }); err != nil {
+		if err := v.several(len(read), func(i int) error { return read[i].verify(v.decisions, v.merges) }); err != nil {
 			return err
 		}
 		for _, l := range read {
@@ -198,7 +198,7 @@ type line struct {
 	text     []byte
 	subject  consent.ID
 	about    about
-	merged   bool    // decisions of others, who were merged into its subject, count too
+	merged   bool    // it rests on a merge whose entry retention has dropped
 	own      []int64 // decisions that were recorded for its own subject
 	dropped  bool    // of its decisions retention dropped some
 	unstated bool
@@ -209,15 +209,15 @@ func (l *line) faultf(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Sprintf("%s, line %d", consentsFile, l.number)+fmt.Sprintf(format, args...))
 }
 
-// verify holds a consent against its decisions. Its error is one of reading these.
-func (l *line) verify(d *decisions) error {
+// verify holds a consent against its decisions and the merges that entries tell of. Its error is one of reading these.
+func (l *line) verify(d *decisions, s *merges) error {
 	var c Consent
 	if err := json.Unmarshal(l.text, &c, strict); err != nil {
 		l.faultf(": %v", err)
 		return nil
 	}
 	l.subject, l.about = c.Subject, nameOf(c.Project.String(), c.Purpose)
-	l.merged, l.dropped = len(c.Merges) > 0, c.Dropped
+	l.merged, l.dropped = s.check(&c, l.faultf), c.Dropped
 	who := map[consent.ID]bool{c.Subject: true}
 	for _, m := range c.Merges {
 		who[m.From] = true

@@ -52,7 +52,7 @@ type Report struct {
 	Origin                                      string
 	Size                                        int64
 	Opened, Erased, Dropped, Consents, Unstated int64
-	Merged                                      int64 // consents that rest on merges, of which no entry tells
+	Merged                                      int64 // consents that rest on merges whose entries retention dropped
 	Accounted                                   int64 // erased entries of which the entries of erasures tell
 	OwnKey                                      bool  // the signature was verified by a key of the folder's own
 	Epochs                                      []Epoch
@@ -89,7 +89,7 @@ func Verify(ctx context.Context, dir string, o Options) (*Report, error) {
 	if err := os.Remove(file.Name()); err != nil { // nobody else is to read it, and it goes with the process
 		return nil, err
 	}
-	v.decisions = newDecisions(file)
+	v.decisions, v.merges, v.versions = newDecisions(file), newMerges(), map[about]int{}
 	for _, step := range []func() error{v.entries, v.upperTiles, v.replay} {
 		if err := step(); err != nil {
 			return nil, err
@@ -107,6 +107,8 @@ type verifier struct {
 	levels    [][]tlog.Hash // roots of the full tiles of each level, of the tile above that is not full
 	texts     map[string]bool
 	decisions *decisions
+	merges    *merges
+	versions  map[about]int // the newest of each purpose that an entry tells of
 	last      consent.ID
 	subject   consent.ID     // whose consents are looked at
 	purposes  map[about]bool // of those
@@ -235,6 +237,8 @@ type part struct {
 	erased  int64      // entries that erasures in it tell of
 	decided []decision // of lines that are decisions
 	epochs  []Epoch
+	merges  []toldMerge
+	made    []madeVersion
 	hashes  []tlog.Hash
 	texts   []string // that are named
 	faults  []string
@@ -268,6 +272,7 @@ func (v *verifier) entries() error {
 		v.faultf("openings of %d entries are left out, and the erasures on record tell of %d: the others are hidden",
 			r.Erased, r.Accounted)
 	}
+	v.merges.size = v.said.Size
 	if root := v.tree.Root(); root != v.said.Root {
 		v.faultf("checkpoint: it was signed over other entries: their root is not the one that it names")
 	}
@@ -422,37 +427,7 @@ func (p *part) check(line *opening, sequence int64, leaf *ledger.Leaf, hash *tlo
 	if line.RecordedAt.UnixMilli() != leaf.RecordedAt {
 		faultf("entry %d, recordedAt: is not what was committed", sequence)
 	}
-	switch line.Kind {
-	case consent.DecisionEntry.String():
-		p.decide(line, faultf)
-	case consent.ErasureEntry.String():
-		n, err := consent.EntriesErasedBy(o.Body)
-		if p.erased += n; err != nil {
-			faultf("entry %d, body: %v", sequence, err)
-		}
-	case consent.EpochEntry.String():
-		epoch, err := consent.ReadEpoch(o.Body)
-		if err != nil {
-			faultf("entry %d, body: %v", sequence, err)
-			return
-		}
-		p.epochs = append(p.epochs, Epoch{sequence, epoch})
-	}
-}
-
-// decide reads a decision.
-func (p *part) decide(line *opening, faultf func(string, ...any)) {
-	e := consent.ExportedEvent{BodyJSON: []byte(line.Body)}
-	if name := e.TextName(); name != nil {
-		p.texts = append(p.texts, string(name))
-	}
-	event, project, purpose, err := consent.ReadDecision([]byte(line.Body))
-	if err != nil {
-		faultf("entry %d, body: %v", line.Sequence, err)
-		return
-	}
-	event.ID, event.Subject, event.Sequence, event.RecordedAt = line.ID, line.Subject, line.Sequence, line.RecordedAt
-	p.decided = append(p.decided, decision{event: event, about: nameOf(project, purpose)})
+	p.read(line, &o, faultf)
 }
 
 // take adds a bundle that was read to the tree, and to what is replayed.
@@ -478,6 +453,7 @@ func (v *verifier) take(p *part) error {
 			return err
 		}
 	}
+	v.takeFacts(p)
 	for i := range p.decided {
 		if err := v.decisions.add(&p.decided[i]); err != nil {
 			return err

@@ -5,7 +5,7 @@ import "time"
 // EntryKind tells what an entry of a ledger is. The numbers are stored, so they never change.
 type EntryKind uint8
 
-// The kinds of entries. Others will follow: merges, versions of purposes, keys, imports.
+// The kinds of entries. Imports will follow.
 const (
 	DecisionEntry      EntryKind = iota // an Event
 	ErasedEntry                         // it was about somebody who was erased: its leaf is left
@@ -13,9 +13,15 @@ const (
 	RestrictionEntry                    // what is held of somebody is not to be used (GDPR Art. 18)
 	UnrestrictionEntry                  // it may be used again
 	EpochEntry                          // the ledger goes on from before a checkpoint that was signed
+	MergeEntry                          // somebody turned out to be somebody else
+	UnmergeEntry                        // they are two again
+	PurposeEntry                        // a purpose as it is from now on: made, or changed
+	KeyEntry                            // an API key was made
+	KeyRevocationEntry                  // it was ended
 )
 
-var entryNames = [...]string{"decision", "erased", "erasure", "restriction", "unrestriction", "epoch"}
+var entryNames = [...]string{"decision", "erased", "erasure", "restriction", "unrestriction", "epoch",
+	"merge", "unmerge", "purpose", "key", "key_revocation"}
 
 func (k EntryKind) String() string {
 	if int(k) < len(entryNames) {

@@ -25,6 +25,8 @@ type SubjectRequest struct {
 	RecordedAt time.Time
 	Reason     string
 	Key        ID // by which it came
+	// Into and From are who was merged into whom, of a MergeEntry or an UnmergeEntry.
+	Into, From ID
 }
 
 // RequestOf reads an entry about a person. The error says that a blob is damaged.
@@ -43,5 +45,12 @@ func RequestOf(e *ExportedEvent) (SubjectRequest, error) {
 		return r, fmt.Errorf("ident of entry %d names no key", e.Sequence)
 	}
 	r.Reason, r.Key = body.Reason, key
+	if e.Kind == MergeEntry || e.Kind == UnmergeEntry {
+		m, err := ReadMerge(e)
+		if err != nil {
+			return r, fmt.Errorf("entry %d: %w", e.Sequence, err)
+		}
+		r.Into, r.From = m.Into, m.From
+	}
 	return r, nil
 }

@@ -66,7 +66,7 @@ type Audited struct {
 func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerAudit, error) {
 	w := LedgerAudit{auditor: a, organization: organization, texts: map[string]bool{},
 		secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)),
-		found:   Audited{Organization: organization}}
+		found:   Audited{Organization: organization}, told: newTold()}
 	return &w, w.begin(ctx)
 }
 
@@ -94,6 +94,9 @@ func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Che
 		w.faultf(0, "", "entries %d to %d are missing: the ledger ends before them, and its head says that it has %d",
 			w.at+1, w.head.Sequence, w.head.Sequence)
 	}
+	if err := w.facts(ctx); err != nil {
+		return nil, err
+	}
 	if err := w.erasures(ctx); err != nil {
 		return nil, err
 	}
@@ -116,6 +119,7 @@ type LedgerAudit struct {
 	head         consent.Head
 	checkpoint   *consent.Checkpoint
 	keys         []consent.LedgerKey
+	keysOfAPI    []consent.Key
 	stored       *ledger.Tree // in the head; nil: it cannot be read
 	tree         *ledger.Tree // over the hashes that are stored; nil: one was not there
 	fed          int64        // so many hashes are in it
@@ -126,6 +130,7 @@ type LedgerAudit struct {
 	noted        []AuditFault // within a state, which may be read again
 
 	mu     sync.Mutex // guards what follows, and calls of Fault
+	told   told
 	found  Audited
 	faults int
 }
@@ -178,8 +183,10 @@ func (w *LedgerAudit) begin(ctx context.Context) error {
 		if w.checkpoint, err = r.Checkpoint(ctx, w.organization); err != nil {
 			return err
 		}
-		w.keys, err = r.LedgerKeys(ctx, w.organization)
-		return err
+		if w.keys, err = r.LedgerKeys(ctx, w.organization); err != nil {
+			return err
+		}
+		return w.readKeysOfAPI(ctx, r)
 	})
 	if err != nil {
 		return err

@@ -158,6 +158,7 @@ func (w *LedgerAudit) check(part *auditedPart) error {
 			erased++
 		case ok:
 			held++
+			w.tell(&e.ExportedEvent)
 		}
 		accounted += w.erasedBy(&e.ExportedEvent)
 	}

@@ -232,7 +232,7 @@ func (s *Service) RecoverLedger(ctx context.Context, kept Checkpoints, organizat
 	}
 	a := s.Operator()
 	a.Organization = organization
-	err = s.update(ctx, a, consent.Idempotency{}, func(tx Tx) (any, error) {
+	err = s.updateLedger(ctx, a, consent.Idempotency{}, func(tx Tx) (any, error) {
 		end, err := s.endOf(ctx, tx, organization)
 		if err != nil {
 			return nil, err

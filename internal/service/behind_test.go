@@ -56,7 +56,7 @@ func TestNothingIsSignedBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
 			ctx := context.Background()
-			a := h.organization(t)
+			a := h.bare(t)
 			kept := newCheckpoints(t)
 			h.people(t, a, 0, 3)
 			first := h.keeping(t, h.store, kept)
@@ -100,7 +100,7 @@ func TestNothingIsSignedBehind(t *testing.T) {
 // TestBehindWithoutWrites: that a ledger is behind is found at the start, though there is nothing to sign.
 func TestBehindWithoutWrites(t *testing.T) {
 	h := newHarness(t)
-	a, other := h.organization(t), h.organization(t)
+	a, other := h.bare(t), h.bare(t)
 	kept := newCheckpoints(t)
 	h.people(t, a, 0, 3)
 	h.people(t, other, 0, 2)
@@ -119,7 +119,7 @@ func TestBehindWithoutWrites(t *testing.T) {
 // has stored none, is not behind.
 func TestAheadOfTheStore(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	kept := newCheckpoints(t)
 	h.people(t, a, 0, 70) // more than a row of the tree
 	first := h.keeping(t, h.store, kept)
@@ -138,7 +138,7 @@ func TestAheadOfTheStore(t *testing.T) {
 func TestRecoverRefuses(t *testing.T) {
 	h := newHarness(t)
 	ctx := context.Background()
-	a := h.organization(t)
+	a := h.bare(t)
 	kept := newCheckpoints(t)
 	recovering := func(what string, o consent.ID, reason string, kind consent.Kind) {
 		t.Helper()

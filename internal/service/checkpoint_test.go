@@ -117,7 +117,7 @@ func (h *harness) people(t tester, a consent.Actor, from, n int) (ids []consent.
 // TestCheckpointFollowsWrites: what was there at start is signed, and then what is written, by this process or another.
 func TestCheckpointFollowsWrites(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	h.people(t, a, 0, 3)
 	g := h.signing(t, h.store)
 	first := g.checkpoint(t, a, 3)
@@ -149,7 +149,7 @@ func TestCheckpointFollowsWrites(t *testing.T) {
 // TestLongBacklogIsSignedInParts: more entries than one part has, and complete rows of two levels.
 func TestLongBacklogIsSignedInParts(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	items := itemsOf(1100)
 	h.record(t, a, items[:600]...)
 	h.record(t, a, items[600:]...)
@@ -209,10 +209,10 @@ func TestDamageIsNotSigned(t *testing.T) {
 		t.Run(tc.what, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
-			a, other := h.organization(t), consent.Actor{}
+			a, other := h.bare(t), consent.Actor{}
 			h.people(t, a, 0, entries)
 			h.damage(t, tc.statement)
-			other = h.organization(t)
+			other = h.bare(t)
 			h.people(t, other, 0, 1)
 			g := h.signing(t, h.store)
 			g.checkpoint(t, other, 1)
@@ -250,7 +250,7 @@ func TestDamagedCheckpointIsNotTrusted(t *testing.T) {
 		t.Run(tc.what, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
-			a := h.organization(t)
+			a := h.bare(t)
 			h.people(t, a, 0, 10)
 			before := h.signing(t, h.store)
 			before.checkpoint(t, a, 10)
@@ -277,7 +277,7 @@ func TestDamagedCheckpointIsNotTrusted(t *testing.T) {
 // signed, with head, tree and checkpoint to match. Signed by another key, it is not gone on from.
 func TestForgedCheckpointIsNotTrusted(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	h.people(t, a, 0, 10)
 	before := h.signing(t, h.store)
 	before.checkpoint(t, a, 10)
@@ -309,7 +309,7 @@ func TestForgedCheckpointIsNotTrusted(t *testing.T) {
 // TestKeysOverTime: each key is noted with the checkpoint that it signed first, be it another name or another key.
 func TestKeysOverTime(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	h.people(t, a, 0, 1)
 	for i, name := range []string{"one.example", "one.example", "two.example", "one.example"} {
 		h.people(t, a, i, 1)

@@ -97,7 +97,7 @@ func sinceOf(events []consent.EventView) (since time.Time) {
 // numbers run 1, 2, 3 … and ids grow with them.
 func TestSequencesWithoutGaps(t *testing.T) {
 	h := newHarness(t)
-	organizations := []consent.Actor{h.organization(t), h.organization(t)}
+	organizations := []consent.Actor{h.bare(t), h.bare(t)}
 	const writers, each = 8, 25
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -256,7 +256,7 @@ func mainProject(t tester, h *harness, a consent.Actor) consent.ID {
 // what they were.
 func TestMergeOfAnAnonymousPerson(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	browser, ada := named(consent.AnonymousID, valueOf(consent.AnonymousID, 1)), user("ada")
 	at := func(minute int, purpose string, state consent.State) consent.Decision {
 		d := decided(purpose, state)

@@ -56,13 +56,12 @@ func (s *Service) erase(ctx context.Context, a consent.Actor, in consent.EraseSu
 		}
 	}()
 	var erased *consent.Erased
-	err := s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+	err := s.updateLedger(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		e := &erasure{s: s, tx: tx, actor: a, in: in, first: first}
 		var err error
 		erased, err = e.run(ctx)
 		return erased, err
 	})
-	s.signer.changed([]consent.ID{a.Organization}) // also where it is not known what came of it
 	return erased, err
 }
 
@@ -113,7 +112,7 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 		changes.ErasedSubjects = append(changes.ErasedSubjects, consent.ErasedSubject{SubjectKey: key, Erasure: done})
 	}
 	if e.in.Suppress {
-		if err := e.suppress(ctx, end.secret, names, &changes); err != nil {
+		if err := e.suppress(ctx, end.secrets[consent.NoID], names, &changes); err != nil {
 			return nil, err
 		}
 	}
@@ -206,6 +205,61 @@ func (e *erasure) eraseEntries(ctx context.Context) error {
 				break
 			}
 		}
+	}
+	return e.eraseMentions(ctx)
+}
+
+// eraseMentions leaves the leaves of what is in the ledger about others, with whom the person was merged and taken
+// apart again: those entries name the person. Nobody who is left is to be known as who was once taken for the erased.
+func (e *erasure) eraseMentions(ctx context.Context) error {
+	undone, err := e.tx.UndoneMerges(ctx, e.all)
+	if err != nil {
+		return err
+	}
+	erased, others := map[consent.ID]bool{}, map[consent.ID]bool{}
+	for _, key := range e.all {
+		erased[key.Subject] = true
+	}
+	for _, m := range undone {
+		if !erased[m.Into] && !others[m.Into] {
+			others[m.Into] = true
+			other := consent.SubjectKey{Organization: m.Organization, Subject: m.Into}
+			if err := e.eraseMentionsBy(ctx, other, erased); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eraseMentionsBy is eraseMentions of what is in the ledger about one other.
+func (e *erasure) eraseMentionsBy(ctx context.Context, other consent.SubjectKey, erased map[consent.ID]bool) error {
+	for after, more := consent.NoID, true; more; {
+		entries, err := e.tx.EntriesOf(ctx, other, after, erasedAtOnce)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		after, more = entries[len(entries)-1].ID, len(entries) == erasedAtOnce
+		var naming []consent.ExportedEvent
+		for i := range entries {
+			names, err := consent.MergedAs(&entries[i], erased)
+			if err != nil {
+				return err
+			}
+			if names {
+				naming = append(naming, entries[i])
+			}
+		}
+		if len(naming) == 0 {
+			continue
+		}
+		if e.secrets[other.Subject], err = e.s.secretOf(ctx, e.tx, other); err != nil {
+			return err
+		}
+		if err := e.leaveLeaves(ctx, naming, nil); err != nil {
+			return err
+		}
+		e.others += int64(len(naming))
 	}
 	return nil
 }

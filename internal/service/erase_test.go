@@ -39,7 +39,7 @@ func (h *harness) granted(t tester, a consent.Actor, names ...consent.Identifier
 func TestErase(t *testing.T) {
 	h := newHarness(t)
 	ctx := context.Background()
-	a := h.organization(t)
+	a := h.bare(t)
 	ada := []consent.Identifier{{Kind: consent.UserID, Value: "ada"}, email("ada@example.org")}
 	first := h.record(t, a, item(ada), item(user("bob")))
 	id, bob := first.Items[0].Subject, first.Items[1].Subject
@@ -292,7 +292,7 @@ func TestErasedAnswers(t *testing.T) {
 // TestEraseProves: after an erasure the checkpoints go on, old and new proofs verify, and so do the tiles.
 func TestEraseProves(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	g := h.signing(t, h.store)
 	events := h.people(t, a, 0, 300) // of seven people
 	before := g.checkpointAfter(t, a, 300)

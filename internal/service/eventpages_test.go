@@ -36,7 +36,7 @@ func (h *harness) pages(t *testing.T, a consent.Actor, f consent.EventFilter) (s
 // nothing, in both orders; and a span of time is exact.
 func TestPagesOfALongLedger(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	const n, rare = 12000, 5500
 	for i := 0; i < n; i += 1000 {
 		h.clock.add(time.Hour)

@@ -132,6 +132,9 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err := e.proofs(l, b); err != nil {
 		return err
 	}
+	if err := e.epochs(ctx, r, l, b); err != nil {
+		return err
+	}
 	e.bundle = b
 	return nil
 }
@@ -389,6 +392,41 @@ func (e *evidenceReader) proofs(l *signedLedger, b *evidence.Bundle) error {
 			return fmt.Errorf("entry %d: %w", d.Sequence, err)
 		}
 		d.Hashes = all[i]
+	}
+	return nil
+}
+
+// epochs adds the last epochs that the checkpoint covers, with proofs that hold.
+func (e *evidenceReader) epochs(ctx context.Context, r Reader, l *signedLedger, b *evidence.Bundle) error {
+	entries, err := r.OwnEntries(ctx, e.organization, consent.EpochEntry, l.Size, evidence.MaxEpochs)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	known, err := secretsOf(ctx, r, e.s.secrets, e.organization, entries)
+	if err != nil {
+		return err
+	}
+	indexes := make([]int64, len(entries))
+	for i := range entries {
+		indexes[i] = entries[i].Sequence - 1
+	}
+	proofs, err := ledger.ProveAll(l.reader, indexes, l.Size)
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		entry, secret := &entries[i], known[consent.NoID]
+		leaf, err := leafOf(entry, secret)
+		if err != nil {
+			return err
+		}
+		if err := ledger.VerifyInclusion(l.said, indexes[i], leaf, proofs[i]); err != nil {
+			return fmt.Errorf("entry %d: %w", entry.Sequence, err)
+		}
+		o := secret.Open(uint64(entry.Sequence), entry.BodyJSON, entry.IdentityJSON)
+		b.Epochs = append(b.Epochs, evidence.Epoch{Index: indexes[i], Sequence: entry.Sequence,
+			RecordedAt: evidence.RecordedAt(leaf), Body: string(entry.BodyJSON), BodySalt: bytes.Clone(o.BodySalt[:]),
+			Leaf: leaf.Append(nil), Hashes: proofs[i]})
 	}
 	return nil
 }

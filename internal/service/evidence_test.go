@@ -48,7 +48,7 @@ func shown(purpose, text string, state consent.State) consent.Decision {
 // elsewhere, whole, narrowed to a purpose, and against a checkpoint of before.
 func TestEvidenceVerifies(t *testing.T) {
 	h := newHarness(t)
-	a, ctx := h.organization(t), context.Background()
+	a, ctx := h.bare(t), context.Background()
 	legal, later := "We write letters.", "We write many letters."
 	if _, err := h.svc.AddPurpose(ctx, a, consent.NoID, consent.NewPurpose{Key: "letter", Name: "Letter", Document: legal,
 		Texts: consent.Texts{"de": {Name: "Brief"}}}, consent.Idempotency{}); err != nil {
@@ -59,7 +59,7 @@ func TestEvidenceVerifies(t *testing.T) {
 	h.record(t, a, item(browser, shown("letter", "Letters?", consent.Accepted)))
 	h.people(t, a, 0, 40)
 	g := h.signing(t, h.store)
-	g.checkpoint(t, a, 41)
+	g.checkpoint(t, a, 42)
 	pinned, err := g.Checkpoint(ctx, a)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestEvidenceVerifies(t *testing.T) {
 	made := h.record(t, a, item(user("ada"), shown(consent.Analytics, "Figures?", consent.Declined)),
 		item(both, shown("letter", "Letters?", consent.Withdrawn)), item(user("ada"), decided("letter", consent.Accepted)))
 	person := made.Items[2].Subject
-	whole, err := g.Evidence(ctx, a, person, "", 41) // no checkpoint covers it yet: it waits
+	whole, err := g.Evidence(ctx, a, person, "", 42) // no checkpoint covers it yet: it waits
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestEvidenceVerifies(t *testing.T) {
 	if !ok || before == person {
 		t.Fatalf("nobody was merged: %s", whole.Decisions[0].Subject)
 	}
-	merged, err := g.Evidence(ctx, a, before, "", 41)
+	merged, err := g.Evidence(ctx, a, before, "", 42)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestEvidenceVerifies(t *testing.T) {
 // TestEvidenceOfOneEntry: the smallest ledger there is.
 func TestEvidenceOfOneEntry(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	g := h.signing(t, h.store)
 	made := h.record(t, a, item(user("ada")))
 	for _, since := range []int64{0, 1} {
@@ -126,7 +126,7 @@ func TestEvidenceOfOneEntry(t *testing.T) {
 // TestEvidenceRefuses: who may not, what is not there, and what was changed.
 func TestEvidenceRefuses(t *testing.T) {
 	h := newHarness(t)
-	a, other, ctx := h.organization(t), h.organization(t), context.Background()
+	a, other, ctx := h.bare(t), h.bare(t), context.Background()
 	theirs := h.record(t, other, item(user("eve"))).Items[0].Subject
 	ada := h.record(t, a, item(user("ada"), shown(consent.Analytics, "Figures?", consent.Accepted))).Items[0].Subject
 	silent, err := h.svc.SaveSubject(ctx, a, consent.SaveSubject{Type: "user", Name: "silent", Data: []byte("{}")})
@@ -155,7 +155,7 @@ func TestEvidenceRefuses(t *testing.T) {
 	isKind(t, "who decided nothing", ask(g.Service, a, silent.ID, "", 0), consent.NotFound, "")
 	isKind(t, "nothing on a purpose", ask(g.Service, a, ada, consent.Marketing, 0), consent.NotFound, "")
 	isKind(t, "no purpose", ask(g.Service, a, ada, "none of it", 0), consent.Unprocessable, "purpose")
-	isKind(t, "a size that the ledger never had", ask(g.Service, a, ada, "", 2), consent.Invalid, "since")
+	isKind(t, "a size that the ledger never had", ask(g.Service, a, ada, "", h.size(t, a)+1), consent.Invalid, "since")
 	h.damage(t, "UPDATE texts SET text = 'Figures!' WHERE text = 'Figures?'")
 	isKind(t, "a text that was changed", ask(g.Service, a, ada, "", 0), consent.Internal, "")
 	h.damage(t, "UPDATE texts SET text = 'Figures?' WHERE text = 'Figures!'")
@@ -170,11 +170,39 @@ func TestEvidenceRefuses(t *testing.T) {
 	isKind(t, "what nobody signs", err, consent.Conflict, "")
 }
 
+// TestEvidenceOfARecoveredLedger: a bundle names the epochs up to its checkpoint, and who verifies it is told of them.
+func TestEvidenceOfARecoveredLedger(t *testing.T) {
+	h := newHarness(t)
+	a, ctx := h.organization(t), context.Background()
+	kept := newCheckpoints(t)
+	ada := h.record(t, a, item(user("ada"))).Items[0].Subject
+	first := h.keeping(t, h.store, kept)
+	first.checkpoint(t, a, h.size(t, a))
+	first.Close()
+	lost := lose(t, kept, a, 1000)
+	_, sequence, err := h.svc.RecoverLedger(ctx, kept, a.Organization, "backup put back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := h.keeping(t, h.store, kept)
+	g.checkpoint(t, a, sequence)
+	b, err := g.Evidence(ctx, a, ada, "", 0)
+	if err != nil || len(b.Epochs) != 1 || b.Epochs[0].Sequence != sequence {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	report := verified(t, a, b, nil)
+	told := strings.Join(report.Notes, "\n")
+	if !report.Holds() || !strings.Contains(told, fmt.Sprintf("Entry %d says that the ledger goes on from before a "+
+		"checkpoint of %d entries that was lost", sequence, lost.Size)) || !strings.Contains(told, "backup put back") {
+		t.Errorf("it tells %s: %+v", told, report.Checks)
+	}
+}
+
 // TestEvidenceSince: a size that the ledger has, and no checkpoint covers yet, is worth asking for again; a larger one
 // is not.
 func TestEvidenceSince(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	ada := h.record(t, a, item(user("ada"))).Items[0].Subject
 	g := h.signing(t, h.store)
 	g.checkpoint(t, a, 1)
@@ -200,7 +228,7 @@ func idOf(id consent.ID) string {
 // TestEvidenceHasABound: more than a bundle holds is refused, and one purpose of it is not.
 func TestEvidenceHasABound(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	few := decided(consent.Analytics, consent.Accepted)
 	var ada consent.ID
 	for range 11 {
@@ -223,7 +251,7 @@ func TestEvidenceHasABound(t *testing.T) {
 // nothing written; what else goes wrong is told as it is.
 func TestEvidenceThatIsTooLargeAsAZip(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	ada := h.record(t, a, item(user("ada"), decided(consent.Analytics, consent.Accepted))).Items[0].Subject
 	g := h.signing(t, h.store)
 	b, err := g.Evidence(context.Background(), a, ada, "", 0)
@@ -269,7 +297,7 @@ func (l *lateWrites) ViewOnce(ctx context.Context, read func(service.Reader) err
 // is not covered, is left out.
 func TestEvidenceWaitsForWhatWasThere(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	ada := h.record(t, a, item(user("ada"))).Items[0].Subject
 	late := 0
 	g := h.signing(t, &lateWrites{h.store, func() {
@@ -291,7 +319,7 @@ func TestEvidenceWaitsForWhatWasThere(t *testing.T) {
 // BenchmarkEvidence makes the bundle of a person with 100 decisions, and writes it.
 func BenchmarkEvidence(b *testing.B) {
 	h := newHarness(b)
-	a := h.organization(b)
+	a := h.bare(b)
 	var ada consent.ID
 	for i := range 100 {
 		d := shown(consent.Marketing, fmt.Sprintf("Shall we write to you %d times a month?", i/10), consent.Accepted)

@@ -50,8 +50,8 @@ func TestExportEvents(t *testing.T) {
 					if !ascending {
 						i = n - 1 - next
 					}
-					if e.Sequence != int64(i+1) || e.Text != text(i) {
-						return fmt.Errorf("event %d is %d, with a text of %d bytes", i, e.Sequence, len(e.Text))
+					if e.Sequence != startsWith+int64(i+1) || e.Text != text(i) {
+						return fmt.Errorf("event %d is entry %d, with a text of %d bytes", i, e.Sequence, len(e.Text))
 					}
 					next++
 					size += len(e.Text)

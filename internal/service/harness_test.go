@@ -93,6 +93,36 @@ func (h *harness) organization(t tester) consent.Actor {
 	return a
 }
 
+// bare is organization with a ledger that has no entries yet, for tests in which places in the ledger matter.
+func (h *harness) bare(t tester) consent.Actor {
+	t.Helper()
+	h.slugs++
+	random := [10]byte{byte(h.slugs), byte(h.slugs >> 8), 0xba}
+	o := consent.Organization{ID: consent.NewID(noon, random), Name: "Test Shop", Slug: fmt.Sprintf("shop-%d", h.slugs),
+		Status: "active", CreatedAt: noon, UpdatedAt: noon, Details: []byte("{}")}
+	random[2]++
+	changes := consent.Changes{Organizations: []consent.Organization{o}, Heads: []consent.Head{{Organization: o.ID}},
+		Projects: []consent.Project{{Organization: o.ID, ID: consent.NewID(noon, random), Number: 1, Name: "Main",
+			Slug: "main", CreatedAt: noon, UpdatedAt: noon, Details: []byte("{}")}}}
+	catalog := &consent.Catalog{Organization: o}
+	for i, p := range consent.BuiltInPurposes() {
+		random[3] = byte(i)
+		catalog = catalog.With(catalog.NewPurpose(1, consent.NewID(noon, random), noon, p))
+	}
+	changes.Purposes = catalog.Purposes
+	err := h.store.Update(context.Background(), consent.NoID, func(tx service.Tx) error {
+		return tx.Append(context.Background(), &changes)
+	})
+	if err != nil {
+		t.Fatalf("make an organization: %v", err)
+	}
+	a, err := h.root.In(o.ID)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return a
+}
+
 // key makes a key of an organization and authenticates with it.
 func (h *harness) key(t tester, a consent.Actor, scopes ...consent.Scope) (consent.Actor, consent.CreatedKey) {
 	t.Helper()

@@ -221,9 +221,13 @@ func (s *Service) CreateKey(ctx context.Context, a consent.Actor, in consent.New
 		return consent.CreatedKey{}, err
 	}
 	var made consent.CreatedKey
-	err = s.update(ctx, a, idem, func(tx Tx) (any, error) {
+	err = s.updateLedger(ctx, a, idem, func(tx Tx) (any, error) {
 		made = s.makeKey(a.Organization, in, d.Organization.Test)
-		return made, tx.Append(ctx, &consent.Changes{Keys: []consent.Key{made.Key}})
+		changes := consent.Changes{Keys: []consent.Key{made.Key}}
+		if _, err := s.addEntry(ctx, tx, a.KeyEntry(&made.Key), &changes); err != nil {
+			return nil, err
+		}
+		return made, tx.Append(ctx, &changes)
 	})
 	return made, err
 }
@@ -285,7 +289,7 @@ func (s *Service) RevokeKey(ctx context.Context, a consent.Actor, id consent.ID,
 		return err
 	}
 	defer s.cache.drop()
-	return s.update(ctx, a, idem, func(tx Tx) (any, error) {
+	return s.updateLedger(ctx, a, idem, func(tx Tx) (any, error) {
 		key, err := tx.Key(ctx, a.Organization, id)
 		if err != nil {
 			return nil, err
@@ -297,7 +301,11 @@ func (s *Service) RevokeKey(ctx context.Context, a consent.Actor, id consent.ID,
 			return struct{}{}, nil
 		}
 		key.RevokedAt = s.now()
-		return struct{}{}, tx.Append(ctx, &consent.Changes{Keys: []consent.Key{*key}})
+		changes := consent.Changes{Keys: []consent.Key{*key}}
+		if _, err := s.addEntry(ctx, tx, a.KeyRevocationEntry(key), &changes); err != nil {
+			return nil, err
+		}
+		return struct{}{}, tx.Append(ctx, &changes)
 	})
 }
 

@@ -33,7 +33,7 @@ func (s *Service) readLedger(ctx context.Context, a consent.Actor, read func(Rea
 }
 
 // Checkpoint gives the newest signed checkpoint of the actor's organization's ledger, with the cosignatures that there
-// are of it. NotFound: none was signed yet, as of a ledger without entries.
+// are of it. NotFound: none was signed yet.
 func (s *Service) Checkpoint(ctx context.Context, a consent.Actor) (newest *consent.Checkpoint, err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {
 		if newest, err = r.Checkpoint(ctx, a.Organization); err != nil {

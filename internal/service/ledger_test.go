@@ -25,7 +25,7 @@ func (m memory) ReadHashes(indexes []int64) (hashes []tlog.Hash, err error) {
 	return hashes, nil
 }
 
-// checkLedger makes the tree of an organization anew from its events, by tlog alone, and holds what is on record
+// checkLedger makes the tree of an organization anew from its entries, by tlog alone, and holds what is on record
 // against it: the head, its right edge, and each row. It gives how many entries there are.
 func (h *harness) checkLedger(t tester, o consent.ID) (size int64) {
 	t.Helper()
@@ -37,13 +37,14 @@ func (h *harness) checkLedger(t tester, o consent.ID) (size int64) {
 		}
 		head := heads[o]
 		size = head.Sequence
-		events, _, err := r.Events(ctx, consent.EventQuery{Organization: o, Ascending: true, Limit: 1 << 20})
-		if err != nil {
+		var part consent.ExportedEvents
+		if _, err := r.Entries(ctx, o, consent.EventSpan{To: head.LastID}, 1<<20, &part); err != nil {
 			return err
 		}
+		entries := part.Rows
 		var stored memory
-		for i := range events {
-			leaf, err := h.leaf(ctx, r, &events[i])
+		for i := range entries {
+			leaf, err := h.leaf(ctx, r, o, &entries[i])
 			if err != nil {
 				return err
 			}
@@ -60,13 +61,13 @@ func (h *harness) checkLedger(t tester, o consent.ID) (size int64) {
 		if err != nil {
 			return err
 		}
-		root, err := tlog.TreeHash(int64(len(events)), stored)
+		root, err := tlog.TreeHash(int64(len(entries)), stored)
 		if err != nil {
 			return err
 		}
-		if tree.Size != head.Sequence || tree.Size != int64(len(events)) || tree.Root() != root {
-			t.Errorf("%d events; the head says %d, its tree %d, by root %s and not %s", len(events), head.Sequence, tree.Size,
-				tree.Root(), root)
+		if tree.Size != head.Sequence || tree.Size != int64(len(entries)) || tree.Root() != root {
+			t.Errorf("%d entries; the head says %d, its tree %d, by root %s and not %s", len(entries), head.Sequence,
+				tree.Size, tree.Root(), root)
 		}
 		all := make([]int64, len(stored))
 		for i := range all {
@@ -75,7 +76,7 @@ func (h *harness) checkLedger(t tester, o consent.ID) (size int64) {
 		got, err := ledger.NewReader(tree, rowsOf(ctx, r, o)).ReadHashes(all)
 		for i := range got {
 			if got[i] != stored[i] {
-				t.Errorf("hash %d of %d is not what the events make", i, len(stored))
+				t.Errorf("hash %d of %d is not what the entries make", i, len(stored))
 				break
 			}
 		}
@@ -100,13 +101,14 @@ func rowsOf(ctx context.Context, r service.Reader, o consent.ID) ledger.FetchRow
 	}
 }
 
-// leaf makes the leaf of an event from what is on record.
-func (h *harness) leaf(ctx context.Context, r service.Reader, e *consent.Event) (leaf ledger.Leaf, err error) {
-	wrapped, err := r.SubjectSecrets(ctx, []consent.SubjectKey{{Organization: e.Organization, Subject: e.Subject}})
+// leaf makes the leaf of an entry from what is on record.
+func (h *harness) leaf(ctx context.Context, r service.Reader, o consent.ID, e *consent.ExportedEvent) (leaf ledger.Leaf,
+	err error) {
+	wrapped, err := r.SubjectSecrets(ctx, []consent.SubjectKey{{Organization: o, Subject: e.Subject}})
 	if err != nil {
 		return leaf, err
 	}
-	key, err := sealingtest.Ring().Unwrap(wrapped[0], e.Organization, e.Subject)
+	key, err := sealingtest.Ring().Unwrap(wrapped[0], o, e.Subject)
 	if err != nil {
 		return leaf, err
 	}
@@ -115,11 +117,11 @@ func (h *harness) leaf(ctx context.Context, r service.Reader, e *consent.Event) 
 }
 
 // TestLedger puts decisions of all sorts on record, of two organizations at once, with people who are new, known, and
-// turn out to be one, with requests that are refused and others that are repeated: the tree is that of the events.
+// turn out to be one, with requests that are refused and others that are repeated: the tree is that of the entries.
 func TestLedger(t *testing.T) {
 	h := newHarness(t)
 	a, b := h.organization(t), h.organization(t)
-	if n := h.checkLedger(t, a.Organization); n != 0 {
+	if n := h.checkLedger(t, a.Organization); n != startsWith {
 		t.Errorf("a new ledger has %d entries", n)
 	}
 	var writing sync.WaitGroup

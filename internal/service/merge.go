@@ -29,7 +29,7 @@ func (s *Service) MergeSubjects(ctx context.Context, a consent.Actor, in consent
 		return merged, err
 	}
 	var merged *consent.MergedSubjects
-	err = s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+	err = s.updateLedger(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		var changes *consent.Changes
 		var err error
 		if merged, changes, err = s.planMerge(ctx, tx, d, in); err != nil {
@@ -38,6 +38,12 @@ func (s *Service) MergeSubjects(ctx context.Context, a consent.Actor, in consent
 		if changes == nil {
 			return merged, nil
 		}
+		m := &changes.Merges[0]
+		entry, err := s.addEntry(ctx, tx, a.MergeEntry(m), changes)
+		if err != nil {
+			return nil, err
+		}
+		m.After, m.RecordedAt = entry.Sequence-1, entry.RecordedAt
 		if err := tx.Append(ctx, changes); err != nil {
 			return nil, err
 		}
@@ -150,7 +156,7 @@ func (s *Service) UnmergeSubjects(ctx context.Context, a consent.Actor, in conse
 		return nil, err
 	}
 	var apart consent.UnmergedSubjects
-	err := s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+	err := s.updateLedger(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		view, err := viewOf(ctx, tx, a.Organization, in.Subject)
 		if err != nil {
 			return nil, err
@@ -162,6 +168,12 @@ func (s *Service) UnmergeSubjects(ctx context.Context, a consent.Actor, in conse
 		if err != nil {
 			return nil, err
 		}
+		m := &changes.Unmerges[0]
+		entry, err := s.addEntry(ctx, tx, a.UnmergeEntry(m), changes)
+		if err != nil {
+			return nil, err
+		}
+		m.UndoneAfter = entry.Sequence - 1
 		if err := tx.Append(ctx, changes); err != nil {
 			return nil, err
 		}
@@ -192,16 +204,12 @@ func (s *Service) unmerge(ctx context.Context, r Reader, view *consent.SubjectVi
 	if err != nil {
 		return nil, err
 	}
-	head, err := headOf(ctx, r, view.Organization)
-	if err != nil {
-		return nil, err
-	}
 	u := consent.NewUnmerge(merge, merges[key])
 	written, removed, refused, err := writer.Unmerge(ctx, r, u)
 	if err != nil {
 		return nil, err
 	}
-	merge.UndoneAt, merge.UndoneAfter = s.now(), head.Sequence
+	merge.UndoneAt = s.now()
 	changes := &consent.Changes{Unmerges: []consent.SubjectMerge{merge}, Identifiers: u.Names(names), Consents: written,
 		RemovedConsents: removed}
 	if !view.Restriction.At.IsZero() { // whose it was nobody can tell, so it is both's

@@ -40,19 +40,18 @@ func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in co
 			Status: "active", Test: in.Test, CreatedAt: now, UpdatedAt: now, Details: in.Details}
 		project, purposes := s.makeProject(&consent.Catalog{Organization: o}, in.Project, now)
 		view = &consent.OrganizationView{Organization: o, Projects: []consent.Project{project}}
-		changes := consent.Changes{Organizations: []consent.Organization{o},
-			Projects: view.Projects, Purposes: purposes, Heads: []consent.Head{{Organization: o.ID}}}
-		if s.secrets.ring.Load() != nil { // checks need it, so that it is made before the first one
-			own := consent.SubjectKey{Organization: o.ID}
-			_, wrapped, err := s.secrets.New(own)
-			if err != nil {
-				return nil, err
-			}
-			changes.SubjectSecrets = []consent.SubjectSecret{{SubjectKey: own, Wrapped: wrapped}}
+		changes := consent.Changes{Organizations: []consent.Organization{o}, Projects: view.Projects, Purposes: purposes}
+		in := a
+		in.Organization = o.ID
+		if err := s.startOf(o.ID).addPurposes(ctx, tx, in, view.Projects, purposes, &changes); err != nil {
+			return nil, err
 		}
 		return view, tx.Append(ctx, &changes)
 	})
 	s.cache.drop()
+	if err == nil {
+		s.signer.changed([]consent.ID{view.ID})
+	}
 	return view, err
 }
 
@@ -171,7 +170,7 @@ func (s *Service) CreateProject(ctx context.Context, a consent.Actor, in consent
 		return nil, err
 	}
 	var project consent.Project
-	err := s.update(ctx, a, idem, func(tx Tx) (any, error) {
+	err := s.updateLedger(ctx, a, idem, func(tx Tx) (any, error) {
 		d, err := catalogOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
@@ -181,7 +180,15 @@ func (s *Service) CreateProject(ctx context.Context, a consent.Actor, in consent
 		}
 		var purposes []consent.Purpose
 		project, purposes = s.makeProject(d, in, s.now())
-		return &project, tx.Append(ctx, &consent.Changes{Projects: []consent.Project{project}, Purposes: purposes})
+		changes := consent.Changes{Projects: []consent.Project{project}, Purposes: purposes}
+		end, err := s.endOf(ctx, tx, a.Organization)
+		if err != nil {
+			return nil, err
+		}
+		if err := end.addPurposes(ctx, tx, a, changes.Projects, purposes, &changes); err != nil {
+			return nil, err
+		}
+		return &project, tx.Append(ctx, &changes)
 	})
 	s.cache.drop()
 	return &project, err

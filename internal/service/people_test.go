@@ -224,11 +224,10 @@ func (w *tenant) describe(t tester) []string {
 		}
 		say("write %d is of %s, anonymous %s", i, w.label(w.people[i]), id)
 	}
-	sequences := map[consent.ID]int64{}
-	for _, e := range w.events(t, w.actor) {
-		sequences[e.ID] = e.Sequence
-		say("event %d: %s %s %s at %v until %v after %d", e.Sequence, w.label(e.Subject), e.PurposeOf.Key, e.State,
-			e.OccurredAt,
+	sequences := map[consent.ID]int64{} // among decisions: a write makes all its purposes before them
+	for i, e := range w.events(t, w.actor) {
+		sequences[e.ID] = int64(i + 1)
+		say("event %d: %s %s %s at %v until %v after %d", i+1, w.label(e.Subject), e.PurposeOf.Key, e.State, e.OccurredAt,
 			e.ExpiresAt, sequences[e.Previous])
 	}
 	seen := map[consent.ID]bool{}
@@ -245,7 +244,7 @@ func (w *tenant) describe(t tester) []string {
 func (w *tenant) describePerson(t tester, id consent.ID, sequences map[consent.ID]int64) (out []string) {
 	own := consent.Identifier{Kind: consent.AnonymousID, Value: id.String()}
 	for _, e := range w.events(t, w.actor, own) {
-		out = append(out, fmt.Sprintf("history of %s has %d", w.label(id), e.Sequence))
+		out = append(out, fmt.Sprintf("history of %s has %d", w.label(id), sequences[e.ID]))
 	}
 	w.view(t, func(r service.Reader) error {
 		key := consent.SubjectKey{Organization: w.actor.Organization, Subject: id}
@@ -260,15 +259,17 @@ func (w *tenant) describePerson(t tester, id consent.ID, sequences map[consent.I
 	return out
 }
 
-// merges reads what was recorded of merges from the database itself: no call shows it.
+// merges reads what was recorded of merges from the database itself: no call shows it. It says after how many decisions
+// each was.
 func (w *tenant) merges(t tester) (out []string) {
 	db, err := sql.Open("sqlite", filepath.Join(w.folder, sqlite.FileName))
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	defer db.Close()
-	rows, err := db.Query(`SELECT into_id, from_id, after_sequence FROM subject_merges WHERE organization_id = $1`,
-		w.actor.Organization[:])
+	rows, err := db.Query(`SELECT into_id, from_id, (SELECT count(*) FROM events e
+		WHERE e.organization_id = m.organization_id AND e.sequence <= m.after_sequence)
+		FROM subject_merges m WHERE organization_id = $1`, w.actor.Organization[:])
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

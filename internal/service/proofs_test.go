@@ -27,7 +27,7 @@ func bytesOf(hashes []tlog.Hash) [][]byte {
 // ones, and tells nothing to who changes it.
 func TestProofsVerify(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	g := h.signing(t, h.store)
 	ids := h.people(t, a, 0, 5)
 	older := []*ledger.Checkpoint{g.checkpointAfter(t, a, 5)}
@@ -90,7 +90,7 @@ func (g *signing) checkpointAfter(t *testing.T, a consent.Actor, size int64) *le
 // TestProofAtAnEarlierSizeIsWhatWasSigned: the note of an earlier size is, to the byte, the one that was signed then.
 func TestProofAtAnEarlierSizeIsWhatWasSigned(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	g := h.signing(t, h.store)
 	id := h.people(t, a, 0, 3)[2]
 	g.checkpointAfter(t, a, 3)
@@ -116,7 +116,7 @@ func TestProofAtAnEarlierSizeIsWhatWasSigned(t *testing.T) {
 // TestChangedEventIsNotProved: a proof is not served where it would not verify.
 func TestChangedEventIsNotProved(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	g := h.signing(t, h.store)
 	ids := h.people(t, a, 0, 3)
 	g.checkpointAfter(t, a, 3)
@@ -132,7 +132,7 @@ func TestChangedEventIsNotProved(t *testing.T) {
 // TestTiles: the tiles of a ledger make its tree again, and the entries its leaves.
 func TestTiles(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	items := itemsOf(600)
 	h.record(t, a, items...)
 	g := h.signing(t, h.store)
@@ -183,7 +183,7 @@ func TestTiles(t *testing.T) {
 // it, and other bundles, hashes and proofs stay.
 func TestEntriesThatAreGone(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	items := itemsOf(520)
 	ids := h.record(t, a, items...).Items
 	g := h.signing(t, h.store)
@@ -210,7 +210,7 @@ func TestEntriesThatAreGone(t *testing.T) {
 func TestLedgerReadsRefuse(t *testing.T) {
 	h := newHarness(t) // whose service signs nothing
 	ctx := context.Background()
-	a, other := h.organization(t), h.organization(t)
+	a, other := h.bare(t), h.bare(t)
 	theirs := h.people(t, other, 0, 1)[0]
 	calls := map[string]func(s *service.Service, a consent.Actor, event consent.ID, size int64) error{
 		"checkpoint": func(s *service.Service, a consent.Actor, _ consent.ID, _ int64) error {
@@ -234,7 +234,9 @@ func TestLedgerReadsRefuse(t *testing.T) {
 			return err
 		},
 	}
-	without, _ := h.key(t, a, consent.OrganizationsRead, consent.ConsentsRead, consent.SubjectsRead)
+	without := a // of a key without the scope, which would be an entry
+	without.Root, without.Scopes = false, []consent.Scope{consent.OrganizationsRead, consent.ConsentsRead,
+		consent.SubjectsRead}
 	nobody, err := h.root.In(consent.ID{1})
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func (s *Service) makePurpose(ctx context.Context, a consent.Actor, project cons
 	if err != nil {
 		return err
 	}
-	err = s.update(ctx, a, idem, func(tx Tx) (any, error) {
+	err = s.updateLedger(ctx, a, idem, func(tx Tx) (any, error) {
 		d, err := catalogOf(ctx, tx, a.Organization)
 		if err != nil {
 			return nil, err
@@ -83,6 +83,9 @@ func (s *Service) makePurpose(ctx context.Context, a consent.Actor, project cons
 			return nil, err
 		}
 		changes.Purposes = []consent.Purpose{made.Purpose}
+		if _, err := s.addEntry(ctx, tx, a.PurposeEntry(p.ID, &made.Purpose), &changes); err != nil {
+			return nil, err
+		}
 		return result(&made), tx.Append(ctx, &changes)
 	})
 	s.cache.drop()

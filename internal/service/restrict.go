@@ -65,7 +65,7 @@ func (s *Service) changeRestriction(ctx context.Context, a consent.Actor, in con
 		return nil, err
 	}
 	var answer *consent.Restricted
-	err := s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+	err := s.updateLedger(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		subject, err := survivor(ctx, tx, a.Organization, in.Subject)
 		if err != nil {
 			return nil, err
@@ -74,16 +74,5 @@ func (s *Service) changeRestriction(ctx context.Context, a consent.Actor, in con
 		answer.Restriction, err = change(ctx, tx, subject)
 		return answer, err
 	})
-	s.signer.changed([]consent.ID{a.Organization})
 	return answer, err
-}
-
-// addEntry puts an entry behind all others of its ledger.
-func (s *Service) addEntry(ctx context.Context, tx Tx, e consent.LedgerEntry, changes *consent.Changes) (
-	consent.LedgerEntry, error) {
-	end, err := s.endOf(ctx, tx, e.Organization)
-	if err != nil {
-		return e, err
-	}
-	return end.add(ctx, tx, e, changes)
 }

@@ -47,7 +47,7 @@ func (h *harness) reason(t tester, a consent.Actor, at time.Time, names ...conse
 func TestRestrict(t *testing.T) {
 	h := newHarness(t)
 	ctx := context.Background()
-	a := h.organization(t)
+	a := h.bare(t)
 	g := h.signing(t, h.store)
 	ada := []consent.Identifier{{Kind: consent.UserID, Value: "ada"}, email("ada@example.org")}
 	id := h.record(t, a, item(ada)).Items[0].Subject

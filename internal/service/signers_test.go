@@ -48,7 +48,7 @@ func TestManySigners(t *testing.T) {
 		}
 		running.Wait()
 		for _, a := range actors {
-			servers[0].checkpoint(t, a, int64(rounds*len(servers)))
+			servers[0].checkpoint(t, a, startsWith+int64(rounds*len(servers)))
 		}
 		for i, g := range servers {
 			if text := g.log.String(); text != "" || g.outcomes.refused.Load()+g.outcomes.failed.Load() > 0 {
@@ -161,7 +161,7 @@ func TestSignerOutlivesFaults(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
-			a := h.organization(t)
+			a := h.bare(t)
 			s := &brokenStore{Store: h.store}
 			g := h.signing(t, s)
 			h.people(t, a, 0, 1)

@@ -92,6 +92,12 @@ type Reader interface {
 	Timeline(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) ([]consent.Event, error)
 	// Merges gives the merges that stand and led to each subject: those into it, and those into whoever was merged.
 	Merges(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.SubjectMerge, error)
+	// UndoneMerges gives the merges of any of some subjects of an organization, into whomever, that were undone.
+	UndoneMerges(ctx context.Context, subjects []consent.SubjectKey) ([]consent.SubjectMerge, error)
+	// AllMerges lists the merges of an organization behind one (the zero value: from the beginning), also those that were
+	// undone, in order of Into, From and Number, limit at most.
+	AllMerges(ctx context.Context, organization consent.ID, after consent.SubjectMerge,
+		limit int) ([]consent.SubjectMerge, error)
 	// SubjectSecrets gives what each subject's entries of the ledger are committed with, encrypted, by index of subjects;
 	// nil: nothing is on record.
 	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
@@ -127,6 +133,9 @@ type Reader interface {
 	// EntriesOf gives, in order, the first entries behind an id (NoID: from the beginning) that are no decisions and are
 	// committed with a subject's secret, limit at most.
 	EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID,
+		limit int) ([]consent.ExportedEvent, error)
+	// OwnEntries gives, in order, the last entries of a kind that are about no person, up to a sequence, limit at most.
+	OwnEntries(ctx context.Context, organization consent.ID, kind consent.EntryKind, upTo int64,
 		limit int) ([]consent.ExportedEvent, error)
 	// EventsBefore gives an event and those before it for the same subject and purpose, the last one first, limit at most:
 	// what leaves are made of, Project and Previous.

@@ -282,6 +282,9 @@ func (e *subjectExport) readRequests(ctx context.Context, r Reader, at requestPl
 			if err != nil {
 				return nil, at, err
 			}
+			if !slices.ContainsFunc(e.all, func(k consent.SubjectKey) bool { return k.Subject == request.From }) {
+				request.Into, request.From = consent.NoID, consent.NoID // somebody else: they were taken apart again
+			}
 			part = append(part, request)
 		}
 		if len(entries) < limit {

@@ -132,8 +132,8 @@ func TestExportSubject(t *testing.T) {
 			t.Errorf("consents: %+v", p.Consents)
 		}
 		checkTaken(t, x, []string{"ada 1 {\"city\":\"London\"}", "ada 2 {\"city\":\"Turin\"}", "third 1 {}", "second 1 {}"},
-			[]string{"ada 1 May we?", "second 3 And this?", "third 4 ", "ada 8 "},
-			[]string{"ada 7 unrestriction", "third 5 restriction"},
+			[]string{"ada 1 May we?", "second 3 And this?", "third 4 ", "ada 10 "},
+			[]string{"ada 8 merge second", "ada 9 unrestriction ", "third 5 restriction ", "second 7 merge third"},
 			map[consent.ID]string{ada: "ada", second: "second", third: "third"})
 	}
 	if x := h.take(t, a, eve); len(x.events) != 1 || len(x.requests) != 1 || x.person.By.ID != a.Key {
@@ -141,18 +141,19 @@ func TestExportSubject(t *testing.T) {
 	}
 }
 
-// checkTaken compares versions, events and requests, with the subjects by their names.
+// checkTaken compares versions, events and requests, with the subjects by their names and sequences from the first.
 func checkTaken(t *testing.T, x *taken, versions, events, requests []string, names map[consent.ID]string) {
 	t.Helper()
 	var got [3][]string
 	for _, v := range x.versions {
 		got[0] = append(got[0], fmt.Sprint(names[v.ID], " ", v.Record.Version, " ", string(v.Record.Data)))
 	}
+	before := x.events[0].Sequence - 1
 	for _, e := range x.events {
-		got[1] = append(got[1], fmt.Sprint(names[e.Subject], " ", e.Sequence, " ", e.Text))
+		got[1] = append(got[1], fmt.Sprint(names[e.Subject], " ", e.Sequence-before, " ", e.Text))
 	}
 	for _, r := range x.requests {
-		got[2] = append(got[2], fmt.Sprint(names[r.Subject], " ", r.Sequence, " ", r.Kind))
+		got[2] = append(got[2], fmt.Sprint(names[r.Subject], " ", r.Sequence-before, " ", r.Kind, " ", names[r.From]))
 	}
 	if diff := cmp.Diff([3][]string{versions, events, requests}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -162,7 +163,7 @@ func checkTaken(t *testing.T, x *taken, versions, events, requests []string, nam
 // TestExportSubjectInParts: of somebody with much of everything each is there once, in order, and a part stays small.
 func TestExportSubjectInParts(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	const versions, events, requests = 250, 700, 230
 	data := func(n int) []byte {
 		return []byte(fmt.Sprintf(`{"n":%d,"note":"%s"}`, n, strings.Repeat("x", 20_000)))

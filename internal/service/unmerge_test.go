@@ -357,6 +357,9 @@ func TestMergesAreUndone(t *testing.T) {
 			merged, undone = merged+max(0, len(m.merges)-stand), undone+max(0, stand-len(m.merges))
 			m.check(t)
 		}
+		if faults := m.audit(t, m.actor); faults != "" {
+			t.Fatalf("an audit tells\n%s", faults)
+		}
 	})
 	if (merged == 0 || undone == 0) && !testing.Short() { // a fifth of the draws may have none
 		t.Errorf("%d merges, %d of them undone", merged, undone)

@@ -148,7 +148,7 @@ func (s *Service) UpdatePurpose(ctx context.Context, a consent.Actor, in consent
 		return nil, err
 	}
 	changed := false
-	err = s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
+	err = s.updateLedger(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		d, was, err := purposeOf(ctx, tx, a.Organization, in.Project, in.Key)
 		if err != nil {
 			return nil, err
@@ -171,6 +171,9 @@ func (s *Service) UpdatePurpose(ctx context.Context, a consent.Actor, in consent
 		changes.ChangedPurposes = []consent.Purpose{v.Purpose}
 		if v.Version > was.Version {
 			changes.PurposeVersions = []consent.PurposeVersion{was.CurrentVersion()}
+		}
+		if _, err := s.addEntry(ctx, tx, a.PurposeEntry(v.ProjectID, &v.Purpose), &changes); err != nil {
+			return nil, err
 		}
 		return v, tx.Append(ctx, &changes)
 	})

@@ -113,7 +113,7 @@ func TestWriteLimits(t *testing.T) {
 	}
 	got := h.record(t, a, items[:consent.MaxItems]...)
 	for i, it := range got.Items {
-		if len(it.Events) != 1 || it.Events[0].Sequence != int64(i+1) {
+		if len(it.Events) != 1 || it.Events[0].Sequence != startsWith+int64(i+1) {
 			t.Fatalf("item %d made %+v", i, it.Events)
 		}
 	}

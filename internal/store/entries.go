@@ -58,6 +58,19 @@ func (t *tx) scanEntries(ctx context.Context, statement string, args []any) (fou
 	return found, err
 }
 
+// An organization's own entries are few beside those of people, so that no index knows of their kinds.
+const selectOwnEntries = `/* select_own_entries */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body,
+ident FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND leaf IS NULL AND kind = $3
+AND sequence <= $4 ORDER BY event_id DESC LIMIT $5`
+
+// OwnEntries implements service.Reader.
+func (t *tx) OwnEntries(ctx context.Context, organization consent.ID, kind consent.EntryKind, upTo int64,
+	limit int) ([]consent.ExportedEvent, error) {
+	found, err := t.scanEntries(ctx, selectOwnEntries, []any{organization, consent.NoID, int(kind), upTo, limit})
+	slices.Reverse(found)
+	return found, err
+}
+
 const selectLedgerEntry = `/* select_ledger_entry */ SELECT sequence, kind, recorded_at, subject_id, leaf, body, ident
 FROM ledger_entries WHERE organization_id = $1 AND event_id = $2`
 

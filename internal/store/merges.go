@@ -35,6 +35,52 @@ func (t *tx) MergedInto(ctx context.Context, subject consent.SubjectKey) (into c
 	return into, err
 }
 
+// UndoneMerges implements service.Reader.
+func (t *tx) UndoneMerges(ctx context.Context, subjects []consent.SubjectKey) (found []consent.SubjectMerge,
+	err error) {
+	for some := range slices.Chunk(subjects, erasedAtOnce) {
+		ids := make([]consent.ID, len(some))
+		for i := range some {
+			ids[i] = some[i].Subject
+		}
+		var q search
+		q.where("organization_id = ?", some[0].Organization)
+		q.where("undone_at IS NOT NULL")
+		anyOf(&q, "from_id", ids)
+		statement, args := q.build("/* select_undone_merges */ SELECT "+mergeColumns+" FROM subject_merges", "")
+		part, err := t.scanMerges(ctx, some[0].Organization, statement, args)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, part...)
+	}
+	return found, nil
+}
+
+const mergeColumns = `into_id, from_id, merge_no, merged_at, recorded_at, after_sequence, undone_at, undone_after`
+
+const selectAllMerges = `/* select_all_merges */ SELECT ` + mergeColumns + ` FROM subject_merges
+WHERE organization_id = $1 AND (into_id, from_id, merge_no) > ($2, $3, $4) ORDER BY into_id, from_id, merge_no LIMIT $5`
+
+// AllMerges implements service.Reader.
+func (t *tx) AllMerges(ctx context.Context, organization consent.ID, after consent.SubjectMerge,
+	limit int) ([]consent.SubjectMerge, error) {
+	return t.scanMerges(ctx, organization, selectAllMerges, []any{organization, after.Into, after.From, after.Number,
+		limit})
+}
+
+// scanMerges runs a statement that shows mergeColumns.
+func (t *tx) scanMerges(ctx context.Context, organization consent.ID, statement string, args []any) (
+	found []consent.SubjectMerge, err error) {
+	err = t.conn.Search(ctx, statement, args, func(r engine.Row) error {
+		m := consent.SubjectMerge{Organization: organization}
+		err := r.Scan(&m.Into, &m.From, &m.Number, &m.MergedAt, &m.RecordedAt, &m.After, &m.UndoneAt, &m.UndoneAfter)
+		found = append(found, m)
+		return err
+	})
+	return found, err
+}
+
 // scanMerge reads a row of a merge that stands and what stands before it.
 func scanMerge(r engine.Row, m *consent.SubjectMerge, before ...any) error {
 	return r.Scan(append(before, &m.Into, &m.From, &m.Number, &m.MergedAt, &m.RecordedAt, &m.After)...)

@@ -92,6 +92,8 @@ type heldRequest struct {
 	RecordedAt instant `json:"recordedAt"`
 	Reason     string  `json:"reason,omitzero"`
 	KeyID      string  `json:"keyId"`
+	From       string  `json:"from,omitzero"` // who was merged, where it is about that, or who was taken apart again
+	Into       string  `json:"into,omitzero"`
 }
 
 // personLists are those that are sent part by part, in this order.
@@ -232,10 +234,13 @@ func (d *personDocument) Events(part *consent.ExportedEvents) error {
 func (d *personDocument) Requests(part []consent.SubjectRequest) error {
 	for i := range part {
 		r := &part[i]
+		held := heldRequest{Sequence: r.Sequence, SubjectID: r.Subject.String(), Kind: r.Kind.String(),
+			RecordedAt: instant(r.RecordedAt), Reason: r.Reason, KeyID: r.Key.String()}
+		if r.From != consent.NoID {
+			held.From, held.Into = r.From.String(), r.Into.String()
+		}
 		d.element(heldRequests)
-		err := d.appendJSON(heldRequest{Sequence: r.Sequence, SubjectID: r.Subject.String(), Kind: r.Kind.String(),
-			RecordedAt: instant(r.RecordedAt), Reason: r.Reason, KeyID: r.Key.String()})
-		if err != nil {
+		if err := d.appendJSON(held); err != nil {
 			return err
 		}
 		if err := d.flushFull(); err != nil {

@@ -34,7 +34,9 @@ type batch struct {
 	// suppressed are those of the identifiers by which people decide themselves.
 	suppressed map[consent.OwnedName]consent.Suppression
 	items      [][]batchItem // by request and item
+	purposes   [][]int       // that each request makes, in the batch's changes
 	changed    []*consent.WorkingConsent
+	grown      map[consent.ID]bool // organizations whose ledgers have more entries now
 }
 
 // batchItem is an item whose person is known, with the decisions that the batch may take.
@@ -67,7 +69,8 @@ func newBatch(o *Options, requests []*request) *batch {
 		read:       map[consent.ConsentKey]consent.Consent{},
 		consents:   map[consent.ConsentKey]*consent.WorkingConsent{},
 		suppressed: map[consent.OwnedName]consent.Suppression{},
-		items:      make([][]batchItem, len(requests))}
+		items:      make([][]batchItem, len(requests)), purposes: make([][]int, len(requests)),
+		grown: map[consent.ID]bool{}}
 }
 
 // ErrNothing ends a transaction that has nothing to write.

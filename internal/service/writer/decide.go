@@ -11,6 +11,9 @@ func (b *batch) decide() error {
 		if b.outcomes[i].err != nil {
 			continue
 		}
+		for _, at := range b.purposes[i] {
+			b.enter(r.Actor.PurposeEntry(r.Project.ID, &b.changes.Purposes[at]))
+		}
 		recorded := &consent.Recorded{Session: r.Session, Items: make([]consent.RecordedItem, len(r.Items))}
 		for n := range r.Items {
 			recorded.Items[n] = b.decideItem(r, &b.items[i][n])
@@ -33,6 +36,7 @@ func (b *batch) decideItem(r *request, item *batchItem) consent.RecordedItem {
 	for _, at := range item.merges {
 		merge := &b.changes.Merges[at]
 		merge.After = b.heads[merge.Organization].Sequence
+		b.enter(r.Actor.MergeEntry(merge))
 		b.mergeConsents(merge)
 	}
 	identity, ident := item.IdentityOf(out.AnonymousID)
@@ -57,9 +61,7 @@ func (b *batch) decideItem(r *request, item *batchItem) consent.RecordedItem {
 // record makes the event of a decision and moves the consent.
 func (b *batch) record(r *request, item *batchItem, d *pending, identity *consent.Identity,
 	ident []byte) consent.EventView {
-	head := b.heads[r.Actor.Organization]
-	head.LastID = consent.NextID(head.LastID, b.now, b.random())
-	head.Sequence++
+	head := b.next(r.Actor.Organization)
 	view := r.Event(item.PreparedItem, d.PreparedDecision, &consent.Recording{ID: head.LastID, Sequence: head.Sequence,
 		Subject: item.person.Subject, Purpose: d.purpose, Current: d.consent.Current(), Identity: identity,
 		IdentityJSON: ident, Now: b.now})
@@ -69,8 +71,28 @@ func (b *batch) record(r *request, item *batchItem, d *pending, identity *consen
 	d.consent.Add(&view.Event, b.now)
 	b.change(d.consent)
 	b.changes.Events = append(b.changes.Events, view.Event)
-	b.commit(&view.Event)
+	e := &view.Event
+	b.commit(consent.SubjectKey{Organization: e.Organization, Subject: e.Subject}, e.RecordedAt, e.Sequence, e.BodyJSON,
+		e.IdentityJSON)
 	return view
+}
+
+// next moves the end of a ledger to where the next entry is.
+func (b *batch) next(organization consent.ID) *consent.Head {
+	head := b.heads[organization]
+	head.LastID = consent.NextID(head.LastID, b.now, b.random())
+	head.Sequence++
+	b.grown[organization] = true
+	return head
+}
+
+// enter puts an entry that is no decision behind all others.
+func (b *batch) enter(e consent.LedgerEntry) {
+	head := b.next(e.Organization)
+	e.ID, e.Sequence, e.RecordedAt = head.LastID, head.Sequence, b.now
+	b.commit(consent.SubjectKey{Organization: e.Organization, Subject: e.Subject}, e.RecordedAt, e.Sequence, e.BodyJSON,
+		e.IdentityJSON)
+	b.changes.Entries = append(b.changes.Entries, e)
 }
 
 // mergeConsents lets the events of an anonymous subject count for the person from now on.
@@ -114,15 +136,13 @@ func (b *batch) close() {
 		e := &b.changes.Events[i]
 		counts[counted{e.Organization, e.Project}]++
 	}
-	moved := map[consent.ID]bool{}
 	for c, n := range counts {
 		b.changes.Counts = append(b.changes.Counts, consent.Count{Organization: c.organization,
 			Name: consent.EventCount(c.project), Add: n})
-		if !moved[c.organization] {
-			moved[c.organization] = true
-			head := b.heads[c.organization]
-			head.Tree = b.trees[c.organization].Append(nil)
-			b.changes.Heads = append(b.changes.Heads, *head)
-		}
+	}
+	for organization := range b.grown {
+		head := b.heads[organization]
+		head.Tree = b.trees[organization].Append(nil)
+		b.changes.Heads = append(b.changes.Heads, *head)
 	}
 }

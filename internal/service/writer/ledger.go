@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/ledger"
@@ -37,12 +38,13 @@ func TreeOf(head *consent.Head) (*ledger.Tree, error) {
 	return tree, nil
 }
 
-// loadSecrets reads what the entries of those are committed with about whom decisions may be taken, and makes it for
-// those of whom nothing is on record yet. On an engine with round trips it shares that of the read which comes next.
+// loadSecrets reads what the entries are committed with that may be made: about people, and about purposes that are
+// new. It makes it for people of whom nothing is on record yet. On an engine with round trips it shares that of the read
+// which comes next.
 func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var asked []consent.SubjectKey
-	deciding := b.deciding()
-	for _, key := range deciding {
+	committing := b.committing()
+	for _, key := range committing {
 		if b.wrapped[key] == nil && !b.created[key] {
 			asked = append(asked, key)
 		}
@@ -62,7 +64,7 @@ func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err 
 		for i, key := range asked {
 			b.wrapped[key] = found[i]
 		}
-		return b.openSecrets(deciding)
+		return b.openSecrets(committing)
 	}, err
 }
 
@@ -90,7 +92,7 @@ func (b *batch) openSecrets(of []consent.SubjectKey) error {
 	if why == nil {
 		return nil
 	}
-	return &NoSecretError{needing: b.decidingAbout(lacking), err: fmt.Errorf("make the secret of a subject: %w", why)}
+	return &NoSecretError{needing: b.committingWith(lacking), err: fmt.Errorf("make the secret of a subject: %w", why)}
 }
 
 func (b *batch) makeSecret(of consent.SubjectKey) error {
@@ -124,43 +126,49 @@ func (e *NoSecretError) refuse(requests []*request) []*request {
 	})
 }
 
-// decidingAbout gives the requests that decide about any of some subjects.
-func (b *batch) decidingAbout(some map[consent.SubjectKey]bool) map[*request]bool {
+// committingWith gives the requests that make entries committed with what any of some subjects have.
+func (b *batch) committingWith(some map[consent.SubjectKey]bool) map[*request]bool {
 	found := map[*request]bool{}
-	for i, r := range b.requests {
-		for n := range b.items[i] {
-			item := &b.items[i][n]
-			if key := (consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject}); some[key] &&
-				len(item.decisions) > 0 {
-				found[r] = true
-			}
+	b.eachCommitting(func(r *request, key consent.SubjectKey) {
+		if some[key] {
+			found[r] = true
 		}
-	}
+	})
 	return found
 }
 
-// deciding lists about whom decisions may be taken.
-func (b *batch) deciding() (all []consent.SubjectKey) {
+// committing lists whose entries there may be.
+func (b *batch) committing() (all []consent.SubjectKey) {
 	noted := map[consent.SubjectKey]bool{}
-	for i, r := range b.requests {
-		for n := range b.items[i] {
-			item := &b.items[i][n]
-			key := consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject}
-			if !noted[key] && len(item.decisions) > 0 {
-				noted[key] = true
-				all = append(all, key)
-			}
+	b.eachCommitting(func(_ *request, key consent.SubjectKey) {
+		if !noted[key] {
+			noted[key] = true
+			all = append(all, key)
 		}
-	}
+	})
 	return all
 }
 
-// commit adds an event's leaf to the tree of its ledger.
-func (b *batch) commit(e *consent.Event) {
-	secret := b.secrets[consent.SubjectKey{Organization: e.Organization, Subject: e.Subject}]
-	leaf := ledger.NewLeaf(e.RecordedAt.UnixMilli(), secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON)
-	for _, row := range b.trees[e.Organization].Add(nil, leaf.Hash()) {
-		b.changes.LedgerRows = append(b.changes.LedgerRows, consent.LedgerRow{Organization: e.Organization,
+// eachCommitting visits the requests that may make entries, with whose each is: a person's, where a decision is taken
+// about them or somebody is merged into them, or the organization's own, where a purpose is made.
+func (b *batch) eachCommitting(visit func(r *request, of consent.SubjectKey)) {
+	for i, r := range b.requests {
+		if len(b.purposes[i]) > 0 {
+			visit(r, consent.SubjectKey{Organization: r.Actor.Organization})
+		}
+		for n := range b.items[i] {
+			if item := &b.items[i][n]; len(item.decisions)+len(item.merges) > 0 {
+				visit(r, consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject})
+			}
+		}
+	}
+}
+
+// commit adds the leaf of an entry to the tree of its ledger.
+func (b *batch) commit(of consent.SubjectKey, at time.Time, sequence int64, body, ident []byte) {
+	leaf := ledger.NewLeaf(at.UnixMilli(), b.secrets[of], uint64(sequence), body, ident)
+	for _, row := range b.trees[of.Organization].Add(nil, leaf.Hash()) {
+		b.changes.LedgerRows = append(b.changes.LedgerRows, consent.LedgerRow{Organization: of.Organization,
 			Level: row.Level, Number: row.Number, Hashes: row.Hashes})
 	}
 }

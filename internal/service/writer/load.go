@@ -23,7 +23,7 @@ func (b *batch) load(ctx context.Context, tx Tx) error {
 		return err
 	}
 	for i := range b.requests {
-		if b.outcomes[i].err = b.refused(b.requests[i]); b.outcomes[i].err == nil {
+		if b.outcomes[i].err = b.refused(i); b.outcomes[i].err == nil {
 			b.identify(i)
 		}
 	}
@@ -144,7 +144,8 @@ func (b *batch) loadByName(ctx context.Context, tx Tx, asked []consent.NamedCons
 }
 
 // refused gives what ends a request before it changes anything, and makes the purposes that it needs.
-func (b *batch) refused(r *request) error {
+func (b *batch) refused(i int) error {
+	r := b.requests[i]
 	if r.Idempotency.Key != "" {
 		kept := b.records[idempotency.Key(r.Idempotency, r.Actor)]
 		if err := idempotency.Replay(r.Idempotency, r.Actor, kept, b.now); err != nil {
@@ -155,16 +156,17 @@ func (b *batch) refused(r *request) error {
 	if err != nil {
 		return err
 	}
-	return b.makePurposes(r)
+	return b.makePurposes(i)
 }
 
 // makePurposes makes the purposes that a request names by new keys, if there is room for all of them.
-func (b *batch) makePurposes(r *request) error {
+func (b *batch) makePurposes(i int) error {
+	r := b.requests[i]
 	organization, project := r.Actor.Organization, r.Project.Number
 	catalog := b.catalogs[organization]
 	var made []consent.Purpose
-	for i := range r.Items {
-		for _, d := range r.Items[i].Decisions {
+	for n := range r.Items {
+		for _, d := range r.Items[n].Decisions {
 			if d.Found != nil || catalog.PurposeByKey(project, d.Purpose.Key) != nil {
 				continue
 			}
@@ -179,6 +181,9 @@ func (b *batch) makePurposes(r *request) error {
 	}
 	if len(made) > 0 {
 		b.catalogs[organization] = catalog
+		for n := range made {
+			b.purposes[i] = append(b.purposes[i], len(b.changes.Purposes)+n)
+		}
 		b.changes.Purposes = append(b.changes.Purposes, made...)
 	}
 	return nil

@@ -60,6 +60,38 @@ func testEntries(f *fixture) {
 	}
 }
 
+// testOwnEntries: the last entries of a kind that are about no person are found, up to a place, and nobody else's.
+func testOwnEntries(f *fixture) {
+	a, b := f.organization(), f.organization()
+	var epochs []consent.LedgerEntry
+	for range 5 {
+		mine, other := f.entry(a, consent.EpochEntry), f.entry(a, consent.EpochEntry)
+		other.Subject = f.id()
+		epochs = append(epochs, mine)
+		f.append(consent.Changes{Entries: []consent.LedgerEntry{mine, other, f.entry(a, consent.ErasureEntry),
+			f.entry(b, consent.EpochEntry)}})
+	}
+	for _, tc := range []struct {
+		upTo  int64
+		limit int
+		want  []consent.LedgerEntry
+	}{{epochs[4].Sequence, 9, epochs}, {epochs[4].Sequence - 1, 9, epochs[:4]}, {epochs[3].Sequence, 2, epochs[2:4]},
+		{epochs[0].Sequence - 1, 9, nil}} {
+		f.view(func(ctx context.Context, r service.Reader) error {
+			found, err := r.OwnEntries(ctx, a, consent.EpochEntry, tc.upTo, tc.limit)
+			var ids, want []consent.ID
+			for i := range found {
+				ids = append(ids, found[i].ID)
+			}
+			for i := range tc.want {
+				want = append(want, tc.want[i].ID)
+			}
+			same(f, "own entries", ids, want)
+			return err
+		})
+	}
+}
+
 // entries reads a ledger from behind an id to another in parts.
 func (f *fixture) entries(o consent.ID, span consent.EventSpan, limit int) (rows []consent.ExportedEvent) {
 	f.Helper()

@@ -245,6 +245,7 @@ func testMerges(f *fixture) {
 	f.append(consent.Changes{Merges: []consent.SubjectMerge{again}})
 	f.mergesAre(o, map[consent.ID][]consent.SubjectMerge{top: {first, second, again}}, top)
 	f.mergesAre(f.organization(), nil, top, into)
+	f.mergesOnRecord(o, []consent.SubjectMerge{first, second, third, again})
 	f.mergedInto(o, map[consent.ID]consent.ID{from: into, second.From: into, into: top, top: consent.NoID})
 	f.mergedInto(f.organization(), map[consent.ID]consent.ID{from: consent.NoID})
 }
