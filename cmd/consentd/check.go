@@ -35,8 +35,8 @@ func (checkCmd) Help() string {
 why, one line a purpose. It opens the data folder or the database itself, so it needs no API key, beside a running
 server or without one. It changes nothing, and creates nobody.
 
-Whether somebody is suppressed (erased, and wants no more) is told by the key file. Where people were erased like that
-and it cannot be read, nothing is answered: name it with --kek-file, and run this as a user who may read it.
+Who people are is encrypted by the key file. Where it cannot be read, nothing is answered: name it with --kek-file, and
+run this as a user who may read it.
 
 A person is named as in the native API: the strongest identifier decides, and a no of anybody who shares one of them
 counts. --at asks about another instant: as it is known today to have been then or, with --as-recorded, as it was on

@@ -207,9 +207,16 @@ func TestCheckSuppressed(t *testing.T) {
 			k.t.Fatalf("%d %v %s", status, err, answer)
 		}
 		elsewhere := "CONSENTD_KEK_FILE=" + filepath.Join(k.t.TempDir(), "kek")
-		if got := check(elsewhere); got.code != 0 {
-			k.t.Errorf("nobody is suppressed: %d %q %q", got.code, got.out.String(), got.errOut.String())
+		without := func() {
+			k.t.Helper()
+			got := check(elsewhere)
+			if got.code != exitUsage || got.out.String() != "" {
+				k.t.Errorf("without the key file: %d %q", got.code, got.out.String())
+			}
+			hold(k.t, "without the key file", got.errOut.String(), "who people are cannot be read", "--kek-file",
+				"no such file")
 		}
+		without()
 		status, answer = call(k.t, "POST", path+"/subjects/"+ada.ID+"/erase", bearer, `{"suppress":true}`)
 		if status != 200 {
 			k.t.Fatalf("%d %s", status, answer)
@@ -219,12 +226,7 @@ func TestCheckSuppressed(t *testing.T) {
 		if got := check(); got.code != 1 || got.out.String() != no {
 			k.t.Errorf("%d %q %q", got.code, got.out.String(), got.errOut.String())
 		}
-		got := check(elsewhere)
-		if got.code != exitUsage || got.out.String() != "" {
-			k.t.Errorf("without the key file: %d %q", got.code, got.out.String())
-		}
-		hold(k.t, "without the key file", got.errOut.String(), "who is suppressed cannot be told", "--kek-file",
-			"no such file")
+		without()
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/geo"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store/postgres"
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
@@ -79,7 +80,8 @@ type doctor struct {
 	again    string          // what to do where a check could not be done
 	cfg      *config.Config
 	full     bool
-	stopped  bool // by a signal
+	opener   *service.Opener // nil: the key file is not at hand
+	stopped  bool            // by a signal
 	fails    int
 	errors   int // checks that could not be done
 	warns    int

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
+
+const keysAdvice = "name it with --kek-file (CONSENTD_KEK_FILE)"
 
 // keys looks whether the key file is the one that the store goes with, and has every key that something is wrapped by.
 func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
@@ -20,7 +23,7 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one there is")
 		return
 	case errors.Is(err, errKeyFileUnnamed):
-		d.warn(check, "not looked at: the key file is not named", "name it with --kek-file (CONSENTD_KEK_FILE)")
+		d.warn(check, "not looked at: the key file is not named", keysAdvice)
 		return
 	case err != nil:
 		d.noKeys(check, err)
@@ -40,6 +43,9 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 		d.noKeys(check, err)
 	} else if lost = lostKeys(keys.file, &use); lost != "" {
 		d.fail(check, lost, lostAdvice)
+	}
+	if err == nil && lost == "" { // else the first that cannot be read would end the look at all others
+		d.opener = service.NewOpener(keys.file.Ring(rand.Reader), keys.reload)
 	}
 	if use.Damaged > 0 {
 		d.fail(check, secrets(use.Damaged)+" damaged", d.restore)

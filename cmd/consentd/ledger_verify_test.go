@@ -68,7 +68,8 @@ var tamperings = []tampering{
 		[]string{`entry 19, state: `, `entry 19, body, ident, recorded_at or subject: is not what was committed`}},
 	{"a body and its row", `UPDATE events SET body = replace(body, 'accepted', 'declined'), state = 2
 WHERE sequence = 110`, []string{`entry 110, body, ident, recorded_at or subject: is not what was committed`}},
-	{"an ident", `UPDATE events SET ident = replace(ident, 'person-6', 'person-X') WHERE sequence = 19`,
+	{"an ident", `UPDATE events SET ident = (SELECT o.ident FROM events o WHERE o.sequence = 20)
+WHERE sequence = 19`,
 		[]string{`entry 19, body, ident, `}},
 	{"a time", `UPDATE events SET recorded_at = recorded_at + 1000 WHERE sequence = 62`,
 		[]string{`entry 62, body, ident, recorded_at`}},

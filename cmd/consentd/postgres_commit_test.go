@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -16,39 +17,46 @@ type keyless struct {
 	r       *trial
 	tenant  tenant
 	mu      sync.Mutex
-	done    map[string]bool // people by user id, for whom a write was acknowledged
-	unknown map[string]bool // … or of whom nobody knows
+	began   time.Time
+	written int
+	done    map[string]bool // decisions by when they were taken, which were acknowledged
+	unknown map[string]bool // … or of which nobody knows
 }
 
-// write records one decision of somebody new.
+// write records one decision of somebody new, by an instant of its own: that is not encrypted on its way.
 func (k *keyless) write() {
-	user := uuid.NewString()
-	status, answer, _ := k.r.try(k.r.client, "POST", k.tenant.eventsPath(), "", items(user))
+	k.mu.Lock()
+	k.written++
+	at := k.began.Add(time.Duration(10*k.written+1) * time.Microsecond).Format("2006-01-02T15:04:05.000000Z")
+	k.mu.Unlock()
+	body := strings.Replace(items(uuid.NewString()), `"userId"`, `"consentDate":"`+at+`","userId"`, 1)
+	status, answer, _ := k.r.try(k.r.client, "POST", k.tenant.eventsPath(), "", body)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
 	case status/100 == 2:
-		k.done[user] = true
+		k.done[at] = true
 	case status >= 500:
-		k.unknown[user] = true
+		k.unknown[at] = true
 	default:
 		k.r.t.Errorf("a write without a key: %d %s", status, answer)
 	}
 }
 
-// compare counts the events of each person, and holds those that nobody knows of to what the proxy did to their commit.
+// compare counts the events of each decision, and holds those that nobody knows of to what the proxy did to their
+// commit.
 func (k *keyless) compare(proxy *commitProxy, have map[string]int) {
-	for user := range k.done {
-		if have[user] != 1 {
-			k.r.t.Errorf("an acknowledged event is there %d times", have[user])
+	for at := range k.done {
+		if have[at] != 1 {
+			k.r.t.Errorf("an acknowledged event is there %d times", have[at])
 		}
 	}
 	there := map[fault]int{}
 	of := map[fault]int{}
-	for user := range k.unknown {
-		met := passes // no commit of the person's was cut
+	for at := range k.unknown {
+		met := passes // no commit of the decision was cut
 		for _, c := range proxy.cut {
-			if !bytes.Contains(c.sent, []byte(user)) {
+			if !bytes.Contains(c.sent, []byte(at)) {
 				continue
 			}
 			if met != passes {
@@ -57,9 +65,9 @@ func (k *keyless) compare(proxy *commitProxy, have map[string]int) {
 			met = c.met
 		}
 		of[met]++
-		there[met] += have[user]
-		if have[user] > 1 {
-			k.r.t.Errorf("an event that nobody could tell of is there %d times", have[user])
+		there[met] += have[at]
+		if have[at] > 1 {
+			k.r.t.Errorf("an event that nobody could tell of is there %d times", have[at])
 		}
 	}
 	logFailed(k.r.t, "%d writes without a key acknowledged; unknown by fault %v, of which there %v",
@@ -77,15 +85,15 @@ func (k *keyless) compare(proxy *commitProxy, have map[string]int) {
 	}
 }
 
-// eventsByUser counts events by the user ids of their people.
-func eventsByUser(t *testing.T, table string) map[string]int {
+// eventsByInstant counts events by when they occurred.
+func eventsByInstant(t *testing.T, table string) map[string]int {
 	t.Helper()
 	have := map[string]int{}
 	for line := range strings.Lines(table) {
-		user, count, _ := strings.Cut(strings.TrimSpace(line), "|")
+		at, count, _ := strings.Cut(strings.TrimSpace(line), "|")
 		n, err := strconv.Atoi(count)
 		must(t, err)
-		have[user] = n
+		have[at] = n
 	}
 	return have
 }
@@ -96,7 +104,8 @@ func TestCommitWithoutAnswer(t *testing.T) {
 	s := ownPostgres(t)
 	proxy := newCommitProxy(t, s.Addr())
 	r := startTrial(t, urlOf("", proxy.listener.Addr().String()))
-	k := &keyless{r: r, tenant: newTenant(t, r.p), done: map[string]bool{}, unknown: map[string]bool{}}
+	k := &keyless{r: r, tenant: newTenant(t, r.p), began: time.Now().UTC().Add(-time.Hour).Truncate(time.Second),
+		done: map[string]bool{}, unknown: map[string]bool{}}
 	for range 4 {
 		r.keep(func(int) { k.write() })
 	}
@@ -113,9 +122,8 @@ func TestCommitWithoutAnswer(t *testing.T) {
 		r.goesOn(20)
 	}
 	r.rest()
-	k.compare(proxy, eventsByUser(t, psql(t, s, "consents", `SELECT i.value, count(e.event_id) FROM identifiers i
-JOIN events e USING (organization_id, subject_id)
-WHERE i.organization_id = '`+k.tenant.organization+`' GROUP BY i.value`)))
+	k.compare(proxy, eventsByInstant(t, psql(t, s, "consents", `SELECT substring(convert_from(body, 'UTF8')
+FROM '"occurred_at":"([^"]*)"'), count(*) FROM events WHERE organization_id = '`+k.tenant.organization+`' GROUP BY 1`)))
 	if n, met := r.metric("consentd_db_unknown_total"), proxy.met.Load(); n != float64(met) {
 		t.Errorf("%d commits were left without an answer, and %v are counted as unknown", met, n)
 	}

@@ -31,9 +31,11 @@ func (s *witnessed) ledger(path string) (int, []byte) {
 		map[string]string{"Authorization": "Bearer " + rootKey}, "")
 }
 
-// cosigned waits for a cosigned checkpoint of a size, has others verify it, and gives it.
+// cosigned waits for a cosigned checkpoint of so many entries behind those that a ledger begins with, has others verify
+// it, and gives it.
 func (s *witnessed) cosigned(size int) (text []byte) {
 	s.Helper()
+	size += firstEntries
 	s.awaitLong(fmt.Sprintf("a cosigned checkpoint of %d entries", size), func() bool {
 		var status int
 		status, text = s.ledger("/ledger/checkpoint?cosigned=true")
@@ -171,7 +173,7 @@ func (s *witnessed) away(dir string) {
 		"is behind by 3 entries at most")
 	hold(s.T, "the log", s.p.errOut.String(), "a witness could not cosign; it is tried again, and delays nothing")
 	if status, text := s.ledger("/ledger/checkpoint?cosigned=true"); status != 200 ||
-		!strings.Contains(string(text), "\n3\n") {
+		!strings.Contains(string(text), fmt.Sprintf("\n%d\n", firstEntries+3)) {
 		s.Errorf("the cosigned checkpoint is %d %s", status, text)
 	}
 	s.w.start(s.T)
@@ -206,8 +208,8 @@ func (s *witnessed) putBack(dir, backup string) {
 	s.awaitLong("the witness refuses", func() bool { return s.asked("forked") > 0 })
 	s.cosigned(3)
 	hold(s.T, "the log", s.p.errOut.String(), "it has seen another history", "consentd ledger recover")
-	if n := s.w.sees(s.T); n != 6 {
-		s.Errorf("the witness has seen %d entries, want 6", n)
+	if n := s.w.sees(s.T); n != firstEntries+6 {
+		s.Errorf("the witness has seen %d entries, want %d", n, firstEntries+6)
 	}
 	if n := s.asked("cosigned"); n != 0 {
 		s.Errorf("%v cosigned", n)

@@ -98,7 +98,8 @@ func TestUndoneMerges(t *testing.T) {
 	}
 }
 
-// TestVersionsOfDecisions: a version that a decision is on has its entry before it, unless retention may have dropped it.
+// TestVersionsOfDecisions: a version that a decision is on has its entry before it, unless retention may have dropped
+// it.
 func TestVersionsOfDecisions(t *testing.T) {
 	made := func(version int) madeVersion { return madeVersion{nameOf("project", "letters"), version} }
 	for name, tc := range map[string]struct {

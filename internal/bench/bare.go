@@ -62,7 +62,7 @@ last_event_id = excluded.last_event_id, purpose_version = excluded.purpose_versi
 weight = excluded.weight, grants = excluded.grants, active = excluded.active, occurred_at = excluded.occurred_at,
 expires_at = excluded.expires_at, since = excluded.since`
 	bareSubject    = `INSERT INTO subjects VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
-	bareIdentifier = `INSERT INTO identifiers VALUES ($1, $2, $3, $4, $5, $6)`
+	bareIdentifier = `INSERT INTO identifiers VALUES ($1, $2, $3, $4, $5, $6, $7)`
 )
 
 func insertBatch(c *sqlite.Conn, rows []bareRow) (err error) {

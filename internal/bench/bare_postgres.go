@@ -103,7 +103,7 @@ type barePostgresRow struct {
 	previous                          *[16]byte
 	domain, country, protocol         string
 	body, ident                       []byte
-	name                              string
+	name, sealed                      []byte
 }
 
 func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, error) {
@@ -114,7 +114,7 @@ func readPostgresRows(ctx context.Context, from string) ([]barePostgresRow, erro
 	defer c.Close(context.Background())
 	rows, err := c.Query(ctx, `SELECT e.organization_id, e.event_id, e.subject_id, e.key_id, e.sequence, e.project_no,
 e.purpose_no, e.purpose_version, e.state, e.action, e.weight, e.grants, e.occurred_at, e.recorded_at, e.expires_at,
-e.previous_id, e.domain, e.country, e.protocol, e.body, e.ident, i.value
+e.previous_id, e.domain, e.country, e.protocol, e.body, e.ident, i.value_index, i.value_sealed
 FROM events e JOIN identifiers i ON i.organization_id = e.organization_id AND i.subject_id = e.subject_id
 ORDER BY e.organization_id, e.event_id LIMIT $1`, bareLimit)
 	if err != nil {
@@ -123,7 +123,7 @@ ORDER BY e.organization_id, e.event_id LIMIT $1`, bareLimit)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r barePostgresRow, err error) {
 		err = row.Scan(&r.organization, &r.event, &r.subject, &r.key, &r.sequence, &r.project, &r.purpose, &r.version,
 			&r.state, &r.action, &r.weight, &r.grants, &r.occurred, &r.recorded, &r.expires, &r.previous, &r.domain,
-			&r.country, &r.protocol, &r.body, &r.ident, &r.name)
+			&r.country, &r.protocol, &r.body, &r.ident, &r.name, &r.sealed)
 		return r, err
 	})
 }
@@ -146,8 +146,7 @@ type bareColumns struct {
 	expires                         []*time.Time
 	previous                        []*[16]byte
 	domain, country, protocol       []string
-	body, ident                     [][]byte
-	name                            []string
+	body, ident, name, sealed       [][]byte
 }
 
 func columnsOf(rows []barePostgresRow) (c bareColumns) {
@@ -174,6 +173,7 @@ func columnsOf(rows []barePostgresRow) (c bareColumns) {
 		c.body = append(c.body, r.body)
 		c.ident = append(c.ident, r.ident)
 		c.name = append(c.name, r.name)
+		c.sealed = append(c.sealed, r.sealed)
 	}
 	return c
 }
@@ -224,9 +224,9 @@ func newBareTransaction(rows []barePostgresRow, seen map[string]bool) *bareTrans
 // The store's statements in the form for many rows.
 const (
 	bareOwners = `SELECT many.n, found.*
-FROM unnest($2::text[], $3::int8[], $4::text[]) WITH ORDINALITY AS many (p2, p3, p4, n)
+FROM unnest($2::text[], $3::int8[], $4::bytea[]) WITH ORDINALITY AS many (p2, p3, p4, n)
 CROSS JOIN LATERAL (SELECT subject_id FROM identifiers WHERE organization_id = $1::uuid AND kind = many.p2
-AND project_no = many.p3 AND value = many.p4 OFFSET 0) AS found`
+AND project_no = many.p3 AND value_index = many.p4 OFFSET 0) AS found`
 	bareConsents = `SELECT many.n, found.*
 FROM unnest($2::uuid[], $3::int8[], $4::int8[]) WITH ORDINALITY AS many (p2, p3, p4, n)
 CROSS JOIN LATERAL (SELECT * FROM consents WHERE organization_id = $1::uuid AND subject_id = many.p2
@@ -235,15 +235,15 @@ AND project_no = many.p3 AND purpose_no = many.p4 OFFSET 0) AS found`
 changed_by, data)
 SELECT o.organization_id, many.* FROM organizations o
 CROSS JOIN unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::int8[], $6::timestamptz[],
-$7::uuid[], $8::text[]) AS many
+$7::uuid[], $8::bytea[]) AS many
 WHERE o.organization_id = $1
 ON CONFLICT (organization_id, subject_id) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at,
 changed_by = excluded.changed_by, data = excluded.data, profile = excluded.profile`
-	bareIdentifiers = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
+	bareIdentifiers = `INSERT INTO identifiers (organization_id, kind, project_no, value_index, subject_id, value_sealed)
 SELECT o.organization_id, many.* FROM organizations o
-CROSS JOIN unnest($2::text[], $3::int8[], $4::text[], $5::uuid[]) AS many
+CROSS JOIN unnest($2::text[], $3::int8[], $4::bytea[], $5::uuid[], $6::bytea[]) AS many
 WHERE o.organization_id = $1
-ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = excluded.subject_id`
+ON CONFLICT (organization_id, kind, project_no, value_index) DO UPDATE SET subject_id = excluded.subject_id`
 	bareEvents = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no,
 purpose_version, state, action, weight, grants, occurred_at, recorded_at, expires_at, previous_id, key_id, domain,
 country, protocol, body, ident)
@@ -272,8 +272,9 @@ func bareAppend(organization [16]byte, rows, fresh, last []barePostgresRow) *pgx
 	if len(fresh) > 0 {
 		c := columnsOf(fresh)
 		b.Queue(bareSubjects, organization, c.subject, repeated("user", fresh), c.occurred, repeated(int64(1), fresh),
-			c.occurred, c.key, repeated("{}", fresh))
-		b.Queue(bareIdentifiers, organization, repeated("user_id", fresh), repeated(int64(0), fresh), c.name, c.subject)
+			c.occurred, c.key, repeated([]byte(nil), fresh))
+		b.Queue(bareIdentifiers, organization, repeated("user_id", fresh), repeated(int64(0), fresh), c.name, c.subject,
+			c.sealed)
 	}
 	c := columnsOf(rows)
 	b.Queue(bareEvents, organization, c.event, c.sequence, c.subject, c.project, c.purpose, c.version, c.state, c.action,

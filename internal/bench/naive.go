@@ -18,13 +18,14 @@ const naiveConns = 16
 // What one request runs, on consentd's own schema: who is it, or a new person; the event; where the person stands.
 const (
 	naiveFind = `SELECT subject_id FROM identifiers
-WHERE organization_id = $1 AND kind = 'user_id' AND project_no = 0 AND value = $2`
+WHERE organization_id = $1 AND kind = 'user_id' AND project_no = 0 AND value_index = convert_to($2, 'UTF8')`
 	naiveSubject = `INSERT INTO subjects (organization_id, subject_id, type, created_at, version, changed_at,
 changed_by, data)
-VALUES ($1, $2, 'user', $3, 1, $3, $1, '{}')`
-	naiveIdentifier = `INSERT INTO identifiers (organization_id, kind, project_no, value, subject_id)
-VALUES ($1, 'user_id', 0, $2, $3)
-ON CONFLICT (organization_id, kind, project_no, value) DO UPDATE SET subject_id = identifiers.subject_id
+VALUES ($1, $2, 'user', $3, 1, $3, $1, NULL)`
+	naiveIdentifier = `INSERT INTO identifiers (organization_id, kind, project_no, value_index, subject_id,
+value_sealed)
+VALUES ($1, 'user_id', 0, convert_to($2, 'UTF8'), $3, convert_to($2, 'UTF8'))
+ON CONFLICT (organization_id, kind, project_no, value_index) DO UPDATE SET subject_id = identifiers.subject_id
 RETURNING subject_id`
 	naiveEvent = `INSERT INTO events (organization_id, event_id, sequence, subject_id, project_no, purpose_no,
 purpose_version, state, action, weight, grants, occurred_at, recorded_at, expires_at, key_id, domain, country,

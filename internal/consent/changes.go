@@ -45,7 +45,7 @@ type Changes struct {
 	SuppressedNames    []OwnedName         // of both, for who remembers answers: they are not written
 	Restrictions       []RestrictedSubject // new, or known already
 	EndedRestrictions  []SubjectKey
-	// ErasedSubjects leaves their ids with nothing but the erasure; their identifiers and entries are named above.
+	// ErasedSubjects leaves their ids with nothing but the erasure; their entries are named above.
 	ErasedSubjects []ErasedSubject
 	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
@@ -55,6 +55,9 @@ type Changes struct {
 type OwnedName struct {
 	Organization ID
 	Identifier
+	// Own is what a store is told where the value may be a subject's own id, since it cannot read the value; NoID: it
+	// is none.
+	Own ID
 }
 
 // NamedConsent names the consent of whoever has an identifier.
@@ -76,6 +79,26 @@ type OwnedIdentifier struct {
 	OwnedName
 	Subject ID
 	Origin  ID // whose it was before merges gave it to that one; NoID: it was never another's
+	// Sealed is how a store keeps what can be shown of it, encrypted: in there the value is an index. Secret is the
+	// SubjectSecret of First, where the store was asked for names.
+	Sealed, Secret []byte
+}
+
+// First is who had it first, by whose key is encrypted.
+func (o *OwnedIdentifier) First() SubjectKey {
+	if o.Origin != NoID {
+		return SubjectKey{o.Organization, o.Origin}
+	}
+	return SubjectKey{o.Organization, o.Subject}
+}
+
+// IdentifiersOf gives the identifiers alone.
+func IdentifiersOf(owned []OwnedIdentifier) []Identifier {
+	out := make([]Identifier, len(owned))
+	for i := range owned {
+		out[i] = owned[i].Identifier
+	}
+	return out
 }
 
 // SubjectKey names a subject.
@@ -146,7 +169,7 @@ type SubjectSecret struct {
 }
 
 // ErasedSubject is one of those who were a person that was erased. The store has nothing of them afterwards: no
-// consents, claims, merges, archive, secret, and no answers about them.
+// identifiers, consents, claims, merges, archive, secret, and no answers about them.
 type ErasedSubject struct {
 	SubjectKey
 	Erasure
@@ -263,25 +286,29 @@ func (q *EventQuery) Narrowed() bool {
 
 // AddName gives a subject its first identifier by which the organization names it, and counts it.
 func (c *Changes) AddName(id Identifier, subject *Subject) {
-	c.Identifiers = append(c.Identifiers, OwnedIdentifier{OwnedName: OwnedName{subject.Organization, id},
-		Subject: subject.ID})
-	if id.Kind.Naming() {
-		c.Counts = append(c.Counts, Count{subject.Organization, NamedCount(id.Kind), 1})
+	c.Identifiers = append(c.Identifiers, OwnedIdentifier{Subject: subject.ID,
+		OwnedName: OwnedName{Organization: subject.Organization, Identifier: id}})
+	c.CountName(subject.Organization, id.Kind, 1)
+}
+
+// CountName counts subjects that have a name, where an identifier of the kind is one.
+func (c *Changes) CountName(organization ID, kind IdentifierKind, add int64) {
+	if kind.Naming() {
+		c.Counts = append(c.Counts, Count{organization, NamedCount(kind), add})
 	}
 }
 
 // RemoveName takes an identifier away from whoever has it, and counts it.
 func (c *Changes) RemoveName(organization ID, id Identifier) {
-	c.RemovedIdentifiers = append(c.RemovedIdentifiers, OwnedName{organization, id})
-	if id.Kind.Naming() {
-		c.Counts = append(c.Counts, Count{organization, NamedCount(id.Kind), -1})
-	}
+	c.RemovedIdentifiers = append(c.RemovedIdentifiers, OwnedName{Organization: organization, Identifier: id})
+	c.CountName(organization, id.Kind, -1)
 }
 
 // AddClaims notes what somebody named that is somebody else's.
 func (c *Changes) AddClaims(organization ID, who Identified) {
 	for _, id := range who.Claim {
-		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName: OwnedName{organization, id}, Subject: who.Subject})
+		c.Claims = append(c.Claims, OwnedIdentifier{OwnedName: OwnedName{Organization: organization, Identifier: id},
+			Subject: who.Subject})
 	}
 }
 

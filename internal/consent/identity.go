@@ -91,7 +91,7 @@ func stronger(given []Identifier, at int) []Identifier {
 
 // Owner gives who has an identifier, or whom that one was merged into; NoID: nobody.
 func (p *People) Owner(organization ID, id Identifier) ID {
-	owner := p.owners[OwnedName{organization, id}]
+	owner := p.owners[OwnedName{Organization: organization, Identifier: id}]
 	for {
 		into, ok := p.merged[SubjectKey{organization, owner}]
 		if !ok {
@@ -125,7 +125,7 @@ func (p *People) Attach(organization, subject ID, id Identifier) bool {
 	if id.Kind.single() && p.hasOther(organization, subject, id) || p.count(organization, subject, id.Kind) >= maxOfKind {
 		return false
 	}
-	p.owners[OwnedName{organization, id}] = subject
+	p.owners[OwnedName{Organization: organization, Identifier: id}] = subject
 	key := SubjectKey{organization, subject}
 	p.known[key] = append(p.known[key], id)
 	return true
@@ -154,7 +154,7 @@ func (p *People) merge(organization, from, into ID) []Identifier {
 	fromKey, intoKey := SubjectKey{organization, from}, SubjectKey{organization, into}
 	moved := p.known[fromKey]
 	for _, id := range moved {
-		p.owners[OwnedName{organization, id}] = into
+		p.owners[OwnedName{Organization: organization, Identifier: id}] = into
 	}
 	p.known[intoKey] = append(p.known[intoKey], moved...)
 	delete(p.known, fromKey)
@@ -169,7 +169,7 @@ func (p *People) SetOwner(name OwnedName, owner ID) { p.owners[name] = owner }
 func (p *People) SetIdentifiers(subject SubjectKey, identifiers []Identifier) {
 	p.known[subject] = identifiers
 	for _, id := range identifiers {
-		p.owners[OwnedName{subject.Organization, id}] = subject.Subject
+		p.owners[OwnedName{Organization: subject.Organization, Identifier: id}] = subject.Subject
 	}
 }
 

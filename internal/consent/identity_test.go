@@ -173,7 +173,8 @@ func holdAgainstModel(t *rapid.T, several bool) {
 		if ids[want] != found.Subject {
 			t.Fatalf("%v is %s, by the model %s (%v)", ranked, found.Subject, ids[want], want)
 		}
-		if owner := before[OwnedName{organization, ranked[0]}]; owner != NoID && owner != found.Subject {
+		strongest := OwnedName{Organization: organization, Identifier: ranked[0]}
+		if owner := before[strongest]; owner != NoID && owner != found.Subject {
 			t.Fatalf("%v is %s, though its strongest identifier was %s's", ranked, found.Subject, owner)
 		}
 		checkPeople(t, p, w, ids, organization)
@@ -199,7 +200,7 @@ func checkPeople(t *rapid.T, p *People, w *peopleModel, ids map[*human]ID, organ
 	for _, h := range w.everybody {
 		n += len(h.names)
 		for _, name := range h.names {
-			if got := p.owners[OwnedName{organization, name}]; got != ids[h] {
+			if got := p.owners[OwnedName{Organization: organization, Identifier: name}]; got != ids[h] {
 				t.Fatalf("%v belongs to %s, by the model to %s", name, got, ids[h])
 			}
 		}
@@ -210,7 +211,7 @@ func checkPeople(t *rapid.T, p *People, w *peopleModel, ids map[*human]ID, organ
 	for key, names := range p.known {
 		single := map[string]bool{}
 		for _, name := range names {
-			if p.owners[OwnedName{organization, name}] != key.Subject {
+			if p.owners[OwnedName{Organization: organization, Identifier: name}] != key.Subject {
 				t.Fatalf("%s has %v, which is another's", key.Subject, name)
 			}
 			if name.Kind != UserID && name.Kind != ProjectUserID {

@@ -37,11 +37,13 @@ func (c *Catalog) Query(f EventFilter) (EventQuery, []OwnedName, error) {
 			return q, nil, &Error{Kind: Invalid, Field: string(id.Kind), Msg: AsError(err).Msg}
 		}
 		if id.Kind != ProjectUserID {
-			people = append(people, OwnedName{q.Organization, Identifier{Kind: id.Kind, Value: value}})
+			people = append(people, OwnedName{Organization: q.Organization,
+				Identifier: Identifier{Kind: id.Kind, Value: value}})
 			continue
 		}
 		for _, number := range projects {
-			people = append(people, OwnedName{q.Organization, Identifier{id.Kind, number, value}})
+			people = append(people, OwnedName{Organization: q.Organization,
+				Identifier: Identifier{id.Kind, number, value}})
 		}
 	}
 	return q, people, nil

@@ -124,6 +124,12 @@ type SubjectFilter struct {
 	Limit  int
 }
 
+// NamedSubject is a subject with an identifier by which the organization names it.
+type NamedSubject struct {
+	Name    OwnedIdentifier
+	Subject Subject
+}
+
 // SubjectPage is a part of a list and the size of the whole.
 type SubjectPage struct {
 	Items []SubjectView

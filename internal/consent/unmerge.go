@@ -128,8 +128,8 @@ func (u *Unmerge) Claims(back []OwnedIdentifier) (claims []OwnedIdentifier) {
 		claims = append(claims, OwnedIdentifier{OwnedName: n.OwnedName, Subject: u.Merge.Into})
 	}
 	for id := range u.gone {
-		claims = append(claims, OwnedIdentifier{Subject: u.Merge.Into, OwnedName: OwnedName{u.Merge.Organization,
-			Identifier{Kind: AnonymousID, Value: id.String()}}})
+		claims = append(claims, OwnedIdentifier{Subject: u.Merge.Into, OwnedName: OwnedName{
+			Organization: u.Merge.Organization, Identifier: Identifier{Kind: AnonymousID, Value: id.String()}}})
 	}
 	return claims
 }

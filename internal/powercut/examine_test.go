@@ -246,7 +246,11 @@ func (e *examination) rows(ctx context.Context, i *store.Inspection, organizatio
 	if err != nil {
 		return err
 	}
-	err = i.Events(ctx, organization, 0, func(event *consent.Event) error {
+	ring, _, err := e.p.reload(true)
+	if err != nil {
+		return err
+	}
+	err = i.Events(ctx, organization, 0, service.NewOpener(ring, nil).Events, func(event *consent.Event) error {
 		if fault := consent.CheckEvent(catalog, event); fault != nil {
 			e.faultf("event %s: %v", event.ID, fault)
 		}

@@ -29,9 +29,9 @@ var indexLabels = [indexUseCount]string{
 
 // BlindIndex turns identifiers into what can be looked up and not read: HMAC-SHA-256 under a key of the organization,
 // its first 16 bytes. Among 2^32 identifiers of an organization the odds that any two share an index are 2^-65, and
-// nobody can search for such two without the key; yet what was found is only a candidate, and whoever unseals it
-// compares. An index tells who has the database, without the key file, which rows are equal and nothing else; who has
-// the key too can try guesses, and of telephone numbers all. It holds its key until it is collected. Safe at once.
+// nobody can search for such two without the key: who finds an index has found the identifier. An index tells who has
+// the database, without the key file, which rows are equal and nothing else; who has the key too can try guesses, and
+// of telephone numbers all. It holds its key until it is collected. Safe at once.
 type BlindIndex struct {
 	redacted
 	states sync.Pool // of *indexState: keyed states are made once, which halves the hashing

@@ -86,6 +86,16 @@ func (s *Subject) Seal(label Label, associated, text []byte) ([]byte, error) {
 
 // Open decrypts what Seal gave for the same key, label and associated data. Errors: ErrDamaged; ErrNoKey after Wipe.
 func (s *Subject) Open(label Label, associated, sealed []byte) ([]byte, error) {
+	return s.open(label, associated, sealed, func() []byte { return make([]byte, 0, len(sealed)-Overhead) })
+}
+
+// OpenInPlace is Open for a sealed text whose memory the text may take. Where it gives an error, what was there is
+// gone.
+func (s *Subject) OpenInPlace(label Label, associated, sealed []byte) ([]byte, error) {
+	return s.open(label, associated, sealed, func() []byte { return sealed[1+nonceSize : 1+nonceSize] })
+}
+
+func (s *Subject) open(label Label, associated, sealed []byte, into func() []byte) ([]byte, error) {
 	if len(sealed) < Overhead || sealed[0] != sealVersion {
 		return nil, ErrDamaged
 	}
@@ -93,8 +103,7 @@ func (s *Subject) Open(label Label, associated, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := make([]byte, 0, len(sealed)-Overhead)
-	text, err = aead.Open(text, sealed[1:1+nonceSize], sealed[1+nonceSize:], associated)
+	text, err := aead.Open(into(), sealed[1:1+nonceSize], sealed[1+nonceSize:], associated)
 	if err != nil {
 		return nil, ErrDamaged
 	}

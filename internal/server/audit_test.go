@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/sealing/sealingtest"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 )
@@ -80,7 +81,7 @@ func (w *harness) auditLedger(i *store.Inspection, organization consent.ID) {
 		catalog, err = r.Catalog(ctx, organization)
 		return err
 	}))
-	w.must(i.Events(ctx, organization, 0, func(e *consent.Event) error {
+	w.must(i.Events(ctx, organization, 0, service.NewOpener(sealingtest.Ring(), nil).Events, func(e *consent.Event) error {
 		if fault := consent.CheckEvent(catalog, e); fault != nil {
 			w.Errorf("event %s: %v", e.ID, fault)
 		}

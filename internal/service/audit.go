@@ -67,6 +67,7 @@ func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerA
 	w := LedgerAudit{auditor: a, organization: organization, texts: map[string]bool{},
 		secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)),
 		found:   Audited{Organization: organization}, told: newTold()}
+	w.opener = &Opener{newVault(w.secrets)}
 	return &w, w.begin(ctx)
 }
 
@@ -114,6 +115,7 @@ func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Che
 type LedgerAudit struct {
 	auditor      *Auditor
 	secrets      *secrets
+	opener       *Opener
 	organization consent.ID
 	catalog      *consent.Catalog
 	head         consent.Head
@@ -154,6 +156,7 @@ func (w *LedgerAudit) view(ctx context.Context, read func(Reader) error) error {
 	}
 	at, fed, tree := w.at, w.fed, w.tree
 	err := w.auditor.View(ctx, func(r Reader) error {
+		r = w.opener.reader(r)
 		w.at, w.fed, w.tree, w.noted = at, fed, tree, nil
 		if tree != nil {
 			w.tree = tree.Clone()

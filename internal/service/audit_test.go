@@ -46,7 +46,8 @@ func TestAuditWithoutAKey(t *testing.T) {
 // TestAuditOfNothing: of a ledger without entries there is nothing that could differ.
 func TestAuditOfNothing(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
+	h.damage(t, "DELETE FROM purposes")
 	auditor := &service.Auditor{View: h.store.View, Keys: sealingtest.Ring(), SigningKey: sealingtest.SigningKey(),
 		Fault: func(f service.AuditFault) { t.Errorf("%+v", f) }, Progress: func(int64) {}}
 	audit, err := auditor.Ledger(t.Context(), a.Organization)

@@ -103,7 +103,7 @@ func loadNames(ctx context.Context, r Reader, organization consent.ID, people []
 	if len(keys) == 0 {
 		return nil
 	}
-	names, err := r.Identifiers(ctx, keys)
+	names, err := identifiersOf(ctx, r, keys)
 	for i := range people {
 		if owner, _, contested := people[i].Candidate(); contested {
 			people[i].Names = names[consent.SubjectKey{Organization: organization, Subject: owner}]

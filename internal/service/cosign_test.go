@@ -266,7 +266,7 @@ func ownHash(t testing.TB, a consent.Actor) uint32 {
 // newest checkpoint shows too; a proof and a bundle have it.
 func TestWitnessesCosign(t *testing.T) {
 	h := newHarness(t)
-	a, b := h.organization(t), h.organization(t)
+	a, b := h.bare(t), h.bare(t)
 	ids := h.people(t, a, 0, 3)
 	h.people(t, b, 0, 1)
 	one, two := newObserver(t, "one.example/w", a, b), newObserver(t, "two.example/w", a, b)
@@ -309,7 +309,7 @@ func lagOf(w *witnessed, of int) consent.WitnessLag {
 // TestCosignedNoMoreOftenThan: many writes, few requests, and the last one is cosigned all the same.
 func TestCosignedNoMoreOftenThan(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	o := newObserver(t, "one.example/w", a)
 	const every = 700 * time.Millisecond
 	w := serveWitnessed(t, h.store, nil, every, o)
@@ -347,7 +347,7 @@ func TestAwayWitnessDelaysNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
-			a := h.organization(t)
+			a := h.bare(t)
 			there, away := newObserver(t, "one.example/w", a), newObserver(t, "two.example/w", a)
 			w := serveWitnessed(t, h.store, nil, oftenEnough, there, away)
 			w.records(t, a, "ada", "bob")
@@ -382,14 +382,14 @@ func TestForksAreNotCosigned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, forked := newHarness(t), newHarness(t)
-			a := h.organization(t)
+			a := h.bare(t)
 			o := newObserver(t, "one.example/w", a)
 			w := serveWitnessed(t, h.store, nil, oftenEnough, o)
 			w.records(t, a, "ada", "bob", "cem", "dan", "eve")
 			w.cosigned(t, a, 5, o)
 			w.Close()
 
-			b := forked.organization(t)
+			b := forked.bare(t)
 			o.seen[origin(b)], o.keys[origin(b)] = o.seen[origin(a)], nil
 			o.know(t, b)
 			second := serveWitnessed(t, forked.store, nil, oftenEnough, o)
@@ -420,7 +420,7 @@ func TestForksAreNotCosigned(t *testing.T) {
 // TestUnknownLedgers: a witness that does not know a ledger is told of in the log, and cosigns the others.
 func TestUnknownLedgers(t *testing.T) {
 	h := newHarness(t)
-	a, b := h.organization(t), h.organization(t)
+	a, b := h.bare(t), h.bare(t)
 	h.people(t, a, 0, 2)
 	h.people(t, b, 0, 3)
 	o := newObserver(t, "one.example/w", b)
@@ -443,7 +443,7 @@ func TestUnknownLedgers(t *testing.T) {
 // TestWitnessThatForgot: one that was put back itself is proved what it lacks; so is one that nothing is kept of.
 func TestWitnessThatForgot(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	o := newObserver(t, "one.example/w", a)
 	w := serveWitnessed(t, h.store, nil, oftenEnough, o)
 	w.records(t, a, "ada", "bob", "cem")
@@ -472,7 +472,7 @@ func TestWitnessThatForgot(t *testing.T) {
 // TestDamageIsNotProved: rows of the tree that were changed prove nothing, and no witness is told that it forked.
 func TestDamageIsNotProved(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	h.record(t, a, itemsOf(40)...)
 	o := newObserver(t, "one.example/w", a)
 	w := serveWitnessed(t, h.store, nil, oftenEnough, o)

@@ -44,7 +44,7 @@ func holdsBy(t testing.TB, a consent.Actor, b *evidence.Bundle, pinned []byte, b
 // that it is to show; else under the newest one, which holds without them.
 func TestEvidenceIsCosigned(t *testing.T) {
 	h := newHarness(t)
-	a := h.organization(t)
+	a := h.bare(t)
 	o := newObserver(t, "one.example/w", a)
 	w := serveWitnessed(t, h.store, nil, time.Hour, o) // so that only the first one is sent
 	made, err := w.Record(t.Context(), a, write(itemsOf(40)...))
@@ -92,6 +92,20 @@ func TestManyServersAreCosigned(t *testing.T) {
 		t.Cleanup(first.Close)
 		first.UseRootKey(rootKey)
 		actors := newActors(t, first, 3)
+		began := map[consent.ID]int64{} // with what is on record of a new organization
+		err := first.ViewForTest(t.Context(), func(r service.Reader) error {
+			for _, a := range actors {
+				heads, err := r.Heads(t.Context(), []consent.ID{a.Organization})
+				if err != nil {
+					return err
+				}
+				began[a.Organization] = heads[a.Organization].Sequence
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		o := newObserver(t, "one.example/w", actors...)
 		for _, s := range stores {
 			g := serveWitnessed(t, s, nil, oftenEnough, o)
@@ -118,7 +132,7 @@ func TestManyServersAreCosigned(t *testing.T) {
 		}
 		running.Wait()
 		for _, a := range actors {
-			servers[0].cosigned(t, a, int64(rounds*len(servers)), o)
+			servers[0].cosigned(t, a, began[a.Organization]+int64(rounds*len(servers)), o)
 		}
 		for i, g := range servers {
 			if text := g.log.String(); text != "" {

@@ -101,18 +101,18 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 	if !e.first.IsZero() {
 		done.At = e.first
 	}
-	names, err := e.tx.Identifiers(ctx, e.all)
+	names, err := asStored(e.tx).Names(ctx, e.all) // also those that cannot be read
 	if err != nil {
 		return nil, err
 	}
 	for _, key := range e.all {
-		for _, id := range names[key] {
-			changes.RemoveName(key.Organization, id)
+		for _, n := range names[key] {
+			changes.CountName(n.Organization, n.Kind, -1)
 		}
 		changes.ErasedSubjects = append(changes.ErasedSubjects, consent.ErasedSubject{SubjectKey: key, Erasure: done})
 	}
 	if e.in.Suppress {
-		if err := e.suppress(ctx, end.secrets[consent.NoID], names, &changes); err != nil {
+		if err := e.suppress(ctx, end.secrets[consent.NoID], &changes); err != nil {
 			return nil, err
 		}
 	}
@@ -135,14 +135,14 @@ func (e *erasure) find(ctx context.Context) (before consent.Erasure, err error) 
 	if person.Subject == consent.NoID { // by which the organization's own secret is kept
 		return before, consent.ErrNoSubject
 	}
-	subject, err := e.tx.Subject(ctx, person.Organization, person.Subject)
+	subject, err := asStored(e.tx).Subject(ctx, person.Organization, person.Subject)
 	for subject == nil && err == nil { // its record was removed: who it had turned out to be is still told
 		into, lost := e.tx.MergedInto(ctx, person)
 		if err = lost; into == consent.NoID {
 			break
 		}
 		person.Subject = into
-		subject, err = e.tx.Subject(ctx, person.Organization, person.Subject)
+		subject, err = asStored(e.tx).Subject(ctx, person.Organization, person.Subject)
 	}
 	switch {
 	case err != nil:

@@ -28,12 +28,12 @@ const (
 
 // Evidence gives all that shows what a person decided, for a bundle that is verified offline: the decisions of a
 // subject, or of the person whom it turned out to be, and their proofs under the newest checkpoint, for which it waits
-// a little, or under the newest one that a witness has cosigned, where that covers them too. purpose, where set, narrows it to the purposes of that key. since, where not 0, adds the proof that the
-// ledger only grew since it had so many entries. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors:
-// Forbidden; NotFound (the subject, any decision, or what one is committed with); Unprocessable in the field purpose,
-// where it is not known or there is too much for a bundle; Invalid in the field since, where the ledger never had so
-// many; Conflict where no checkpoint covers it yet; Unavailable; Internal where what is stored is not what was
-// committed.
+// a little, or under the newest one that a witness has cosigned, where that covers them too. purpose, where set,
+// narrows it to the purposes of that key. since, where not 0, adds the proof that the ledger only grew since it had so
+// many entries. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors: Forbidden; NotFound (the
+// subject, any decision, or what one is committed with); Unprocessable in the field purpose, where it is not known or
+// there is too much for a bundle; Invalid in the field since, where the ledger never had so many; Conflict where no
+// checkpoint covers it yet; Unavailable; Internal where what is stored is not what was committed.
 func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64) (
 	*evidence.Bundle, error) {
 	for _, scope := range []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead} {
@@ -197,7 +197,14 @@ func (e *evidenceReader) earlier(ctx context.Context, r Reader, l *signedLedger)
 // readPerson reads who the person is.
 func (e *evidenceReader) readPerson(ctx context.Context, r Reader, b *evidence.Bundle) error {
 	subjects := []consent.SubjectKey{e.person}
-	identifiers, err := r.Identifiers(ctx, subjects)
+	wrapped, err := r.SubjectSecrets(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	if wrapped[0] == nil {
+		return consent.Errorf(consent.NotFound, "", "what the entries are committed with is gone")
+	}
+	identifiers, err := identifiersOf(ctx, r, subjects)
 	if err != nil {
 		return err
 	}

@@ -17,3 +17,18 @@ func (s *Service) KeepErasures(ctx context.Context) error { return s.keepErasure
 
 // LoseKeysForTest lets the key file be out of sight for so long that nothing is encrypted by what it held before.
 func (s *Service) LoseKeysForTest() { s.secrets.sawInOrder(time.Now().Add(-unseenAfter)) }
+
+// ViewForTest reads as the service does, with what is sealed decrypted.
+func (s *Service) ViewForTest(ctx context.Context, read func(Reader) error) error {
+	return s.store.View(ctx, read)
+}
+
+// KnowsKeyForTest tells whether a subject's key is in memory.
+func (s *Service) KnowsKeyForTest(of consent.SubjectKey) bool {
+	k := &s.secrets.opened
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, young := k.young[of]
+	_, old := k.old[of]
+	return young || old
+}

@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -66,12 +67,11 @@ func TestErasedLeaveNoBytes(t *testing.T) {
 		}
 	}
 	event := made.Items[0].Events[0].ID
-	h.view(t, func(r service.Reader) error {
-		secrets, err := r.SubjectSecrets(ctx, []consent.SubjectKey{{Organization: a.Organization, Subject: id}})
-		words = append(words, string(secrets[0])) // by which alone anybody could tell what the leaves commit to
-		return err
-	})
-	if found := filesHold(t, h.folder, words); len(found) < len(words) {
+	if found := filesHold(t, h.folder, words); len(found) > 0 {
+		t.Fatalf("what tells of people can be read in the files: %v", found)
+	}
+	words = append(words, h.stored(t, a, id)...)
+	if found := filesHold(t, h.folder, words); len(found) < 4 {
 		t.Fatalf("before the erasure only these are found: %v", found)
 	}
 	h.erase(t, a, id)
@@ -83,9 +83,38 @@ func TestErasedLeaveNoBytes(t *testing.T) {
 	if found := filesHold(t, h.folder, []string{string(event[:])}); len(found) == 0 {
 		t.Error("the entry is gone too") // its id is what the leaf stands under
 	}
-	if found := filesHold(t, h.folder, []string{"user-3"}); len(found) == 0 {
+	if other := h.events(t, a)[0]; h.stored(t, a, other.Subject) == nil {
 		t.Error("somebody else is gone too")
 	}
+}
+
+// stored gives what the store has of a subject that can be looked for: key, idents, and how identifiers are found and
+// shown.
+func (h *harness) stored(t tester, a consent.Actor, id consent.ID) (texts []string) {
+	t.Helper()
+	key := consent.SubjectKey{Organization: a.Organization, Subject: id}
+	err := h.store.View(context.Background(), func(r service.Reader) error {
+		secrets, err := r.SubjectSecrets(context.Background(), []consent.SubjectKey{key})
+		names, err2 := r.Names(context.Background(), []consent.SubjectKey{key})
+		events, err3 := r.Timeline(context.Background(), key, consent.NoID, 10)
+		if err := errors.Join(err, err2, err3); err != nil {
+			return err
+		}
+		for _, secret := range secrets {
+			texts = append(texts, string(secret))
+		}
+		for _, n := range names[key] {
+			texts = append(texts, n.Value, string(n.Sealed))
+		}
+		for _, e := range events {
+			texts = append(texts, string(e.IdentityJSON))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return texts
 }
 
 // TestHistoriesWithErasures: whatever is written, merged, taken apart, restricted and erased, the next checkpoint is

@@ -225,6 +225,9 @@ func (s *Service) keepErasures(ctx context.Context) error {
 		if err != nil || len(page) == 0 {
 			return err
 		}
+		for i := range page { // by whichever server
+			s.secrets.opened.drop(page[i].SubjectKey)
+		}
 		if err := j.takeIn(page); err != nil {
 			return err
 		}

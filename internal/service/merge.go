@@ -82,7 +82,7 @@ func (s *Service) planMerge(ctx context.Context, r Reader, d *consent.Catalog, i
 		return merged, nil, in.If.Check(view.Tag)
 	}
 	key := consent.SubjectKey{Organization: organization, Subject: other.ID}
-	theirs, err := r.Identifiers(ctx, []consent.SubjectKey{key})
+	theirs, err := identifiersOf(ctx, r, []consent.SubjectKey{key})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,7 +135,7 @@ func otherSubject(ctx context.Context, r Reader, organization, id, other consent
 	if id == other {
 		return nil, consent.Errorf(consent.Unprocessable, "subject_id", "is the subject itself")
 	}
-	subject, err := r.Subject(ctx, organization, other)
+	subject, err := asStored(r).Subject(ctx, organization, other)
 	if err == nil && (subject == nil || !subject.Erasure.At.IsZero()) {
 		err = consent.Errorf(consent.Unprocessable, "subject_id", "is no subject of this organization")
 	}
@@ -200,7 +200,7 @@ func (s *Service) unmerge(ctx context.Context, r Reader, view *consent.SubjectVi
 	if err := in.If.Check(view.Tag); err != nil {
 		return nil, err
 	}
-	names, err := r.Names(ctx, key)
+	names, err := r.Names(ctx, []consent.SubjectKey{key})
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +210,8 @@ func (s *Service) unmerge(ctx context.Context, r Reader, view *consent.SubjectVi
 		return nil, err
 	}
 	merge.UndoneAt = s.now()
-	changes := &consent.Changes{Unmerges: []consent.SubjectMerge{merge}, Identifiers: u.Names(names), Consents: written,
-		RemovedConsents: removed}
+	changes := &consent.Changes{Unmerges: []consent.SubjectMerge{merge}, Identifiers: u.Names(names[key]),
+		Consents: written, RemovedConsents: removed}
 	if !view.Restriction.At.IsZero() { // whose it was nobody can tell, so it is both's
 		changes.Restrictions = []consent.RestrictedSubject{{Restriction: view.Restriction,
 			SubjectKey: consent.SubjectKey{Organization: view.Organization, Subject: in.Other}}}

@@ -162,8 +162,10 @@ func (s *Service) changeIdentifier(ctx context.Context, a consent.Actor, in cons
 	return view, err
 }
 
-// survivor gives a subject, or the person whom it turned out to be. Errors: NotFound, Gone.
+// survivor gives a subject, or the person whom it turned out to be, with the record as it is stored. Errors: NotFound,
+// Gone.
 func survivor(ctx context.Context, r Reader, organization, id consent.ID) (*consent.Subject, error) {
+	r = asStored(r)
 	subject, err := r.Subject(ctx, organization, id)
 	if err == nil && subject != nil && subject.MergedInto != consent.NoID {
 		subject, err = r.Subject(ctx, organization, subject.MergedInto)
@@ -178,6 +180,17 @@ func survivor(ctx context.Context, r Reader, organization, id consent.ID) (*cons
 	return subject, err
 }
 
+// identifiersOf gives all identifiers of each subject, in order of kind, project and value.
+func identifiersOf(ctx context.Context, r Reader, subjects []consent.SubjectKey) (
+	map[consent.SubjectKey][]consent.Identifier, error) {
+	names, err := r.Names(ctx, subjects)
+	found := make(map[consent.SubjectKey][]consent.Identifier, len(names))
+	for key, owned := range names {
+		found[key] = consent.IdentifiersOf(owned)
+	}
+	return found, err
+}
+
 // viewOf reads all that is shown of a subject, or of the person whom it turned out to be. Errors: NotFound.
 func viewOf(ctx context.Context, r Reader, organization, id consent.ID) (*consent.SubjectView, error) {
 	subject, err := survivor(ctx, r, organization, id)
@@ -185,13 +198,20 @@ func viewOf(ctx context.Context, r Reader, organization, id consent.ID) (*consen
 		return nil, err
 	}
 	key := consent.SubjectKey{Organization: organization, Subject: subject.ID}
-	all, err := r.Identifiers(ctx, []consent.SubjectKey{key})
+	all, err := identifiersOf(ctx, r, []consent.SubjectKey{key})
 	if err != nil {
 		return nil, err
 	}
 	merges, err := r.Merges(ctx, []consent.SubjectKey{key})
 	if err != nil {
 		return nil, err
+	}
+	if o, ok := r.(interface {
+		openSubject(context.Context, *consent.Subject) error
+	}); ok {
+		if err := o.openSubject(ctx, subject); err != nil {
+			return nil, err
+		}
 	}
 	view := &consent.SubjectView{Subject: *subject, Identifiers: all[key]}
 	if err := nameProjects(ctx, r, view); err != nil {

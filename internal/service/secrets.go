@@ -38,6 +38,7 @@ type ReloadKeys func(always bool) (ring *sealing.Ring, changed bool, err error)
 type secrets struct {
 	ring   atomic.Pointer[sealing.Ring] // nil: nothing can be put on record
 	random io.Reader
+	opened openedKeys
 	reload ReloadKeys // nil: the keys stay as they are
 	log    *slog.Logger
 	looked atomic.Pointer[time.Time] // when the file was found in order last, by the clock on the wall
@@ -88,16 +89,34 @@ func (s *secrets) New(of consent.SubjectKey) (*ledger.Secret, []byte, error) {
 		return nil, nil, err
 	}
 	wrapped, err := ring.Wrap(key, of.Organization, of.Subject)
-	return (*ledger.Secret)(key.Secret()), wrapped, err
+	if err != nil {
+		return nil, nil, err
+	}
+	s.opened.put(of, wrapped, sealing.NewSubject(key, nonces{}))
+	return (*ledger.Secret)(key.Secret()), wrapped, nil
 }
 
 // Open implements writer.Secrets.
 func (s *secrets) Open(of consent.SubjectKey, wrapped []byte) (*ledger.Secret, error) {
+	subject, err := s.subject(of, wrapped)
+	if err != nil {
+		return nil, err
+	}
+	return (*ledger.Secret)(subject.Key().Secret()), nil
+}
+
+// subject gives by what the texts of a subject are sealed, whose key is stored so.
+func (s *secrets) subject(of consent.SubjectKey, wrapped []byte) (*sealing.Subject, error) {
+	if known := s.opened.get(of, wrapped); known != nil {
+		return known, nil
+	}
 	key, err := s.unwrap(of, wrapped)
 	if err != nil {
 		return nil, err
 	}
-	return (*ledger.Secret)(key.Secret()), nil
+	subject := sealing.NewSubject(key, nonces{})
+	s.opened.put(of, wrapped, subject)
+	return subject, nil
 }
 
 func (s *secrets) unwrap(of consent.SubjectKey, wrapped []byte) (sealing.Key, error) {

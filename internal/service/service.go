@@ -35,7 +35,7 @@ type Service struct {
 	writer   *writer.Writer
 	watchdog commitWatchdog
 	secrets  *secrets
-	hashers  hashers
+	keys     *vault
 	signer   *signer
 	// witnesses cosign what signer signs.
 	witnesses *witnesses
@@ -99,6 +99,8 @@ func New(o Options) *Service {
 	s.cache = newCache()
 	s.journal.to = o.Journal
 	s.secrets = newSecrets(o.Keys, s.random, o.ReloadKeys, s.log)
+	s.keys = newVault(s.secrets)
+	s.store = &sealedStore{Store: o.Store, keys: s.keys}
 	s.witnesses = newWitnesses(s, &o)
 	s.signer = newSigner(s, &o)
 	s.witnesses.start()

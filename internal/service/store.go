@@ -66,13 +66,11 @@ type Reader interface {
 	// Owners tells which subject has each identifier, by index of names; NoID: nobody. A
 	// subject's own id is a SubjectID and an AnonymousID of it, and of the person that it was merged into.
 	Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error)
-	// Names gives all identifiers of a subject with whose they were before merges, in order of kind, project and value.
-	Names(ctx context.Context, subject consent.SubjectKey) ([]consent.OwnedIdentifier, error)
+	// Names gives all identifiers of each subject, with whose they were before merges.
+	Names(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.OwnedIdentifier, error)
 	// Claimants gives those who named an identifier that was somebody else's, or whom they were merged into, by index of
 	// names, MaxClaimants and one more at most.
 	Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error)
-	// Identifiers gives all identifiers of each subject.
-	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
 	// Persons is Store.Person for many names, by index of them, from the state that the reader shows.
 	Persons(ctx context.Context, names []consent.OwnedName, project int, hashes [][]byte) ([]consent.Who, error)
 	// MergedInto gives into whom a subject was merged, whether their records are there or not; NoID: into nobody.
@@ -180,10 +178,13 @@ type Reader interface {
 	Unerased(ctx context.Context, subjects []consent.SubjectKey) ([]bool, error)
 	// HasEvents tells whether any event is on record for a subject.
 	HasEvents(ctx context.Context, organization, subject consent.ID) (bool, error)
-	// NamedSubjects lists subjects that have a name (see SaveSubject), in order of type
-	// and name, and the size of the whole.
-	NamedSubjects(ctx context.Context, organization consent.ID, filter consent.SubjectFilter) ([]consent.SubjectView,
+	// NamedSubjects lists subjects that have a name (see SaveSubject), in order of type and of what the store has of the
+	// name, and the size of the whole. The filter's text is left out.
+	NamedSubjects(ctx context.Context, organization consent.ID, filter consent.SubjectFilter) ([]consent.NamedSubject,
 		int64, error)
+	// NamedAfter lists the first of them with a name behind one (zero but for the organization: from the beginning), of
+	// the filter's type, as many as its limit says.
+	NamedAfter(ctx context.Context, filter consent.SubjectFilter, after consent.OwnedName) ([]consent.NamedSubject, error)
 }
 
 // Tx reads and writes. It sees what it wrote itself.

@@ -81,9 +81,11 @@ func (e *subjectExport) begin(ctx context.Context, r Reader) error {
 		return err
 	}
 	key := consent.SubjectKey{Organization: organization, Subject: p.Subject.ID}
-	if p.Names, err = r.Names(ctx, key); err != nil {
+	names, err := r.Names(ctx, []consent.SubjectKey{key})
+	if err != nil {
 		return err
 	}
+	p.Names = names[key]
 	if p.Merges, err = mergesInto(ctx, r, key); err != nil {
 		return err
 	}

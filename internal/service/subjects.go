@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service/writer"
@@ -127,14 +128,15 @@ func (s *Service) Subject(ctx context.Context, a consent.Actor, typ, name string
 			view.Record = *record
 		}
 		key := consent.SubjectKey{Organization: a.Organization, Subject: subject.ID}
-		all, err := r.Identifiers(ctx, []consent.SubjectKey{key})
+		all, err := identifiersOf(ctx, r, []consent.SubjectKey{key})
 		view.Identifiers = all[key]
 		return err
 	})
 	return view, err
 }
 
-// Subjects lists the subjects that have a name, in order of type and name.
+// Subjects lists the subjects that have a name, in order of type, those of one type in an order that stays. To look for
+// a text, all of them are read and decrypted.
 func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.SubjectFilter) (consent.SubjectPage,
 	error) {
 	if err := a.Require(consent.SubjectsRead); err != nil {
@@ -156,10 +158,78 @@ func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.
 	}
 	var page consent.SubjectPage
 	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) (err error) {
-		page.Items, page.Total, err = r.NamedSubjects(ctx, a.Organization, filter)
+		if filter.Text != "" {
+			found, err := searchSubjects(ctx, r, a.Organization, filter)
+			page = consent.SubjectPage(found)
+			return err
+		}
+		var named []consent.NamedSubject
+		named, page.Total, err = r.NamedSubjects(ctx, a.Organization, filter)
+		page.Items = nil // it may run again
+		for i := range named {
+			page.Items = append(page.Items, viewOfNamed(&named[i]))
+		}
 		return err
 	})
 	return page, err
+}
+
+func viewOfNamed(n *consent.NamedSubject) consent.SubjectView {
+	return consent.SubjectView{Subject: n.Subject, Name: n.Name.Value}
+}
+
+// searchedAtOnce is how many subjects are decrypted at once where a text is looked for.
+const searchedAtOnce = 100
+
+// searchSubjects reads all subjects that a filter may mean, and gives the part of those that match which it asks for.
+func searchSubjects(ctx context.Context, r Reader, organization consent.ID, f consent.SubjectFilter) (
+	page subjectMatches, err error) {
+	text := folded(f.Text)
+	if f.Name != "" { // few have one name
+		named, _, err := r.NamedSubjects(ctx, organization, consent.SubjectFilter{Type: f.Type, Name: f.Name,
+			Limit: searchedAtOnce})
+		for i := range named {
+			page.addMatch(&named[i], &f, text)
+		}
+		return page, err
+	}
+	after, all := consent.OwnedName{Organization: organization}, f
+	all.Limit = searchedAtOnce
+	for {
+		if err := ctx.Err(); err != nil {
+			return page, err
+		}
+		found, err := r.NamedAfter(ctx, all, after)
+		if err != nil {
+			return page, err
+		}
+		for i := range found {
+			page.addMatch(&found[i], &f, text)
+		}
+		if len(found) < searchedAtOnce {
+			return page, nil
+		}
+		after = found[len(found)-1].Name.OwnedName
+	}
+}
+
+// subjectMatches is the part of a list that was asked for.
+type subjectMatches consent.SubjectPage
+
+// addMatch counts a subject whose data contain a folded text, and shows it where it is in the part.
+func (m *subjectMatches) addMatch(n *consent.NamedSubject, f *consent.SubjectFilter, text string) {
+	if !strings.Contains(folded(string(n.Subject.Record.Data)), text) {
+		return
+	}
+	if m.Total >= int64(f.Offset) && len(m.Items) < f.Limit {
+		m.Items = append(m.Items, viewOfNamed(n))
+	}
+	m.Total++
+}
+
+// folded is a text without regard to case. A final sigma is a sigma, and the Turkish İ an i.
+func folded(text string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(text, "İ", "i")), "ς", "σ")
 }
 
 // DeleteSubject removes a subject's record, its archive and its identifiers. Its consent events stay in the ledger
@@ -207,7 +277,7 @@ func (s *Service) deleteNamed(ctx context.Context, tx Tx, a consent.Actor, id co
 
 func (s *Service) remove(ctx context.Context, tx Tx, subject *consent.Subject) error {
 	key := consent.SubjectKey{Organization: subject.Organization, Subject: subject.ID}
-	all, err := tx.Identifiers(ctx, []consent.SubjectKey{key})
+	all, err := identifiersOf(ctx, tx, []consent.SubjectKey{key})
 	if err != nil {
 		return err
 	}

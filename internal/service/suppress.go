@@ -1,9 +1,8 @@
 package service
 
 import (
-	"bytes"
 	"context"
-	"sync"
+	"errors"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
@@ -11,76 +10,24 @@ import (
 	"github.com/consentd/consentd/ledger"
 )
 
-// hashers keeps by what organizations hash identifiers that are suppressed. Its key is the organization's own, which
-// never changes. It is for use at once from many goroutines.
-type hashers struct {
-	mu    sync.Mutex
-	known map[consent.ID]*sealing.BlindIndex
-}
-
-// maxHashers is how many are kept: past it they are read anew.
-const maxHashers = 4096
-
-func (h *hashers) get(organization consent.ID) *sealing.BlindIndex {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.known[organization]
-}
-
-func (h *hashers) put(organization consent.ID, hasher *sealing.BlindIndex) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.known) >= maxHashers || h.known == nil {
-		h.known = map[consent.ID]*sealing.BlindIndex{}
-	}
-	h.known[organization] = hasher
-}
-
-// hasherOf makes the one of an organization of its secret.
-func hasherOf(secret *ledger.Secret) (*sealing.BlindIndex, error) {
-	key, err := sealing.NewKey(bytes.NewReader(secret[:]))
-	if err != nil {
-		return nil, err
-	}
-	return sealing.NewBlindIndex(key, sealing.IndexSuppressed)
-}
-
-// errNoSuppressionKey is said where somebody may be suppressed and nobody can tell whom: a check must not say yes then.
-var errNoSuppressionKey = consent.Errorf(consent.Unavailable, "", "who is suppressed cannot be told, since the key "+
-	"file is not there, or lacks the key that this organization's secret is encrypted by")
-
-// hasherFrom gives by what an organization hashes identifiers; nil: none is suppressed. Errors: errNoSuppressionKey.
+// hasherFrom gives by what an organization hashes identifiers; nil: none is suppressed. Errors: those of indexesOf.
 func (s *Service) hasherFrom(ctx context.Context, r writer.SuppressionReader, organization consent.ID) (
 	*sealing.BlindIndex, error) {
-	if known := s.hashers.get(organization); known != nil {
-		return known, nil
-	}
-	of := consent.SubjectKey{Organization: organization}
-	wrapped, err := r.SubjectSecrets(ctx, []consent.SubjectKey{of})
-	if err != nil || wrapped[0] == nil {
+	known, err := s.keys.indexesOf(ctx, r, organization)
+	if err != nil || known == nil {
 		return nil, err
 	}
-	secret, err := s.secrets.Open(of, wrapped[0])
-	if err != nil { // as after a restore from before a key was retired: what is not suppressed can be told all the same
-		heads, headErr := r.Heads(ctx, []consent.ID{organization})
-		if headErr != nil || heads[organization].Suppressed == 0 {
-			return nil, headErr
-		}
-		return nil, &consent.Error{Kind: consent.Unavailable, Msg: errNoSuppressionKey.Msg, Err: err}
-	}
-	hasher, err := hasherOf(secret)
-	if err == nil {
-		s.hashers.put(organization, hasher)
-	}
-	return hasher, err
+	return known.suppressed, nil
 }
 
 // hashesOf gives the hashes of identifiers by which they are found where they are suppressed, by index of them; nil:
 // none can be.
 func (s *Service) hashesOf(ctx context.Context, names []consent.OwnedName) (hashes [][]byte, err error) {
 	organization := names[0].Organization
-	hasher := s.hashers.get(organization)
-	if hasher == nil {
+	var hasher *sealing.BlindIndex
+	if known := s.keys.get(organization); known != nil {
+		hasher = known.suppressed
+	} else {
 		err = s.view(ctx, func(r Reader) error {
 			hasher, err = s.hasherFrom(ctx, r, organization)
 			return err
@@ -129,10 +76,17 @@ func ownNames(id consent.ID) []consent.Identifier {
 }
 
 // suppress has what stays of the names of a person who is being erased put into changes. secret is the organization's.
-func (e *erasure) suppress(ctx context.Context, secret *ledger.Secret, names map[consent.SubjectKey][]consent.Identifier,
-	changes *consent.Changes) error {
+func (e *erasure) suppress(ctx context.Context, secret *ledger.Secret, changes *consent.Changes) error {
+	names, err := identifiersOf(ctx, e.tx, e.all)
+	if errors.Is(err, errUnreadable) {
+		return &consent.Error{Kind: consent.Unprocessable, Field: "suppress", Err: err, Msg: "an identifier of the person " +
+			"cannot be read, since what is stored of it was changed; erase without it"}
+	}
+	if err != nil {
+		return err
+	}
 	organization := e.actor.Organization
-	hasher, err := hasherOf(secret) // it may be new, and the transaction may fail: not to be kept yet
+	own, err := indexesBy(secret) // it may be new, and the transaction may fail: not to be kept yet
 	if err != nil {
 		return err
 	}
@@ -156,7 +110,7 @@ func (e *erasure) suppress(ctx context.Context, secret *ledger.Secret, names map
 			continue
 		}
 		changes.Suppressions = append(changes.Suppressions, consent.Suppression{Organization: organization,
-			Hash: consent.SuppressionHash(hashOf(hasher, id)), At: changes.ErasedSubjects[0].At})
+			Hash: consent.SuppressionHash(hashOf(own.suppressed, id)), At: changes.ErasedSubjects[0].At})
 		changes.SuppressedNames = append(changes.SuppressedNames, consent.OwnedName{Organization: organization,
 			Identifier: id})
 	}

@@ -20,7 +20,7 @@ func (t *tx) Persons(ctx context.Context, names []consent.OwnedName, project int
 		if hashes != nil {
 			hash = hashes[i]
 		}
-		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, &n.Value, hash, project)
+		return append(args, &n.Organization, (*string)(&n.Kind), n.Project, index(n), hash, project)
 	}, func(i int, r engine.Row) error { return scanPerson(r, names[i].Organization, &found[i], &moved) })
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ const selectConsentByName = `/* select_consent_by_name */ SELECT i.subject_id, k
 FROM identifiers i LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = i.subject_id
   AND c.project_no = $2 AND c.purpose_no = $3)
 LEFT JOIN subject_keys k ON (k.organization_id = $1 AND k.subject_id = i.subject_id)
-WHERE i.organization_id = $1 AND i.kind = $4 AND i.project_no = $5 AND i.value = $6`
+WHERE i.organization_id = $1 AND i.kind = $4 AND i.project_no = $5 AND i.value_index = $6`
 
 // ConsentsByName implements service.Reader.
 func (t *tx) ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.NamedHolder, error) {
@@ -46,7 +46,7 @@ func (t *tx) ConsentsByName(ctx context.Context, asked []consent.NamedConsent) (
 	err := t.conn.Each(ctx, selectConsentByName, len(asked), func(i int, args []any) []any {
 		a := &asked[i]
 		return append(args, &a.Name.Organization, a.Project, a.Purpose, (*string)(&a.Name.Kind), a.Name.Project,
-			&a.Name.Value)
+			index(&a.Name))
 	}, func(i int, r engine.Row) error {
 		return scanConsent(r, &found[i].Consent, &found[i].Subject, &found[i].Secret)
 	})
@@ -121,7 +121,7 @@ const suppressed = `UNION ALL SELECT NULL, FALSE, x.suppressed_at FROM suppressi
 const selectPerson = `/* select_person */ SELECT named.moved, named.subject_id, FALSE, named.suppressed_at,
 ` + personColumns + `
 FROM (SELECT subject_id, origin_id IS NOT NULL AS moved, NULL AS suppressed_at FROM identifiers
-  WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
+  WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value_index = $4
   ` + suppressed + `) AS named
 LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = named.subject_id AND c.project_no = $6)`
 
@@ -129,7 +129,7 @@ LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = named.subject
 const selectPersons = `/* select_persons */ SELECT FALSE, named.subject_id, named.claims, named.suppressed_at,
 ` + personColumns + `
 FROM (SELECT subject_id, FALSE AS claims, NULL AS suppressed_at FROM identifiers
-  WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value = $4
+  WHERE organization_id = $1 AND kind = $2 AND project_no = $3 AND value_index = $4
   ` + suppressed + `
   UNION ALL SELECT subject_id, TRUE, NULL FROM (` + claims + `) AS claims) AS named
 LEFT JOIN consents c ON (c.organization_id = $1 AND c.subject_id = named.subject_id AND c.project_no = $6) LIMIT 5000`
@@ -142,7 +142,7 @@ const fewConsents = 4
 // person is service.Store's Person.
 func (t *tx) person(ctx context.Context, name consent.OwnedName, project int, hash []byte) (who consent.Who,
 	err error) {
-	args := []any{&name.Organization, (*string)(&name.Kind), name.Project, &name.Value, hash, project}
+	args := []any{&name.Organization, (*string)(&name.Kind), name.Project, index(&name), hash, project}
 	if name.Kind.Naming() {
 		who, moved, err := t.personBy(ctx, name.Organization, selectPerson, args)
 		if err != nil || !moved {

@@ -114,6 +114,9 @@ func (t *tx) appendErased(ctx context.Context, c *consent.Changes) error {
 }
 
 func (t *tx) eraseSubjects(ctx context.Context, subjects []consent.ErasedSubject) error {
+	if err := t.eraseIdentifiers(ctx, subjects); err != nil {
+		return err
+	}
 	for _, statement := range deletedWithSubject {
 		err := insert(ctx, t.conn, statement, subjects, func(s *consent.ErasedSubject, args []any) []any {
 			return append(args, &s.Organization, &s.Subject)
@@ -123,8 +126,8 @@ func (t *tx) eraseSubjects(ctx context.Context, subjects []consent.ErasedSubject
 		}
 	}
 	err := insert(ctx, t.conn, upsertErasedSubject, subjects, func(s *consent.ErasedSubject, args []any) []any {
-		return append(args, &s.Organization, &s.Subject, consent.DefaultSubjectType, &s.At, 1, &s.At, &consent.NoID, "{}",
-			&s.At, &s.Sequence, &s.Events, s.Suppress)
+		return append(args, &s.Organization, &s.Subject, consent.DefaultSubjectType, &s.At, 1, &s.At, &consent.NoID,
+			[]byte(nil), &s.At, &s.Sequence, &s.Events, s.Suppress)
 	})
 	if err != nil {
 		return err
@@ -139,6 +142,28 @@ func (t *tx) eraseSubjects(ctx context.Context, subjects []consent.ErasedSubject
 		}
 	}
 	return t.forgetAnswers(ctx, subjects)
+}
+
+// eraseIdentifiers removes all identifiers of some subjects, each by its key: by the subject alone SQLite would look
+// through all that the organization has.
+func (t *tx) eraseIdentifiers(ctx context.Context, subjects []consent.ErasedSubject) error {
+	keys := make([]consent.SubjectKey, len(subjects))
+	for i := range subjects {
+		keys[i] = subjects[i].SubjectKey
+	}
+	names, err := t.Names(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, of := range names {
+		err := insert(ctx, t.conn, deleteIdentifier, of, func(n *consent.OwnedIdentifier, args []any) []any {
+			return append(args, &n.Organization, string(n.Kind), n.Project, index(&n.OwnedName))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // erasedAtOnce is how many subjects one look through a table is about.

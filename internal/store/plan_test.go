@@ -25,7 +25,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page",
 		"SCAN merges", "SCAN named"} // of a statement itself
 	for name, statement := range map[string]string{
-		"owner": selectOwner, "own id": selectOwnID, "identifiers": selectIdentifiers, "consent": selectConsent,
+		"owner": selectOwner, "own id": selectOwnID, "consent": selectConsent,
 		"consent by name": selectConsentByName,
 		"consents":        selectConsentsOf,
 		"person":          selectPerson, "persons": selectPersons, "history": selectHistory, "any event": selectAnyEvent,

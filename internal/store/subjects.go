@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"strings"
+	"strconv"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/store/engine"
@@ -44,57 +44,86 @@ func (t *tx) ArchivedRecord(ctx context.Context, organization, subject consent.I
 
 // NamedSubjects implements service.Reader.
 func (t *tx) NamedSubjects(ctx context.Context, organization consent.ID,
-	f consent.SubjectFilter) ([]consent.SubjectView, int64, error) {
+	f consent.SubjectFilter) ([]consent.NamedSubject, int64, error) {
+	q := namedSearch(organization, &f)
+	if f.Name != "" {
+		q.where("i.value_index = ?", []byte(f.Name))
+	}
+	total, err := t.countNamed(ctx, organization, f, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	list, args := q.page("/* list_subjects */ SELECT "+namedColumns+fromNamed, orderNamed, f.Limit, f.Offset)
+	var found []consent.NamedSubject
+	return found, total, t.conn.Search(ctx, list, args, scanNamed(organization, &found))
+}
+
+// NamedAfter implements service.Reader.
+func (t *tx) NamedAfter(ctx context.Context, f consent.SubjectFilter, after consent.OwnedName) (
+	found []consent.NamedSubject, err error) {
+	var q search
+	q.where("i.organization_id = ?", after.Organization)
+	if f.Type != "" { // a condition on the kind beside one on all three may be all that is looked up by
+		q.where("i.kind = ?", string(consent.TypedKind(f.Type)))
+		q.where("(i.project_no, i.value_index) > (?, ?)", after.Project, index(&after))
+	} else {
+		q.where("i.kind <= ?", string(consent.UserID))
+		q.where("(i.kind, i.project_no, i.value_index) > (?, ?, ?)", max(string(after.Kind), firstName), after.Project,
+			index(&after))
+	}
+	list, args := q.build("/* list_subjects_after */ SELECT "+namedColumns+fromNamed,
+		orderNamed+" LIMIT "+strconv.Itoa(f.Limit))
+	return found, t.conn.Search(ctx, list, args, scanNamed(after.Organization, &found))
+}
+
+// Parts of a list of subjects that have a name.
+const (
+	namedColumns = `i.kind, i.project_no, i.value_index, i.origin_id, i.value_sealed, s.subject_id, s.type, s.merged_into,
+s.created_at, s.version, s.changed_at, s.changed_by, s.data, s.profile`
+	fromNamed = ` FROM identifiers i
+CROSS JOIN subjects s ON (s.organization_id = $1 AND s.subject_id = i.subject_id)`
+	orderNamed = "ORDER BY i.kind, i.project_no, i.value_index"
+)
+
+// firstName is before all kinds by which subjects are named. Behind UserID there is none.
+const firstName = "subject:"
+
+// namedSearch makes the conditions of names of an organization, of one type where the filter says so.
+func namedSearch(organization consent.ID, f *consent.SubjectFilter) *search {
 	var q search
 	q.where("i.organization_id = ?", organization)
 	if f.Type != "" {
 		q.where("i.kind = ?", string(consent.TypedKind(f.Type)))
 	} else {
-		q.where("(i.kind = ? OR i.kind LIKE ?)", string(consent.UserID), "subject:%")
+		// These kinds stand behind each other in the order of their bytes. PostgreSQL reads all of two ranges before it
+		// sorts them.
+		q.where("i.kind >= ? AND i.kind <= ?", firstName, string(consent.UserID))
 	}
-	if f.Name != "" {
-		q.where("i.value = ?", f.Name)
-	}
-	if f.Text != "" {
-		q.where(foldedData+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(folded(f.Text))+"%")
-	}
-	const from = ` FROM identifiers i
-CROSS JOIN subjects s ON (s.organization_id = $1 AND s.subject_id = i.subject_id)`
-	total, err := t.countNamed(ctx, organization, f, &q, from)
-	if err != nil {
-		return nil, 0, err
-	}
-	var views []consent.SubjectView
-	list, args := q.page(`/* list_subjects */ SELECT i.kind, i.value, s.organization_id, s.subject_id, s.type,
-s.merged_into, s.created_at, s.version, s.changed_at, s.changed_by, s.data, s.profile`+from,
-		"ORDER BY i.kind, i.project_no, i.value", f.Limit,
-		f.Offset)
-	err = t.conn.Search(ctx, list, args, func(r engine.Row) error {
-		var v consent.SubjectView
-		var kind string
-		err := r.Scan(&kind, &v.Name, &v.Organization, &v.ID, &v.Type, &v.MergedInto, &v.CreatedAt,
-			&v.Record.Version, &v.Record.ChangedAt, &v.Record.ChangedBy, &v.Record.Data, &v.Record.Profile)
-		v.Type = consent.IdentifierKind(kind).SubjectType()
-		views = append(views, v)
-		return err
-	})
-	return views, total, err
+	return &q
 }
 
-// foldedData is the data without regard to case, and folded the same of a text that is looked for. Both engines' lower
-// knows the letters of every language; but ICU's makes of a final sigma another letter, and two of the Turkish İ.
-const foldedData = `replace(lower(replace(s.data, 'İ', 'i')), 'ς', 'σ')`
-
-func folded(text string) string { return strings.ReplaceAll(strings.ToLower(text), "ς", "σ") }
-
-var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+// scanNamed adds a row to a list.
+func scanNamed(organization consent.ID, to *[]consent.NamedSubject) func(engine.Row) error {
+	*to = nil // a view may run again
+	return func(r engine.Row) error {
+		n := consent.NamedSubject{Name: consent.OwnedIdentifier{OwnedName: consent.OwnedName{Organization: organization}},
+			Subject: consent.Subject{Organization: organization}}
+		s := &n.Subject
+		err := r.Scan((*string)(&n.Name.Kind), &n.Name.Project, &n.Name.Value, &n.Name.Origin, &n.Name.Sealed, &s.ID,
+			&s.Type, &s.MergedInto, &s.CreatedAt, &s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy,
+			&s.Record.Data, &s.Record.Profile)
+		n.Name.Subject, s.Type = s.ID, n.Name.Kind.SubjectType()
+		*to = append(*to, n)
+		return err
+	}
+}
 
 // countNamed takes the kept counts where the list is not narrowed further.
-func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.SubjectFilter, q *search,
-	from string) (total int64, err error) {
+func (t *tx) countNamed(ctx context.Context, organization consent.ID, f consent.SubjectFilter, q *search) (total int64,
+	err error) {
 	scan := func(r engine.Row) error { return r.Scan(&total) }
-	if f.Name != "" || f.Text != "" {
-		count, args := q.build("/* count_subjects */ SELECT count(*)"+from, "")
+	if f.Name != "" {
+		count, args := q.build("/* count_subjects */ SELECT count(*)"+fromNamed, "")
 		return total, t.conn.Search(ctx, count, args, scan)
 	}
 	condition, name := "name LIKE $2", "named/%"
@@ -118,23 +147,22 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)`
 func (t *tx) appendSubjects(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, upsertSubject, c.Subjects, func(s *consent.Subject, args []any) []any {
 		return append(args, &s.Organization, &s.ID, s.Type, (*engine.OptionalID)(&s.MergedInto), &s.CreatedAt,
-			s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, text(s.Record.Data),
-			engine.OptionalText(s.Record.Profile))
+			s.Record.Version, &s.Record.ChangedAt, &s.Record.ChangedBy, s.Record.Data, s.Record.Profile)
 	})
 	if err != nil {
 		return err
 	}
 	return insert(ctx, t.conn, insertArchived, c.Archive, func(a *consent.ArchivedRecord, args []any) []any {
 		return append(args, &a.Organization, &a.Subject, a.Record.Version, &a.Record.ChangedAt, &a.Record.ChangedBy,
-			text(a.Record.Data), engine.OptionalText(a.Record.Profile))
+			a.Record.Data, a.Record.Profile)
 	})
 }
 
 const deleteIdentifier = `/* delete_identifier */ DELETE FROM identifiers WHERE organization_id = $1 AND kind = $2
-AND project_no = $3 AND value = $4`
+AND project_no = $3 AND value_index = $4`
 
 const deleteClaim = `/* delete_claim */ DELETE FROM identifier_claims WHERE organization_id = $1 AND kind = $2
-AND project_no = $3 AND value = $4 AND subject_id = $5`
+AND project_no = $3 AND value_index = $4 AND subject_id = $5`
 
 const deleteConsent = `/* delete_consent */ DELETE FROM consents WHERE organization_id = $1 AND subject_id = $2
 AND project_no = $3 AND purpose_no = $4`
@@ -145,13 +173,13 @@ const deleteSubject = `/* delete_subject */ DELETE FROM subjects WHERE organizat
 
 func (t *tx) remove(ctx context.Context, c *consent.Changes) error {
 	err := insert(ctx, t.conn, deleteIdentifier, c.RemovedIdentifiers, func(n *consent.OwnedName, args []any) []any {
-		return append(args, &n.Organization, string(n.Kind), n.Project, n.Value)
+		return append(args, &n.Organization, string(n.Kind), n.Project, index(n))
 	})
 	if err != nil {
 		return err
 	}
 	err = insert(ctx, t.conn, deleteClaim, c.RemovedClaims, func(o *consent.OwnedIdentifier, args []any) []any {
-		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, &o.Value, &o.Subject)
+		return append(args, &o.Organization, (*string)(&o.Kind), o.Project, index(&o.OwnedName), &o.Subject)
 	})
 	if err != nil {
 		return err

@@ -130,7 +130,7 @@ WHERE e.organization_id = $1 AND NOT (e.kind > 1 AND e.leaf IS NULL AND e.subjec
 AND e.body IS NOT NULL AND e.ident IS NOT NULL OR e.kind = 1 AND coalesce(octet_length(e.leaf), 0) = 105
 AND e.subject_id IS NULL AND e.body IS NULL AND e.ident IS NULL)`},
 	{"subjects that were erased and of whom something is left", `SELECT count(*) FROM subjects s
-WHERE s.organization_id = $1 AND s.erased_at IS NOT NULL AND (s.data <> '{}' OR s.profile IS NOT NULL
+WHERE s.organization_id = $1 AND s.erased_at IS NOT NULL AND (s.data IS NOT NULL OR s.profile IS NOT NULL
 OR EXISTS (SELECT 1 FROM identifiers i WHERE i.organization_id = $1 AND i.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM consents c WHERE c.organization_id = $1 AND c.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = s.subject_id)
@@ -228,24 +228,33 @@ func (i *Inspection) Dropped(ctx context.Context, organization consent.ID) (drop
 // inspectPage is how many rows are read in one state.
 const inspectPage = 500
 
-// Events calls visit for the events of an organization with their blobs, in order; some is how many
-// at either end of the ledger, 0 all.
-func (i *Inspection) Events(ctx context.Context, organization consent.ID, some int,
+// OpenEvents decrypts what events of an organization say of people (service.Opener).
+type OpenEvents func(ctx context.Context, r service.Reader, organization consent.ID, events []consent.Event) error
+
+// Events calls visit for the events of an organization with their blobs, in order; some is how many at either end of
+// the ledger, 0 all. open decrypts them; nil: they stay as they are stored.
+func (i *Inspection) Events(ctx context.Context, organization consent.ID, some int, open OpenEvents,
 	visit func(*consent.Event) error) error {
 	page := func(condition string, args []any, limit int) (last consent.ID, n int, err error) {
 		statement := "/* inspect_events */ SELECT " + eventColumns +
 			", e.body, e.ident FROM events e WHERE e.organization_id = $1 AND " + condition + " LIMIT " + strconv.Itoa(limit)
+		var events []consent.Event
 		err = i.view(ctx, func(t *tx) error {
-			return t.conn.SearchPrepared(ctx, statement, args, func(r engine.Row) error {
-				var e consent.Event
-				if err := scanEvent(r, &e, &e.BodyJSON, &e.IdentityJSON); err != nil {
-					return err
-				}
-				last = e.ID
-				n++
-				return visit(&e)
+			events = events[:0]
+			err := t.conn.SearchPrepared(ctx, statement, args, func(r engine.Row) error {
+				events = append(events, consent.Event{})
+				e := &events[len(events)-1]
+				return scanEvent(r, e, &e.BodyJSON, &e.IdentityJSON)
 			})
+			if err != nil || open == nil {
+				return err
+			}
+			return open(ctx, t, organization, events)
 		})
+		for n = 0; n < len(events) && err == nil; n++ {
+			last = events[n].ID
+			err = visit(&events[n])
+		}
 		return last, n, err
 	}
 	if some > 0 {

@@ -161,7 +161,7 @@ func walked(t *testing.T, i *Inspection, o consent.ID) (want []seen) {
 	events := map[consent.ID]consent.Event{}
 	var consents []consent.Consent
 	merged := map[consent.ID][]consent.SubjectMerge{}
-	err := i.Events(ctx, o, 0, func(e *consent.Event) error {
+	err := i.Events(ctx, o, 0, nil, func(e *consent.Event) error {
 		one := *e
 		one.BodyJSON, one.IdentityJSON = nil, nil
 		events[e.ID] = one
@@ -233,7 +233,7 @@ func TestInspectionStops(t *testing.T) {
 				return err
 			},
 			"events": func(ctx context.Context, stop func()) error {
-				return i.Events(ctx, o, 0, func(*consent.Event) error { stop(); return nil })
+				return i.Events(ctx, o, 0, nil, func(*consent.Event) error { stop(); return nil })
 			},
 			"consents": func(ctx context.Context, stop func()) error {
 				return i.Consents(ctx, o, 0, func(*History) error { stop(); return nil })

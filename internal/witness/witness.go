@@ -116,9 +116,9 @@ func New(a *Address) *Witness {
 func (w *Witness) Close() { w.client.CloseIdleConnections() }
 
 // Cosign asks to cosign a signed checkpoint, of which the witness has seen the first old entries; proof is that of
-// their consistency, empty where old is 0. It gives the witness's signature line, ending in a newline, which was verified. It
-// ends with the context. Errors: *SizeError, ErrUnknown, ErrInconsistent, ledger.ErrMalformed where the arguments are
-// not in their form, and others. Source: C2SP tlog-witness, section "add-checkpoint".
+// their consistency, empty where old is 0. It gives the witness's signature line, ending in a newline, which was
+// verified. It ends with the context. Errors: *SizeError, ErrUnknown, ErrInconsistent, ledger.ErrMalformed where the
+// arguments are not in their form, and others. Source: C2SP tlog-witness, section "add-checkpoint".
 func (w *Witness) Cosign(ctx context.Context, old int64, proof []tlog.Hash, checkpoint []byte) ([]byte, error) {
 	text, err := textOf(checkpoint)
 	if err != nil {

@@ -5,6 +5,7 @@ package idempotency
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -24,7 +25,22 @@ func Key(o consent.Idempotency, a consent.Actor) consent.IdempotencyKey {
 		sum := sha256.Sum256([]byte(a.Person))
 		owner = consent.ID(sum[:16])
 	}
-	return consent.IdempotencyKey{Organization: a.Organization, Key: owner, Hash: sha256.Sum256([]byte(o.Key))}
+	return consent.IdempotencyKey{Organization: a.Organization, Key: owner,
+		Hash: keyed(a, "consentd/answer/key/v1", []byte(o.Key))}
+}
+
+// keyed hashes by the caller's credential, so that who has the database cannot try guesses: a request may be a
+// telephone number and little else.
+func keyed(a consent.Actor, label string, text []byte) (hash [32]byte) {
+	mac := hmac.New(sha256.New, a.Seal[:])
+	_, _ = mac.Write([]byte(label)) // a hash takes everything
+	_, _ = mac.Write(text)
+	mac.Sum(hash[:0])
+	return hash
+}
+
+func fingerprint(o consent.Idempotency, a consent.Actor) [32]byte {
+	return keyed(a, "consentd/answer/request/v1", o.Fingerprint[:])
 }
 
 // Replay gives nil where the write was not done yet, *Replayed where it was, and an error
@@ -33,7 +49,7 @@ func Replay(o consent.Idempotency, a consent.Actor, kept *consent.IdempotencyRec
 	if kept == nil || !now.Before(kept.ExpiresAt) {
 		return nil
 	}
-	if subtle.ConstantTimeCompare(kept.Fingerprint[:], o.Fingerprint[:]) != 1 {
+	if request := fingerprint(o, a); subtle.ConstantTimeCompare(kept.Fingerprint[:], request[:]) != 1 {
 		return consent.Errorf(consent.Unprocessable, "Idempotency-Key", "was used for another request; use a new key")
 	}
 	if len(kept.Sealed) == 0 {
@@ -54,7 +70,7 @@ func Keep(o consent.Idempotency, a consent.Actor, result any, now time.Time) (co
 		return consent.IdempotencyRecord{}, fmt.Errorf("render answer: %w", err)
 	}
 	key := Key(o, a)
-	return consent.IdempotencyRecord{IdempotencyKey: key, Fingerprint: o.Fingerprint,
+	return consent.IdempotencyRecord{IdempotencyKey: key, Fingerprint: fingerprint(o, a),
 		Sealed: cipherOf(o, a).Seal(nil, nil, answer, additional(key)), ExpiresAt: now.Add(keepFor),
 		About: about(result)}, nil
 }

@@ -39,8 +39,8 @@ func TreeOf(head *consent.Head) (*ledger.Tree, error) {
 }
 
 // loadSecrets reads what the entries are committed with that may be made: about people, and about purposes that are
-// new. It makes it for people of whom nothing is on record yet. On an engine with round trips it shares that of the read
-// which comes next.
+// new. It makes it for people of whom nothing is on record yet. On an engine with round trips it shares that of the
+// read which comes next.
 func (b *batch) loadSecrets(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var asked []consent.SubjectKey
 	committing := b.committing()
@@ -149,15 +149,16 @@ func (b *batch) committing() (all []consent.SubjectKey) {
 	return all
 }
 
-// eachCommitting visits the requests that may make entries, with whose each is: a person's, where a decision is taken
-// about them or somebody is merged into them, or the organization's own, where a purpose is made.
+// eachCommitting visits the requests that may write by a secret, with whose it is: a person's, where a decision is
+// taken about them, somebody is merged into them, or they get an identifier, which is sealed by it; or the
+// organization's own, where a purpose is made.
 func (b *batch) eachCommitting(visit func(r *request, of consent.SubjectKey)) {
 	for i, r := range b.requests {
 		if len(b.purposes[i]) > 0 {
 			visit(r, consent.SubjectKey{Organization: r.Actor.Organization})
 		}
 		for n := range b.items[i] {
-			if item := &b.items[i][n]; len(item.decisions)+len(item.merges) > 0 {
+			if item := &b.items[i][n]; len(item.decisions)+len(item.merges)+len(item.person.Attach) > 0 {
 				visit(r, consent.SubjectKey{Organization: r.Actor.Organization, Subject: item.person.Subject})
 			}
 		}

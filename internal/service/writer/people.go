@@ -9,7 +9,7 @@ import (
 // PeopleReader reads who is who.
 type PeopleReader interface {
 	Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error)
-	Identifiers(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.Identifier, error)
+	Names(ctx context.Context, subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.OwnedIdentifier, error)
 }
 
 // LoadPeople reads who has these identifiers, and all identifiers of those who do.
@@ -45,12 +45,12 @@ func addPeople(ctx context.Context, r PeopleReader, p *consent.People, names []c
 	if len(subjects) == 0 {
 		return nil
 	}
-	all, err := r.Identifiers(ctx, subjects)
+	all, err := r.Names(ctx, subjects)
 	if err != nil {
 		return err
 	}
-	for key, identifiers := range all {
-		p.SetIdentifiers(key, identifiers)
+	for key, names := range all {
+		p.SetIdentifiers(key, consent.IdentifiersOf(names))
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 // SuppressionReader reads what is suppressed.
 type SuppressionReader interface {
 	SubjectSecrets(ctx context.Context, subjects []consent.SubjectKey) ([][]byte, error)
-	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
 	Suppressed(ctx context.Context, organization consent.ID, hashes [][]byte) ([]time.Time, error)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,8 +70,8 @@ func allAnswers(ctx context.Context, r service.Reader, f *movedStore) (map[strin
 		put(fmt.Sprint("keys of ", o), keys, err)
 		named, total, err := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10_000})
 		put(fmt.Sprint("named subjects of ", o), []any{named, total}, err)
-		found, total, err := r.NamedSubjects(ctx, o, consent.SubjectFilter{Text: "É𝄞", Type: "device", Limit: 100})
-		put(fmt.Sprint("found subjects of ", o), []any{found, total}, err)
+		found, err := r.NamedAfter(ctx, consent.SubjectFilter{Type: "device", Limit: 100}, consent.OwnedName{Organization: o})
+		put(fmt.Sprint("found subjects of ", o), found, err)
 		for i, q := range []consent.EventQuery{{}, {ByOccurredAt: true, Ascending: true},
 			{Projects: []int{2}, States: []consent.State{consent.Accepted}},
 			{From: storetest.FirstEvent, Domains: []string{""}}, {Purposes: []consent.ProjectPurpose{{Project: 1,
@@ -124,7 +125,7 @@ func personsOf(ctx context.Context, s *store.Store, f *movedStore, answers map[s
 // ownName names a subject by its own id.
 func ownName(k consent.SubjectKey) consent.OwnedName {
 	return consent.OwnedName{Organization: k.Organization, Identifier: consent.Identifier{Kind: consent.AnonymousID,
-		Value: k.Subject.String()}}
+		Value: k.Subject.String()}, Own: k.Subject}
 }
 
 // answersOf asks about people.
@@ -153,7 +154,12 @@ func answersOf(ctx context.Context, r service.Reader, f *movedStore, put func(st
 		slices.SortFunc(list, func(x, y consent.SubjectMerge) int { return bytes.Compare(x.From[:], y.From[:]) })
 	}
 	put("merges", merges, err)
-	identifiers, err := r.Identifiers(ctx, f.Subjects)
+	identifiers, err := r.Names(ctx, f.Subjects)
+	for _, list := range identifiers {
+		slices.SortFunc(list, func(a, b consent.OwnedIdentifier) int {
+			return strings.Compare(string(a.Kind)+"\x00"+a.Value, string(b.Kind)+"\x00"+b.Value)
+		})
+	}
 	put("identifiers", identifiers, err)
 	consents, err := r.Consents(ctx, f.Consents)
 	put("consents", consents, err)

@@ -49,7 +49,7 @@ func sendMove(t *testing.T, url string) {
 	i := store.Inspect(e)
 	_, _, err = i.Schema(ctx)
 	_, err2 := i.Ledger(ctx, large)
-	err3 := i.Events(ctx, large, 0, func(*consent.Event) error { return nil })
+	err3 := i.Events(ctx, large, 0, nil, func(*consent.Event) error { return nil })
 	err4 := i.Consents(ctx, large, 0, func(*store.History) error { return nil })
 	_, err5 := i.Dropped(ctx, large)
 	if err := errors.Join(err, err2, err3, err4, err5, i.Close()); err != nil {

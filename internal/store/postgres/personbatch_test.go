@@ -53,7 +53,7 @@ func TestBatchedPersons(t *testing.T) {
 			ctx, asked := context.Background(), name(fmt.Sprint(i%50, "@shop.example")) // some are nobody's
 			switch i % 100 {
 			case 98:
-				asked.Value = "NUL \x00"
+				asked.Kind = "NUL \x00"
 			case 99:
 				ctx = gone
 			}

@@ -277,10 +277,10 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"slugs SELECT @org::text || i, @org@some",
 		"api_keys SELECT @org, @id, '', '', @hash, now()@some",
 		"texts SELECT @org, @hash, ''@some",
-		"subjects SELECT @org, @id, 'user', NULL, now(), 1, now(), @other, '{}'@rows",
-		"subject_archive SELECT @org, @id, 1, now(), @other, '{}'@some",
-		"identifiers SELECT @org, 'user_id', 0, 'u' || i, @id@rows",
-		"identifier_claims SELECT @org, 'email', 0, 'c' || i, @id, @id@rows",
+		"subjects SELECT @org, @id, 'user', NULL, now(), 1, now(), @other, NULL@rows",
+		"subject_archive SELECT @org, @id, 1, now(), @other, NULL@some",
+		"identifiers SELECT @org, 'user_id', 0, convert_to('u' || i, 'UTF8'), @id, NULL, ''@rows",
+		"identifier_claims SELECT @org, 'email', 0, convert_to('c' || i, 'UTF8'), @id, @id@rows",
 		"subject_merges SELECT @org, @id, @other, i, now(), now(), 1@rows",
 		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
 		"ledger_entries SELECT @org, @id, i, 1, now(), NULL, @hash@rows",
@@ -305,7 +305,7 @@ type people struct {
 func shardPeople(t *testing.T, c *pgx.Conn, o consent.ID, n int) *people {
 	t.Helper()
 	p := &people{organization: o}
-	rows, err := c.Query(context.Background(), `SELECT value, subject_id FROM identifiers
+	rows, err := c.Query(context.Background(), `SELECT convert_from(value_index, 'UTF8'), subject_id FROM identifiers
 WHERE organization_id = $1 AND kind = 'user_id' ORDER BY subject_id LIMIT $2`, o.String(), n)
 	if err != nil {
 		t.Fatal(err)
@@ -383,7 +383,8 @@ func (p *people) readExports(ctx context.Context, r service.Reader) error {
 func (p *people) readSets(ctx context.Context, r service.Reader) error {
 	own := make([]consent.OwnedName, len(p.subjects))
 	for i := range own {
-		own[i] = nameOf(p.organization, consent.AnonymousID, p.subjects[i].Subject.String())
+		own[i] = nameOf(p.organization, consent.AnonymousID, "nobody's")
+		own[i].Own = p.subjects[i].Subject
 	}
 	owners, err := r.Owners(ctx, append(own, p.names...))
 	if err == nil && slices.Contains(owners, consent.NoID) {
@@ -397,7 +398,7 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 	persons, err11 := r.Persons(ctx, p.names, 1, nil)
 	sharing, err12 := r.Persons(ctx, p.claims, 1, nil)
 	claimants, err2 := r.Claimants(ctx, p.claims)
-	identifiers, err3 := r.Identifiers(ctx, p.subjects)
+	identifiers, err3 := r.Names(ctx, p.subjects)
 	consents, err4 := r.Consents(ctx, p.consents)
 	consentsOf, err5 := r.ConsentsOf(ctx, p.subjects)
 	histories, err6 := r.History(ctx, p.consents)
@@ -432,7 +433,7 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 	_, err8 := r.HasEvents(ctx, o, subject)
 	_, _, err9 := r.NamedSubjects(ctx, o, consent.SubjectFilter{Limit: 10})
 	_, err13 := r.Event(ctx, o, subject)
-	names, err10 := r.Names(ctx, p.subjects[0])
+	names, err10 := r.NamedAfter(ctx, consent.SubjectFilter{Limit: 1}, consent.OwnedName{Organization: o})
 	if _, failed := r.Timeline(ctx, p.subjects[0], consent.NoID, 10); failed != nil {
 		err = errors.Join(err, failed)
 	}

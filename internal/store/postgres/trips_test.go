@@ -32,6 +32,10 @@ func TestRoundTripsOfAWrite(t *testing.T) {
 			return err
 		}
 	}
+	// By what the organization's identifiers are found is read once.
+	if _, err := svc.LookUpSubject(context.Background(), a, consent.NoID, ada); !consent.IsKind(err, consent.NotFound) {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		name              string
 		do                func() error

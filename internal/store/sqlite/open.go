@@ -162,8 +162,8 @@ func (e *Engine) migrate(ctx context.Context) error {
 
 // settle makes durable what is in the write-ahead log by now. A process that was killed may have written a commit and
 // not synced it: SQLite finds it there and shows it, and without this it could be told, or signed, and be lost in a
-// power cut. Mostly the log is gone by now, since migrate had the last connection; not where a tool reads beside. A tool
-// leaves it to the server, for whose transactions it would have to wait.
+// power cut. Mostly the log is gone by now, since migrate had the last connection; not where a tool reads beside. A
+// tool leaves it to the server, for whose transactions it would have to wait.
 func (e *Engine) settle() error {
 	if e.unlock == nil {
 		return nil

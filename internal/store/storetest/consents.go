@@ -88,7 +88,7 @@ func testConsentsByName(f *fixture) {
 		for _, name := range []consent.Identifier{ada, nobody, ownID(own), ownID(from), scoped, merged, ownID(subject),
 			ownID(f.id())} {
 			for _, purpose := range []int{2, 1} {
-				names = append(names, consent.OwnedName{Organization: of, Identifier: name})
+				names = append(names, askedName(of, name))
 				asked = append(asked, consent.NamedConsent{Name: names[len(names)-1], Project: 1, Purpose: purpose})
 			}
 		}
@@ -181,7 +181,7 @@ func (f *fixture) samePersons(o consent.ID, names ...consent.Identifier) {
 		var asked []consent.OwnedName
 		var want []consent.Who
 		for _, name := range names {
-			asked = append(asked, consent.OwnedName{Organization: o, Identifier: name})
+			asked = append(asked, askedName(o, name))
 			who, err := f.store.Person(context.Background(), asked[len(asked)-1], project, nil)
 			if err != nil {
 				f.Fatalf("person: %v", err)
@@ -207,7 +207,7 @@ func (f *fixture) samePersons(o consent.ID, names ...consent.Identifier) {
 // person asks where somebody stands. Last is the ledger's matter, and may be left out there: it is left out here.
 func (f *fixture) person(o consent.ID, name consent.Identifier, project int) (consent.ID, []consent.Consent) {
 	f.Helper()
-	who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project, nil)
+	who, err := f.store.Person(context.Background(), askedName(o, name), project, nil)
 	if err != nil {
 		f.Fatalf("person: %v", err)
 	}

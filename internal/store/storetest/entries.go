@@ -254,7 +254,7 @@ func (f *fixture) erasedLeft(o consent.ID, subjects []consent.ID, erasure consen
 			key := consent.SubjectKey{Organization: o, Subject: id}
 			left, err := r.Subject(ctx, o, id)
 			same(f, "what is left of a subject", left, &consent.Subject{Organization: o, ID: id, Type: "user",
-				CreatedAt: erasure.At, Record: consent.Record{Version: 1, ChangedAt: erasure.At, Data: []byte("{}")},
+				CreatedAt: erasure.At, Record: consent.Record{Version: 1, ChangedAt: erasure.At, Data: nil},
 				Erasure: erasure})
 			archived, err2 := r.ArchivedRecord(ctx, o, id, 1)
 			consents, err3 := r.ConsentsOf(ctx, []consent.SubjectKey{key})
@@ -359,7 +359,7 @@ func testRestrictions(f *fixture) {
 	ask := func(what string, want map[consent.Identifier]time.Time) {
 		f.Helper()
 		for name, at := range want {
-			of := consent.OwnedName{Organization: a, Identifier: name}
+			of := askedName(a, name)
 			who, err := f.store.Person(context.Background(), of, 1, nil)
 			if err != nil || !who.RestrictedAt.Equal(at) {
 				f.Errorf("%s: %v is restricted since %s, want %s; %v", what, name, who.RestrictedAt, at, err)
@@ -425,7 +425,7 @@ func testSuppressions(f *fixture) {
 	f.append(consent.Changes{Suppressions: []consent.Suppression{suppression(a, 1), suppression(a, 2), suppression(b, 3)}})
 	ask := func(o consent.ID, name consent.Identifier, n byte, at time.Time, who consent.ID) {
 		f.Helper()
-		of, h := consent.OwnedName{Organization: o, Identifier: name}, hash(n)
+		of, h := askedName(o, name), hash(n)
 		check := func(got consent.Who, err error) {
 			if err != nil || !got.SuppressedAt.Equal(at) || got.Subject != who {
 				f.Errorf("%v with %d: suppressed since %s, of %s; %v", name, n, got.SuppressedAt, got.Subject, err)

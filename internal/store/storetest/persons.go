@@ -200,7 +200,7 @@ func testPersonsMeanwhile(f *fixture) {
 				name := []consent.Identifier{named(consent.UserID, fmt.Sprint(i)),
 					named(consent.Email, fmt.Sprint(i, "@shop.example"))}[random.IntN(2)]
 				least := max(acknowledged[i].Load(), seen[i].Load())
-				who, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1, nil)
+				who, err := f.store.Person(context.Background(), askedName(o, name), 1, nil)
 				if err != nil {
 					f.Errorf("ask: %v", err)
 					return

@@ -140,7 +140,17 @@ func (f *fixture) subject(o consent.ID, names ...consent.Identifier) consent.ID 
 }
 
 func owned(o consent.ID, name consent.Identifier, subject consent.ID) consent.OwnedIdentifier {
-	return consent.OwnedIdentifier{OwnedName: consent.OwnedName{Organization: o, Identifier: name}, Subject: subject}
+	return consent.OwnedIdentifier{OwnedName: consent.OwnedName{Organization: o, Identifier: name}, Subject: subject,
+		Sealed: []byte("\xff\x00" + name.Value)}
+}
+
+// askedName gives a name as it is asked for, with the own id that it may be.
+func askedName(o consent.ID, name consent.Identifier) consent.OwnedName {
+	n := consent.OwnedName{Organization: o, Identifier: name}
+	if name.Kind.OwnID() {
+		n.Own, _ = consent.ParseID(name.Value)
+	}
+	return n
 }
 
 func named(kind consent.IdentifierKind, value string) consent.Identifier {
@@ -162,7 +172,7 @@ func (f *fixture) owners(o consent.ID, names ...consent.Identifier) (owners []co
 	f.Helper()
 	list := make([]consent.OwnedName, len(names))
 	for i, name := range names {
-		list[i] = consent.OwnedName{Organization: o, Identifier: name}
+		list[i] = askedName(o, name)
 	}
 	f.view(func(ctx context.Context, r service.Reader) (err error) {
 		owners, err = r.Owners(ctx, list)

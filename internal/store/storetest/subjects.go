@@ -66,26 +66,21 @@ func testSubjects(f *fixture) {
 
 func testNamedSubjects(f *fixture) {
 	o := f.organization()
-	var all []consent.SubjectView
-	counts := map[consent.IdentifierKind]int64{}
-	for i, data := range []string{`{"city":"Köln"}`, `{"city":"KÖLN"}`, `{"rate":"100%"}`, `{"rate":"100_"}`,
-		`{"path":"a\\b"}`, `{"City":"x"}`, `{"w":"ΟΔΟΣ ΑΣ"}`, `{"w":"οδος İstanbul"}`, `{}`} {
+	var all []consent.NamedSubject
+	for i := range 9 {
 		for _, typ := range []string{"user", "Device", "device", "de_ice"} {
 			s := f.newSubject(o)
-			s.Type, s.Record.Data = typ, []byte(data)
+			s.Type, s.Record.Data = typ, fmt.Appendf(nil, "\xffdata %d", i)
 			id := named(consent.TypedKind(typ), fmt.Sprintf("%s n%d", typ, i))
-			f.append(consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{owned(o, id, s.ID),
+			name := owned(o, id, s.ID)
+			f.append(consent.Changes{Subjects: []consent.Subject{s}, Identifiers: []consent.OwnedIdentifier{name,
 				owned(o, named(consent.Email, id.Value+"@example.com"), s.ID)},
 				Counts: []consent.Count{{Organization: o, Name: consent.NamedCount(id.Kind), Add: 1}}})
-			all = append(all, consent.SubjectView{Subject: s, Name: id.Value})
-			counts[id.Kind]++
+			all = append(all, consent.NamedSubject{Name: name, Subject: s})
 		}
 	}
-	slices.SortFunc(all, func(x, y consent.SubjectView) int {
-		if c := strings.Compare(string(consent.TypedKind(x.Type)), string(consent.TypedKind(y.Type))); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Name, y.Name)
+	slices.SortFunc(all, func(x, y consent.NamedSubject) int {
+		return cmp.Or(cmp.Compare(x.Name.Kind, y.Name.Kind), cmp.Compare(x.Name.Value, y.Name.Value))
 	})
 	f.subject(o, named(consent.Email, "nameless@example.com"), named(consent.Phone, "1"))
 	for _, filter := range []consent.SubjectFilter{
@@ -94,18 +89,11 @@ func testNamedSubjects(f *fixture) {
 		{Type: "de_ice", Limit: 100}, {Type: "DEVICE", Limit: 100},
 		{Name: "user n1", Limit: 100}, {Type: "device", Name: "device n1", Limit: 100},
 		{Type: "device", Name: "user n1", Limit: 100}, {Name: "USER N1", Limit: 100},
-		{Text: "köln", Limit: 100}, {Text: "KÖLN", Limit: 100}, {Text: "100%", Limit: 100}, {Text: "0_", Limit: 100},
-		{Text: `a\\b`, Limit: 100},
-		{Text: "CITY", Limit: 4}, {Text: "city", Type: "user", Limit: 1, Offset: 1}, {Text: "'", Limit: 100},
-		{Text: "absent", Limit: 100},
-		{Text: "ΟΔΟΣ", Limit: 100}, {Text: "οδος", Limit: 100}, {Text: "ΑΣ", Limit: 100}, {Text: "istanbul", Limit: 100},
-		{Text: "İSTANBUL", Limit: 100},
 	} {
-		want := []consent.SubjectView{}
-		for _, v := range all {
-			if (filter.Type == "" || filter.Type == v.Type) && (filter.Name == "" || filter.Name == v.Name) &&
-				strings.Contains(anyCase(string(v.Record.Data)), anyCase(filter.Text)) {
-				want = append(want, v)
+		want := []consent.NamedSubject{}
+		for _, n := range all {
+			if (filter.Type == "" || filter.Type == n.Subject.Type) && (filter.Name == "" || filter.Name == n.Name.Value) {
+				want = append(want, n)
 			}
 		}
 		f.view(func(ctx context.Context, r service.Reader) error {
@@ -114,13 +102,24 @@ func testNamedSubjects(f *fixture) {
 				f.Errorf("%+v: total %d of %d", filter, total, len(want))
 			}
 			same(f, fmt.Sprintf("%+v", filter), got, page(want, filter.Offset, filter.Limit))
-			return err
+			if filter.Name != "" || err != nil {
+				return err
+			}
+			var walked []consent.NamedSubject
+			after := consent.OwnedName{Organization: o}
+			for n := 7; n == 7; {
+				some, err := r.NamedAfter(ctx, consent.SubjectFilter{Type: filter.Type, Limit: 7}, after)
+				if walked, n = append(walked, some...), len(some); err != nil || n == 0 {
+					same(f, fmt.Sprintf("%+v, walked", filter), walked, page(want, 0, 100))
+					return err
+				}
+				after = some[n-1].Name.OwnedName
+			}
+			same(f, fmt.Sprintf("%+v, walked", filter), walked, page(want, 0, 100))
+			return nil
 		})
 	}
 }
-
-// anyCase is a text without regard to case, in which a sigma is a sigma.
-func anyCase(text string) string { return strings.ReplaceAll(strings.ToLower(text), "ς", "σ") }
 
 func testRemoval(f *fixture) {
 	o, other := f.organization(), f.organization()
@@ -200,12 +199,23 @@ func testIdentifiers(f *fixture) {
 	none := f.subject(o)
 	f.view(func(ctx context.Context, r service.Reader) error {
 		key := func(id consent.ID) consent.SubjectKey { return consent.SubjectKey{Organization: o, Subject: id} }
-		got, err := r.Identifiers(ctx, []consent.SubjectKey{key(many), key(none), key(f.id()), key(want[0])})
-		same(f, "identifiers", got, map[consent.SubjectKey][]consent.Identifier{
-			key(many): {named(consent.Email, "b@c.d"), named(consent.Phone, "1"), named(consent.Phone, "2"),
-				{Kind: consent.ProjectUserID, Project: 2, Value: "p"}},
-			key(want[0]): {names[0]}})
+		got, err := r.Names(ctx, []consent.SubjectKey{key(many), key(none), key(f.id()), key(want[0])})
+		for _, list := range got {
+			sortNames(list)
+		}
+		same(f, "identifiers", got, map[consent.SubjectKey][]consent.OwnedIdentifier{
+			key(many): {owned(o, named(consent.Email, "b@c.d"), many), owned(o, named(consent.Phone, "1"), many),
+				owned(o, named(consent.Phone, "2"), many),
+				owned(o, consent.Identifier{Kind: consent.ProjectUserID, Project: 2, Value: "p"}, many)},
+			key(want[0]): {owned(o, names[0], want[0])}})
 		return err
+	})
+}
+
+// sortNames puts names in order, which a store leaves to others.
+func sortNames(names []consent.OwnedIdentifier) {
+	slices.SortFunc(names, func(a, b consent.OwnedIdentifier) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
 	})
 }
 
@@ -296,7 +306,10 @@ func testNames(f *fixture) {
 	newcomer := f.newSubject(o)
 	names := func(subject consent.ID) (got []consent.OwnedIdentifier) {
 		f.view(func(ctx context.Context, r service.Reader) (err error) {
-			got, err = r.Names(ctx, consent.SubjectKey{Organization: o, Subject: subject})
+			key := consent.SubjectKey{Organization: o, Subject: subject}
+			all, err := r.Names(ctx, []consent.SubjectKey{key})
+			got = all[key]
+			sortNames(got)
 			return err
 		})
 		return got
@@ -329,7 +342,7 @@ func testMergedClaims(f *fixture) {
 	asked := func(name consent.Identifier, want consent.Who) {
 		f.Helper()
 		for range 2 { // the second answer may come from memory
-			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, 1, nil)
+			got, err := f.store.Person(context.Background(), askedName(o, name), 1, nil)
 			if err != nil {
 				f.Fatalf("person: %v", err)
 			}
@@ -368,7 +381,7 @@ func testClaims(f *fixture) {
 	asked := func(name consent.Identifier, project int, want consent.Who) {
 		f.Helper()
 		for range 2 { // the second answer may come from memory
-			got, err := f.store.Person(context.Background(), consent.OwnedName{Organization: o, Identifier: name}, project, nil)
+			got, err := f.store.Person(context.Background(), askedName(o, name), project, nil)
 			if err != nil {
 				f.Fatalf("person: %v", err)
 			}
@@ -397,7 +410,7 @@ func testClaims(f *fixture) {
 		return got
 	}
 	in := func(o consent.ID, name consent.Identifier) consent.OwnedName {
-		return consent.OwnedName{Organization: o, Identifier: name}
+		return askedName(o, name)
 	}
 	same(f, "claimants", names(in(o, site), in(o, named(consent.Email, "x@example.com")), in(o, inbox), in(other,
 		inbox)), [][]consent.ID{{son}, nil, {son}, nil})

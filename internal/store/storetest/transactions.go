@@ -93,7 +93,7 @@ func testBigBatch(f *fixture) {
 	f.append(c)
 	f.view(func(ctx context.Context, r service.Reader) error {
 		owners, err := r.Owners(ctx, names)
-		identifiers, err2 := r.Identifiers(ctx, subjects)
+		identifiers, err2 := r.Names(ctx, subjects)
 		consents, err3 := r.Consents(ctx, keys)
 		histories, err4 := r.History(ctx, keys)
 		events, total, err5 := r.Events(ctx, consent.EventQuery{Organization: o, From: noon, Ascending: true, Limit: n})
@@ -405,7 +405,7 @@ func testNothing(f *fixture) {
 			return len(v), err
 		},
 		func(ctx context.Context, r service.Reader) (int, error) {
-			v, err := r.Identifiers(ctx, nil)
+			v, err := r.Names(ctx, nil)
 			return len(v), err
 		},
 		func(ctx context.Context, r service.Reader) (int, error) {

@@ -130,8 +130,8 @@ CREATE TABLE subjects (
     version          INTEGER NOT NULL,
     changed_at       TIMESTAMPTZ NOT NULL,
     changed_by       UUID NOT NULL,
-    data             TEXT COLLATE "und-x-icu" NOT NULL,
-    profile          TEXT,
+    data             BYTEA,
+    profile          BYTEA,
     erased_at        TIMESTAMPTZ,
     erased_sequence  BIGINT,
     erased_events    BIGINT,
@@ -148,21 +148,22 @@ CREATE TABLE subject_archive (
     version          INTEGER NOT NULL,
     changed_at       TIMESTAMPTZ NOT NULL,
     changed_by       UUID NOT NULL,
-    data             TEXT NOT NULL,
-    profile          TEXT,
+    data             BYTEA,
+    profile          BYTEA,
     PRIMARY KEY (organization_id, subject_id, version),
     FOREIGN KEY (organization_id, subject_id) REFERENCES subjects (organization_id, subject_id) ON DELETE CASCADE
 );
 
--- Who has an identifier. origin_id is whose it was before merges gave it to that one; NULL: it was never another's.
+-- Who has an identifier, which is found by a keyed hash and shown by decrypting value_sealed. origin_id is whose it was before merges gave it to that one; NULL: it was never another's.
 CREATE TABLE identifiers (
     organization_id  UUID NOT NULL,
     kind             TEXT COLLATE "C" NOT NULL,
     project_no       INTEGER NOT NULL,
-    value            TEXT COLLATE "C" NOT NULL,
+    value_index      BYTEA NOT NULL,
     subject_id       UUID NOT NULL,
     origin_id        UUID,
-    PRIMARY KEY (organization_id, kind, project_no, value)
+    value_sealed     BYTEA NOT NULL,
+    PRIMARY KEY (organization_id, kind, project_no, value_index)
 );
 
 -- Subjects are made in order of time, so this index grows at its end.
@@ -174,10 +175,10 @@ CREATE TABLE identifier_claims (
     organization_id  UUID NOT NULL,
     kind             TEXT COLLATE "C" NOT NULL,
     project_no       INTEGER NOT NULL,
-    value            TEXT COLLATE "C" NOT NULL,
+    value_index      BYTEA NOT NULL,
     origin_id        UUID NOT NULL,
     subject_id       UUID NOT NULL,
-    PRIMARY KEY (organization_id, kind, project_no, value, origin_id)
+    PRIMARY KEY (organization_id, kind, project_no, value_index, origin_id)
 );
 
 CREATE INDEX identifier_claims_of_subject ON identifier_claims (organization_id, subject_id);

@@ -126,8 +126,8 @@ CREATE TABLE subjects (
     version         INTEGER NOT NULL,
     changed_at      INTEGER NOT NULL,
     changed_by      BLOB NOT NULL,
-    data            TEXT NOT NULL,
-    profile         TEXT,
+    data            BLOB,
+    profile         BLOB,
     erased_at       INTEGER,
     erased_sequence INTEGER,
     erased_events   INTEGER,
@@ -144,21 +144,22 @@ CREATE TABLE subject_archive (
     version         INTEGER NOT NULL,
     changed_at      INTEGER NOT NULL,
     changed_by      BLOB NOT NULL,
-    data            TEXT NOT NULL,
-    profile         TEXT,
+    data            BLOB,
+    profile         BLOB,
     PRIMARY KEY (organization_id, subject_id, version),
     FOREIGN KEY (organization_id, subject_id) REFERENCES subjects (organization_id, subject_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- Who has an identifier. origin_id is whose it was before merges gave it to that one; NULL: it was never another's.
+-- Who has an identifier, which is found by a keyed hash and shown by decrypting value_sealed. origin_id is whose it was before merges gave it to that one; NULL: it was never another's.
 CREATE TABLE identifiers (
     organization_id BLOB NOT NULL,
     kind            TEXT NOT NULL,
     project_no      INTEGER NOT NULL,
-    value           TEXT NOT NULL,
+    value_index     BLOB NOT NULL,
     subject_id      BLOB NOT NULL,
     origin_id       BLOB,
-    PRIMARY KEY (organization_id, kind, project_no, value)
+    value_sealed    BLOB NOT NULL,
+    PRIMARY KEY (organization_id, kind, project_no, value_index)
 ) STRICT, WITHOUT ROWID;
 
 -- Subjects are made in order of time, so this index grows at its end.
@@ -170,10 +171,10 @@ CREATE TABLE identifier_claims (
     organization_id BLOB NOT NULL,
     kind            TEXT NOT NULL,
     project_no      INTEGER NOT NULL,
-    value           TEXT NOT NULL,
+    value_index     BLOB NOT NULL,
     origin_id       BLOB NOT NULL,
     subject_id      BLOB NOT NULL,
-    PRIMARY KEY (organization_id, kind, project_no, value, origin_id)
+    PRIMARY KEY (organization_id, kind, project_no, value_index, origin_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX identifier_claims_of_subject ON identifier_claims (organization_id, subject_id);

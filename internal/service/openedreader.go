@@ -1,0 +1,478 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/sealing"
+)
+
+// openedReader gives what a reader has with the texts decrypted. What cannot be, since it or its key was changed or is
+// gone, is an error where somebody is to see it, and empty where it is to be proved: then it is not what was committed.
+type openedReader struct {
+	Reader
+	keys *vault
+	made map[consent.ID]*indexes // of organizations that got a secret in this transaction
+}
+
+// indexes gives those of an organization; nil: it has no identifiers.
+func (o *openedReader) indexes(ctx context.Context, organization consent.ID) (*indexes, error) {
+	if made := o.made[organization]; made != nil {
+		return made, nil
+	}
+	return o.keys.indexesOf(ctx, o.Reader, organization)
+}
+
+// stored gives names as the store has them.
+func (o *openedReader) stored(ctx context.Context, names []consent.OwnedName) ([]consent.OwnedName, error) {
+	out := make([]consent.OwnedName, len(names))
+	var known *indexes
+	for i := range names {
+		if i == 0 || names[i].Organization != names[i-1].Organization {
+			var err error
+			if known, err = o.indexes(ctx, names[i].Organization); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = known.of(names[i])
+	}
+	return out, nil
+}
+
+// Owners implements Reader.
+func (o *openedReader) Owners(ctx context.Context, names []consent.OwnedName) ([]consent.ID, error) {
+	stored, err := o.stored(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return o.Reader.Owners(ctx, stored)
+}
+
+// Claimants implements Reader.
+func (o *openedReader) Claimants(ctx context.Context, names []consent.OwnedName) ([][]consent.ID, error) {
+	stored, err := o.stored(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return o.Reader.Claimants(ctx, stored)
+}
+
+// Persons implements Reader.
+func (o *openedReader) Persons(ctx context.Context, names []consent.OwnedName, project int,
+	hashes [][]byte) ([]consent.Who, error) {
+	stored, err := o.stored(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return o.Reader.Persons(ctx, stored, project, hashes)
+}
+
+// ConsentsByName implements Reader.
+func (o *openedReader) ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.NamedHolder,
+	error) {
+	names := make([]consent.OwnedName, len(asked))
+	for i := range asked {
+		names[i] = asked[i].Name
+	}
+	names, err := o.stored(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	stored := slices.Clone(asked)
+	for i := range stored {
+		stored[i].Name = names[i]
+	}
+	return o.Reader.ConsentsByName(ctx, stored)
+}
+
+// Names implements Reader.
+func (o *openedReader) Names(ctx context.Context,
+	subjects []consent.SubjectKey) (map[consent.SubjectKey][]consent.OwnedIdentifier, error) {
+	found, err := o.Reader.Names(ctx, subjects)
+	if err != nil {
+		return nil, err
+	}
+	var all []*consent.OwnedIdentifier
+	for _, names := range found {
+		for i := range names {
+			all = append(all, &names[i])
+		}
+	}
+	if err := o.openNames(ctx, all); err != nil {
+		return nil, err
+	}
+	for _, names := range found {
+		slices.SortFunc(names, func(a, b consent.OwnedIdentifier) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Value, b.Value))
+		})
+	}
+	return found, nil
+}
+
+func (o *openedReader) openNames(ctx context.Context, names []*consent.OwnedIdentifier) error {
+	opener := o.opener(ctx)
+	for _, n := range names {
+		if err := opener.know(n.First(), n.Secret); err != nil {
+			return err
+		}
+	}
+	if err := opener.load(); err != nil {
+		return err
+	}
+	for _, n := range names {
+		value, err := opener.open(n.First(), sealing.LabelIdentifier, []byte(n.Value), n.Sealed)
+		if err != nil {
+			return fmt.Errorf("an identifier of subject %s: %w", n.Subject, err)
+		}
+		n.Value, n.Sealed, n.Secret = string(value), nil, nil
+	}
+	return nil
+}
+
+// opener opens texts of several subjects, whose keys are read at once.
+type opener struct {
+	ctx      context.Context
+	reader   *openedReader
+	subjects map[consent.SubjectKey]*sealing.Subject
+	keys     []consent.SubjectKey
+}
+
+func (o *openedReader) opener(ctx context.Context) *opener {
+	return &opener{ctx: ctx, reader: o, subjects: map[consent.SubjectKey]*sealing.Subject{}}
+}
+
+// want notes whose key is needed.
+func (p *opener) want(of consent.SubjectKey) {
+	if _, noted := p.subjects[of]; !noted {
+		p.subjects[of] = nil
+		p.keys = append(p.keys, of)
+	}
+}
+
+// know opens a key that was read already; nil: it is to be read.
+func (p *opener) know(of consent.SubjectKey, wrapped []byte) (err error) {
+	if _, noted := p.subjects[of]; noted || wrapped == nil {
+		p.want(of)
+		return nil
+	}
+	p.subjects[of], err = p.reader.keys.open(of, wrapped)
+	return err
+}
+
+// load reads the keys.
+func (p *opener) load() error {
+	found, err := p.reader.keys.subjectsOf(p.ctx, p.reader.Reader, p.keys)
+	for i := range found {
+		p.subjects[p.keys[i]] = found[i]
+	}
+	return err
+}
+
+// errUnreadable is said of what cannot be decrypted though the key file has its key.
+var errUnreadable = errors.New("it cannot be decrypted: it, or its key, was changed or is gone")
+
+// open decrypts a text in its own memory.
+func (p *opener) open(of consent.SubjectKey, label sealing.Label, associated, text []byte) ([]byte, error) {
+	subject := p.subjects[of]
+	if subject == nil {
+		return nil, errUnreadable
+	}
+	text, err := subject.OpenInPlace(label, associated, text)
+	if err != nil {
+		return nil, errUnreadable
+	}
+	return text, nil
+}
+
+// idents decrypts the idents of n entries of an organization. Where they are proved, one that cannot be is left empty.
+func (o *openedReader) idents(ctx context.Context, organization consent.ID, n int, proved bool,
+	at func(i int) (subject, entry consent.ID, ident *[]byte)) error {
+	opener := o.opener(ctx)
+	for i := range n {
+		if subject, _, ident := at(i); len(*ident) > 0 {
+			opener.want(consent.SubjectKey{Organization: organization, Subject: subject})
+		}
+	}
+	if len(opener.keys) == 0 {
+		return nil
+	}
+	if err := opener.load(); err != nil {
+		return err
+	}
+	for i := range n {
+		subject, entry, ident := at(i)
+		if len(*ident) == 0 {
+			continue
+		}
+		of := consent.SubjectKey{Organization: organization, Subject: subject}
+		var err error
+		if *ident, err = opener.open(of, sealing.LabelIdent, entry[:], *ident); err != nil && !proved {
+			return fmt.Errorf("who entry %s is about: %w", entry, err)
+		}
+	}
+	return nil
+}
+
+func (o *openedReader) events(ctx context.Context, organization consent.ID, events []consent.Event, proved bool) error {
+	return o.idents(ctx, organization, len(events), proved, func(i int) (subject, entry consent.ID, ident *[]byte) {
+		return events[i].Subject, events[i].ID, &events[i].IdentityJSON
+	})
+}
+
+func (o *openedReader) rows(ctx context.Context, organization consent.ID, rows []consent.ExportedEvent,
+	proved bool) error {
+	return o.idents(ctx, organization, len(rows), proved, func(i int) (subject, entry consent.ID, ident *[]byte) {
+		return rows[i].Subject, rows[i].ID, &rows[i].IdentityJSON
+	})
+}
+
+// Event implements Reader.
+func (o *openedReader) Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error) {
+	e, err := o.Reader.Event(ctx, organization, id)
+	if err != nil || e == nil {
+		return nil, err
+	}
+	events := []consent.Event{*e}
+	err = o.events(ctx, organization, events, true)
+	return &events[0], err
+}
+
+// Events implements Reader.
+func (o *openedReader) Events(ctx context.Context, q consent.EventQuery) ([]consent.Event, int64, error) {
+	events, total, err := o.Reader.Events(ctx, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	return events, total, o.events(ctx, q.Organization, events, false)
+}
+
+// EventsAfter implements Reader.
+func (o *openedReader) EventsAfter(ctx context.Context, q *consent.EventQuery, span consent.EventSpan) (
+	events []consent.Event, last consent.ID, err error) {
+	if events, last, err = o.Reader.EventsAfter(ctx, q, span); err != nil {
+		return nil, last, err
+	}
+	return events, last, o.events(ctx, q.Organization, events, true)
+}
+
+// Timeline implements Reader.
+func (o *openedReader) Timeline(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) (
+	[]consent.Event, error) {
+	events, err := o.Reader.Timeline(ctx, subject, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return events, o.events(ctx, subject.Organization, events, true)
+}
+
+// EventsBefore implements Reader.
+func (o *openedReader) EventsBefore(ctx context.Context, organization, last consent.ID, limit int) ([]consent.Event,
+	error) {
+	events, err := o.Reader.EventsBefore(ctx, organization, last, limit)
+	if err != nil {
+		return nil, err
+	}
+	return events, o.events(ctx, organization, events, true)
+}
+
+// ExportEvents implements Reader.
+func (o *openedReader) ExportEvents(ctx context.Context, q *consent.EventQuery, span consent.EventSpan, limit int,
+	into *consent.ExportedEvents) (consent.ID, error) {
+	last, err := o.Reader.ExportEvents(ctx, q, span, limit, into)
+	if err != nil {
+		return last, err
+	}
+	return last, o.rows(ctx, q.Organization, into.Rows, false)
+}
+
+// Entries implements Reader.
+func (o *openedReader) Entries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int,
+	into *consent.ExportedEvents) (consent.ID, error) {
+	last, err := o.Reader.Entries(ctx, organization, span, limit, into)
+	if err != nil {
+		return last, err
+	}
+	return last, o.rows(ctx, organization, into.Rows, true)
+}
+
+// OtherEntries implements Reader.
+func (o *openedReader) OtherEntries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int) (
+	[]consent.ExportedEvent, consent.ID, error) {
+	found, last, err := o.Reader.OtherEntries(ctx, organization, span, limit)
+	if err != nil {
+		return nil, last, err
+	}
+	return found, last, o.rows(ctx, organization, found, true)
+}
+
+// EntriesOf implements Reader.
+func (o *openedReader) EntriesOf(ctx context.Context, subject consent.SubjectKey, after consent.ID, limit int) (
+	[]consent.ExportedEvent, error) {
+	found, err := o.Reader.EntriesOf(ctx, subject, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return found, o.rows(ctx, subject.Organization, found, true)
+}
+
+// OwnEntries implements Reader.
+func (o *openedReader) OwnEntries(ctx context.Context, organization consent.ID, kind consent.EntryKind, upTo int64,
+	limit int) ([]consent.ExportedEvent, error) {
+	found, err := o.Reader.OwnEntries(ctx, organization, kind, upTo, limit)
+	if err != nil {
+		return nil, err
+	}
+	return found, o.rows(ctx, organization, found, true)
+}
+
+// LedgerEntry implements Reader.
+func (o *openedReader) LedgerEntry(ctx context.Context, organization, id consent.ID) (*consent.LedgerEntry, error) {
+	e, err := o.Reader.LedgerEntry(ctx, organization, id)
+	if err != nil || e == nil {
+		return nil, err
+	}
+	return e, o.idents(ctx, organization, 1, true, func(int) (subject, entry consent.ID, ident *[]byte) {
+		return e.Subject, e.ID, &e.IdentityJSON
+	})
+}
+
+// Subject implements Reader.
+func (o *openedReader) Subject(ctx context.Context, organization, id consent.ID) (*consent.Subject, error) {
+	s, err := o.Reader.Subject(ctx, organization, id)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return s, o.openSubject(ctx, s)
+}
+
+func (o *openedReader) openSubject(ctx context.Context, s *consent.Subject) error {
+	of := consent.SubjectKey{Organization: s.Organization, Subject: s.ID}
+	return o.openRecords(ctx, []sealedRecord{{of, &s.Record}}, currentRecord)
+}
+
+// beneath gives the reader that has texts as they are stored.
+func (o *openedReader) beneath() Reader { return o.Reader }
+
+// asStored gives what a reader reads without decrypting it: who is to be erased, or found by an id, is so whether or
+// not all that is held of them can be read.
+func asStored(r Reader) Reader {
+	if o, ok := r.(interface{ beneath() Reader }); ok {
+		return o.beneath()
+	}
+	return r
+}
+
+// ArchivedRecord implements Reader.
+func (o *openedReader) ArchivedRecord(ctx context.Context, organization, subject consent.ID,
+	version int) (*consent.Record, error) {
+	record, err := o.Reader.ArchivedRecord(ctx, organization, subject, version)
+	if err != nil || record == nil {
+		return nil, err
+	}
+	of := consent.SubjectKey{Organization: organization, Subject: subject}
+	return record, o.openRecords(ctx, []sealedRecord{{of, record}}, archivedRecord)
+}
+
+// NamedSubjects implements Reader. The filter's text is left out.
+func (o *openedReader) NamedSubjects(ctx context.Context, organization consent.ID, f consent.SubjectFilter) (
+	[]consent.NamedSubject, int64, error) {
+	if f.Name != "" {
+		known, err := o.indexes(ctx, organization)
+		if err != nil || known == nil {
+			return nil, 0, err
+		}
+		f.Name = known.value(consent.Identifier{Kind: consent.TypedKind(f.Type), Value: f.Name})
+	}
+	found, total, err := o.Reader.NamedSubjects(ctx, organization, f)
+	if err != nil {
+		return nil, 0, err
+	}
+	return found, total, o.openNamed(ctx, found)
+}
+
+// NamedAfter implements Reader.
+func (o *openedReader) NamedAfter(ctx context.Context, f consent.SubjectFilter, after consent.OwnedName) (
+	[]consent.NamedSubject, error) {
+	if after.Kind != "" {
+		known, err := o.indexes(ctx, after.Organization)
+		if err != nil || known == nil {
+			return nil, err
+		}
+		after = known.of(after)
+	}
+	found, err := o.Reader.NamedAfter(ctx, f, after)
+	if err != nil {
+		return nil, err
+	}
+	return found, o.openNamed(ctx, found)
+}
+
+func (o *openedReader) openNamed(ctx context.Context, found []consent.NamedSubject) error {
+	names, records := make([]*consent.OwnedIdentifier, len(found)), make([]sealedRecord, len(found))
+	for i := range found {
+		n := &found[i]
+		names[i] = &n.Name
+		records[i] = sealedRecord{consent.SubjectKey{Organization: n.Name.Organization, Subject: n.Subject.ID},
+			&n.Subject.Record}
+	}
+	if err := o.openNames(ctx, names); err != nil {
+		return err
+	}
+	return o.openRecords(ctx, records, currentRecord)
+}
+
+// sealedRecord is a record with whose it is.
+type sealedRecord struct {
+	of     consent.SubjectKey
+	record *consent.Record
+}
+
+// recordLabels are those of the two texts of a record.
+type recordLabels struct{ data, profile sealing.Label }
+
+var (
+	currentRecord  = recordLabels{sealing.LabelData, sealing.LabelProfile}
+	archivedRecord = recordLabels{sealing.LabelArchive, sealing.LabelArchive}
+)
+
+// placeOf names the place of a text of a record, so that none can be moved to another.
+func placeOf(version int, text string) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(version)), text...)
+}
+
+const dataText, profileText = "data", "profile"
+
+// openRecords decrypts records. One without data has none stored.
+func (o *openedReader) openRecords(ctx context.Context, records []sealedRecord, labels recordLabels) error {
+	opener := o.opener(ctx)
+	for _, r := range records {
+		if r.record.Data != nil || r.record.Profile != nil {
+			opener.want(r.of)
+		}
+	}
+	if err := opener.load(); err != nil {
+		return err
+	}
+	for _, r := range records {
+		for _, text := range []struct {
+			label sealing.Label
+			name  string
+			of    *[]byte
+		}{{labels.data, dataText, &r.record.Data}, {labels.profile, profileText, &r.record.Profile}} {
+			if *text.of == nil {
+				continue
+			}
+			var err error
+			if *text.of, err = opener.open(r.of, text.label, placeOf(r.record.Version, text.name), *text.of); err != nil {
+				return fmt.Errorf("the %s of subject %s: %w", text.name, r.of.Subject, err)
+			}
+		}
+		r.record.Data = orEmpty(r.record.Data)
+	}
+	return nil
+}
