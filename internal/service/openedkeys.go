@@ -23,8 +23,8 @@ type openedKey struct {
 	subject *sealing.Subject
 }
 
-// maxOpenedKeys bounds a generation: a few MiB.
-const maxOpenedKeys = 2048
+// maxOpenedKeys bounds a generation. Each takes about 3 KiB, most of it expanded keys of ciphers.
+const maxOpenedKeys = 512
 
 func (k *openedKeys) get(of consent.SubjectKey, wrapped []byte) *sealing.Subject {
 	k.mu.Lock()
