@@ -275,6 +275,29 @@ func TestLedgerAuditBitFlips(t *testing.T) {
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%d files: %v", len(files), err)
 	}
+	// Each bit of what the entries are is found.
+	openings := filepath.Join(folder, "openings", "000.p", "112")
+	kinds := regexp.MustCompile(`"kind":"([a-z_]+)"`)
+	seen := map[string]bool{}
+	for _, span := range kinds.FindAllSubmatchIndex([]byte(readFile(t, openings)), -1) {
+		before := []byte(readFile(t, openings))
+		kind := string(before[span[2]:span[3]])
+		for bit := 0; bit < 8*(span[3]-span[2]) && !seen[kind]; bit++ {
+			after := bytes.Clone(before)
+			after[span[2]+bit/8] ^= 1 << (bit % 8)
+			writeFile(t, openings, string(after))
+			faults := 0
+			_, err := audit.Verify(context.Background(), folder, audit.Options{Fault: func(string) { faults++ }})
+			if err == nil && faults == 0 {
+				t.Errorf("bit %d of the kind %s was not found", bit, kind)
+			}
+		}
+		seen[kind] = true
+		writeFile(t, openings, string(before))
+	}
+	if len(seen) < 3 {
+		t.Errorf("only kinds %v were looked at", seen)
+	}
 	uncommitted := regexp.MustCompile(`"id":"[^"]*"|\d{3}Z|"from": "[^"]*"|"fromSize": \d+`)
 	rounds := 2000
 	if testing.Short() {

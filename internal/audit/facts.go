@@ -20,6 +20,10 @@ type madeVersion struct {
 
 // read reads what an entry says that is what was committed.
 func (p *part) read(line *opening, o *ledger.Opening, faultf func(string, ...any)) {
+	if line.Kind != consent.DecisionEntry.String() && consent.KindOf(o.Body) != line.Kind {
+		faultf("entry %d, kind: its body says another", line.Sequence)
+		return
+	}
 	switch line.Kind {
 	case consent.DecisionEntry.String():
 		p.decide(line, faultf)

@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // EntryKind tells what an entry of a ledger is. The numbers are stored, so they never change.
 type EntryKind uint8
@@ -28,6 +31,18 @@ func (k EntryKind) String() string {
 		return entryNames[k]
 	}
 	return name(nil, uint8(k))
+}
+
+// KindOf gives the name of the kind that the body of an entry says it is of, which is what was committed; empty: it is a
+// decision's, or cannot be read.
+func KindOf(body []byte) string {
+	var said struct {
+		Entry string `json:"entry"`
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return ""
+	}
+	return said.Entry
 }
 
 // LedgerEntry is an entry of a ledger that is no decision. With the events, in one order of ids, it makes a sequence

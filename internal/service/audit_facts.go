@@ -77,6 +77,10 @@ func (t *told) note(e *consent.ExportedEvent) error {
 
 // tell notes what an entry says that is as it was committed.
 func (w *LedgerAudit) tell(e *consent.ExportedEvent) {
+	if e.Kind != consent.DecisionEntry && consent.KindOf(e.BodyJSON) != e.Kind.String() {
+		w.faultf(e.Sequence, "kind", "its body says another")
+		return
+	}
 	w.mu.Lock()
 	err := w.told.note(e)
 	w.mu.Unlock()
