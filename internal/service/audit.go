@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
@@ -65,9 +64,7 @@ type Audited struct {
 // Ledger reads where an organization's ledger ends, as far as which it is looked at.
 func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerAudit, error) {
 	w := LedgerAudit{auditor: a, organization: organization, texts: map[string]bool{},
-		secrets: newSecrets(a.Keys, nil, a.ReloadKeys, slog.New(slog.DiscardHandler)),
-		found:   Audited{Organization: organization}, told: newTold()}
-	w.opener = &Opener{newVault(w.secrets)}
+		opener: NewOpener(a.Keys, a.ReloadKeys), found: Audited{Organization: organization}, told: newTold()}
 	return &w, w.begin(ctx)
 }
 
@@ -114,7 +111,6 @@ func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Che
 // LedgerAudit is one ledger that is looked at. It is for one goroutine.
 type LedgerAudit struct {
 	auditor      *Auditor
-	secrets      *secrets
 	opener       *Opener
 	organization consent.ID
 	catalog      *consent.Catalog

@@ -18,7 +18,7 @@ import (
 type auditedPart struct {
 	before  int64 // the entry before them
 	entries []auditedEntry
-	wrapped map[consent.ID][]byte
+	secrets map[consent.ID]*ledger.Secret
 }
 
 type auditedEntry struct {
@@ -43,9 +43,7 @@ func (w *LedgerAudit) entries(ctx context.Context) error {
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
 			for part := range parts {
-				if err := w.check(part); err != nil {
-					return err
-				}
+				w.check(part)
 			}
 			return nil
 		})
@@ -89,7 +87,7 @@ func (w *LedgerAudit) read(ctx context.Context, r Reader, span consent.EventSpan
 	if err != nil || len(part.entries) == 0 {
 		return part, last, err
 	}
-	part.wrapped, err = wrappedOf(ctx, r, w.organization, part.exported)
+	part.secrets, err = secretsOf(ctx, r, w.opener.keys, w.organization, part.exported)
 	if err != nil {
 		return nil, last, err
 	}
@@ -137,12 +135,8 @@ func (w *LedgerAudit) readEntries(ctx context.Context, r Reader, span consent.Ev
 	return last, nil
 }
 
-// check holds entries against their leaves, and decisions against their rows. Errors: those of openAll.
-func (w *LedgerAudit) check(part *auditedPart) error {
-	opened, err := w.secrets.openAll(w.organization, part.wrapped)
-	if err != nil {
-		return err
-	}
+// check holds entries against their leaves, and decisions against their rows.
+func (w *LedgerAudit) check(part *auditedPart) {
 	var held, erased, accounted, decisions int64
 	before := part.before
 	for i := range part.entries {
@@ -153,7 +147,7 @@ func (w *LedgerAudit) check(part *auditedPart) error {
 			decisions++
 			w.checkRow(e.decision)
 		}
-		switch ok := w.checkLeaf(e, opened[e.Subject]); {
+		switch ok := w.checkLeaf(e, part.secrets[e.Subject]); {
 		case ok && e.Kind == consent.ErasedEntry:
 			erased++
 		case ok:
@@ -168,7 +162,6 @@ func (w *LedgerAudit) check(part *auditedPart) error {
 	w.found.Accounted += accounted
 	w.found.Decisions += decisions
 	w.mu.Unlock()
-	return nil
 }
 
 // checkRow holds a decision's row against its blobs.

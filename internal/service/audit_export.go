@@ -93,15 +93,11 @@ func (w *LedgerAudit) dropped(ctx context.Context, dropped int64, visit func(*Op
 // visit opens the entries of a part.
 func (w *LedgerAudit) visit(part *auditedPart, visit func(*OpenedEntry) error) error {
 	before := part.before
-	opened, err := w.secrets.openAll(w.organization, part.wrapped)
-	if err != nil {
-		return err
-	}
 	for i := range part.entries {
 		e := &part.entries[i]
 		w.checkPlace(&e.ExportedEvent, before)
 		before = e.Sequence
-		secret := opened[e.Subject]
+		secret := part.secrets[e.Subject]
 		if !w.checkLeaf(e, secret) || w.faults > 0 {
 			return fmt.Errorf("entry %d: %w", e.Sequence, ErrNotCommitted)
 		}

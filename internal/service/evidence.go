@@ -354,7 +354,7 @@ func (e *evidenceReader) openings(ctx context.Context, r Reader, b *evidence.Bun
 	for i := range e.events {
 		rows[i].Subject = e.events[i].Subject
 	}
-	known, err := secretsOf(ctx, r, e.s.secrets, e.organization, rows)
+	known, err := secretsOf(ctx, r, e.s.keys, e.organization, each(rows))
 	if err != nil {
 		return err
 	}
@@ -409,7 +409,7 @@ func (e *evidenceReader) epochs(ctx context.Context, r Reader, l *signedLedger, 
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	known, err := secretsOf(ctx, r, e.s.secrets, e.organization, entries)
+	known, err := secretsOf(ctx, r, e.s.keys, e.organization, each(entries))
 	if err != nil {
 		return err
 	}

@@ -217,7 +217,7 @@ func entryOf(ctx context.Context, r Reader, organization, id consent.ID) (*conse
 // gone.
 func (s *Service) leavesOf(ctx context.Context, r Reader, organization consent.ID,
 	rows []consent.ExportedEvent) ([]ledger.Leaf, error) {
-	known, err := secretsOf(ctx, r, s.secrets, organization, rows)
+	known, err := secretsOf(ctx, r, s.keys, organization, each(rows))
 	if err != nil {
 		return nil, err
 	}

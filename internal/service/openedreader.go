@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -18,6 +19,14 @@ type openedReader struct {
 	Reader
 	keys *vault
 	made map[consent.ID]*indexes // of organizations that got a secret in this transaction
+	// opened are by which idents were decrypted; nil: a key is gone, or was changed. They are few: those of a part.
+	opened map[consent.SubjectKey]*sealing.Subject
+}
+
+// openedBy gives by what the ident of an entry of a subject was decrypted here, if one was.
+func (o *openedReader) openedBy(of consent.SubjectKey) (subject *sealing.Subject, is bool) {
+	subject, is = o.opened[of]
+	return subject, is
 }
 
 // indexes gives those of an organization; nil: it has no identifiers.
@@ -203,6 +212,11 @@ func (o *openedReader) idents(ctx context.Context, organization consent.ID, n in
 	}
 	if err := opener.load(); err != nil {
 		return err
+	}
+	if o.opened == nil {
+		o.opened = opener.subjects
+	} else {
+		maps.Copy(o.opened, opener.subjects)
 	}
 	for i := range n {
 		subject, entry, ident := at(i)

@@ -27,7 +27,7 @@ func mismatchf(format string, args ...any) error { return &mismatch{fmt.Sprintf(
 // backlog takes of memory, and for how long it holds a view.
 type replaying struct {
 	organization consent.ID
-	secrets      *secrets
+	keys         *vault
 	tree         *ledger.Tree
 	span         consent.EventSpan
 	limit        int
@@ -38,7 +38,7 @@ type replaying struct {
 // looked at when that was signed; all is looked at where there is none that the signer's key has signed. Errors:
 // *mismatch where it is not what the ledger's head and rows say; those of the store.
 func (g *signer) replay(ctx context.Context, head *consent.Head, since *consent.Checkpoint) (*ledger.Tree, error) {
-	p := replaying{organization: head.Organization, secrets: g.s.secrets, tree: &ledger.Tree{},
+	p := replaying{organization: head.Organization, keys: g.s.keys, tree: &ledger.Tree{},
 		span: consent.EventSpan{To: head.LastID}, limit: leastInPart}
 	if since != nil {
 		if tree := g.trusted(since); tree != nil {
@@ -80,7 +80,7 @@ func (p *replaying) next(ctx context.Context, r Reader) (*ledger.Tree, consent.I
 	if err != nil {
 		return nil, last, err
 	}
-	known, err := secretsOf(ctx, r, p.secrets, p.organization, p.part.Rows)
+	known, err := secretsOf(ctx, r, p.keys, p.organization, each(p.part.Rows))
 	if err != nil {
 		return nil, last, err
 	}
@@ -129,63 +129,54 @@ func leafOf(e *consent.ExportedEvent, secret *ledger.Secret) (ledger.Leaf, error
 	return ledger.NewLeaf(at, secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON), nil
 }
 
-// secretsOf reads what entries are committed with, by subject; NoID: the organization. Where it is gone or was
-// changed it is nil. What was about somebody who was erased needs none. Errors: those of the store, and of openAll.
-func secretsOf(ctx context.Context, r Reader, s *secrets, organization consent.ID,
-	events []consent.ExportedEvent) (map[consent.ID]*ledger.Secret, error) {
-	wrapped, err := wrappedOf(ctx, r, organization, func(yield func(*consent.ExportedEvent) bool) {
-		for i := range events {
-			if !yield(&events[i]) {
+// secretsOf gives what entries are committed with, by subject; NoID: the organization. Where it is gone or was changed it
+// is nil. What was about somebody who was erased needs none. It reads those by which r has not decrypted idents
+// already. Errors: those of the store, and such as say nothing of what is stored.
+func secretsOf(ctx context.Context, r Reader, v *vault, organization consent.ID,
+	entries iter.Seq[*consent.ExportedEvent]) (map[consent.ID]*ledger.Secret, error) {
+	found := map[consent.ID]*ledger.Secret{}
+	var missing []consent.SubjectKey
+	known, _ := r.(interface {
+		openedBy(consent.SubjectKey) (*sealing.Subject, bool)
+	})
+	for e := range entries {
+		if _, noted := found[e.Subject]; noted || e.Kind == consent.ErasedEntry {
+			continue
+		}
+		of := consent.SubjectKey{Organization: organization, Subject: e.Subject}
+		found[e.Subject] = nil
+		if known != nil {
+			if subject, is := known.openedBy(of); is {
+				found[e.Subject] = secretOf(subject)
+				continue
+			}
+		}
+		missing = append(missing, of)
+	}
+	subjects, err := v.subjectsOf(ctx, r, missing)
+	for i := range subjects {
+		found[missing[i].Subject] = secretOf(subjects[i])
+	}
+	return found, err
+}
+
+// secretOf gives what a subject's entries are committed with; nil: there is nothing.
+func secretOf(s *sealing.Subject) *ledger.Secret {
+	if s == nil {
+		return nil
+	}
+	return (*ledger.Secret)(s.Key().Secret())
+}
+
+// each goes through entries.
+func each(rows []consent.ExportedEvent) iter.Seq[*consent.ExportedEvent] {
+	return func(yield func(*consent.ExportedEvent) bool) {
+		for i := range rows {
+			if !yield(&rows[i]) {
 				return
 			}
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
-	return s.openAll(organization, wrapped)
-}
-
-// wrappedOf reads what entries are committed with as it is stored, by subject.
-func wrappedOf(ctx context.Context, r Reader, organization consent.ID,
-	entries iter.Seq[*consent.ExportedEvent]) (map[consent.ID][]byte, error) {
-	found := map[consent.ID][]byte{}
-	var keys []consent.SubjectKey
-	for e := range entries {
-		if _, noted := found[e.Subject]; !noted && e.Kind != consent.ErasedEntry {
-			found[e.Subject] = nil
-			keys = append(keys, consent.SubjectKey{Organization: organization, Subject: e.Subject})
-		}
-	}
-	wrapped, err := r.SubjectSecrets(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	for i := range keys {
-		found[keys[i].Subject] = wrapped[i]
-	}
-	return found, nil
-}
-
-// openAll decrypts what entries are committed with; nil: it is gone, or was changed. Errors: those that
-// say nothing of what is stored, such as a key that the key file lacks.
-func (s *secrets) openAll(organization consent.ID, wrapped map[consent.ID][]byte) (map[consent.ID]*ledger.Secret,
-	error) {
-	opened := make(map[consent.ID]*ledger.Secret, len(wrapped))
-	for subject, text := range wrapped {
-		opened[subject] = nil
-		if text == nil {
-			continue
-		}
-		secret, err := s.Open(consent.SubjectKey{Organization: organization, Subject: subject}, text)
-		switch {
-		case err == nil:
-			opened[subject] = secret
-		case !errors.Is(err, sealing.ErrDamaged) && !errors.Is(err, sealing.ErrNoKey):
-			return nil, fmt.Errorf("read what entries about subject %s are committed with: %w", subject, err)
-		}
-	}
-	return opened, nil
 }
 
 func hashesOf(leaves []ledger.Leaf) []tlog.Hash {
