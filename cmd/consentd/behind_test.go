@@ -144,8 +144,8 @@ func (s *signedStore) audited(pinned string) {
 	if p.code != 0 {
 		s.Fatal(p.errOut.String())
 	}
-	told := "NOTE .*Entry 21 says that the ledger goes on from before a checkpoint of 18 entries that was lost, root .*: " +
-		"disk lost"
+	told := "NOTE .*Entry 21 says that the ledger goes on from before a checkpoint of 18 entries that was lost, " +
+		"root .*: disk lost"
 	audited(s.T, 0, []string{told, "All holds"}, folder)
 	audited(s.T, exitFailed, []string{told, "the ledger was forked"}, folder, "--checkpoint", pinned)
 	p = command(s.T, nil, append([]string{"ledger", "verify"}, s.args...)...)

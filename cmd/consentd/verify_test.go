@@ -68,7 +68,8 @@ func TestVerifyCommand(t *testing.T) {
 		{[]string{good}, 0, []string{"NOTE  The key is the bundle's own", "All 2 decisions are in the ledger",
 			"All checks hold."}},
 		{[]string{good, "--vkey", key}, 0, []string{"by the key that you gave", "All checks hold."}},
-		{[]string{good, "--vkey", key, "--checkpoint", noted}, 0, []string{"goes on from your checkpoint of " + size + " entries"}},
+		{[]string{good, "--vkey", key, "--checkpoint", noted}, 0,
+			[]string{"goes on from your checkpoint of " + size + " entries"}},
 		{[]string{alone, "--checkpoint", noted}, 1, []string{"WRONG", "?since=" + size, "file evidence.json, field earlier",
 			"does not hold"}},
 		{[]string{changed, "--vkey", key}, 1, []string{"WRONG What decision 2 says (or its salt) is not what was recorded " +

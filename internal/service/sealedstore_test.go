@@ -173,7 +173,7 @@ func readEvents(h *harness, a consent.Actor, people []consent.ID) error {
 	return errors.Join(errs...)
 }
 
-// TestDamagedAreErased: somebody of whom what is stored was changed can be erased all the same, but not suppressed, since
+// TestDamagedAreErased: somebody of whom what is stored was changed can be erased all the same, but not suppressed:
 // nobody can tell by which identifiers.
 func TestDamagedAreErased(t *testing.T) {
 	t.Parallel()

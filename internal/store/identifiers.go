@@ -86,7 +86,8 @@ func (t *tx) Claimants(ctx context.Context, names []consent.OwnedName) ([][]cons
 // selectNames finds names along the index of subjects, which does not hold what is sealed. In one step SQLite would
 // read all that the organization has.
 const selectNames = `/* select_names */ SELECT i.kind, i.project_no, i.value_index, i.origin_id,
-i.value_sealed, k.wrapped_key FROM (SELECT kind, project_no, value_index, coalesce(origin_id, subject_id) AS first_id FROM identifiers
+i.value_sealed, k.wrapped_key
+FROM (SELECT kind, project_no, value_index, coalesce(origin_id, subject_id) AS first_id FROM identifiers
   WHERE organization_id = $1 AND subject_id = $2) AS n
 CROSS JOIN identifiers i ON (i.organization_id = $1 AND i.kind = n.kind AND i.project_no = n.project_no
   AND i.value_index = n.value_index)
