@@ -3,8 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,12 +19,6 @@ type openedReader struct {
 	made map[consent.ID]*indexes // of organizations that got a secret in this transaction
 	// opened are by which idents were decrypted; nil: a key is gone, or was changed. They are few: those of a part.
 	opened map[consent.SubjectKey]*sealing.Subject
-}
-
-// openedBy gives by what the ident of an entry of a subject was decrypted here, if one was.
-func (o *openedReader) openedBy(of consent.SubjectKey) (subject *sealing.Subject, is bool) {
-	subject, is = o.opened[of]
-	return subject, is
 }
 
 // indexes gives those of an organization; nil: it has no identifiers.
@@ -112,7 +104,14 @@ func (o *openedReader) Names(ctx context.Context,
 			all = append(all, &names[i])
 		}
 	}
-	if err := o.openNames(ctx, all); err != nil {
+	opener := o.opener(ctx)
+	if err := opener.wantNames(all); err != nil {
+		return nil, err
+	}
+	if err := opener.load(); err != nil {
+		return nil, err
+	}
+	if err := opener.openNames(all); err != nil {
 		return nil, err
 	}
 	for _, names := range found {
@@ -121,81 +120,6 @@ func (o *openedReader) Names(ctx context.Context,
 		})
 	}
 	return found, nil
-}
-
-func (o *openedReader) openNames(ctx context.Context, names []*consent.OwnedIdentifier) error {
-	opener := o.opener(ctx)
-	for _, n := range names {
-		if err := opener.know(n.First(), n.Secret); err != nil {
-			return err
-		}
-	}
-	if err := opener.load(); err != nil {
-		return err
-	}
-	for _, n := range names {
-		value, err := opener.open(n.First(), sealing.LabelIdentifier, []byte(n.Value), n.Sealed)
-		if err != nil {
-			return fmt.Errorf("an identifier of subject %s: %w", n.Subject, err)
-		}
-		n.Value, n.Sealed, n.Secret = string(value), nil, nil
-	}
-	return nil
-}
-
-// opener opens texts of several subjects, whose keys are read at once.
-type opener struct {
-	ctx      context.Context
-	reader   *openedReader
-	subjects map[consent.SubjectKey]*sealing.Subject
-	keys     []consent.SubjectKey
-}
-
-func (o *openedReader) opener(ctx context.Context) *opener {
-	return &opener{ctx: ctx, reader: o, subjects: map[consent.SubjectKey]*sealing.Subject{}}
-}
-
-// want notes whose key is needed.
-func (p *opener) want(of consent.SubjectKey) {
-	if _, noted := p.subjects[of]; !noted {
-		p.subjects[of] = nil
-		p.keys = append(p.keys, of)
-	}
-}
-
-// know opens a key that was read already; nil: it is to be read.
-func (p *opener) know(of consent.SubjectKey, wrapped []byte) (err error) {
-	if _, noted := p.subjects[of]; noted || wrapped == nil {
-		p.want(of)
-		return nil
-	}
-	p.subjects[of], err = p.reader.keys.open(of, wrapped)
-	return err
-}
-
-// load reads the keys.
-func (p *opener) load() error {
-	found, err := p.reader.keys.subjectsOf(p.ctx, p.reader.Reader, p.keys)
-	for i := range found {
-		p.subjects[p.keys[i]] = found[i]
-	}
-	return err
-}
-
-// errUnreadable is said of what cannot be decrypted though the key file has its key.
-var errUnreadable = errors.New("it cannot be decrypted: it, or its key, was changed or is gone")
-
-// open decrypts a text in its own memory.
-func (p *opener) open(of consent.SubjectKey, label sealing.Label, associated, text []byte) ([]byte, error) {
-	subject := p.subjects[of]
-	if subject == nil {
-		return nil, errUnreadable
-	}
-	text, err := subject.OpenInPlace(label, associated, text)
-	if err != nil {
-		return nil, errUnreadable
-	}
-	return text, nil
 }
 
 // idents decrypts the idents of n entries of an organization. Where they are proved, one that cannot be is left empty.
@@ -366,17 +290,25 @@ func (o *openedReader) Subject(ctx context.Context, organization, id consent.ID)
 
 func (o *openedReader) openSubject(ctx context.Context, s *consent.Subject) error {
 	of := consent.SubjectKey{Organization: s.Organization, Subject: s.ID}
-	return o.openRecords(ctx, []sealedRecord{{of, &s.Record}}, currentRecord)
+	return o.openRecord(ctx, sealedRecord{of, &s.Record}, currentRecord)
 }
 
-// beneath gives the reader that has texts as they are stored.
-func (o *openedReader) beneath() Reader { return o.Reader }
+// openedOf gives the part of a reader that decrypts; nil: it shows what is stored.
+func openedOf(r Reader) *openedReader {
+	switch r := r.(type) {
+	case *openedReader:
+		return r
+	case *sealingTx:
+		return &r.openedReader
+	}
+	return nil
+}
 
 // asStored gives what a reader reads without decrypting it: who is to be erased, or found by an id, is so whether or
 // not all that is held of them can be read.
 func asStored(r Reader) Reader {
-	if o, ok := r.(interface{ beneath() Reader }); ok {
-		return o.beneath()
+	if o := openedOf(r); o != nil {
+		return o.Reader
 	}
 	return r
 }
@@ -389,7 +321,7 @@ func (o *openedReader) ArchivedRecord(ctx context.Context, organization, subject
 		return nil, err
 	}
 	of := consent.SubjectKey{Organization: organization, Subject: subject}
-	return record, o.openRecords(ctx, []sealedRecord{{of, record}}, archivedRecord)
+	return record, o.openRecord(ctx, sealedRecord{of, record}, archivedRecord)
 }
 
 // NamedSubjects implements Reader. The filter's text is left out.
@@ -434,59 +366,16 @@ func (o *openedReader) openNamed(ctx context.Context, found []consent.NamedSubje
 		records[i] = sealedRecord{consent.SubjectKey{Organization: n.Name.Organization, Subject: n.Subject.ID},
 			&n.Subject.Record}
 	}
-	if err := o.openNames(ctx, names); err != nil {
+	opener := o.opener(ctx)
+	if err := opener.wantNames(names); err != nil {
 		return err
 	}
-	return o.openRecords(ctx, records, currentRecord)
-}
-
-// sealedRecord is a record with whose it is.
-type sealedRecord struct {
-	of     consent.SubjectKey
-	record *consent.Record
-}
-
-// recordLabels are those of the two texts of a record.
-type recordLabels struct{ data, profile sealing.Label }
-
-var (
-	currentRecord  = recordLabels{sealing.LabelData, sealing.LabelProfile}
-	archivedRecord = recordLabels{sealing.LabelArchive, sealing.LabelArchive}
-)
-
-// placeOf names the place of a text of a record, so that none can be moved to another.
-func placeOf(version int, text string) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(version)), text...)
-}
-
-const dataText, profileText = "data", "profile"
-
-// openRecords decrypts records. One without data has none stored.
-func (o *openedReader) openRecords(ctx context.Context, records []sealedRecord, labels recordLabels) error {
-	opener := o.opener(ctx)
-	for _, r := range records {
-		if r.record.Data != nil || r.record.Profile != nil {
-			opener.want(r.of)
-		}
-	}
+	opener.wantRecords(records)
 	if err := opener.load(); err != nil {
 		return err
 	}
-	for _, r := range records {
-		for _, text := range []struct {
-			label sealing.Label
-			name  string
-			of    *[]byte
-		}{{labels.data, dataText, &r.record.Data}, {labels.profile, profileText, &r.record.Profile}} {
-			if *text.of == nil {
-				continue
-			}
-			var err error
-			if *text.of, err = opener.open(r.of, text.label, placeOf(r.record.Version, text.name), *text.of); err != nil {
-				return fmt.Errorf("the %s of subject %s: %w", text.name, r.of.Subject, err)
-			}
-		}
-		r.record.Data = orEmpty(r.record.Data)
+	if err := opener.openNames(names); err != nil {
+		return err
 	}
-	return nil
+	return opener.openRecords(records, currentRecord)
 }

@@ -41,9 +41,9 @@ func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in co
 		project, purposes := s.makeProject(&consent.Catalog{Organization: o}, in.Project, now)
 		view = &consent.OrganizationView{Organization: o, Projects: []consent.Project{project}}
 		changes := consent.Changes{Organizations: []consent.Organization{o}, Projects: view.Projects, Purposes: purposes}
-		in := a
-		in.Organization = o.ID
-		if err := s.startOf(o.ID).addPurposes(ctx, tx, in, view.Projects, purposes, &changes); err != nil {
+		maker := a
+		maker.Organization = o.ID
+		if err := s.startOf(o.ID).addPurposes(ctx, tx, maker, view.Projects, purposes, &changes); err != nil {
 			return nil, err
 		}
 		return view, tx.Append(ctx, &changes)

@@ -206,9 +206,7 @@ func viewOf(ctx context.Context, r Reader, organization, id consent.ID) (*consen
 	if err != nil {
 		return nil, err
 	}
-	if o, ok := r.(interface {
-		openSubject(context.Context, *consent.Subject) error
-	}); ok {
+	if o := openedOf(r); o != nil {
 		if err := o.openSubject(ctx, subject); err != nil {
 			return nil, err
 		}

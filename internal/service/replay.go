@@ -136,20 +136,19 @@ func secretsOf(ctx context.Context, r Reader, v *vault, organization consent.ID,
 	entries iter.Seq[*consent.ExportedEvent]) (map[consent.ID]*ledger.Secret, error) {
 	found := map[consent.ID]*ledger.Secret{}
 	var missing []consent.SubjectKey
-	known, _ := r.(interface {
-		openedBy(consent.SubjectKey) (*sealing.Subject, bool)
-	})
+	var opened map[consent.SubjectKey]*sealing.Subject
+	if o := openedOf(r); o != nil {
+		opened = o.opened
+	}
 	for e := range entries {
 		if _, noted := found[e.Subject]; noted || e.Kind == consent.ErasedEntry {
 			continue
 		}
 		of := consent.SubjectKey{Organization: organization, Subject: e.Subject}
 		found[e.Subject] = nil
-		if known != nil {
-			if subject, is := known.openedBy(of); is {
-				found[e.Subject] = secretOf(subject)
-				continue
-			}
+		if subject, is := opened[of]; is {
+			found[e.Subject] = secretOf(subject)
+			continue
 		}
 		missing = append(missing, of)
 	}
