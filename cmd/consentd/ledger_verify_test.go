@@ -119,6 +119,7 @@ WHERE sequence = 15)`, []string{`97 decisions are on record, and consents follow
 		[]string{`97 decisions are on record, and consents follow from 95`}},
 	{"the checkpoint", `UPDATE ledger_checkpoints SET note = replace(note, E'\n112\n', E'\n113\n')`,
 		[]string{`the newest checkpoint: wrong signature`}},
+	{"the checkpoint deleted", `DELETE FROM ledger_checkpoints`, []string{`the newest checkpoint is not there`}},
 	{"the head's tree", `UPDATE ledger_heads SET tree = '\x00'`, []string{`the tree in its head cannot be read`}},
 }
 
@@ -175,7 +176,7 @@ func TestLedgerVerify(t *testing.T) {
 	}
 	t.Run("forged whole", func(t *testing.T) { // and without a checkpoint: nothing in the folder contradicts
 		damaged := copyOf(t, dir)
-		plant(`DELETE FROM ledger_checkpoints`)(t, damaged)
+		plant(`DELETE FROM ledger_checkpoints; DELETE FROM ledger_keys`)(t, damaged)
 		verified(t, 0, []string{`no checkpoint was signed yet`}, "--data", damaged)
 		writeFile(t, pinned, strings.Replace(checkpoint, "\n112\n", "\n113\n", 1))
 		verified(t, exitFailed, []string{`the checkpoint that was given covers 113 entries, and the ledger has 112`},

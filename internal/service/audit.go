@@ -206,6 +206,9 @@ func (w *LedgerAudit) begin(ctx context.Context) error {
 // signed holds the newest checkpoint, and one from elsewhere, against the tree.
 func (w *LedgerAudit) signed(ctx context.Context, pinned *ledger.Checkpoint) error {
 	var newest *ledger.Checkpoint
+	if w.checkpoint == nil && len(w.keys) > 0 {
+		w.faultf(0, "", "the newest checkpoint is not there, and keys are on record that the ledger was signed by")
+	}
 	if w.checkpoint != nil {
 		said, err := w.opened()
 		if err != nil {
