@@ -84,6 +84,7 @@ type ledgerExporter struct {
 	*inspected
 	progress       progress
 	organization   consent.ID
+	ledger         *service.LedgerAudit
 	out            *audit.Writer
 	size           int64               // of the checkpoint
 	texts          map[string]bool     // that were written; begins anew where there are many
@@ -99,11 +100,10 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 	}
 	auditor := x.auditor()
 	auditor.Fault = func(service.AuditFault) {} // the export ends with an error
-	ledger, err := auditor.Ledger(ctx, x.organization)
-	if err != nil {
+	if x.ledger, err = auditor.Ledger(ctx, x.organization); err != nil {
 		return err
 	}
-	said, note, keys, err := ledger.Checkpoint()
+	said, note, keys, err := x.ledger.Checkpoint()
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 		return err
 	}
 	x.size = said.Size
-	if err := ledger.Each(ctx, dropped, func(e *service.OpenedEntry) error { return x.entry(ctx, e) }); err != nil {
+	if err := x.ledger.Each(ctx, dropped, func(e *service.OpenedEntry) error { return x.entry(ctx, e) }); err != nil {
 		return err
 	}
 	if err := x.writeTexts(ctx); err != nil {
@@ -123,7 +123,7 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 	if later, err := x.Dropped(ctx, x.organization); err != nil || later != dropped {
 		return errors.Join(err, errors.New("retention dropped entries meanwhile: delete the folder, and run it again"))
 	}
-	erased, err := ledger.ErasedSince(ctx)
+	erased, err := x.ledger.ErasedSince(ctx)
 	if err != nil {
 		return err
 	}
@@ -168,11 +168,7 @@ func (x *ledgerExporter) entry(ctx context.Context, e *service.OpenedEntry) erro
 
 // writeTexts writes the texts that wait.
 func (x *ledgerExporter) writeTexts(ctx context.Context) error {
-	var texts []string
-	err := x.View(ctx, func(r service.Reader) (err error) {
-		texts, err = r.Texts(ctx, x.organization, x.waiting)
-		return err
-	})
+	texts, err := x.ledger.Texts(ctx, x.waiting)
 	for _, text := range texts {
 		if err == nil {
 			err = x.out.AddText(text)

@@ -19,8 +19,8 @@ import (
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
 
-// proved makes a ledger of 112 entries, of which two show a text, two are about somebody who was erased, and the last
-// says so, with a signed checkpoint over all, and gives what that says.
+// proved makes a ledger of 112 entries, of which three show a text, one of these to one person alone, two are about
+// somebody who was erased, and the last says so, with a signed checkpoint over all, and gives what that says.
 func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
 	t.Helper()
 	p := serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, append([]string{"serve", "--listen", "127.0.0.1:0"},
@@ -31,13 +31,14 @@ func proved(t *testing.T, args ...string) (o tenant, checkpoint string) {
 	for i := range users {
 		users[i] = fmt.Sprintf("person-%d", i)
 	}
-	shown := func(text string) string {
-		return `{"items":[{"identifiers":{"userId":"shown"},"purpose":"functional","state":"accepted","evidence":` +
+	shown := func(who, text string) string {
+		return `{"items":[{"identifiers":{"userId":"` + who + `"},"purpose":"functional","state":"accepted","evidence":` +
 			`{"displayedText":"` + text + `"}}]}`
 	}
 	native := "/api/v1/organizations/" + o.organization + "/projects/" + o.project + "/events"
-	for _, write := range [][2]string{{o.eventsPath(), items(users...)}, {native, shown("We keep this.")},
-		{native, shown("We keep that.")}, {o.eventsPath(), items(users...)}, {o.eventsPath(), items("last")}} {
+	for _, write := range [][2]string{{o.eventsPath(), items(users...)}, {native, shown("shown", "We keep this.")},
+		{native, shown("shown", "We keep that.")}, {o.eventsPath(), items(users...)},
+		{native, shown("last", "We keep this.")}} {
 		if status, answer := call(t, "POST", p.url+write[0], header, write[1]); status != 201 {
 			t.Fatalf("a write: %d %s", status, answer)
 		}
@@ -96,7 +97,9 @@ UPDATE events SET sequence = sequence WHERE sequence = 13`,
 		[]string{`entry 94, body, ident, `, `entry 93, sequence: it stands behind entry 94`}},
 	{"a text", `UPDATE texts SET text = 'We keep nothing.' WHERE text = 'We keep this.'`,
 		[]string{`entry 61, displayed_text: the text kept as sha256:[0-9a-f]{64} is not the one with that hash`}},
-	{"a text deleted", `DELETE FROM texts WHERE text = 'We keep that.'`,
+	{"a text of one person", `UPDATE subject_texts SET text_sealed = (SELECT ident FROM events WHERE sequence = 62)`,
+		[]string{`entry 62, displayed_text: the text that the person was shown, sha256:[0-9a-f]{64}, is not there`}},
+	{"a text deleted", `DELETE FROM subject_texts`,
 		[]string{`entry 62, displayed_text: the text that the person was shown, sha256:[0-9a-f]{64}, is not there`}},
 	{"a secret exchanged", `UPDATE subject_keys SET wrapped_key = (SELECT wrapped_key FROM subject_keys
 WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 14))
@@ -290,7 +293,7 @@ func TestLedgerVerifyBitFlips(t *testing.T) {
 
 // provedTables hold what entries commit to, and what follows from it.
 var provedTables = []string{"events", "ledger_entries", "ledger_rows", "ledger_heads", "ledger_checkpoints",
-	"subject_keys", "consents", "texts"}
+	"subject_keys", "consents", "texts", "subject_texts"}
 
 // pagesOf lists the pages of some tables.
 func pagesOf(t *testing.T, dir string, tables []string) (pages []int) {

@@ -16,6 +16,8 @@ type Changes struct {
 	Keys               []Key            // new or changed
 	Secrets            []Secret         // new
 	Texts              []Text           // new or the same as before
+	SubjectTexts       []SubjectText    // new or the same as before
+	SharedTexts        []Text           // kept by one person's key before; nothing of that is left
 	Subjects           []Subject        // new or changed
 	Archive            []ArchivedRecord
 	Identifiers        []OwnedIdentifier // new, or given to another subject by a merge
@@ -205,6 +207,21 @@ type Text struct {
 	Organization ID
 	Hash         []byte
 	Text         string
+	Subject      ID // who was shown it; NoID: it is meant for everybody
+}
+
+// SubjectText is a text that one person alone was shown, as it is stored.
+type SubjectText struct {
+	SubjectKey
+	Hash   []byte
+	Sealed []byte
+}
+
+// TextHolders tells who was shown a text.
+type TextHolders struct {
+	Everybody bool // several people, or it is meant for everybody
+	Subject   bool // the subject that was asked for
+	Others    bool // somebody else, whom nobody merged with the subject
 }
 
 // Secret is a secret of the instance itself, such as a signing key.

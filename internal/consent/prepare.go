@@ -192,7 +192,7 @@ func (p *Prepared) prepareDecision(d Decision, origin *Origin, told bool, f *Fac
 	}
 	out := PreparedDecision{Decision: d, Found: purpose, Regime: origin.regime(d.Action, told, f)}
 	if d.DisplayedText != "" {
-		out.Text = &Text{p.Catalog.Organization.ID, f.Hash(d.DisplayedText), d.DisplayedText}
+		out.Text = &Text{Organization: p.Catalog.Organization.ID, Hash: f.Hash(d.DisplayedText), Text: d.DisplayedText}
 	}
 	return out, nil
 }

@@ -111,13 +111,11 @@ func (c *canary) secrets() map[string][]byte {
 	return secrets
 }
 
-// valuesOf are the canaries of a person that are to be gone once they are erased. Texts that were shown stay.
+// valuesOf are the canaries of a person that are to be gone once they are erased.
 func valuesOf(who vars) map[string][]byte {
 	values := map[string][]byte{}
 	for _, name := range written {
-		if name != "text" && name != "hub text" {
-			values[name] = []byte(who[name])
-		}
+		values[name] = []byte(who[name])
 	}
 	values["agent"] = []byte(who["word"] + " Browser") // the rest is spelled otherwise in JSON
 	values["whole ip"], values["whole client"] = []byte(who["ip"]), []byte(who["client"])

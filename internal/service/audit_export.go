@@ -1,7 +1,9 @@
 package service
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -19,7 +21,7 @@ type OpenedEntry struct {
 	Opening *ledger.Opening // nil: it was about somebody who was erased, or was dropped
 }
 
-// ErrNotCommitted is wrapped by Each where an entry is not what was committed.
+// ErrNotCommitted is wrapped where an entry, or a text that it names, is not what was committed.
 var ErrNotCommitted = errors.New("the ledger is not what was committed; consentd ledger verify tells more")
 
 // Checkpoint gives the newest checkpoint, verified, its note and the keys by which checkpoints are verified. Errors:
@@ -58,6 +60,23 @@ func (w *LedgerAudit) Each(ctx context.Context, dropped int64, visit func(*Opene
 		}
 	}
 	return nil
+}
+
+// Texts gives the texts that people were shown by index of their SHA-256. Errors: ErrNotCommitted where one is not
+// there, was changed or cannot be decrypted, also since somebody was erased meanwhile; those of the store and of keys
+// that the key file lacks.
+func (w *LedgerAudit) Texts(ctx context.Context, hashes [][]byte) (texts []string, err error) {
+	err = w.view(ctx, func(r Reader) (err error) {
+		texts, err = r.Texts(ctx, w.organization, hashes)
+		return err
+	})
+	for i := range texts {
+		if sum := sha256.Sum256([]byte(texts[i])); err == nil && !bytes.Equal(sum[:], hashes[i]) {
+			err = fmt.Errorf("the text sha256:%x is not there as it was shown: if somebody was erased meanwhile, delete the "+
+				"folder and run it again; else %w", hashes[i], ErrNotCommitted)
+		}
+	}
+	return texts, err
 }
 
 // ErasedSince tells whether somebody was erased behind the newest checkpoint.

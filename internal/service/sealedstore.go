@@ -7,8 +7,8 @@ import (
 )
 
 // sealedStore is a store as the rules see it, over one that keeps what tells of people encrypted: identifiers, idents,
-// data, profiles and archives are sealed by the subject's key, and identifiers are found by an index that cannot be
-// read. The store beneath has ciphertexts in the places of texts.
+// data, profiles, archives and texts that one person alone was shown are sealed by the subject's key, and identifiers
+// are found by an index that cannot be read. The store beneath has ciphertexts in the places of texts.
 type sealedStore struct {
 	Store
 	keys *vault
@@ -42,15 +42,19 @@ func (s *sealedStore) Person(ctx context.Context, name consent.OwnedName, projec
 
 // Update implements Store.
 func (s *sealedStore) Update(ctx context.Context, organization consent.ID, write func(Tx) error) error {
-	var erased []consent.ErasedSubject
+	var t *sealingTx
 	err := s.Store.Update(ctx, organization, func(tx Tx) error {
-		t := &sealingTx{openedReader: openedReader{Reader: tx, keys: s.keys}, tx: tx}
-		err := write(t)
-		erased = t.erased
-		return err
+		t = &sealingTx{openedReader: openedReader{Reader: tx, keys: s.keys}, tx: tx}
+		return write(t)
 	})
-	for i := range erased {
-		s.keys.secrets.opened.drop(erased[i].SubjectKey)
+	if t == nil {
+		return err
+	}
+	for i := range t.erased {
+		s.keys.secrets.opened.drop(t.erased[i].SubjectKey)
+	}
+	if err == nil {
+		s.keys.shared.add(t.shared)
 	}
 	return err
 }

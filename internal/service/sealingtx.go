@@ -17,6 +17,7 @@ type sealingTx struct {
 	tx     Tx
 	noted  []notedSecrets
 	erased []consent.ErasedSubject
+	shared map[textKey]bool // texts that were seen to be, or become, those of several people
 }
 
 var _ Tx = (*sealingTx)(nil)
@@ -74,7 +75,7 @@ func (s *sealer) seal(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{s.identifiers, s.names, s.idents, s.records} {
+	for _, step := range []func(context.Context) error{s.identifiers, s.names, s.idents, s.records, s.texts} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -104,6 +105,11 @@ func (s *sealer) collect() {
 	}
 	for i := range c.Entries {
 		s.want(consent.SubjectKey{Organization: c.Entries[i].Organization, Subject: c.Entries[i].Subject})
+	}
+	for i := range c.Texts {
+		if of := c.Texts[i].Subject; of != consent.NoID {
+			s.want(consent.SubjectKey{Organization: c.Texts[i].Organization, Subject: of})
+		}
 	}
 	for i := range c.Subjects {
 		if r := &c.Subjects[i].Record; hasData(r) || r.Profile != nil {

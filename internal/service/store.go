@@ -58,6 +58,11 @@ type Reader interface {
 	Text(ctx context.Context, organization consent.ID, hash []byte) (string, error)
 	// Texts gives texts by index of their SHA-256.
 	Texts(ctx context.Context, organization consent.ID, hashes [][]byte) ([]string, error)
+	// SubjectTexts gives texts that one person alone was shown by index of their SHA-256: one that is not there is without
+	// a subject. It is for who decrypts them: Texts gives all.
+	SubjectTexts(ctx context.Context, organization consent.ID, hashes [][]byte) ([]consent.SubjectText, error)
+	// TextHolders tells who was shown texts, by index of them.
+	TextHolders(ctx context.Context, texts []consent.Text) ([]consent.TextHolders, error)
 	// PurposeVersions lists the versions of a purpose before the current one, with a number greater than after, in order.
 	PurposeVersions(ctx context.Context, of consent.PurposeKey, after, limit int) ([]consent.PurposeVersion, error)
 	// NamedVersions gives versions of purposes before their current ones, by index of names; number 0: there is none.

@@ -16,6 +16,7 @@ import (
 // at once from many goroutines.
 type vault struct {
 	secrets *secrets
+	shared  sharedTexts
 
 	mu    sync.Mutex
 	known map[consent.ID]*indexes

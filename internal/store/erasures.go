@@ -87,6 +87,7 @@ var deletedWithSubject = []string{
 	deleteClaims, deleteRestriction,
 	`/* delete_archive */ DELETE FROM subject_archive WHERE organization_id = $1 AND subject_id = $2`,
 	`/* delete_subject_secret */ DELETE FROM subject_keys WHERE organization_id = $1 AND subject_id = $2`,
+	deleteSubjectTexts,
 	`/* delete_merges */ DELETE FROM subject_merges WHERE organization_id = $1 AND into_id = $2`,
 }
 

@@ -147,30 +147,3 @@ func (t *tx) NamedVersions(ctx context.Context, names []consent.VersionKey) ([]c
 	})
 	return found, err
 }
-
-const selectText = `/* select_text */ SELECT text FROM texts WHERE organization_id = $1 AND hash = $2`
-
-// Texts implements service.Reader.
-func (t *tx) Texts(ctx context.Context, organization consent.ID, hashes [][]byte) ([]string, error) {
-	found := make([]string, len(hashes))
-	err := t.conn.Each(ctx, selectText, len(hashes), func(i int, args []any) []any {
-		return append(args, &organization, hashes[i])
-	}, func(i int, r engine.Row) error { return r.Scan(&found[i]) })
-	return found, err
-}
-
-// Text implements service.Reader.
-func (t *tx) Text(ctx context.Context, organization consent.ID, hash []byte) (string, error) {
-	var text string
-	_, err := t.one(ctx, selectText, []any{organization, hash}, &text)
-	return text, err
-}
-
-const insertText = `/* insert_text */ INSERT INTO texts (organization_id, hash, text) VALUES ($1, $2, $3)
-ON CONFLICT (organization_id, hash) DO NOTHING`
-
-func (t *tx) appendTexts(ctx context.Context, c *consent.Changes) error {
-	return insert(ctx, t.conn, insertText, c.Texts, func(x *consent.Text, args []any) []any {
-		return append(args, &x.Organization, x.Hash, x.Text)
-	})
-}

@@ -84,8 +84,9 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		run  func(context.Context, *consent.Changes) error
 	}{
 		{"remove", t.remove}, {"organizations", t.appendOrganizations}, {"purposes", t.appendPurposes},
-		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"subjects", t.appendSubjects},
-		{"identifiers", t.appendIdentifiers}, {"events", t.appendEvents}, {"entries", t.appendEntries},
+		{"keys", t.appendKeys}, {"texts", t.appendTexts}, {"texts of subjects", t.appendSubjectTexts},
+		{"subjects", t.appendSubjects}, {"identifiers", t.appendIdentifiers}, {"events", t.appendEvents},
+		{"entries", t.appendEntries},
 		{"erased", t.appendErased}, {"restrictions", t.appendRestrictions},
 		{"suppressions", t.appendSuppressions},
 		{"consents", t.appendConsents},

@@ -135,6 +135,7 @@ OR EXISTS (SELECT 1 FROM identifiers i WHERE i.organization_id = $1 AND i.subjec
 OR EXISTS (SELECT 1 FROM consents c WHERE c.organization_id = $1 AND c.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM subject_keys k WHERE k.organization_id = $1 AND k.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM subject_archive v WHERE v.organization_id = $1 AND v.subject_id = s.subject_id)
+OR EXISTS (SELECT 1 FROM subject_texts x WHERE x.organization_id = $1 AND x.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM restrictions r WHERE r.organization_id = $1 AND r.subject_id = s.subject_id)
 OR EXISTS (SELECT 1 FROM identifier_claims m WHERE m.organization_id = $1 AND m.subject_id = s.subject_id))`},
 	{"suppressions by which the head's count is wrong", `SELECT abs((SELECT count(*) FROM suppressions

@@ -67,6 +67,7 @@ func (b *batch) record(r *request, item *batchItem, d *pending, identity *consen
 		IdentityJSON: ident, Now: b.now})
 	if d.Text != nil {
 		b.changes.Texts = append(b.changes.Texts, *d.Text)
+		b.changes.Texts[len(b.changes.Texts)-1].Subject = item.person.Subject
 	}
 	d.consent.Add(&view.Event, b.now)
 	b.change(d.consent)

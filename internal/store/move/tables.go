@@ -38,6 +38,7 @@ var tables = []*table{
 	newTable("api_keys", 2, `organization_id uuid, key_id uuid, name text, scopes text, secret_hash bytea,
 		created_at timestamptz, expires_at timestamptz, revoked_at timestamptz`),
 	newTable("texts", 2, `organization_id uuid, hash bytea, text text`),
+	newTable("subject_texts", 3, `organization_id uuid, hash bytea, subject_id uuid, text_sealed bytea`),
 	newTable("subjects", 2, `organization_id uuid, subject_id uuid, type text, merged_into uuid, created_at timestamptz,
 		version int4, changed_at timestamptz, changed_by uuid, data bytea, profile bytea, erased_at timestamptz,
 		erased_sequence int8, erased_events int8, erased_suppress bool`),

@@ -25,7 +25,7 @@ type table struct {
 var tables = []table{
 	{"instance_secrets", "name"}, {"slugs", "slug"}, {tenantsRoot, byOrganization}, {"projects", byOrganization},
 	{"purposes", byOrganization}, {"purpose_versions", byOrganization}, {"api_keys", byOrganization},
-	{"texts", byOrganization}, {"subjects", byOrganization},
+	{"texts", byOrganization}, {"subject_texts", byOrganization}, {"subjects", byOrganization},
 	{"subject_archive", byOrganization}, {"identifiers", byOrganization}, {"identifier_claims", byOrganization},
 	{"subject_merges", byOrganization}, {"events", byOrganization}, {"ledger_entries", byOrganization},
 	{"consents", byOrganization}, {"restrictions", byOrganization},

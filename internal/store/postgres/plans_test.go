@@ -277,6 +277,7 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"slugs SELECT @org::text || i, @org@some",
 		"api_keys SELECT @org, @id, '', '', @hash, now()@some",
 		"texts SELECT @org, @hash, ''@some",
+		"subject_texts SELECT @org, @hash, @id, ''@rows",
 		"subjects SELECT @org, @id, 'user', NULL, now(), 1, now(), @other, NULL@rows",
 		"subject_archive SELECT @org, @id, 1, now(), @other, NULL@some",
 		"identifiers SELECT @org, 'user_id', 0, convert_to('u' || i, 'UTF8'), @id, NULL, ''@rows",
@@ -441,10 +442,12 @@ func (p *people) readOnes(ctx context.Context, r service.Reader) error {
 		err = errors.Join(err, fmt.Errorf("%d names found of 1", len(names)))
 	}
 	_, err11 := r.Texts(ctx, o, [][]byte{p.answers[0].Hash[:]})
+	_, err15 := r.SubjectTexts(ctx, o, [][]byte{p.answers[0].Hash[:]})
+	_, err16 := r.TextHolders(ctx, []consent.Text{{Organization: o, Hash: p.answers[0].Hash[:], Subject: subject}})
 	_, err12 := r.PurposeVersions(ctx, consent.PurposeKey{Organization: o, Project: 1, Purpose: 1}, 10, 10)
 	_, err14 := r.NamedVersions(ctx, []consent.VersionKey{{PurposeKey: consent.PurposeKey{Organization: o, Project: 1,
 		Purpose: 1}, Version: 1}})
-	err = errors.Join(err, err14, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
+	err = errors.Join(err, err15, err16, err14, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
 	for _, q := range []consent.EventQuery{{Subjects: []consent.ID{subject}}, {Subjects: []consent.ID{subject},
 		ByOccurredAt: true}, {}, {ByOccurredAt: true}, {ByOccurredAt: true, Ascending: true}} {
 		q.Organization, q.Limit = o, 10
@@ -488,6 +491,9 @@ func (p *people) newcomers() (c consent.Changes) {
 			Subject: id})
 		c.Claims = append(c.Claims, consent.OwnedIdentifier{OwnedName: p.claims[i], Subject: id})
 		c.Texts = append(c.Texts, consent.Text{Organization: p.organization, Hash: hash[:], Text: n})
+		c.SubjectTexts = append(c.SubjectTexts, consent.SubjectText{SubjectKey: consent.SubjectKey{
+			Organization: p.organization, Subject: id}, Hash: hash[:], Sealed: hash[:]})
+		c.SharedTexts = append(c.SharedTexts, consent.Text{Organization: p.organization, Hash: id[:]})
 		c.Keys = append(c.Keys, consent.Key{Organization: p.organization, ID: id, SecretHash: hash, CreatedAt: now})
 		c.Events = append(c.Events, consent.Event{Organization: p.organization, ID: id, Sequence: int64(i), Subject: id,
 			Project: 1, Purpose: 1, OccurredAt: now, RecordedAt: now, BodyJSON: []byte{}, IdentityJSON: []byte{}})

@@ -248,6 +248,8 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 		Line: []byte(f.odd()), At: f.at()}}
 	for i, s := range people {
 		secret, row := f.hash(), f.hash()
+		c.SubjectTexts = append(c.SubjectTexts, consent.SubjectText{SubjectKey: consent.SubjectKey{Organization: o,
+			Subject: s}, Hash: row[:], Sealed: secret[:]})
 		c.SubjectSecrets = append(c.SubjectSecrets, consent.SubjectSecret{SubjectKey: consent.SubjectKey{Organization: o,
 			Subject: s}, Wrapped: secret[:]})
 		c.LedgerRows = append(c.LedgerRows, consent.LedgerRow{Organization: o, Level: i % 3,

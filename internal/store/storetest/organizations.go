@@ -265,30 +265,3 @@ func testSecrets(f *fixture) {
 	f.refuses("a secret twice", consent.Changes{Secrets: []consent.Secret{{Name: "a", Value: []byte("y")}}})
 	same(f, "secret", secret("a"), []byte{0, 255, 0})
 }
-
-func testTexts(f *fixture) {
-	a, b := f.organization(), f.organization()
-	huge := strings.Repeat("ü𝄞\n", 700_000)
-	f.append(consent.Changes{Texts: []consent.Text{{Organization: a, Hash: []byte{1}, Text: odd[0]},
-		{Organization: a, Hash: []byte{2}, Text: huge},
-		{Organization: a, Hash: []byte{1}, Text: odd[0]}, {Organization: b, Hash: []byte{1}, Text: "b's"}}})
-	f.append(consent.Changes{Texts: []consent.Text{{Organization: a, Hash: []byte{1}, Text: odd[0]}}})
-	for _, tc := range []struct {
-		o    consent.ID
-		hash byte
-		want string
-	}{{a, 1, odd[0]}, {a, 2, huge}, {b, 1, "b's"}, {b, 2, ""}} {
-		f.view(func(ctx context.Context, r service.Reader) error {
-			got, err := r.Text(ctx, tc.o, []byte{tc.hash})
-			if got != tc.want {
-				f.Errorf("text %d has %d bytes of %d", tc.hash, len(got), len(tc.want))
-			}
-			return err
-		})
-	}
-	f.view(func(ctx context.Context, r service.Reader) error {
-		got, err := r.Texts(ctx, a, [][]byte{{2}, {7}, {1}, {2}})
-		same(f, "texts", got, []string{huge, "", odd[0], huge})
-		return err
-	})
-}

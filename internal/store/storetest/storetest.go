@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 	}{
 		{"organizations", testOrganizations}, {"list of organizations", testOrganizationList}, {"keys", testKeys},
 		{"versions of purposes", testPurposeVersions}, {"secrets", testSecrets}, {"texts", testTexts},
+		{"texts of subjects", testSubjectTexts},
 		{"subjects", testSubjects}, {"list of subjects", testNamedSubjects},
 		{"removal", testRemoval}, {"identifiers", testIdentifiers}, {"identifiers settled", testSettled},
 		{"merges", testMerges}, {"names", testNames}, {"claims", testClaims},

@@ -110,13 +110,24 @@ CREATE TABLE instance_secrets (
 
 INSERT INTO instance_secrets (name, value) VALUES ('', '');
 
--- Texts that people were shown, once by their SHA-256.
+-- Texts that several people were shown, and those of purposes, once by their SHA-256.
 CREATE TABLE texts (
     organization_id  UUID NOT NULL,
     hash             BYTEA NOT NULL,
     text             TEXT NOT NULL,
     PRIMARY KEY (organization_id, hash)
 );
+
+-- Texts that one person alone was shown, encrypted by the person's key: they go when the person is erased.
+CREATE TABLE subject_texts (
+    organization_id  UUID NOT NULL,
+    hash             BYTEA NOT NULL,
+    subject_id       UUID NOT NULL,
+    text_sealed      BYTEA NOT NULL,
+    PRIMARY KEY (organization_id, hash, subject_id)
+);
+-- Not organization first, lest it be taken for what the key is for.
+CREATE INDEX subject_texts_by_subject ON subject_texts (subject_id, organization_id);
 
 -- data is searched without regard to case, in the letters of every language: hence its collation.
 -- Of who was erased the id is left, with when that was, its entry in the ledger, how many events it took, and whether
@@ -388,6 +399,7 @@ DROP TABLE identifier_claims;
 DROP TABLE identifiers;
 DROP TABLE subject_archive;
 DROP TABLE subjects;
+DROP TABLE subject_texts;
 DROP TABLE texts;
 DROP TABLE instance_secrets;
 DROP TABLE api_keys;

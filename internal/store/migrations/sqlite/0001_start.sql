@@ -107,13 +107,24 @@ CREATE TABLE instance_secrets (
     PRIMARY KEY (name)
 ) STRICT, WITHOUT ROWID;
 
--- Texts that people were shown, once by their SHA-256.
+-- Texts that several people were shown, and those of purposes, once by their SHA-256.
 CREATE TABLE texts (
     organization_id BLOB NOT NULL,
     hash            BLOB NOT NULL,
     text            TEXT NOT NULL,
     PRIMARY KEY (organization_id, hash)
 ) STRICT;
+
+-- Texts that one person alone was shown, encrypted by the person's key: they go when the person is erased.
+CREATE TABLE subject_texts (
+    organization_id BLOB NOT NULL,
+    hash            BLOB NOT NULL,
+    subject_id      BLOB NOT NULL,
+    text_sealed     BLOB NOT NULL,
+    PRIMARY KEY (organization_id, hash, subject_id)
+) STRICT;
+-- Not organization first, lest it be taken for what the key is for.
+CREATE INDEX subject_texts_by_subject ON subject_texts (subject_id, organization_id);
 
 -- Of who was erased the id is left, with when that was, its entry in the ledger, how many events it took, and whether
 -- the identifiers were suppressed.
@@ -383,6 +394,7 @@ DROP TABLE identifier_claims;
 DROP TABLE identifiers;
 DROP TABLE subject_archive;
 DROP TABLE subjects;
+DROP TABLE subject_texts;
 DROP TABLE texts;
 DROP TABLE instance_secrets;
 DROP TABLE api_keys;
