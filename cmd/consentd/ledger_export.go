@@ -143,7 +143,7 @@ const knownTexts = 50_000
 
 func (x *ledgerExporter) entry(ctx context.Context, e *service.OpenedEntry) error {
 	err := x.out.Add(&audit.Entry{Sequence: e.Sequence, ID: e.ID, Kind: e.Kind, Subject: e.Subject,
-		RecordedAt: e.RecordedAt, Leaf: e.Leaf, Hash: e.Hash, Opening: e.Opening})
+		RecordedAt: e.RecordedAt, ErasedBy: e.ErasedBy, Leaf: e.Leaf, Hash: e.Hash, Opening: e.Opening})
 	if err != nil {
 		return err
 	}

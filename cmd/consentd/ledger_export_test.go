@@ -105,8 +105,13 @@ func TestLedgerExport(t *testing.T) {
 		{"a time", "openings/000.p/112", `(?m)^({"sequence":21,.*?"recordedAt":"20)..`, "${1}25",
 			[]string{`entry 21, recordedAt: is not what was committed`}},
 		{"a decision hidden as if erased", "openings/000.p/112", `(?m)^{"sequence":21,"kind":"decision",("id":"[^"]*"),.*$`,
-			`{"sequence":21,"kind":"erased",$1}`,
-			[]string{`openings of 3 entries are left out, and the erasures on record tell of 2`}},
+			`{"sequence":21,"kind":"erased",$1}`, []string{`entry 21: its leaf alone is left, and no later erasure is named`}},
+		{"a decision hidden behind an erasure", "openings/000.p/112",
+			`(?m)^{"sequence":21,"kind":"decision",("id":"[^"]*"),.*$`, `{"sequence":21,"kind":"erased",$1,"erasedBy":112}`,
+			[]string{`entry 112: it took 2 entries, and others are told to be erased by it`}},
+		{"a decision hidden behind none", "openings/000.p/112",
+			`(?m)^{"sequence":21,"kind":"decision",("id":"[^"]*"),.*$`, `{"sequence":21,"kind":"erased",$1,"erasedBy":113}`,
+			[]string{`entry 113: entries are told to be erased by it, and it is not there`}},
 		{"an absurd size", "checkpoint", `\n112\n`, "\n1000000000000000000\n",
 			[]string{`the folder ends behind entry 0, and`}},
 		{"an unknown member", "openings/000.p/112", `(?m)^{"sequence":21,`, `{"sequence":21,"more":1,`,
@@ -194,12 +199,16 @@ func TestLedgerVerifyHiddenDecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The last decision is the only one about its person.
-	plant(fmt.Sprintf(`INSERT INTO ledger_entries (organization_id, event_id, sequence, kind, recorded_at, leaf)
-SELECT organization_id, event_id, sequence, 1, recorded_at, x'%x' FROM events WHERE sequence = 111;
+	plant(fmt.Sprintf(`INSERT INTO ledger_entries (organization_id, event_id, sequence, kind, recorded_at, leaf,
+erased_by) SELECT organization_id, event_id, sequence, 1, recorded_at, x'%x', 112 FROM events WHERE sequence = 111;
 DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 111);
 DELETE FROM events WHERE sequence = 111`, leaves[110].Append(nil)))(t, dir)
-	verified(t, exitFailed, []string{`3 entries are said to be about people who were erased, and the erasures on record ` +
-		`tell of 2: an entry was taken away as if it had been erased`, `NOT as it was committed`}, "--data", dir)
+	says := []string{`entry 112: it took 2 entries, and others are told to be erased by it: an entry was taken away as if ` +
+		`it had been erased`, `NOT as it was committed`}
+	verified(t, exitFailed, says, "--data", dir)
+	plant(`UPDATE ledger_entries SET erased_by = 113 WHERE sequence = 111`)(t, dir)
+	says[0] = `entry 113: entries are told to be erased by it, and it is not there: they were taken away as if they had been`
+	verified(t, exitFailed, says, "--data", dir)
 }
 
 // TestLedgerAuditPipe does not wait for a pipe in the place of a file.

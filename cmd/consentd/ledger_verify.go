@@ -40,9 +40,12 @@ Each organization gets a line, and each difference one of its own, with the entr
 What somebody changed in decisions and consents is found, unless he also has the file of keys and no checkpoint is
 elsewhere: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and give one with --checkpoint.
 
-Not looked at, since no entry commits to it yet: who has which identifier, restrictions and suppressions, subjects'
-data, names of organizations, projects and API keys, the hashes of the latter. Whoever changes those changes what is
-answered about people. Whether the file itself is sound, consentd doctor tells.
+Who is merged, restricted or erased is held against the entries that tell of it, and each entry of which an erasure
+left the leaf alone against what that erasure says it took.
+
+Not looked at, since no entry commits to it yet: who has which identifier, suppressions, subjects' data, names of
+organizations, projects and API keys, the hashes of the latter. Whoever changes those changes what is answered about
+people. Whether the file itself is sound, consentd doctor tells.
 
 Examples:
 
@@ -200,6 +203,13 @@ func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organizati
 	both.Go(func() error { return v.replay(within, o.ID, dropped, audit.Entries()) })
 	if err := both.Wait(); err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
+	}
+	facts, err := v.Facts(ctx, o.ID)
+	if err != nil {
+		return fmt.Errorf("organization %s: %w", o.Slug, err)
+	}
+	for _, what := range facts {
+		v.fault(service.AuditFault{What: what})
 	}
 	if v.decisions != found.Decisions {
 		v.fault(service.AuditFault{What: fmt.Sprintf("%d decisions are on record, and consents follow from %d: one is "+

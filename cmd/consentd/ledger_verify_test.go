@@ -83,6 +83,11 @@ WHERE sequence = 13`, []string{`entry 13, body, ident, recorded_at or subject`}}
 		[]string{`entry 22: is missing, and so are all to entry 32`}},
 	{"the leaf of somebody who was erased", `UPDATE ledger_entries SET leaf = (SELECT leaf FROM ledger_entries
 WHERE sequence = 84) WHERE sequence = 34`, []string{`entry 34, leaf: it is about somebody who was erased`}},
+	{"whose erasure took an entry", `UPDATE ledger_entries SET erased_by = 111 WHERE sequence = 34`,
+		[]string{`entry 112: of 2 entries that it took, 1 leaves are left`,
+			`entry 111: 1 entries are told to be erased by it, and it is no erasure`}},
+	{"that an erasure took an entry", `UPDATE ledger_entries SET erased_by = NULL WHERE sequence = 34`,
+		[]string{`entry 34, erased_by: its leaf alone is left, and no later erasure`}},
 	{"an erasure's reason", `UPDATE ledger_entries SET body = replace(body, 'erasure', 'Erasure') WHERE sequence = 112`,
 		[]string{`entry 112, body, ident, recorded_at or subject: is not what was committed`}},
 	{"an erasure deleted", `DELETE FROM ledger_entries WHERE sequence = 112`, []string{`entries 112 to 112 are missing`}},

@@ -7,7 +7,8 @@
 //	checkpoint                      the signed note
 //	keys.json                       the keys by which it is verified
 //	tile/<L>/<N>, tile/entries/<N>  hashes and leaves, 256 a file
-//	openings/<N>                    a line of JSON for each entry, in the files as the leaves
+//	openings/<N>                    a line of JSON for each entry, in the files as the leaves; where an erasure took it,
+//	                                its sequence (consent.ErasedSet says how it tells what it took)
 //	texts/<xx>/<sha256>.txt         the texts that people were shown
 //	consents.ndjson                 the consents that follow, each with the decisions it follows from
 package audit
@@ -33,6 +34,7 @@ type Entry struct {
 	Leaf       *ledger.Leaf // nil: retention dropped it, and the hash alone is left
 	Hash       tlog.Hash    // of the leaf
 	Opening    *ledger.Opening
+	ErasedBy   int64 // where the leaf alone is left: the sequence of the erasure that took the entry
 }
 
 // Kinds of lines of openings beside those of consent.EntryKind.
@@ -49,8 +51,9 @@ type opening struct {
 	BodySalt   encoded    `json:"bodySalt,omitempty"`
 	Ident      string     `json:"ident,omitempty"`
 	IdentSalt  encoded    `json:"identSalt,omitempty"`
-	Hash       encoded    `json:"hash,omitempty"` // where there is no leaf
-	Leaf       encoded    `json:"leaf,omitempty"` // where entries beside it have none, so that there is no tile of leaves
+	Hash       encoded    `json:"hash,omitempty"`    // where there is no leaf
+	ErasedBy   int64      `json:"erasedBy,omitzero"` // the sequence of the erasure that took it
+	Leaf       encoded    `json:"leaf,omitempty"`    // where entries beside it have none, so there is no tile of leaves
 }
 
 // encoded is bytes as text in base64, of which only the form is taken that an encoder writes: package base64 alone

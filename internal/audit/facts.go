@@ -28,10 +28,14 @@ func (p *part) read(line *opening, o *ledger.Opening, faultf func(string, ...any
 	case consent.DecisionEntry.String():
 		p.decide(line, faultf)
 	case consent.ErasureEntry.String():
-		n, err := consent.EntriesErasedBy(o.Body)
-		if p.erased += n; err != nil {
+		took, err := consent.ReadErasure(o.Body)
+		if err != nil {
 			faultf("entry %d, body: %v", line.Sequence, err)
 		}
+		if p.erasures == nil {
+			p.erasures = map[int64]consent.ErasedSet{}
+		}
+		p.erasures[line.Sequence] = took
 	case consent.EpochEntry.String():
 		epoch, err := consent.ReadEpoch(o.Body)
 		if err != nil {

@@ -53,7 +53,6 @@ type Report struct {
 	Size                                        int64
 	Opened, Erased, Dropped, Consents, Unstated int64
 	Merged                                      int64 // consents that rest on merges whose entries retention dropped
-	Accounted                                   int64 // erased entries of which the entries of erasures tell
 	OwnKey                                      bool  // the signature was verified by a key of the folder's own
 	Epochs                                      []Epoch
 }
@@ -112,6 +111,7 @@ type verifier struct {
 	last      consent.ID
 	subject   consent.ID     // whose consents are looked at
 	purposes  map[about]bool // of those
+	erased    consent.ErasedLeaves
 	report    Report
 }
 
@@ -230,18 +230,18 @@ func once(keys []string) []string {
 
 // part is a bundle of entries that was read.
 type part struct {
-	tile    ledger.Tile
-	lines   []opening
-	told    bool       // that there are no leaves
-	absent  bool       // nothing of it is there
-	erased  int64      // entries that erasures in it tell of
-	decided []decision // of lines that are decisions
-	epochs  []Epoch
-	merges  []toldMerge
-	made    []madeVersion
-	hashes  []tlog.Hash
-	texts   []string // that are named
-	faults  []string
+	tile     ledger.Tile
+	lines    []opening
+	told     bool                        // that there are no leaves
+	absent   bool                        // nothing of it is there
+	erasures map[int64]consent.ErasedSet // what erasures in it took, by their sequences
+	decided  []decision                  // of lines that are decisions
+	epochs   []Epoch
+	merges   []toldMerge
+	made     []madeVersion
+	hashes   []tlog.Hash
+	texts    []string // that are named
+	faults   []string
 }
 
 // entries reads all bundles, several at once, and builds the tree over their leaves.
@@ -268,9 +268,8 @@ func (v *verifier) entries() error {
 			v.o.Progress("entries", v.tree.Size)
 		}
 	}
-	if r := &v.report; r.Erased > r.Accounted {
-		v.faultf("openings of %d entries are left out, and the erasures on record tell of %d: the others are hidden",
-			r.Erased, r.Accounted)
+	for _, sequence := range v.erased.Left() {
+		v.faultf("entry %d: entries are told to be erased by it, and it is not there: their openings are hidden", sequence)
 	}
 	v.merges.size = v.said.Size
 	if root := v.tree.Root(); root != v.said.Root {
@@ -435,11 +434,11 @@ func (v *verifier) take(p *part) error {
 	for _, fault := range p.faults {
 		v.o.Fault(fault)
 	}
-	v.report.Accounted += p.erased
 	v.report.Epochs = append(v.report.Epochs, p.epochs[:min(len(p.epochs), mostEpochs-len(v.report.Epochs))]...)
 	for i, hash := range p.hashes {
 		v.tree.Add(nil, hash)
 		v.count(&p.lines[i])
+		v.takeErased(&p.lines[i], p.erasures)
 		if c := v.o.Pinned; c != nil && v.tree.Size == c.Size && v.tree.Root() != c.Root {
 			v.faultf("the checkpoint that was given was signed over other entries than the first %d: the ledger was forked, "+
 				"or changed since", c.Size)
@@ -460,6 +459,24 @@ func (v *verifier) take(p *part) error {
 		}
 	}
 	return nil
+}
+
+// takeErased holds an entry of which the leaf alone is left against the erasures.
+func (v *verifier) takeErased(line *opening, erasures map[int64]consent.ErasedSet) {
+	var err error
+	switch said, is := erasures[line.Sequence]; {
+	case line.Kind == "" || line.Kind == droppedKind:
+		v.erased.Dropped = true
+	case line.Kind == consent.ErasedEntry.String():
+		err = v.erased.Leaf(line.Sequence, line.ErasedBy)
+	case is:
+		err = v.erased.Erasure(line.Sequence, said)
+	default:
+		err = v.erased.Other(line.Sequence)
+	}
+	if err != nil {
+		v.faultf("entry %d: %v", line.Sequence, err)
+	}
 }
 
 // count counts an entry, and sees that ids follow each other.

@@ -59,7 +59,8 @@ func (w *Writer) Add(e *Entry) error {
 	if e.Sequence != w.tree.Size+1 {
 		return fmt.Errorf("entry %d comes behind entry %d", e.Sequence, w.tree.Size)
 	}
-	line := opening{Sequence: e.Sequence, Kind: e.Kind.String(), ID: e.ID, Subject: e.Subject, RecordedAt: e.RecordedAt}
+	line := opening{Sequence: e.Sequence, Kind: e.Kind.String(), ID: e.ID, Subject: e.Subject, RecordedAt: e.RecordedAt,
+		ErasedBy: e.ErasedBy}
 	switch {
 	case e.Leaf == nil:
 		w.whole = false

@@ -58,6 +58,8 @@ type LedgerEntry struct {
 	// Leaf is what the tree holds of an ErasedEntry (ledger.Leaf); those of other entries are made anew of what follows.
 	Leaf                   []byte
 	BodyJSON, IdentityJSON []byte // canonical JSON, kept byte for byte; an ErasedEntry has none
+	// ErasedBy is the sequence of the erasure that took an ErasedEntry.
+	ErasedBy int64
 }
 
 // LedgerRoot is what a checkpoint says of a ledger: how many entries it has, and the root of the tree over them.

@@ -1,7 +1,7 @@
 package consent
 
 import (
-	"encoding/json"
+	"encoding/base64"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -40,13 +40,16 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id,
-// and how many decisions and other entries about the person it took: so nobody can take others and call it an erasure.
-func (a Actor) ErasureEntry(in *EraseSubject, events, others int64) LedgerEntry {
+// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id, and
+// which entries it took, events of which were decisions: so nobody can take others and call it an erasure.
+func (a Actor) ErasureEntry(in *EraseSubject, events int64, took *ErasedSet) LedgerEntry {
 	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
 		body = strconv.AppendInt(appendName(body, "events"), events, 10)
-		if others > 0 {
+		if others := took.Count - events; others > 0 {
 			body = strconv.AppendInt(appendName(body, "others"), others, 10)
+		}
+		if took.Count > 0 {
+			body = appendMember(body, "entries", base64.StdEncoding.EncodeToString(took.Sum[:]))
 		}
 		return body
 	}, func(body []byte) []byte {
@@ -57,16 +60,6 @@ func (a Actor) ErasureEntry(in *EraseSubject, events, others int64) LedgerEntry 
 	})
 	e.Subject = NoID // whose secret goes with the person
 	return e
-}
-
-// EntriesErasedBy tells of how many entries the leaf alone is left since the erasure with a body. The error says that
-// it is no such body.
-func EntriesErasedBy(body []byte) (int64, error) {
-	var said struct{ Events, Others int64 }
-	if err := json.Unmarshal(body, &said); err != nil {
-		return 0, err
-	}
-	return said.Events + said.Others, nil
 }
 
 // entryAbout makes an entry about a subject; middle and end, where set, add members to the body that stand behind

@@ -16,8 +16,9 @@ type ExportedEvent struct {
 	BodyJSON, IdentityJSON []byte
 	Text                   string // that the person was shown, see TextName
 	// Of a LedgerEntry:
-	Kind EntryKind
-	Leaf []byte
+	Kind     EntryKind
+	Leaf     []byte
+	ErasedBy int64
 }
 
 // TextName gives the name in the body of the text that the person was shown, "sha256:<hex>"; nil where there is none.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
@@ -53,10 +54,9 @@ type Audited struct {
 	Dropped int64 // by retention: their leaves' hashes alone are left
 	// Decisions is how many there are, opened or not.
 	Decisions int64
-	// Accounted is how many erased entries the erasures on record tell of, and Meanwhile those that were recorded while
-	// the ledger was looked at.
-	Accounted, Meanwhile int64
-	Signed               int64 // entries that the newest checkpoint covers; 0: there is none
+	// Meanwhile is how many entries were erased while the ledger was looked at.
+	Meanwhile int64
+	Signed    int64 // entries that the newest checkpoint covers; 0: there is none
 	// OtherKey tells that the checkpoint is signed by a key of the ledger's that is not the key file's.
 	OtherKey bool
 }
@@ -75,7 +75,7 @@ func (w *LedgerAudit) Entries() int64 { return w.head.Sequence }
 // checkpoint from elsewhere, which the ledger has to go on from. What does not match goes to Fault; an error says that
 // it could not be looked at to the end.
 func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Checkpoint) (*Audited, error) {
-	w.at, w.found.Dropped = dropped, dropped
+	w.at, w.found.Dropped, w.erased.Dropped = dropped, dropped, dropped > 0
 	if err := w.feedAll(ctx, dropped); err != nil {
 		return nil, err
 	}
@@ -125,6 +125,7 @@ type LedgerAudit struct {
 	last         consent.ID   // its id
 	lastSigned   consent.ID   // the id of the last entry that the checkpoint covers
 	texts        map[string]bool
+	erased       consent.ErasedLeaves
 	noted        []AuditFault // within a state, which may be read again
 
 	mu     sync.Mutex // guards what follows, and calls of Fault
@@ -267,6 +268,9 @@ func (w *LedgerAudit) opened() (*ledger.Checkpoint, error) {
 			return nil, err
 		}
 		if said, err = openedBy(w.checkpoint.Note, origin, text); err == nil || !errors.Is(err, ledger.ErrUnsigned) {
+			if !slices.ContainsFunc(w.keys, func(k consent.LedgerKey) bool { return k.Text == text }) {
+				w.faultf(0, "", "the key that signed the newest checkpoint is not among those that are given to who verifies it")
+			}
 			return said, err
 		}
 	}

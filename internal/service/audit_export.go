@@ -81,8 +81,8 @@ func (w *LedgerAudit) Texts(ctx context.Context, hashes [][]byte) (texts []strin
 
 // ErasedSince tells whether somebody was erased behind the newest checkpoint.
 func (w *LedgerAudit) ErasedSince(ctx context.Context) (bool, error) {
-	err := w.later(ctx, w.checkpoint.LastID)
-	return w.found.Meanwhile > 0, err
+	erasures, err := w.later(ctx, w.checkpoint.LastID)
+	return len(erasures) > 0, err
 }
 
 // dropped visits what retention has dropped, which comes first.

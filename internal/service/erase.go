@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -75,9 +76,10 @@ type erasure struct {
 
 	all     []consent.SubjectKey // the person, and those who were merged into them
 	secrets map[consent.ID]*ledger.Secret
-	removed bool  // the record is gone
-	events  int64 // decisions that were erased
-	others  int64 // entries of other kinds
+	removed bool    // the record is gone
+	by      int64   // the sequence of the erasure's entry
+	events  int64   // decisions that were erased
+	took    []int64 // sequences of all entries that were
 }
 
 func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
@@ -89,11 +91,17 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 	if err != nil || !before.At.IsZero() {
 		return &consent.Erased{Subject: e.in.Subject, Erasure: before}, err
 	}
+	e.by = end.head.Sequence + 1
 	if err := e.eraseEntries(ctx); err != nil {
 		return nil, err
 	}
+	slices.Sort(e.took)
+	var took consent.ErasedSet
+	for _, sequence := range e.took {
+		took.Add(sequence)
+	}
 	var changes consent.Changes
-	entry, err := end.add(ctx, e.tx, e.actor.ErasureEntry(&e.in, e.events, e.others), &changes)
+	entry, err := end.add(ctx, e.tx, e.actor.ErasureEntry(&e.in, e.events, &took), &changes)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +208,6 @@ func (e *erasure) eraseEntries(ctx context.Context) error {
 			if err := e.leaveLeaves(ctx, entries, nil); err != nil {
 				return err
 			}
-			e.others += int64(len(entries))
 			if len(entries) < erasedAtOnce {
 				break
 			}
@@ -259,7 +266,6 @@ func (e *erasure) eraseMentionsBy(ctx context.Context, other consent.SubjectKey,
 		if err := e.leaveLeaves(ctx, naming, nil); err != nil {
 			return err
 		}
-		e.others += int64(len(naming))
 	}
 	return nil
 }
@@ -274,6 +280,9 @@ func (e *erasure) eraseTimeline(ctx context.Context, last consent.ID) error {
 		}
 		rows := make([]consent.ExportedEvent, len(events))
 		for i := range events {
+			if bytes.Compare(events[i].Previous[:], events[i].ID[:]) >= 0 {
+				return fmt.Errorf("event %s refers to one that is not before it: restore a backup, and erase again", events[i].ID)
+			}
 			rows[i] = exported(&events[i])
 		}
 		count := consent.Count{Organization: e.actor.Organization, Name: consent.EventCount(events[0].Project),
@@ -298,7 +307,8 @@ func (e *erasure) leaveLeaves(ctx context.Context, entries []consent.ExportedEve
 		}
 		changes.ErasedEntries = append(changes.ErasedEntries, consent.LedgerEntry{Organization: e.actor.Organization,
 			ID: entry.ID, Sequence: entry.Sequence, Kind: consent.ErasedEntry, RecordedAt: entry.RecordedAt,
-			Leaf: leaf.Append(nil)})
+			Leaf: leaf.Append(nil), ErasedBy: e.by})
+		e.took = append(e.took, entry.Sequence)
 	}
 	return e.tx.Append(ctx, &changes)
 }

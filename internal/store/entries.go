@@ -11,8 +11,8 @@ import (
 
 // The ledger is two tables, of decisions and of all else, that share one order of ids.
 
-const selectEntries = `/* select_entries */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body, ident
-FROM ledger_entries WHERE organization_id = $1 AND event_id > $2 AND event_id <= $3 ORDER BY event_id LIMIT $4`
+const selectEntries = `/* select_entries */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body, ident,
+erased_by FROM ledger_entries WHERE organization_id = $1 AND event_id > $2 AND event_id <= $3 ORDER BY event_id LIMIT $4`
 
 // Entries implements service.Reader. What is no decision is read first: there is little of it, mostly none.
 func (t *tx) Entries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int,
@@ -51,7 +51,7 @@ func (t *tx) scanEntries(ctx context.Context, statement string, args []any) (fou
 	err = t.conn.SearchPrepared(ctx, statement, args, func(r engine.Row) error {
 		var e consent.ExportedEvent
 		err := r.Scan(&e.ID, &e.Sequence, (*uint8)(&e.Kind), &e.RecordedAt, &e.Subject, &e.Leaf, &e.BodyJSON,
-			&e.IdentityJSON)
+			&e.IdentityJSON, &e.ErasedBy)
 		found = append(found, e)
 		return err
 	})
@@ -60,7 +60,7 @@ func (t *tx) scanEntries(ctx context.Context, statement string, args []any) (fou
 
 // An organization's own entries are few beside those of people, so that no index knows of their kinds.
 const selectOwnEntries = `/* select_own_entries */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body,
-ident FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND leaf IS NULL AND kind = $3
+ident, erased_by FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND leaf IS NULL AND kind = $3
 AND sequence <= $4 ORDER BY event_id DESC LIMIT $5`
 
 // OwnEntries implements service.Reader.
@@ -71,14 +71,14 @@ func (t *tx) OwnEntries(ctx context.Context, organization consent.ID, kind conse
 	return found, err
 }
 
-const selectLedgerEntry = `/* select_ledger_entry */ SELECT sequence, kind, recorded_at, subject_id, leaf, body, ident
-FROM ledger_entries WHERE organization_id = $1 AND event_id = $2`
+const selectLedgerEntry = `/* select_ledger_entry */ SELECT sequence, kind, recorded_at, subject_id, leaf, body, ident,
+erased_by FROM ledger_entries WHERE organization_id = $1 AND event_id = $2`
 
 // LedgerEntry implements service.Reader.
 func (t *tx) LedgerEntry(ctx context.Context, organization, id consent.ID) (*consent.LedgerEntry, error) {
 	e := consent.LedgerEntry{Organization: organization, ID: id}
 	found, err := t.one(ctx, selectLedgerEntry, []any{organization, id}, &e.Sequence, (*uint8)(&e.Kind), &e.RecordedAt,
-		&e.Subject, &e.Leaf, &e.BodyJSON, &e.IdentityJSON)
+		&e.Subject, &e.Leaf, &e.BodyJSON, &e.IdentityJSON, &e.ErasedBy)
 	if !found || err != nil {
 		return nil, err
 	}

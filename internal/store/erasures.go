@@ -32,7 +32,7 @@ func (t *tx) EventsBefore(ctx context.Context, organization, last consent.ID, li
 }
 
 const selectEntriesOf = `/* select_entries_of */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body,
-ident FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND event_id > $3 AND leaf IS NULL
+ident, erased_by FROM ledger_entries WHERE organization_id = $1 AND subject_id = $2 AND event_id > $3 AND leaf IS NULL
 ORDER BY event_id LIMIT $4`
 
 // EntriesOf implements service.Reader.
@@ -44,9 +44,9 @@ func (t *tx) EntriesOf(ctx context.Context, subject consent.SubjectKey, after co
 const deleteEvent = `/* delete_event */ DELETE FROM events WHERE organization_id = $1 AND event_id = $2`
 
 const upsertErased = `/* upsert_erased */ INSERT INTO ledger_entries (organization_id, event_id, sequence, kind,
-recorded_at, leaf) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (organization_id, event_id) DO UPDATE SET kind = excluded.kind, leaf = excluded.leaf, subject_id = NULL,
-body = NULL, ident = NULL`
+recorded_at, leaf, erased_by) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (organization_id, event_id) DO UPDATE SET kind = excluded.kind, leaf = excluded.leaf,
+erased_by = excluded.erased_by, subject_id = NULL, body = NULL, ident = NULL`
 
 const upsertErasedSubject = `/* upsert_erased_subject */ INSERT INTO subjects (organization_id, subject_id, type,
 created_at, version, changed_at, changed_by, data, erased_at, erased_sequence, erased_events,
@@ -106,7 +106,8 @@ func (t *tx) appendErased(ctx context.Context, c *consent.Changes) error {
 		return err
 	}
 	err = insert(ctx, t.conn, upsertErased, c.ErasedEntries, func(e *consent.LedgerEntry, args []any) []any {
-		return append(args, &e.Organization, &e.ID, &e.Sequence, int(consent.ErasedEntry), &e.RecordedAt, e.Leaf)
+		return append(args, &e.Organization, &e.ID, &e.Sequence, int(consent.ErasedEntry), &e.RecordedAt, e.Leaf,
+			e.ErasedBy)
 	})
 	if err != nil || len(c.ErasedSubjects) == 0 {
 		return err

@@ -55,7 +55,7 @@ var tables = []*table{
 		recorded_at timestamptz, expires_at timestamptz, previous_id uuid, key_id uuid, domain text, country text,
 		protocol text, body bytea, ident bytea`),
 	newTable("ledger_entries", 2, `organization_id uuid, event_id uuid, sequence int8, kind int2, recorded_at timestamptz,
-		subject_id uuid, leaf bytea, body bytea, ident bytea`),
+		subject_id uuid, leaf bytea, body bytea, ident bytea, erased_by int8`),
 	newTable("consents", 4, `organization_id uuid, subject_id uuid, project_no int4, purpose_no int4, event_id uuid,
 		last_event_id uuid, purpose_version int4, state int2, weight int2, grants bool, active bool,
 		occurred_at timestamptz, expires_at timestamptz, since timestamptz`),

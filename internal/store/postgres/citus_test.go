@@ -128,6 +128,7 @@ SELECT create_distributed_table('purposes', 'organization_id', colocate_with => 
 SELECT create_distributed_table('purpose_versions', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('api_keys', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('texts', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('subject_texts', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subjects', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('subject_archive', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('identifiers', 'organization_id', colocate_with => 'organizations')

@@ -49,10 +49,11 @@ func sendMove(t *testing.T, url string) {
 	i := store.Inspect(e)
 	_, _, err = i.Schema(ctx)
 	_, err2 := i.Ledger(ctx, large)
+	_, err6 := i.Facts(ctx, large)
 	err3 := i.Events(ctx, large, 0, nil, func(*consent.Event) error { return nil })
 	err4 := i.Consents(ctx, large, 0, func(*store.History) error { return nil })
 	_, err5 := i.Dropped(ctx, large)
-	if err := errors.Join(err, err2, err3, err4, err5, i.Close()); err != nil {
+	if err := errors.Join(err, err2, err3, err4, err5, err6, i.Close()); err != nil {
 		t.Error(err)
 	}
 }

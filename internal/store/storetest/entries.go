@@ -21,7 +21,7 @@ func (f *fixture) entry(o consent.ID, kind consent.EntryKind) consent.LedgerEntr
 	id := f.id()
 	e := consent.LedgerEntry{Organization: o, ID: id, Sequence: int64(f.made), Kind: kind, RecordedAt: noon}
 	if kind == consent.ErasedEntry {
-		e.Leaf = append([]byte{1, 0, 255}, id[:]...)
+		e.Leaf, e.ErasedBy = append([]byte{1, 0, 255}, id[:]...), e.Sequence+1<<40
 		return e
 	}
 	e.BodyJSON, e.IdentityJSON = []byte(`{"b":2}`), []byte("\x00\xffé")
@@ -139,7 +139,8 @@ func testEntriesInParts(f *fixture) {
 				c.Entries = append(c.Entries, e, f.entry(other, consent.ErasureEntry))
 			}
 			want = append(want, consent.ExportedEvent{ID: e.ID, Sequence: e.Sequence, RecordedAt: e.RecordedAt,
-				BodyJSON: e.BodyJSON, IdentityJSON: e.IdentityJSON, Kind: e.Kind, Leaf: e.Leaf})
+				BodyJSON: e.BodyJSON, IdentityJSON: e.IdentityJSON, Kind: e.Kind, Leaf: e.Leaf,
+				ErasedBy: e.ErasedBy})
 		}
 		f.append(c)
 		for _, limit := range []int{1, 3, 10, 1000} {

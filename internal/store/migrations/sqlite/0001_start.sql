@@ -233,7 +233,7 @@ CREATE TABLE events (
 
 -- The entries of the ledger that are no decisions, in one line with the events by id and sequence. subject_id says with
 -- whose secret an entry is committed; all zeros: with the organization's own. Of what was recorded about somebody who
--- was erased the leaf stays, and nothing else.
+-- was erased the leaf stays, with the sequence of the erasure that took it, and nothing else.
 CREATE TABLE ledger_entries (
     organization_id BLOB NOT NULL,
     event_id        BLOB NOT NULL,
@@ -244,6 +244,7 @@ CREATE TABLE ledger_entries (
     leaf            BLOB,
     body            BLOB,
     ident           BLOB,
+    erased_by       INTEGER,
     PRIMARY KEY (organization_id, event_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,0 +1,99 @@
+package consent
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestErasedLeaves: of any ledger, what erasures took is told to be so, and whatever else is told to be erased is not:
+// an entry hidden, one shown again in its place, one given to another erasure, an erasure or a leaf that is gone.
+func TestErasedLeaves(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const size = 30
+		by := make([]int64, size+1) // by sequence: the erasure that took it; 0: it is open
+		sets := map[int64]*ErasedSet{}
+		for sequence := int64(3); sequence <= size; sequence++ {
+			if by[sequence] == 0 && rapid.IntRange(0, 2).Draw(t, "erase") == 0 {
+				sets[sequence] = &ErasedSet{}
+				for earlier := int64(1); earlier < sequence; earlier++ {
+					if by[earlier] == 0 && sets[earlier] == nil && rapid.Bool().Draw(t, "take") {
+						by[earlier] = sequence
+						sets[sequence].Add(earlier)
+					}
+				}
+			}
+		}
+		if faults := erasedFaults(by, sets, false); faults > 0 {
+			t.Fatalf("%d faults of a ledger as it was written", faults)
+		}
+		changed := slices.Clone(by)
+		at := rapid.Int64Range(1, size).Draw(t, "at")
+		to := rapid.Int64Range(0, size+3).Draw(t, "to")
+		if changed[at] = to; to == by[at] {
+			return
+		}
+		other := rapid.Int64Range(1, size).Draw(t, "other")
+		if sets[at] == nil && sets[other] == nil && other != at && rapid.Bool().Draw(t, "swap") {
+			changed[at], changed[other] = by[other], by[at]
+			if by[at] == by[other] {
+				return
+			}
+		}
+		if faults := erasedFaults(changed, sets, false); faults == 0 {
+			t.Fatalf("entry %d, told to be erased by %d, and not by %d, goes unnoticed", at, changed[at], by[at])
+		}
+		if to == 0 && erasedFaults(changed, sets, true) > 0 && changed[other] == by[other] {
+			t.Fatalf("a leaf that retention dropped is a fault")
+		}
+	})
+}
+
+// erasedFaults counts what is not as it must be where entries are told to be erased so.
+func erasedFaults(by []int64, sets map[int64]*ErasedSet, dropped bool) (faults int) {
+	l := ErasedLeaves{Dropped: dropped}
+	for sequence := int64(1); sequence < int64(len(by)); sequence++ {
+		var err error
+		switch {
+		case by[sequence] != 0:
+			err = l.Leaf(sequence, by[sequence])
+		case sets[sequence] != nil:
+			err = l.Erasure(sequence, *sets[sequence])
+		default:
+			err = l.Other(sequence)
+		}
+		if err != nil {
+			faults++
+		}
+	}
+	return faults + len(l.Left())
+}
+
+// TestReadErasure: the body of an erasure tells which entries it took, and one that does not is refused.
+func TestReadErasure(t *testing.T) {
+	var took ErasedSet
+	for _, sequence := range []int64{3, 7, 8} {
+		took.Add(sequence)
+	}
+	in := EraseSubject{Subject: ID{1}, Reason: "asked", Suppress: true}
+	body := Actor{Organization: ID{2}}.ErasureEntry(&in, 2, &took).BodyJSON
+	const want = `{"entry":"erasure","events":2,"others":1,` +
+		`"entries":"Nb4dlyJSN6DGoc9sm0QI3tmcFBuAWqdX0fooIMA9qX4=","reason":"asked","suppress":true}`
+	if string(body) != want {
+		t.Errorf("%s", body)
+	}
+	if said, err := ReadErasure(body); err != nil || said != took {
+		t.Errorf("%+v, %v", said, err)
+	}
+	none := Actor{}.ErasureEntry(&EraseSubject{}, 0, &ErasedSet{}).BodyJSON
+	if said, err := ReadErasure(none); err != nil || said != (ErasedSet{}) {
+		t.Errorf("%s: %+v, %v", none, said, err)
+	}
+	for _, wrong := range []string{`{"events":1}`, `{"entries":"AAAA","events":1}`, `{"events":-1}`, `[]`, `{"events":1.5}`,
+		`{"events":0,"entries":"Nb4dlyJSN6DGoc9sm0QI3tmcFBuAWqdX0fooIMA9qX4="}`} {
+		if _, err := ReadErasure([]byte(wrong)); err == nil {
+			t.Errorf("%s is taken", wrong)
+		}
+	}
+}
