@@ -113,6 +113,7 @@ func (s *signedStore) putBack(backup, restore func()) {
 	s.checkpoint(3)
 	hold(s.T, "the log", s.p.errOut.String(), "no checkpoint was signed: the store is behind", "consentd ledger recover")
 
+	s.told(exitFailed, "consentd ledger recover")
 	recovering := append([]string{"ledger", "recover", "--organization", s.of.organization, "--reason", "disk lost"},
 		s.args...)
 	p := command(s.T, nil, recovering...)
@@ -125,6 +126,7 @@ func (s *signedStore) putBack(backup, restore func()) {
 	}
 	hold(s.T, "recover again", p.errOut.String(), "nothing of this ledger is lost")
 	s.p.stop(s.T)
+	s.told(0, "entry 21 names the newest checkpoint that is kept apart as lost")
 	s.serve()
 	s.checkpoint(9)
 	if text := s.ready(); text != "ready\n" {
@@ -134,6 +136,22 @@ func (s *signedStore) putBack(backup, restore func()) {
 	s.checkpoint(10)
 	s.p.stop(s.T)
 	s.audited(pinned)
+}
+
+// told holds what the doctor and ledger verify say of a ledger.
+func (s *signedStore) told(code int, verify string) {
+	s.Helper()
+	p := command(s.T, nil, append([]string{"ledger", "verify"}, s.args...)...)
+	if p.code != code {
+		s.Errorf("ledger verify: %d %s", p.code, p.errOut.String())
+	}
+	hold(s.T, "ledger verify", p.out.String(), verify)
+	p = command(s.T, nil, append([]string{"doctor"}, s.args...)...)
+	word := "ok    checkpoints"
+	if code != 0 {
+		word = "fail  checkpoints"
+	}
+	hold(s.T, "the doctor", p.out.String(), word)
 }
 
 // audited holds what an auditor is told, with and without a checkpoint of what was lost.
@@ -147,7 +165,17 @@ func (s *signedStore) audited(pinned string) {
 	told := "NOTE .*Entry 21 says that the ledger goes on from before a checkpoint of 18 entries that was lost, " +
 		"root .*: disk lost"
 	audited(s.T, 0, []string{told, "All holds"}, folder)
-	audited(s.T, exitFailed, []string{told, "the ledger was forked"}, folder, "--checkpoint", pinned)
+	audited(s.T, exitFailed, []string{told, "the one that was given, over 18 entries, is the checkpoint that the epoch in " +
+		"entry 21 names as lost"}, folder, "--checkpoint", pinned)
+	verify := func(args ...string) *process {
+		return command(s.T, nil, append(append([]string{"ledger", "verify"}, s.args...), args...)...)
+	}
+	p = verify("--checkpoint", pinned)
+	hold(s.T, "verify of the lost one", p.out.String(), "the checkpoint that was given, over 18 entries, is the checkpoint "+
+		"that the epoch in entry 21 names as lost")
+	if p.code != exitFailed {
+		s.Errorf("verify of the lost one: %d", p.code)
+	}
 	p = command(s.T, nil, append([]string{"ledger", "verify"}, s.args...)...)
 	if p.code != 0 {
 		s.Errorf("ledger verify: %d %s%s", p.code, p.out.String(), p.errOut.String())

@@ -38,7 +38,7 @@ func TestOnCitus(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Database(t, "", nil)
 	pgtest.CitusStandIn(t, address)
-	env := []string{"CONSENTD_DATABASE_URL=" + address}
+	env := []string{"CONSENTD_DATABASE_URL=" + address, "CONSENTD_JOURNALS=" + t.TempDir()}
 	made := command(t, env, "citus", "init")
 	if made.code != 0 {
 		t.Fatalf("citus init ends with %d: %s", made.code, made.errOut.String())
@@ -58,7 +58,8 @@ func TestOnCitus(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", down.code, down.out.String())
 	}
 	hold(t, "doctor", down.out.String(), "error ledgers", "SQLSTATE 08006", "error keys",
-		"0 failed, 2 checks could not be done, ")
+		"error checkpoints",
+		"0 failed, 3 checks could not be done, ")
 	up()
 	up = pgtest.NodeDown(t, address, "store_moves")
 	hold(t, "doctor", command(t, env, "doctor").out.String(), "error database", "SQLSTATE 08006", "each of its nodes")

@@ -48,6 +48,7 @@ func (d *doctor) database(ctx context.Context) {
 	if d.schema(ctx, i) && sound {
 		d.keys(ctx, i)
 		d.journal(ctx, i)
+		d.checkpoints(ctx, i)
 		d.witnesses(ctx, i)
 		d.ledgers(ctx, i)
 	} else if !d.stopped {

@@ -46,7 +46,7 @@ func TestDoctorWhoseQueryFails(t *testing.T) {
 		mustBeError(t, p, "after_sequence")
 		hold(t, "what was found before", p.out.String(), "the kept count is wrong", "1 failed, 1 check could not be done, ")
 	})
-	env := []string{"CONSENTD_DATABASE_URL=" + address}
+	env := []string{"CONSENTD_DATABASE_URL=" + address, "CONSENTD_JOURNALS=" + t.TempDir()}
 	t.Run("PostgreSQL", func(t *testing.T) {
 		change(t, address, rename)
 		defer change(t, address, renameBack)
@@ -91,7 +91,7 @@ func TestDoctorAsksTheAdminForTheSchema(t *testing.T) {
 	t.Parallel()
 	address := historyOnPostgres(t)
 	change(t, address, `CREATE SCHEMA coordinator; ALTER TABLE goose_db_version SET SCHEMA coordinator`)
-	p := command(t, []string{"CONSENTD_DATABASE_URL=" + address,
+	p := command(t, []string{"CONSENTD_DATABASE_URL=" + address, "CONSENTD_JOURNALS=" + t.TempDir(),
 		"CONSENTD_ADMIN_DATABASE_URL=" + address + "&search_path=coordinator,public"}, "doctor")
 	if p.code != 0 {
 		t.Errorf("exit code %d", p.code)

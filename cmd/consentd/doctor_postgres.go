@@ -44,6 +44,7 @@ func (d *doctor) postgres(ctx context.Context) {
 	if d.schema(ctx, i) {
 		d.keys(ctx, i)
 		d.journal(ctx, i)
+		d.checkpoints(ctx, i)
 		d.witnesses(ctx, i)
 		d.ledgers(ctx, i)
 	} else if !d.stopped {

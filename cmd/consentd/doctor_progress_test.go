@@ -99,7 +99,7 @@ func TestDoctorProgressOnATerminal(t *testing.T) {
 func TestDoctorStopped(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t, "", nil)
-	env := []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url}
+	env := []string{"CONSENTD_ROOT_KEY=" + rootKey, "CONSENTD_DATABASE_URL=" + url, "CONSENTD_JOURNALS=" + t.TempDir()}
 	server := serveWith(t, env, "serve", "--listen", "127.0.0.1:0")
 	newTenant(t, server)
 	o := newTenant(t, server)

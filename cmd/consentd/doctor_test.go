@@ -55,7 +55,9 @@ func copyOf(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	chmod(t, to, 0o700)
-	chmod(t, filepath.Join(to, keyFileName), 0o600)
+	for _, suffix := range []string{"", erasuresSuffix, checkpointsSuffix} {
+		chmod(t, filepath.Join(to, keyFileName+suffix), 0o600)
+	}
 	return to
 }
 

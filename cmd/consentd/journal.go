@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -33,6 +34,7 @@ func journalPath(cfg *config.Config, keyFile, suffix string) string {
 // journals are those of a server; nil: none are wanted.
 type journals struct {
 	erasures    *journal.File
+	fresh       bool // there was no journal of erasures
 	checkpoints *journal.Checkpoints
 }
 
@@ -42,6 +44,7 @@ func openJournals(cfg *config.Config, keyFile string) (*journals, error) {
 	if path == "" {
 		return nil, nil
 	}
+	_, none := os.Lstat(path)
 	erasures, err := journal.Open(path)
 	if err != nil {
 		return nil, noJournal(err)
@@ -51,7 +54,7 @@ func openJournals(cfg *config.Config, keyFile string) (*journals, error) {
 		_ = erasures.Close()
 		return nil, noJournal(err)
 	}
-	return &journals{erasures, checkpoints}, nil
+	return &journals{erasures, errors.Is(none, fs.ErrNotExist), checkpoints}, nil
 }
 
 func noJournal(err error) error {
@@ -81,6 +84,9 @@ func (r *running) forgetAgain(ctx context.Context) error {
 			"history signed")
 		return nil
 	}
+	if err := r.freshJournal(ctx); err != nil {
+		return err
+	}
 	began, said := time.Now(), time.Time{}
 	again, err := r.service.ForgetAgain(ctx, func(done, of int) {
 		if now := time.Now(); now.Sub(said) >= progressLines || done == of {
@@ -94,6 +100,22 @@ func (r *running) forgetAgain(ctx context.Context) error {
 	if again > 0 {
 		r.log.Info("erased again who was erased before the store was put back", "people", again,
 			"ms", time.Since(began).Milliseconds())
+	}
+	return nil
+}
+
+// freshJournal warns where there is no journal of erasures to a store that is none of today's.
+func (r *running) freshJournal(ctx context.Context) error {
+	if !r.journals.fresh {
+		return nil
+	}
+	has, err := service.HasEntries(ctx, r.store)
+	if err != nil {
+		return fmt.Errorf("look whether anything is on record: %w", err)
+	}
+	if has {
+		r.log.Warn("there was no journal of erasures, and one was made: if the store was put back from a backup, who was "+
+			"erased since is back; then stop, put back the journal, and start again", "file", r.journals.erasures.Path())
 	}
 	return nil
 }
@@ -113,7 +135,7 @@ func (d *doctor) journal(ctx context.Context, v service.Viewer) {
 	}
 	file, err := journal.OpenToRead(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		d.ok(check, "there is no journal of erasures yet; consentd serve makes "+path)
+		d.noJournal(ctx, v, check, path)
 		return
 	}
 	var lost int
@@ -132,5 +154,20 @@ func (d *doctor) journal(ctx context.Context, v service.Viewer) {
 			"command for people until then")
 	default:
 		d.ok(check, "who is in the journal is erased in the store")
+	}
+}
+
+// noJournal says of a journal that is not there whether it is missing.
+func (d *doctor) noJournal(ctx context.Context, v service.Viewer, check, path string) {
+	has, err := service.HasEntries(ctx, v)
+	switch {
+	case d.ends(ctx, check, notDone):
+	case err != nil:
+		d.cannot(check, err)
+	case has:
+		d.warn(check, "there is no journal of erasures, "+path+", though there are entries on record", "put it back before "+
+			"a server starts, which makes an empty one: else whom a backup brings back stays")
+	default:
+		d.ok(check, "there is no journal of erasures yet; consentd serve makes "+path)
 	}
 }

@@ -48,9 +48,13 @@ func (c *ledgerAuditCmd) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	pinned, err := readPinned(c.Checkpoint)
+	given, err := readPinned(c.Checkpoint)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	var pinned []byte
+	if given != nil {
+		pinned = given.note
 	}
 	began := time.Now()
 	var p progress
@@ -95,6 +99,12 @@ func (c *ledgerAuditCmd) tell(r *audit.Report, faults, shown int64, took time.Du
 	}
 	fmt.Printf("The ledger %s has %s: %d as committed, %d about people who were erased since, of which the leaf alone is "+
 		"left, and %d that retention dropped.\n", graphic(r.Origin), entries(r.Size), r.Opened, r.Erased, r.Dropped)
+	if r.Signed && !r.OwnKey {
+		fmt.Println("The checkpoint is signed by a key that was given (--vkey).")
+	}
+	if r.Pinned > 0 {
+		fmt.Printf("It goes on from the checkpoint that was given (--checkpoint), over %s.\n", entries(r.Pinned))
+	}
 	fmt.Printf("%s follow from them", plural(r.Consents, "consent"))
 	if r.Unstated > 0 {
 		fmt.Printf(", of which for %d it is not said how they stand, since decisions from behind the checkpoint, or dropped "+

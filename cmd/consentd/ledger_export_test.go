@@ -20,6 +20,7 @@ import (
 
 	"github.com/consentd/consentd/internal/audit"
 	"github.com/consentd/consentd/internal/pgtest"
+	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/ledger"
 )
 
@@ -70,7 +71,8 @@ func TestLedgerExport(t *testing.T) {
 		t.Fatalf("%d keys: %v", len(keys), err)
 	}
 	audited(t, 0, append(holds, "NOTE .*folder's own key"), folder)
-	audited(t, 0, holds, folder, "--vkey", keys[0].Key, "--checkpoint", pinned)
+	audited(t, 0, append(holds, `signed by a key that was given \(--vkey\)`, `It goes on from the checkpoint that was `+
+		`given \(--checkpoint\), over 112 entries\.`), folder, "--vkey", keys[0].Key, "--checkpoint", pinned)
 	audited(t, 0, holds, folder, "--vkey", keys[0].Key, "--vkey", keys[0].Key)
 	audited(t, exitUsage, []string{"a key of the ledger: malformed"}, folder, "--vkey", keys[0].Key[:40])
 	name := keys[0].Key[:strings.Index(keys[0].Key, "+")]
@@ -83,8 +85,14 @@ func TestLedgerExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	audited(t, exitFailed, []string{`checkpoint: not signed`}, folder, "--vkey", other)
-	forked := strings.Split(checkpoint, "\n")[0] + "\n64\n" + strings.Repeat("A", 43) + "=\n"
-	writeFile(t, pinned, forked)
+	damaged := strings.Replace(checkpoint, "\n112\n", "\n111\n", 1)
+	for _, damaged := range []string{damaged, checkpoint[:strings.Index(checkpoint, "\n\n")+2]} {
+		writeFile(t, pinned, damaged)
+		says := []string{`the checkpoint file is damaged: `}
+		audited(t, exitUsage, says, folder, "--checkpoint", pinned)
+		verified(t, exitUsage, says, "--data", dir, "--checkpoint", pinned)
+	}
+	writeFile(t, pinned, signedAs(t, filepath.Join(dir, keyFileName), name, 64, [32]byte{}))
 	audited(t, exitFailed, []string{`signed over other entries than the first 64: the ledger was forked`}, folder,
 		"--checkpoint", pinned)
 	verified(t, exitFailed, []string{`the checkpoint that was given was signed over other entries than the first 64`},
@@ -332,4 +340,23 @@ func TestLedgerAuditBitFlips(t *testing.T) {
 		}
 		writeFile(t, path, string(before))
 	}
+}
+
+// signedAs makes a checkpoint as somebody could who has the key file.
+func signedAs(t *testing.T, keyFile, origin string, size int64, root [32]byte) string {
+	t.Helper()
+	file, err := sealing.Load(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := file.SigningKey()
+	signer, err := ledger.NewSigner(origin, key.Private())
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := ledger.Sign(&ledger.Checkpoint{Origin: origin, Size: size, Root: root}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(note)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
-	"github.com/consentd/consentd/ledger"
 )
 
 type ledgerVerifyCmd struct {
@@ -37,8 +35,10 @@ versions and API keys with the entries that tell of them. It changes nothing, an
 file of keys.
 
 Each organization gets a line, and each difference one of its own, with the entry and, where it can be told, the field.
-What somebody changed in decisions and consents is found, unless he also has the file of keys and no checkpoint is
-elsewhere: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and give one with --checkpoint.
+What somebody changed in decisions and consents is found, unless he also has the file of keys. That the end of a ledger
+was cut off, or an older state put back, is found by the newest checkpoint that servers keep beside the file of keys
+(--journals), unless he can write that too: keep checkpoints (GET …/ledger/checkpoint) where he cannot reach them, and
+give one with --checkpoint. Where that is the one that consentd ledger recover named as lost, it says so.
 
 Who is merged, restricted or erased is held against the entries that tell of it, and each entry of which an erasure
 left the leaf alone against what that erasure says it took.
@@ -88,6 +88,11 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	kept, err := openKept(cfg)
+	if err != nil {
+		return false, err
+	}
+	defer kept.close()
 	i, err := inspectStore(ctx, cfg)
 	if err != nil {
 		return false, err
@@ -98,18 +103,21 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 		return false, err
 	}
 	defer again.Close()
-	v := &ledgerVerifier{inspected: i, timelines: again, out: os.Stdout, pinned: pinned, began: time.Now()}
+	v := &ledgerVerifier{inspected: i, timelines: again, out: os.Stdout, pinned: pinned, kept: kept, began: time.Now()}
 	v.progress.start(os.Stderr, terminalWidth(os.Stderr), v.line)
 	err = i.organizations(ctx).each(c.Organization, func(o *consent.OrganizationView) error {
 		return v.organization(ctx, &o.Organization)
 	})
+	if err == nil && c.Organization == "" {
+		v.missing()
+	}
 	v.progress.end()
 	if err != nil {
 		return false, err
 	}
 	if pinned != nil && !v.usedPinned {
 		return false, fmt.Errorf("the checkpoint is of %q, which is no ledger in here, or not the one that was named",
-			pinned.Origin)
+			graphic(pinned.Origin))
 	}
 	fmt.Fprintln(v.out, v.summary())
 	if len(v.untold) > 0 && v.differing == 0 {
@@ -118,31 +126,14 @@ func (c *ledgerVerifyCmd) verify(ctx context.Context) (differ bool, err error) {
 	return v.differing > 0, nil
 }
 
-// readPinned reads the checkpoint that was given; nil: none was. Whoever gives it vouches for it: its signature is not
-// looked at.
-func readPinned(path string) (*ledger.Checkpoint, error) {
-	if path == "" {
-		return nil, nil
-	}
-	text, err := readSmall(path, maxCheckpoint)
-	if err != nil {
-		return nil, fmt.Errorf("--checkpoint: %w", err)
-	}
-	said, _, _ := bytes.Cut(text, []byte("\n\n"))
-	pinned, err := ledger.ParseCheckpoint(string(bytes.TrimSuffix(said, []byte("\n"))) + "\n")
-	if err != nil {
-		return nil, fmt.Errorf("--checkpoint %s: %w", path, err)
-	}
-	return pinned, nil
-}
-
 // ledgerVerifier verifies one ledger after the other, and writes what it finds.
 type ledgerVerifier struct {
 	*inspected
 	timelines  *store.Inspection // the same store once more, to be read at once
 	progress   progress
 	out        io.Writer
-	pinned     *ledger.Checkpoint // nil: none was given
+	pinned     *pinnedNote      // nil: none was given
+	kept       *keptCheckpoints // nil: none are kept
 	usedPinned bool
 	began      time.Time
 
@@ -162,6 +153,18 @@ func (v *ledgerVerifier) line() string {
 		return ""
 	}
 	return fmt.Sprintf("%s: %s read, %s replayed", v.slug, entries(v.read), plural(v.consents, "consent"))
+}
+
+// missing tells of ledgers that were signed, and of which not even the organization is there.
+func (v *ledgerVerifier) missing() {
+	v.update(func() {
+		for _, line := range v.kept.missing() {
+			v.progress.clear()
+			v.ledgers++
+			v.differing++
+			fmt.Fprintf(v.out, "FAIL  %s\n", line)
+		}
+	})
 }
 
 // update changes what is known of the ledger that is looked at.
@@ -188,16 +191,27 @@ func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organizati
 	if err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
 	}
+	pins, err := v.kept.of(o.ID) // before the ledger, which grows first
+	if err != nil {
+		return err
+	}
 	auditor := v.auditor()
 	auditor.Fault, auditor.Progress = v.fault, func(n int64) { v.update(func() { v.read = n }) }
 	audit, err := auditor.Ledger(ctx, o.ID)
 	if err != nil {
 		return fmt.Errorf("organization %s: %w", o.Slug, err)
 	}
+	if v.pinned.isOf(o.ID) {
+		v.usedPinned = true
+		if err := v.pinned.verify(audit.Verify); err != nil {
+			return err
+		}
+		pins = append(pins, v.pinned.pin())
+	}
 	var found *service.Audited
 	both, within := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		found, err = audit.Run(within, dropped, v.pinnedOf(o.ID))
+		found, err = audit.Run(within, dropped, pins)
 		return err
 	})
 	both.Go(func() error { return v.replay(within, o.ID, dropped, audit.Entries()) })
@@ -221,15 +235,6 @@ func (v *ledgerVerifier) organization(ctx context.Context, o *consent.Organizati
 	}
 	v.tell(o, found, found.Meanwhile > 0 || later != dropped)
 	return nil
-}
-
-// pinnedOf gives the checkpoint that was given, where it is of an organization's ledger.
-func (v *ledgerVerifier) pinnedOf(organization consent.ID) *ledger.Checkpoint {
-	if v.pinned == nil || !strings.HasSuffix(v.pinned.Origin, "/"+organization.String()) {
-		return nil
-	}
-	v.usedPinned = true
-	return v.pinned
 }
 
 // replay holds the consents against the decisions that led to them, and counts those up to an entry.
@@ -312,10 +317,10 @@ func (v *ledgerVerifier) good(found *service.Audited) string {
 	default:
 		line += fmt.Sprintf("; the signed checkpoint over %s holds", entries(found.Signed))
 	}
-	if v.pinned != nil && strings.HasSuffix(v.pinned.Origin, "/"+found.Organization.String()) {
+	if v.pinned.isOf(found.Organization) {
 		line += fmt.Sprintf("; it goes on from the checkpoint that was given, over %s", entries(v.pinned.Size))
 	}
-	return line
+	return line + v.kept.good(found)
 }
 
 func faultInWords(f service.AuditFault) string {

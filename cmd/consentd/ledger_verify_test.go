@@ -15,6 +15,8 @@ import (
 	zombiezen "zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/journal"
 	"github.com/consentd/consentd/internal/pgtest"
 	"github.com/consentd/consentd/internal/store/sqlite"
 )
@@ -186,10 +188,101 @@ func TestLedgerVerify(t *testing.T) {
 		damaged := copyOf(t, dir)
 		plant(`DELETE FROM ledger_checkpoints; DELETE FROM ledger_keys`)(t, damaged)
 		verified(t, 0, []string{`no checkpoint was signed yet`}, "--data", damaged)
-		writeFile(t, pinned, strings.Replace(checkpoint, "\n112\n", "\n113\n", 1))
+		origin, _, _ := strings.Cut(checkpoint, "\n")
+		writeFile(t, pinned, signedAs(t, filepath.Join(dir, keyFileName), origin, 113, [32]byte{}))
 		verified(t, exitFailed, []string{`the checkpoint that was given covers 113 entries, and the ledger has 112`},
 			"--data", damaged, "--checkpoint", pinned)
 	})
+}
+
+// TestLedgerVerifyKept: that an older state of the data was put back, whole and by its own checkpoint, is found by what
+// servers keep beside the key file, unless that is not there; and so is that another ledger stands in its place.
+func TestLedgerVerifyKept(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, _ := proved(t, "--data", dir)
+	kept := filepath.Join(dir, keyFileName+checkpointsSuffix)
+	verified(t, 0, append(intact, `it goes on from the newest one that is kept apart`), "--data", dir)
+	keep := func(next consent.LedgerRoot, organization string) {
+		t.Helper()
+		c, err := journal.OpenCheckpoints(kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		id, _ := consent.ParseID(organization)
+		newest, err := c.Newest(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := c.Put(id, newest, next); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	both := func(what, says string) {
+		t.Helper()
+		verified(t, exitFailed, []string{`FAIL .*` + says + `.*kept in .*kek\.checkpoints.*consentd ledger recover`}, "--data", dir)
+		p := command(t, nil, "doctor", "--data", dir)
+		if fails := regexp.MustCompile(`(?m)^fail +checkpoints .*consentd ledger recover`); p.code != exitFailed ||
+			!fails.MatchString(p.out.String()) {
+			t.Errorf("the doctor, %s: %d %s", what, p.code, p.out.String())
+		}
+	}
+	whole := readFile(t, dir, keyFileName+checkpointsSuffix)
+	keep(consent.LedgerRoot{Size: 113, Root: [32]byte{1}}, o.organization)
+	verified(t, exitFailed, []string{`kept in .*kek\.checkpoints covers 113 entries, and the ledger has 112`}, "--data", dir)
+	both("shorter", `the newest checkpoint that was signed`)
+	keep(consent.LedgerRoot{Size: 112, Root: [32]byte{1}}, o.organization)
+	verified(t, exitFailed, []string{`kept in .*kek\.checkpoints was signed over other entries than the first 112`},
+		"--data", dir)
+	both("other entries", `the newest checkpoint that was signed`)
+	writeFile(t, kept, whole)
+	keep(consent.LedgerRoot{Size: 3}, "01000000-0000-0000-0000-000000000000")
+	both("no organization", `01000000-0000-0000-0000-000000000000: a checkpoint of 3 entries was signed of its ledger`)
+	verified(t, 0, intact[:1], "--data", dir, "--organization", o.organization)
+
+	writeFile(t, kept, "garbage\n")
+	verified(t, exitUsage, []string{`file of checkpoints .* damaged.*put back a copy`}, "--data", dir)
+	hold(t, "the doctor", command(t, nil, "doctor", "--data", dir).out.String(), "fail  checkpoints", "put back a copy")
+	p := command(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, "serve", "--listen", "127.0.0.1:0", "--data", dir)
+	if p.code != exitUsage {
+		t.Errorf("a server starts: %d", p.code)
+	}
+	hold(t, "the server", p.errOut.String(), kept, "damaged", "put back a copy")
+}
+
+// TestJournalsGone: where the journals were removed, the doctor warns, and so does the server that makes new ones, which
+// goes on from the newest checkpoint in the store.
+func TestJournalsGone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	o, _ := proved(t, "--data", dir)
+	hold(t, "the doctor before", command(t, nil, "doctor", "--data", dir).out.String(), "ok    checkpoints",
+		"ok    erasures")
+	for _, suffix := range []string{erasuresSuffix, checkpointsSuffix} {
+		if err := os.Remove(filepath.Join(dir, keyFileName+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := command(t, nil, "doctor", "--data", dir)
+	hold(t, "the doctor", p.out.String(), "warn  erasures", "though there are entries on record", "warn  checkpoints",
+		"lacks 1 ledger that were signed")
+	if p.code != 0 {
+		t.Errorf("the doctor: %d", p.code)
+	}
+	verified(t, 0, []string{`has no checkpoint of it, so nothing tells whether its end was cut off`}, "--data", dir)
+	s := serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey})
+	waitFor(t, "the log tells", func() bool { return strings.Contains(s.errOut.String(), "level=ERROR") })
+	hold(t, "the log", s.errOut.String(), "there was no journal of erasures", "the journal of checkpoints holds none")
+	s.stop(t)
+	hold(t, "the doctor afterwards", command(t, nil, "doctor", "--data", dir).out.String(), "ok    checkpoints")
+	verified(t, 0, append(intact, `it goes on from the newest one that is kept apart`), "--data", dir, "--organization",
+		o.organization)
+	s = serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey})
+	s.stop(t)
+	if log := s.errOut.String(); strings.Contains(log, "journal of") {
+		t.Errorf("it is told again: %s", log)
+	}
 }
 
 // TestLedgerVerifyMistakes: what cannot be looked at has an exit code of its own, and says what to do.

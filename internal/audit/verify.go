@@ -41,8 +41,8 @@ var ErrUnreadable = errors.New("not the folder of a ledger")
 
 // Options are what a folder is verified with.
 type Options struct {
-	Keys     []string           // verifier keys that the reader trusts; empty: those of the folder
-	Pinned   *ledger.Checkpoint // an earlier one that the reader has; nil: none
+	Keys     []string // verifier keys that the reader trusts; empty: those of the folder
+	Pinned   []byte   // the note of an earlier checkpoint that the reader has; nil: none
 	Progress func(done string, n int64)
 	Fault    func(what string) // is told of each; not called by two at once
 }
@@ -54,6 +54,8 @@ type Report struct {
 	Opened, Erased, Dropped, Consents, Unstated int64
 	Merged                                      int64 // consents that rest on merges whose entries retention dropped
 	OwnKey                                      bool  // the signature was verified by a key of the folder's own
+	Signed                                      bool  // it holds
+	Pinned                                      int64 // entries of the checkpoint that was given, and holds; 0: none
 	Epochs                                      []Epoch
 }
 
@@ -89,7 +91,7 @@ func Verify(ctx context.Context, dir string, o Options) (*Report, error) {
 		return nil, err
 	}
 	v.decisions, v.merges, v.versions = newDecisions(file), newMerges(), map[about]int{}
-	for _, step := range []func() error{v.entries, v.upperTiles, v.replay} {
+	for _, step := range []func() error{v.entries, v.goesOn, v.upperTiles, v.replay} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -102,6 +104,9 @@ type verifier struct {
 	o         *Options
 	root      *os.Root
 	said      *ledger.Checkpoint
+	pinned    *ledger.Checkpoint // nil: none was given
+	forked    bool               // it was signed over others than the first entries
+	own       []string           // keys of the folder
 	tree      ledger.Tree
 	levels    [][]tlog.Hash // roots of the full tiles of each level, of the tile above that is not full
 	texts     map[string]bool
@@ -185,6 +190,8 @@ func (v *verifier) checkpoint() error {
 	}
 	if _, _, err := ledger.Open(signed, v.said.Origin, note.VerifierList(verifiers...)); err != nil {
 		v.faultf("checkpoint: %v", err)
+	} else {
+		v.report.Signed = true
 	}
 	for line := range bytes.Lines(signed[len(text):]) { // "— name base64"
 		signature := bytes.TrimSuffix(line[bytes.LastIndexByte(line, ' ')+1:], []byte{'\n'})
@@ -192,12 +199,7 @@ func (v *verifier) checkpoint() error {
 			v.faultf("checkpoint: a signature is not in the form that signers write: %v", err)
 		}
 	}
-	if p := v.o.Pinned; p != nil && (p.Origin != v.said.Origin || p.Size > v.said.Size) {
-		v.faultf("checkpoint: the one that was given is of %q over %d entries, and this of %q over %d", p.Origin, p.Size,
-			v.said.Origin, v.said.Size)
-		v.o.Pinned = nil
-	}
-	return nil
+	return v.readPinned()
 }
 
 // keys gives the keys that the signature is verified by.
@@ -210,15 +212,14 @@ func (v *verifier) keys() ([]string, error) {
 	if err := json.Unmarshal(text, &own, strict); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, keysFile, err)
 	}
+	for _, k := range own {
+		v.own = append(v.own, k.Key)
+	}
 	if len(v.o.Keys) > 0 {
 		return once(v.o.Keys), nil
 	}
 	v.report.OwnKey = true
-	keys := make([]string, len(own))
-	for i := range own {
-		keys[i] = own[i].Key
-	}
-	return once(keys), nil
+	return once(v.own), nil
 }
 
 // once leaves out what is there twice: two verifiers of one key would be ambiguous.
@@ -439,9 +440,8 @@ func (v *verifier) take(p *part) error {
 		v.tree.Add(nil, hash)
 		v.count(&p.lines[i])
 		v.takeErased(&p.lines[i], p.erasures)
-		if c := v.o.Pinned; c != nil && v.tree.Size == c.Size && v.tree.Root() != c.Root {
-			v.faultf("the checkpoint that was given was signed over other entries than the first %d: the ledger was forked, "+
-				"or changed since", c.Size)
+		if c := v.pinned; c != nil && v.tree.Size == c.Size && v.tree.Root() != c.Root {
+			v.forked = true
 		}
 	}
 	if p.tile.Width == ledger.TileWidth {

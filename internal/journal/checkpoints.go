@@ -3,12 +3,10 @@ package journal
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -44,9 +42,20 @@ const (
 )
 
 // OpenCheckpoints opens the file, or makes an empty one, mode 0600. The folder must be there. Errors: those of the file
-// system, and that the file is another one.
+// system, that others may write the file, that it is another one, and that what it holds of a ledger is damaged.
 func OpenCheckpoints(path string) (*Checkpoints, error) {
-	file, info, err := openOrMake(path, os.O_RDWR|os.O_CREATE)
+	file, info, err := openOrMake(path, os.O_RDWR)
+	return openedCheckpoints(path, file, info, err)
+}
+
+// OpenCheckpointsToRead opens a file that is there, for all but Put. Errors: those of OpenCheckpoints, and
+// fs.ErrNotExist where there is none.
+func OpenCheckpointsToRead(path string) (*Checkpoints, error) {
+	file, info, err := openThere(path, os.O_RDONLY)
+	return openedCheckpoints(path, file, info, err)
+}
+
+func openedCheckpoints(path string, file *os.File, info fs.FileInfo, err error) (*Checkpoints, error) {
 	if err != nil {
 		return nil, wrongCheckpoints(path, err)
 	}
@@ -54,10 +63,6 @@ func OpenCheckpoints(path string) (*Checkpoints, error) {
 	if err := c.locked(syscall.LOCK_SH, c.scan); err != nil {
 		_ = file.Close()
 		return nil, wrongCheckpoints(path, err)
-	}
-	if len(c.at) == 0 && c.scanned > signedPair { // one may be the first that was ever put, and never was whole
-		_ = file.Close()
-		return nil, wrongCheckpoints(path, errors.New("it holds no checkpoints: mend it, or put back a copy"))
 	}
 	return c, nil
 }
@@ -119,6 +124,9 @@ func (c *Checkpoints) Put(organization consent.ID, newest, next consent.LedgerRo
 		fresh := is.number == 0
 		if fresh { // behind all others; what a process that died left there is written over
 			place, older = c.scanned, 0
+			if err := c.file.Truncate(place); err != nil {
+				return err
+			}
 			line = append(append(line, bytes.Repeat([]byte{' '}, signedLine-1)...), '\n')
 		}
 		if _, err := c.file.WriteAt(line, place+older); err != nil {
@@ -168,31 +176,93 @@ func (c *Checkpoints) pair(organization consent.ID) (newest signed, place, older
 		}
 	}
 	if newest.number == 0 {
-		return newest, 0, 0, fmt.Errorf("what it held of the ledger of organization %s is damaged: put back a copy",
-			organization)
+		return newest, 0, 0, damagedPair(place)
 	}
 	return newest, place, older, nil
 }
 
-// scan looks for ledgers behind those that are known. The file is locked.
+// scan looks for ledgers behind those that are known. What was damaged is an error, since a second history would be
+// signed of a ledger that is passed over; what a process that died left of the last pair is none. The file is locked.
 func (c *Checkpoints) scan() error {
 	info, err := c.file.Stat()
 	if err != nil {
 		return err
 	}
-	for c.scanned+signedPair <= info.Size() {
-		lines := make([]byte, min(scannedAtOne, (info.Size()-c.scanned)/signedPair*signedPair))
-		if _, err := c.file.ReadAt(lines, c.scanned); err != nil {
+	for left := info.Size() - c.scanned; left > 0; left = info.Size() - c.scanned {
+		pairs := make([]byte, min(scannedAtOne, left))
+		if _, err := c.file.ReadAt(pairs, c.scanned); err != nil {
 			return err
 		}
-		for i := 0; i < len(lines); i += signedLine {
-			if organization, _, ok := parseSigned(lines[i : i+signedLine]); ok {
-				c.at[organization] = c.scanned + int64(i/signedPair*signedPair)
+		for ; len(pairs) >= signedPair; pairs = pairs[signedPair:] {
+			organization, whole := ofPair(pairs[:signedPair])
+			if _, twice := c.at[organization]; !whole || twice {
+				if last := c.scanned+signedPair >= info.Size(); last && !whole && neverWhole(pairs[:signedPair]) {
+					return nil
+				}
+				return damagedPair(c.scanned)
 			}
+			c.at[organization] = c.scanned
+			c.scanned += signedPair
 		}
-		c.scanned += int64(len(lines))
+		if len(pairs) > 0 {
+			if !neverWhole(pairs) {
+				return damagedPair(c.scanned)
+			}
+			return nil
+		}
 	}
 	return nil
+}
+
+// damagedPair says what to do where it is not known any more what was signed of a ledger.
+func damagedPair(place int64) error {
+	return fmt.Errorf("line %d and the one behind it are damaged, so it is not known what was signed of a ledger: mend "+
+		"them, or put back a copy; where there is none, move the file away, whereupon a server goes on from the newest "+
+		"checkpoints in the store", place/signedLine+1)
+}
+
+// ofPair tells whose the lines of a ledger are; false: neither of them is valid, or they are of two.
+func ofPair(pair []byte) (organization consent.ID, whole bool) {
+	first, _, ok1 := parseSigned(pair[:signedLine])
+	second, _, ok2 := parseSigned(pair[signedLine:])
+	if !ok1 {
+		return second, ok2
+	}
+	return first, !ok2 || second == first
+}
+
+// neverWhole tells whether this is what is left of the first lines of a ledger where the process, or the power, ended
+// while they were written: nobody was shown that checkpoint. Some file systems have the length first, and zeros at the
+// end or at the beginning, where nothing came.
+func neverWhole(pair []byte) bool {
+	came := bytes.Trim(pair, "\x00")
+	from := bytes.Index(pair, came)
+	if len(pair) == signedPair && from == 0 && len(came) >= signedLine {
+		return false // the line that counts has come
+	}
+	for i, b := range came {
+		if !mayStand(from+i, b) {
+			return false
+		}
+	}
+	return true
+}
+
+// mayStand tells whether a byte may stand at a place in the first lines of a ledger.
+func mayStand(place int, b byte) bool {
+	const number = "0123456789"
+	const pattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx 00000000000000000000 00000000000000000000 "
+	switch {
+	case place%signedLine == signedLine-1:
+		return b == '\n'
+	case place >= signedLine, place == len(pattern)+rootLength:
+		return b == ' '
+	case place >= len(pattern) || pattern[place] == 'x':
+		return bytes.IndexByte([]byte(number+"abcdef"), b) >= 0
+	case pattern[place] == '0':
+		return bytes.IndexByte([]byte(number), b) >= 0
+	}
+	return b == pattern[place]
 }
 
 // locked does something while the file is locked.
@@ -231,26 +301,4 @@ func parseSigned(line []byte) (organization consent.ID, s signed, ok bool) {
 
 func wrongCheckpoints(path string, err error) error {
 	return fmt.Errorf("file of checkpoints %s: %w", path, withoutPath(err))
-}
-
-// openOrMake opens a file, or makes an empty one, mode 0600.
-func openOrMake(path string, flags int) (*os.File, fs.FileInfo, error) {
-	_, err := os.Lstat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("is no regular file")
-	}
-	if err == nil && fresh {
-		err = syncFolder(filepath.Dir(path))
-	}
-	if err != nil {
-		_ = file.Close()
-		return nil, nil, err
-	}
-	return file, info, nil
 }

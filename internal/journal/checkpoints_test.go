@@ -2,6 +2,8 @@ package journal
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,4 +202,107 @@ func FuzzParseSigned(f *testing.F) {
 			t.Errorf("%q is read as %q", line, signedForm(o, s))
 		}
 	})
+}
+
+// TestDamagedCheckpoints: of a ledger whose lines are both damaged it is not known what was signed, and to pass it over
+// would have a second history signed. Neither a server nor who reads alone takes such a file, and what it holds stays.
+func TestDamagedCheckpoints(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoints")
+	c := openSigned(t, path)
+	a, b := consent.ID{1}, consent.ID{2}
+	put(t, c, a, consent.LedgerRoot{}, ledgerRoot(1))
+	put(t, c, b, consent.LedgerRoot{}, ledgerRoot(5))
+	put(t, c, b, ledgerRoot(5), ledgerRoot(6))
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := func(places ...int) []byte {
+		text := bytes.Clone(whole)
+		for _, at := range places {
+			text[at] ^= 1
+		}
+		return text
+	}
+	inOne := make([]byte, signedPair)
+	copy(inOne, whole[:signedLine])
+	copy(inOne[signedLine:], whole[signedPair:])
+	for name, text := range map[string][]byte{
+		"both lines of the last":    flipped(signedPair+100, signedPair+signedLine+100),
+		"both lines of the first":   flipped(100, signedLine+100),
+		"the only line of one":      flipped(100),
+		"the only line of the last": flipped(100)[:signedPair],
+		"its sums":                  flipped(signedLine-3, signedPair+signedLine-3, signedPair+2*signedLine-3),
+		"zeros in the middle":       append(append(bytes.Clone(whole[:50]), make([]byte, 20)...), whole[70:]...),
+		"zeros behind it":           append(bytes.Clone(whole[:signedLine-9]), make([]byte, signedPair)...),
+		"two ledgers at a place":    inOne,
+		"a ledger twice":            append(bytes.Clone(whole), whole[:signedPair]...),
+		"garbage":                   []byte(strings.Repeat("garbage\n", 300)),
+		"a little garbage":          []byte("garbage\n"),
+		"garbage behind":            append(bytes.Clone(whole), "garbage\n"...),
+		"cut off within, of before": append(flipped(100, signedLine+100)[:signedPair], whole[signedPair:400]...),
+	} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for how, open := range map[string]func(string) (*Checkpoints, error){"open": OpenCheckpoints,
+			"open to read": OpenCheckpointsToRead} {
+			c, err := open(path)
+			if err == nil {
+				_ = c.Close()
+				t.Errorf("%s: %s: was taken", name, how)
+				continue
+			}
+			if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "put back a copy") {
+				t.Errorf("%s: %s: %v", name, how, err)
+			}
+		}
+		if is, err := os.ReadFile(path); err != nil || !bytes.Equal(is, text) {
+			t.Errorf("%s: it was changed", name)
+		}
+	}
+}
+
+// TestDamagedMeanwhile: a file is damaged while it is open.
+func TestDamagedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoints")
+	c := openSigned(t, path)
+	a := consent.ID{1}
+	put(t, c, a, consent.LedgerRoot{}, ledgerRoot(1))
+	if err := os.WriteFile(path, bytes.Repeat([]byte{'x'}, 2*signedPair), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, organization := range []consent.ID{a, {2}} {
+		if is, err := c.Newest(organization); err == nil {
+			t.Errorf("the newest of %s is of %d entries", organization, is.Size)
+		}
+		if ok, err := c.Put(organization, consent.LedgerRoot{}, ledgerRoot(3)); ok || err == nil {
+			t.Errorf("put %s: %t, %v", organization, ok, err)
+		}
+	}
+	if all, err := c.All(); err == nil {
+		t.Errorf("%v", all)
+	}
+}
+
+// TestCheckpointsToRead: who reads alone makes nothing, and sees what others put meanwhile.
+func TestCheckpointsToRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoints")
+	if _, err := OpenCheckpointsToRead(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none: %v", err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
+	}
+	c := openSigned(t, path)
+	put(t, c, consent.ID{1}, consent.LedgerRoot{}, ledgerRoot(1))
+	r, err := OpenCheckpointsToRead(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	put(t, c, consent.ID{1}, ledgerRoot(1), ledgerRoot(2))
+	put(t, c, consent.ID{2}, consent.LedgerRoot{}, ledgerRoot(7))
+	newestIs(t, r, consent.ID{1}, ledgerRoot(2))
+	newestIs(t, r, consent.ID{2}, ledgerRoot(7))
 }

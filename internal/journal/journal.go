@@ -34,23 +34,24 @@ type File struct {
 	seen fs.FileInfo
 }
 
-// Open opens a journal, or makes an empty one, mode 0600. The folder must be there. Errors: those of the file system.
+// Open opens a journal, or makes an empty one, mode 0600. The folder must be there. Errors: those of the file system,
+// and that others may write it.
 func Open(path string) (*File, error) {
-	file, info, err := openOrMake(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	file, info, err := openOrMake(path, os.O_RDWR|os.O_APPEND)
 	if err != nil {
 		return nil, wrong(path, err)
 	}
 	return &File{path: path, file: file, seen: info}, nil
 }
 
-// OpenToRead opens a journal that is there, to read it alone. Errors: those of the file system, fs.ErrNotExist where
-// there is none.
+// OpenToRead opens a journal that is there, to read it alone. Errors: those of Open, and fs.ErrNotExist where there is
+// none.
 func OpenToRead(path string) (*File, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, info, err := openThere(path, os.O_RDONLY)
 	if err != nil {
 		return nil, wrong(path, err)
 	}
-	return &File{path: path, file: file}, nil
+	return &File{path: path, file: file, seen: info}, nil
 }
 
 // Path is where the file is.
@@ -194,7 +195,7 @@ func parse(line []byte) (e consent.ErasedSubject, ok bool) {
 	return e, ok1 && ok2 && err == nil && bytes.Equal(form(&e), line)
 }
 
-var errMoved = errors.New("it was moved or removed while this process ran: put it back, or start again")
+var errMoved = errors.New("it was moved or removed while this process ran: put it back")
 
 func lock(file *os.File, how int) error {
 	for {

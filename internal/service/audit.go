@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/sealing"
@@ -59,6 +58,8 @@ type Audited struct {
 	Signed    int64 // entries that the newest checkpoint covers; 0: there is none
 	// OtherKey tells that the checkpoint is signed by a key of the ledger's that is not the key file's.
 	OtherKey bool
+	// Recovered is the entry that names a Pinned one as lost that is Kept; 0: none.
+	Recovered int64
 }
 
 // Ledger reads where an organization's ledger ends, as far as which it is looked at.
@@ -71,10 +72,9 @@ func (a *Auditor) Ledger(ctx context.Context, organization consent.ID) (*LedgerA
 // Entries is how many entries the ledger has.
 func (w *LedgerAudit) Entries() int64 { return w.head.Sequence }
 
-// Run looks at the ledger, of which retention has dropped so many entries, once. pinned, where there is one, is a
-// checkpoint from elsewhere, which the ledger has to go on from. What does not match goes to Fault; an error says that
-// it could not be looked at to the end.
-func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Checkpoint) (*Audited, error) {
+// Run looks at the ledger, of which retention has dropped so many entries, once. It has to go on from each of pins.
+// What does not match goes to Fault; an error says that it could not be looked at to the end.
+func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pins []Pinned) (*Audited, error) {
 	w.at, w.found.Dropped, w.erased.Dropped = dropped, dropped, dropped > 0
 	if err := w.feedAll(ctx, dropped); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (w *LedgerAudit) Run(ctx context.Context, dropped int64, pinned *ledger.Che
 	if begun && w.tree != nil && !bytes.Equal(w.tree.Append(nil), w.head.Tree) {
 		w.faultf(0, "", "the right edge of the tree, as it is kept with its head, does not follow from the entries' hashes")
 	}
-	if err := w.signed(ctx, pinned); err != nil {
+	if err := w.signed(ctx, pins); err != nil {
 		return nil, err
 	}
 	return &w.found, nil
@@ -204,84 +204,85 @@ func (w *LedgerAudit) begin(ctx context.Context) error {
 	return nil
 }
 
-// signed holds the newest checkpoint, and one from elsewhere, against the tree.
-func (w *LedgerAudit) signed(ctx context.Context, pinned *ledger.Checkpoint) error {
-	var newest *ledger.Checkpoint
-	if w.checkpoint == nil && len(w.keys) > 0 {
-		w.faultf(0, "", "the newest checkpoint is not there, and keys are on record that the ledger was signed by")
+// signed holds the newest checkpoint, and those from elsewhere, against the tree.
+func (w *LedgerAudit) signed(ctx context.Context, pins []Pinned) error {
+	if newest := w.newestSigned(); newest != nil {
+		pins = append([]Pinned{{LedgerRoot: consent.LedgerRoot{Size: newest.Size, Root: newest.Root},
+			What: "the newest checkpoint"}}, pins...)
 	}
-	if w.checkpoint != nil {
-		said, err := w.opened()
-		if err != nil {
-			w.faultf(0, "", "the newest checkpoint: %v", err)
-			return nil
-		}
-		newest, w.found.Signed = said, said.Size
-		if tree, err := ledger.ParseTree(w.checkpoint.Tree); err != nil || tree.Size != said.Size ||
-			w.checkpoint.Size != said.Size || tree.Root() != said.Root {
-			w.faultf(0, "", "what is kept with the newest checkpoint is not what it was signed over")
-		}
-		if w.lastSigned != w.checkpoint.LastID && w.checkpoint.Size > w.found.Dropped && w.checkpoint.Size <= w.at {
-			w.faultf(0, "", "the newest checkpoint names another entry than entry %d as its last", w.checkpoint.Size)
-		}
-	}
-	for _, c := range []struct {
-		what string
-		said *ledger.Checkpoint
-	}{{"the newest checkpoint", newest}, {"the checkpoint that was given", pinned}} {
-		switch {
-		case c.said == nil || c.said.Size <= w.head.Sequence && w.stored == nil:
-			continue
-		case c.said.Size > w.head.Sequence:
-			w.faultf(0, "", "%s covers %d entries, and the ledger has %d: its end was cut off, or an older state was put back",
-				c.what, c.said.Size, w.head.Sequence)
-			continue
-		}
-		err := w.view(ctx, func(r Reader) error {
-			rows := rowsFrom(ctx, r, w.organization)
-			root, err := tlog.TreeHash(c.said.Size, ledger.NewReader(w.stored, rows))
-			if errors.Is(err, consent.ErrNoLedgerRow) || errors.Is(err, ledger.ErrMalformed) {
-				return nil // was told of
-			}
-			if err == nil && root != c.said.Root {
-				w.notef(0, "", "%s was signed over other entries than the first %d of the ledger", c.what, c.said.Size)
-			}
-			return err
-		})
-		if err != nil {
+	for i := range pins {
+		if err := w.goesOn(ctx, &pins[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// opened verifies the newest checkpoint.
-func (w *LedgerAudit) opened() (*ledger.Checkpoint, error) {
-	said, err := noted(w.checkpoint.Note)
+// newestSigned holds the newest checkpoint against what is kept with it; nil: there is none, or it is not valid.
+func (w *LedgerAudit) newestSigned() *ledger.Checkpoint {
+	if w.checkpoint == nil {
+		if len(w.keys) > 0 {
+			w.faultf(0, "", "the newest checkpoint is not there, and keys are on record that the ledger was signed by")
+		}
+		return nil
+	}
+	said, err := w.opened()
 	if err != nil {
-		return nil, err
+		w.faultf(0, "", "the newest checkpoint: %v", err)
+		return nil
+	}
+	w.found.Signed = said.Size
+	if tree, err := ledger.ParseTree(w.checkpoint.Tree); err != nil || tree.Size != said.Size ||
+		w.checkpoint.Size != said.Size || tree.Root() != said.Root {
+		w.faultf(0, "", "what is kept with the newest checkpoint is not what it was signed over")
+	}
+	if w.lastSigned != w.checkpoint.LastID && w.checkpoint.Size > w.found.Dropped && w.checkpoint.Size <= w.at {
+		w.faultf(0, "", "the newest checkpoint names another entry than entry %d as its last", w.checkpoint.Size)
+	}
+	return said
+}
+
+// opened verifies the newest checkpoint.
+func (w *LedgerAudit) opened() (said *ledger.Checkpoint, err error) {
+	said, w.found.OtherKey, err = w.verified(w.checkpoint.Note)
+	if err == nil && !w.found.OtherKey && !w.given(said.Origin) {
+		w.faultf(0, "", "the key that signed the newest checkpoint is not among those that are given to who verifies it")
+	}
+	return said, err
+}
+
+// given tells whether the key file's key is among those that the store has for who verifies a ledger.
+func (w *LedgerAudit) given(origin string) bool {
+	key := w.auditor.SigningKey.Public()
+	if key == nil {
+		return true
+	}
+	text, err := ledger.VerifierKey(origin, key)
+	return err != nil || slices.ContainsFunc(w.keys, func(k consent.LedgerKey) bool { return k.Text == text })
+}
+
+// verified verifies a checkpoint by the key file's key, or else by those that the store has.
+func (w *LedgerAudit) verified(signed []byte) (said *ledger.Checkpoint, otherKey bool, err error) {
+	if said, err = noted(signed); err != nil {
+		return nil, false, err
 	}
 	origin := said.Origin
 	if key := w.auditor.SigningKey.Public(); key != nil {
 		text, err := ledger.VerifierKey(origin, key)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if said, err = openedBy(w.checkpoint.Note, origin, text); err == nil || !errors.Is(err, ledger.ErrUnsigned) {
-			if !slices.ContainsFunc(w.keys, func(k consent.LedgerKey) bool { return k.Text == text }) {
-				w.faultf(0, "", "the key that signed the newest checkpoint is not among those that are given to who verifies it")
-			}
-			return said, err
+		if said, err = openedBy(signed, origin, text); err == nil || !errors.Is(err, ledger.ErrUnsigned) {
+			return said, false, err
 		}
 	}
-	w.found.OtherKey = true
 	for _, key := range w.keys {
-		c, err := openedBy(w.checkpoint.Note, origin, key.Text)
+		c, err := openedBy(signed, origin, key.Text)
 		if err == nil || !errors.Is(err, ledger.ErrUnsigned) {
-			return c, err
+			return c, true, err
 		}
 	}
-	return nil, ledger.ErrUnsigned
+	return nil, true, ledger.ErrUnsigned
 }
 
 func openedBy(signed []byte, origin, key string) (*ledger.Checkpoint, error) {

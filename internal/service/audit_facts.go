@@ -14,8 +14,9 @@ import (
 type told struct {
 	purposes          map[consent.PurposeName]toldBody // by the newest entry of each version
 	keys, revocations map[consent.ID]toldBody
-	merges            map[int64]toldMerge   // by the sequence of the entry
-	undone            map[int64]toldUnmerge // by the sequence of the merge's entry
+	merges            map[int64]toldMerge          // by the sequence of the entry
+	undone            map[int64]toldUnmerge        // by the sequence of the merge's entry
+	epochs            map[int64]consent.LedgerRoot // what was lost, by the sequence of the entry
 }
 
 type toldBody struct {
@@ -37,7 +38,8 @@ type toldUnmerge struct {
 
 func newTold() told {
 	return told{purposes: map[consent.PurposeName]toldBody{}, keys: map[consent.ID]toldBody{},
-		revocations: map[consent.ID]toldBody{}, merges: map[int64]toldMerge{}, undone: map[int64]toldUnmerge{}}
+		revocations: map[consent.ID]toldBody{}, merges: map[int64]toldMerge{}, undone: map[int64]toldUnmerge{},
+		epochs: map[int64]consent.LedgerRoot{}}
 }
 
 // note keeps what an entry says. Entries may come in any order. The error says that a blob is damaged.
@@ -71,6 +73,12 @@ func (t *told) note(e *consent.ExportedEvent) error {
 			return err
 		}
 		t.undone[m.Entry()] = toldUnmerge{e.Sequence, m.Into, m.From, m.UndoneAt.UnixMicro()}
+	case consent.EpochEntry:
+		epoch, err := consent.ReadEpoch(e.BodyJSON)
+		if err != nil {
+			return err
+		}
+		t.epochs[e.Sequence] = epoch.Lost
 	}
 	return nil
 }

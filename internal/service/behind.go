@@ -24,13 +24,13 @@ type Checkpoints interface {
 	Put(organization consent.ID, newest, next consent.LedgerRoot) (bool, error)
 }
 
-// errBehind says that a store is behind the newest checkpoint that was signed of a ledger: it has fewer entries, or
+// ErrBehind says that a store is behind the newest checkpoint that was signed of a ledger: it has fewer entries, or
 // others. To sign what it has would be to sign a second history.
-var errBehind = errors.New("the store is behind the newest checkpoint that was signed")
+var ErrBehind = errors.New("the store is behind the newest checkpoint that was signed")
 
 // follows looks whether a ledger goes on from the newest checkpoint that was signed of it, or has an epoch that names
 // that one as lost, and gives that one. before is the newest one in the store, of which replay has made tree. Errors:
-// errBehind where it does not; those of the store and of the file.
+// ErrBehind where it does not; those of the store and of the file.
 func (g *signer) follows(ctx context.Context, head *consent.Head, before *consent.Checkpoint,
 	tree *ledger.Tree) (newest consent.LedgerRoot, err error) {
 	if g.kept == nil {
@@ -44,7 +44,7 @@ func (g *signer) follows(ctx context.Context, head *consent.Head, before *consen
 			return newest, nil // tree grew from that one
 		}
 	}
-	l := &lineage{s: g.s, organization: head.Organization, tree: tree, to: head.LastID}
+	l := &lineage{keys: g.s.keys, organization: head.Organization, tree: tree, to: head.LastID}
 	return newest, l.follows(ctx, g.view, newest)
 }
 
@@ -61,7 +61,7 @@ func (g *signer) shorter(ctx context.Context, head *consent.Head) error {
 	if err != nil {
 		return err
 	}
-	l := &lineage{s: g.s, organization: head.Organization, tree: tree, to: head.LastID}
+	l := &lineage{keys: g.s.keys, organization: head.Organization, tree: tree, to: head.LastID}
 	return l.follows(ctx, g.view, newest)
 }
 
@@ -80,7 +80,7 @@ func (g *signer) keepApart(organization consent.ID, newest consent.LedgerRoot, t
 
 // lineage tells what a ledger goes on from.
 type lineage struct {
-	s            *Service
+	keys         *vault
 	organization consent.ID
 	tree         *ledger.Tree // of all its entries
 	to           consent.ID   // the last one
@@ -113,7 +113,7 @@ func (l *lineage) follows(ctx context.Context, view func(context.Context, func(c
 		case err != nil || named:
 			return err
 		case len(found) < auditPart:
-			return errBehind
+			return ErrBehind
 		}
 		span.After = last
 	}
@@ -147,7 +147,7 @@ func (l *lineage) names(ctx context.Context, r Reader, e *consent.ExportedEvent,
 	if err != nil || epoch.Lost != lost {
 		return false, nil
 	}
-	leaves, err := l.s.leavesOf(ctx, r, l.organization, []consent.ExportedEvent{*e})
+	leaves, err := leavesBy(ctx, r, l.keys, l.organization, []consent.ExportedEvent{*e})
 	if err != nil {
 		return false, err
 	}
@@ -164,15 +164,7 @@ const headsAtOnce = 200
 
 // searchBehind looks, at the start, which ledgers are shorter than the newest checkpoint that was signed of them, also
 // where nothing is to be signed.
-func (g *signer) searchBehind(ctx context.Context) {
-	if g.kept == nil {
-		return
-	}
-	all, err := g.kept.All()
-	if err != nil {
-		g.s.log.Error("no checkpoint is signed until that is mended", "error", err)
-		return
-	}
+func (g *signer) searchBehind(ctx context.Context, all map[consent.ID]consent.LedgerRoot) {
 	for some := range slices.Chunk(slices.Collect(maps.Keys(all)), headsAtOnce) {
 		err := g.recovering(func() error {
 			return g.view(ctx, func(ctx context.Context, r Reader) error {
@@ -240,13 +232,13 @@ func (s *Service) RecoverLedger(ctx context.Context, kept Checkpoints, organizat
 		if lost.Size == 0 {
 			return nil, errNotBehind
 		}
-		l := &lineage{s: s, organization: organization, tree: end.tree, to: end.head.LastID}
+		l := &lineage{keys: s.keys, organization: organization, tree: end.tree, to: end.head.LastID}
 		within := func(ctx context.Context, read func(context.Context, Reader) error) error { return read(ctx, tx) }
 		err = l.follows(ctx, within, lost)
 		switch {
 		case err == nil:
 			return nil, errNotBehind
-		case !errors.Is(err, errBehind):
+		case !errors.Is(err, ErrBehind):
 			return nil, fmt.Errorf("look what the ledger goes on from: %w", err)
 		}
 		var changes consent.Changes

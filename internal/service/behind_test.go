@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/journal"
@@ -155,4 +156,53 @@ func TestRecoverRefuses(t *testing.T) {
 	recovering("it goes on", a.Organization, "", consent.Conflict)
 	recovering("nobody's", consent.ID{1}, "", consent.NotFound)
 	recovering("a long reason", a.Organization, strings.Repeat("x", consent.MaxReason+1), consent.Unprocessable)
+}
+
+// TestUnkept: of a ledger that was signed before, and of which nothing is kept apart any more, the log tells once. It
+// goes on from the newest checkpoint in the store, which is kept apart from then on: a store that is put back later is
+// seen to be behind.
+func TestUnkept(t *testing.T) {
+	h := newHarness(t)
+	a, other := h.bare(t), h.bare(t)
+	kept := newCheckpoints(t)
+	h.people(t, a, 0, 3)
+	first := h.keeping(t, h.store, kept)
+	first.checkpoint(t, a, 3)
+	first.late(t, other) // a ledger that begins while it runs lacks nothing
+	first.checkpoint(t, other, 1)
+	first.Close()
+	if log := first.log.String(); strings.Contains(log, "journal of checkpoints") {
+		t.Errorf("nothing was missing: %s", log)
+	}
+	h.clock.add(time.Hour)
+
+	empty := newCheckpoints(t)
+	second := h.keeping(t, h.store, empty)
+	await(t, "it is told", func() bool { return strings.Contains(second.log.String(), "level=ERROR") })
+	second.Close()
+	if log := second.log.String(); strings.Count(log, "holds none") != 1 || !strings.Contains(log, "ledgers=2") {
+		t.Errorf("an empty one: %s", log)
+	}
+	if is, was := newest(t, empty, a), newest(t, kept, a); is != was || newest(t, empty, other).Size != 1 {
+		t.Errorf("kept is one of %d entries, want %d", is.Size, was.Size)
+	}
+
+	one := newCheckpoints(t)
+	if ok, err := one.Put(a.Organization, consent.LedgerRoot{}, newest(t, kept, a)); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	third := h.keeping(t, h.store, one)
+	await(t, "it is told", func() bool { return strings.Contains(third.log.String(), "lacks ledgers") })
+	third.Close()
+	if log := third.log.String(); !strings.Contains(log, "ledgers=1 organization="+other.Organization.String()) {
+		t.Errorf("one is missing: %s", log)
+	}
+
+	fourth := h.keeping(t, h.store, one)
+	fourth.late(t, a)
+	fourth.checkpoint(t, a, 4)
+	fourth.Close()
+	if log := fourth.log.String(); strings.Contains(log, "journal of checkpoints") {
+		t.Errorf("told again: %s", log)
+	}
 }

@@ -68,8 +68,12 @@ func newSigner(s *Service, o *Options) *signer {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stop = cancel
 	if g.key != nil {
+		start := g.begins()
 		g.running.Go(func() { g.run(ctx) })
-		g.running.Go(func() { g.searchBehind(ctx) })
+		g.running.Go(func() {
+			g.searchBehind(ctx, start.kept)
+			g.searchUnkept(ctx, start)
+		})
 	}
 	return g
 }
@@ -196,7 +200,7 @@ func (g *signer) attempt(ctx context.Context, organization consent.ID) {
 	})
 	var refused *mismatch
 	var rest time.Duration
-	if err == nil || errors.Is(err, errBehind) { // else it is not known
+	if err == nil || errors.Is(err, ErrBehind) { // else it is not known
 		g.markBehind(organization, err != nil)
 	}
 	switch {
@@ -204,7 +208,7 @@ func (g *signer) attempt(ctx context.Context, organization consent.ID) {
 		g.observe(CheckpointSigned)
 		g.s.witnesses.signed(organization)
 	case err == nil, ctx.Err() != nil:
-	case errors.Is(err, errBehind):
+	case errors.Is(err, ErrBehind):
 		g.s.log.Error("no checkpoint was signed: the store is behind the newest one that was signed of this ledger, as when "+
 			"a backup was put back; consentd ledger recover goes on from here", "organization", organization.String())
 		g.observe(CheckpointBehind)

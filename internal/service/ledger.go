@@ -217,7 +217,13 @@ func entryOf(ctx context.Context, r Reader, organization, id consent.ID) (*conse
 // gone.
 func (s *Service) leavesOf(ctx context.Context, r Reader, organization consent.ID,
 	rows []consent.ExportedEvent) ([]ledger.Leaf, error) {
-	known, err := secretsOf(ctx, r, s.keys, organization, each(rows))
+	return leavesBy(ctx, r, s.keys, organization, rows)
+}
+
+// leavesBy is leavesOf by the keys of a vault.
+func leavesBy(ctx context.Context, r Reader, v *vault, organization consent.ID,
+	rows []consent.ExportedEvent) ([]ledger.Leaf, error) {
+	known, err := secretsOf(ctx, r, v, organization, each(rows))
 	if err != nil {
 		return nil, err
 	}
