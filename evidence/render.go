@@ -147,6 +147,9 @@ type page struct {
 	sums     map[string]string // of the files that are made already, in hex
 }
 
+// Unproved gives what no proof covers.
+func (*page) Unproved() []string { return Unproved }
+
 // Files gives the SHA-256 of the files that are made already, in order of names.
 func (p *page) Files() []named {
 	out := make([]named, 0, len(p.sums))

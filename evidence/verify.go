@@ -47,7 +47,7 @@ func (r *Report) Holds() bool {
 }
 
 // Verify verifies a bundle of that size in bytes, by nothing but what it is given: signatures and cosignatures; that
-// every decision is in the ledger, is what was committed and has the time of its leaf; the texts and the versions of
+// every decision is in the ledger, is what was committed, has the time of its leaf and is of whom its ident names; the texts and the versions of
 // purposes; that the ledger goes on from the checkpoint of the options; and that the page, the receipt and the README
 // are those that the data make. An error wraps ErrUnreadable where it is no bundle, or ledger.ErrMalformed where an
 // option is not in its form. It takes memory for several times what the bundle unpacks to, which is 256 MiB at most.
@@ -84,9 +84,11 @@ func verifyFiles(files map[string][]byte, given []note.Verifier, pinned []byte) 
 	v.proofs()
 	v.openings()
 	v.order()
+	v.whose()
 	v.texts()
 	v.versions()
 	v.rendered()
+	v.unproved()
 	return v.report, nil
 }
 

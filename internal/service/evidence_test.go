@@ -74,7 +74,7 @@ func TestEvidenceVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := verified(t, a, whole, pinned.Note); !r.Holds() || len(r.Notes) > 0 {
+	if r := verified(t, a, whole, pinned.Note); !r.Holds() || len(r.Notes) != len(evidence.Unproved) {
 		t.Errorf("the whole: %+v", r)
 	}
 	if len(whole.Decisions) != 4 || len(whole.Versions) != 3 || len(whole.Texts) != 5 || len(whole.Person.Merged) != 1 ||
