@@ -168,3 +168,28 @@ var (
 	_ note.Verifier = (*ledger.Cosigner)(nil)
 	_               = tlog.HashSize
 )
+
+// filesOf writes files, as parts of a page where there is one.
+func filesOf(p *page, parts []part) (map[string][]byte, error) {
+	if p == nil {
+		p = &page{sums: map[string]string{}}
+	}
+	files := map[string][]byte{}
+	for _, of := range parts {
+		var out bytes.Buffer
+		if err := p.make(of, &out); err != nil {
+			return nil, err
+		}
+		files[of.name] = out.Bytes()
+	}
+	return files, nil
+}
+
+// render gives all files of a bundle by name, whatever its bounds are.
+func render(b *Bundle) (map[string][]byte, error) {
+	p, parts := pageOf(b, nil), b.data()
+	for hash, text := range b.Texts {
+		parts = append(parts, textPart(hash, text))
+	}
+	return filesOf(p, append(parts, p.others()...))
+}

@@ -200,7 +200,8 @@ func FuzzFacts(f *testing.F) {
 			t.Errorf("%v in the field %q", err, field)
 		}
 		b := &Bundle{Decisions: []Decision{d}}
-		if err := renderOthers(b, []facts{one}, map[string][]byte{}); err != nil {
+		p := pageOf(b, []facts{one})
+		if _, err := filesOf(p, p.others()); err != nil {
 			t.Error(err)
 		}
 	})

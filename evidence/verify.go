@@ -305,12 +305,9 @@ func (v *verification) versions() {
 func (v *verification) rendered() {
 	p := pageOf(v.bundle, v.facts)
 	p.sums = sumsOf(v.files)
-	for _, other := range others {
-		delete(p.sums, other.name)
-	}
-	for _, other := range others {
+	for _, other := range p.others() {
 		to := &compared{with: v.files[other.name]}
-		switch err := p.make(other.name, other.write, to); {
+		switch err := p.make(other, to); {
 		case errors.Is(err, ErrTooLarge):
 			v.fails(other.name, 0, "", "%s is not the one that the data make: that would be larger than a bundle may have it.",
 				other.name)
