@@ -6,10 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"html/template"
 	"io"
-	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,8 +75,11 @@ func (p *page) make(file part, to io.Writer) error {
 
 // made is a file while it is made.
 type made struct {
-	to   io.Writer
-	sum  hash.Hash
+	to  io.Writer
+	sum interface {
+		io.Writer
+		Sum(to []byte) []byte
+	}
 	size int
 }
 
@@ -182,7 +183,7 @@ func (p *page) facts(i int) *facts {
 }
 
 // Shown gives the decisions one by one.
-func (p *page) Shown() iter.Seq[*shown] {
+func (p *page) Shown() func(yield func(*shown) bool) {
 	return func(yield func(*shown) bool) {
 		for i := range p.Decisions {
 			if !yield(p.show(i)) {
