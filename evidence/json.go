@@ -19,6 +19,8 @@ type document struct {
 	Checkpoint   string        `json:"checkpoint"`
 	Earlier      *Earlier      `json:"earlier,omitempty"`
 	Epochs       manyEpochs    `json:"epochs,omitempty"`
+	Merges       manyMerges    `json:"merges,omitempty"`
+	Entries      manyEntries   `json:"entries,omitempty"`
 	Decisions    manyDecisions `json:"decisions"`
 }
 
@@ -88,8 +90,8 @@ func decode(name string, data []byte, into any) error {
 	return nil
 }
 
-// writeList writes a document whose last member is a list, one by one: all of it at once would take several times as much
-// memory. empty is the document with an empty list.
+// writeList writes a document whose last member is a list, one by one: all of it at once would take several times as
+// much memory. empty is the document with an empty list.
 func writeList(w io.Writer, empty []byte, n int, item func(i int) any) error {
 	const end = "]\n}\n"
 	before, ok := bytes.CutSuffix(empty, []byte(end))
@@ -121,7 +123,7 @@ func writeList(w io.Writer, empty []byte, n int, item func(i int) any) error {
 func (b *Bundle) data() []part {
 	return []part{{DataFile, func(w io.Writer) error {
 		d := document{format, b.Organization, person{b.Person.ID, b.Person.Merged, b.Person.Identifiers}, b.Purpose,
-			b.Checkpoint, b.Earlier, b.Epochs, b.Decisions}
+			b.Checkpoint, b.Earlier, b.Epochs, b.Merges, b.Entries, b.Decisions}
 		if len(b.Decisions) > 0 {
 			d.Decisions = manyDecisions{}
 		}
@@ -162,7 +164,7 @@ func parse(files map[string][]byte) (*Bundle, error) {
 			d.Format)
 	}
 	b := &Bundle{d.Organization, Person{d.Person.ID, d.Person.Merged, d.Person.Identifiers}, d.Purpose, d.Checkpoint,
-		d.Earlier, d.Epochs, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
+		d.Earlier, d.Epochs, d.Merges, d.Entries, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
 	for name, content := range files {
 		if hash, ok := textOf(name); ok {
 			b.Texts[hash] = string(content)

@@ -70,8 +70,8 @@ func textPart(hash, text string) part {
 	}}
 }
 
-// pack packs a file, unless that makes it larger, or so small that readers would take it for a bomb. lines tells that it
-// is one of data, whose lines have a bound.
+// pack packs a file, unless that makes it larger, or so small that readers would take it for a bomb. lines tells that
+// it is one of data, whose lines have a bound.
 func (k *packer) pack(p *page, of part, lines bool) (packedFile, error) {
 	k.out.Reset()
 	k.deflate.Reset(&k.out)

@@ -212,10 +212,10 @@ func FuzzFacts(f *testing.F) {
 func TestFormIsKept(t *testing.T) {
 	files := unpacked(t, written(t, testBundle(5)))
 	for name, want := range map[string]string{
-		PageFile:     "52bdbbceb0315b86e3a399e8880b2937c197a4c1df35ff5be458c08a99ffaafa",
+		PageFile:     "4b0f62a2e49535efa03c2a96dfd1edf4dfe1e47bf3a439c69e00885774cf8623",
 		ReceiptFile:  "24f2bc0c4d373ec3bfea00542acd479008a827ece475477ed016ad1f965f0253",
-		ReadmeFile:   "cb0831ec69a5044c747cc524dd1f72f3c1bd61d9c28470e70468894f85be9f1b",
-		DataFile:     "b28ad3876041c036039f602ebe1f3a4a861e861ae7fb386cc5467fb7a0eea4bd",
+		ReadmeFile:   "3d53237107fde5db941032c1d5df85e66a385cec4da0e9b8e5f52e99731a6031",
+		DataFile:     "db7ec09a93db79d51e382e5106a2d356275a525478200ad7b2ea7f31a00aaa3c",
 		PurposesFile: "7e6c724ebc17db5eedbf5efc3ea4592e2f4850695bf2f9c59682b0a2843b25eb",
 		KeysFile:     "192d3f9dac55db39e0193f5a774cede8ad174003e48ef81b3f240a2d7eb540d6",
 	} {

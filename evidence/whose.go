@@ -112,8 +112,8 @@ func (v *verification) unproved() {
 var Unproved = []string{
 	"the organization's name",
 	"the identifiers that the person has now; what each decision names is covered",
-	"which other ids are the same person (merged)",
-	"what the versions of purposes say",
+	"ids of the same person (merged) for which no decision here was recorded, and that no merge was undone",
+	"that no later entry changed what a version of a purpose says, or ended it",
 	"the ids of events; their numbers in the ledger are covered",
 	"from when to when each key signed (keys.json)",
 	"that there are no other decisions by the person",

@@ -16,6 +16,7 @@ func identified(ident string) *Bundle {
 	secret, tree := ledger.Secret{7}, &ledger.Tree{}
 	b := testBundle(1)
 	d := &b.Decisions[0]
+	b.Entries = nil
 	leaf := ledger.NewLeaf(1772366400000, &secret, 1, []byte(d.Body), []byte(ident))
 	o := secret.Open(1, []byte(d.Body), []byte(ident))
 	*d = Decision{Event: d.Event, Subject: testPerson, Sequence: 1, RecordedAt: RecordedAt(leaf), Body: d.Body,
@@ -75,8 +76,9 @@ func TestManyStrangers(t *testing.T) {
 	}
 	v.facts[3].Who, v.facts[999].Who = v.facts[0].Who, v.facts[0].Who
 	v.whose()
-	if n := len(v.report.Notes); n != mostTold+1 || !strings.HasPrefix(v.report.Notes[0], "Decisions 1, 4, 501, 1000 name") {
-		t.Errorf("%d notes: %q", n, v.report.Notes)
+	told := v.report.Notes
+	if len(told) != mostTold+1 || !strings.HasPrefix(told[0], "Decisions 1, 4, 501, 1000 name") {
+		t.Errorf("%d notes: %q", len(told), told)
 	}
 	if got := numbered(make([]int, 12)); !strings.HasSuffix(got, "0, 0 and 2 more") {
 		t.Errorf("%q", got)

@@ -327,7 +327,7 @@ func TestSameTextsArePacked(t *testing.T) {
 	legal := strings.Repeat("a", 1<<20)
 	delete(b.Texts, hexOf("We write letters."))
 	b.Texts[hexOf(legal)] = legal
-	b.Versions[0].LegalText = hashPrefix + hexOf(legal)
+	b.Versions[0].LegalText, b.Entries = hashPrefix+hexOf(legal), nil
 	if r := verify(t, written(t, b), Options{}); !r.Holds() {
 		t.Errorf("%+v", r)
 	}

@@ -91,7 +91,10 @@ type evidenceReader struct {
 	catalog      *consent.Catalog
 	person       consent.SubjectKey
 	events       []consent.Event
-	size         int // of what was read, in bytes
+	standing     []consent.SubjectMerge  // that led to the person
+	merges       []consent.ExportedEvent // the entries of those that are used
+	versions     []consent.ExportedEvent // and of versions
+	size         int                     // of what was read, in bytes
 	bundle       *evidence.Bundle
 	reserve      func(bytes int64) error // nil: there is no bound
 	held         int64                   // bytes
@@ -125,7 +128,13 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err := e.readEvents(ctx, r); err != nil {
 		return err
 	}
-	last := e.events[len(e.events)-1].Sequence
+	if err := e.readMerges(ctx, r); err != nil {
+		return err
+	}
+	if err := e.readVersionEntries(ctx, r); err != nil {
+		return err
+	}
+	last := e.last()
 	l, err := signedLedgerOf(ctx, r, e.organization)
 	if consent.IsKind(err, consent.Conflict) || err == nil && l.Size < last {
 		e.uncovered = last
@@ -153,7 +162,7 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err := e.proofs(l, b); err != nil {
 		return err
 	}
-	if err := e.epochs(ctx, r, l, b); err != nil {
+	if err := e.others(ctx, r, l, b); err != nil {
 		return err
 	}
 	e.bundle = b
@@ -237,12 +246,8 @@ func (e *evidenceReader) readPerson(ctx context.Context, r Reader, b *evidence.B
 	if err != nil {
 		return err
 	}
-	merges, err := r.Merges(ctx, subjects)
-	if err != nil {
-		return err
-	}
 	b.Person = evidence.Person{ID: e.person.Subject.String(), Merged: []string{}, Identifiers: []evidence.Identifier{}}
-	for _, m := range merges[e.person] {
+	for _, m := range e.standing {
 		b.Person.Merged = append(b.Person.Merged, m.From.String())
 	}
 	slices.Sort(b.Person.Merged)
@@ -283,19 +288,26 @@ func microsOf(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
 }
 
-// readVersions reads the versions of purposes that the decisions name.
-func (e *evidenceReader) readVersions(ctx context.Context, r Reader, b *evidence.Bundle) error {
-	var names, earlier []consent.VersionKey
+// named gives the versions of purposes that the decisions name.
+func (e *evidenceReader) named() (names []consent.VersionKey) {
 	for i := range e.events {
-		of := consent.PurposeKey{Organization: e.organization, Project: e.events[i].Project, Purpose: e.events[i].Purpose}
-		if e.events[i].PurposeVersion > 0 {
-			names = append(names, consent.VersionKey{PurposeKey: of, Version: e.events[i].PurposeVersion})
+		v := &e.events[i]
+		of := consent.PurposeKey{Organization: e.organization, Project: v.Project, Purpose: v.Purpose}
+		if v.PurposeVersion > 0 {
+			names = append(names, consent.VersionKey{PurposeKey: of, Version: v.PurposeVersion})
 		}
 	}
 	slices.SortFunc(names, func(a, b consent.VersionKey) int {
-		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose),
+			cmp.Compare(a.Version, b.Version))
 	})
-	names = slices.Compact(names)
+	return slices.Compact(names)
+}
+
+// readVersions reads what the versions of purposes say that the decisions name.
+func (e *evidenceReader) readVersions(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	var earlier []consent.VersionKey
+	names := e.named()
 	for _, name := range names {
 		if p := e.catalog.PurposeNumbered(name.Project, name.Purpose); p != nil && name.Version < p.Version {
 			earlier = append(earlier, name)
@@ -432,41 +444,6 @@ func (e *evidenceReader) proofs(l *signedLedger, b *evidence.Bundle) error {
 			return fmt.Errorf("entry %d: %w", d.Sequence, err)
 		}
 		d.Hashes = all[i]
-	}
-	return nil
-}
-
-// epochs adds the last epochs that the checkpoint covers, with proofs that hold.
-func (e *evidenceReader) epochs(ctx context.Context, r Reader, l *signedLedger, b *evidence.Bundle) error {
-	entries, err := r.OwnEntries(ctx, e.organization, consent.EpochEntry, l.Size, evidence.MaxEpochs)
-	if err != nil || len(entries) == 0 {
-		return err
-	}
-	known, err := secretsOf(ctx, r, e.s.keys, e.organization, each(entries))
-	if err != nil {
-		return err
-	}
-	indexes := make([]int64, len(entries))
-	for i := range entries {
-		indexes[i] = entries[i].Sequence - 1
-	}
-	proofs, err := ledger.ProveAll(l.reader, indexes, l.Size)
-	if err != nil {
-		return err
-	}
-	for i := range entries {
-		entry, secret := &entries[i], known[consent.NoID]
-		leaf, err := leafOf(entry, secret)
-		if err != nil {
-			return err
-		}
-		if err := ledger.VerifyInclusion(l.said, indexes[i], leaf, proofs[i]); err != nil {
-			return fmt.Errorf("entry %d: %w", entry.Sequence, err)
-		}
-		o := secret.Open(uint64(entry.Sequence), entry.BodyJSON, entry.IdentityJSON)
-		b.Epochs = append(b.Epochs, evidence.Epoch{Index: indexes[i], Sequence: entry.Sequence,
-			RecordedAt: evidence.RecordedAt(leaf), Body: string(entry.BodyJSON), BodySalt: bytes.Clone(o.BodySalt[:]),
-			Leaf: leaf.Append(nil), Hashes: proofs[i]})
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// TestEvidenceReserves: memory is asked for before it is used, about so much as the bundle takes, and where there is none
+// TestEvidenceReserves: memory is asked for before it is used, about as much as the bundle takes; where there is none
 // nothing is given out.
 func TestEvidenceReserves(t *testing.T) {
 	h := newHarness(t)

@@ -74,9 +74,23 @@ func TestEvidenceVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := verified(t, a, whole, pinned.Note); !r.Holds() || len(r.Notes) != len(evidence.Unproved) {
+	r := verified(t, a, whole, pinned.Note) // the store of a test has no entries of the purposes that it begins with
+	if !r.Holds() || len(r.Notes) != 1+len(evidence.Unproved) ||
+		!strings.Contains(r.Notes[0], `What version 1 of the purpose "analytics"`) {
 		t.Errorf("the whole: %+v", r)
 	}
+	for _, says := range []string{"1 other ids for which decisions were recorded are the same person by entries",
+		"2 versions of purposes say what their entries in the ledger say"} {
+		if !slices.ContainsFunc(r.Checks, func(c evidence.Check) bool { return c.OK && strings.Contains(c.Says, says) }) {
+			t.Errorf("it lacks %s: %+v", says, r)
+		}
+	}
+	was := whole.Versions[1].HeldTo
+	whole.Versions[1].HeldTo, whole.Versions[2].Name = whole.Versions[1].HeldFrom, "Another"
+	if r := verified(t, a, whole, nil); r.Holds() {
+		t.Errorf("versions that are not what they were: %+v", r)
+	}
+	whole.Versions[1].HeldTo, whole.Versions[2].Name = was, "Letter"
 	if len(whole.Decisions) != 4 || len(whole.Versions) != 3 || len(whole.Texts) != 5 || len(whole.Person.Merged) != 1 ||
 		len(whole.Person.Identifiers) != 2 || whole.Organization.Name != "Test Shop" {
 		t.Errorf("%d decisions, %d versions, %d texts, %+v", len(whole.Decisions), len(whole.Versions), len(whole.Texts),
