@@ -57,6 +57,18 @@ const testIdent = `{"anonymous_id":"0199f4c8-7a00-7000-8000-000000000003","count
 	`"ip":"192.0.2.7","key":"0199f4c8-7a00-7000-8000-000000000009","notice_url":"javascript:alert(1)",` +
 	`"protocol":"native","session":"0199f4c8-7a00-7000-8000-00000000000a","user_agent":"<script>alert(1)</script>"}`
 
+// testVersion is the entry of the version that testBundle has.
+var testVersion = `{"description":"Letters <now>","entry":"purpose","held_from":"2026-01-01T00:00:00.000000Z",` +
+	`"legal_basis":"consent","legal_text":"sha256:` + hexOf("We write letters.") + `","name":"Marketing","project":"` +
+	testProject + `","purpose":"marketing","require_reaccept":false,"url":"https://shop.example/m","version":1}`
+
+// entryOf makes an entry that is no decision, but for its proof.
+func entryOf(secret *ledger.Secret, index int64, leaf ledger.Leaf, body, ident string) Entry {
+	o := secret.Open(uint64(index+1), []byte(body), []byte(ident))
+	return Entry{Index: index, Sequence: index + 1, RecordedAt: RecordedAt(leaf), Body: body, BodySalt: o.BodySalt[:],
+		Ident: ident, IdentSalt: o.IdentSalt[:], Leaf: leaf.Append(nil)}
+}
+
 // testBundle makes a bundle of so many decisions of one person, which lie between others' in the ledger.
 func testBundle(decisions int) *Bundle {
 	secret := ledger.Secret{7}
@@ -76,9 +88,16 @@ func testBundle(decisions int) *Bundle {
 	for i := range 2 * decisions {
 		text := fmt.Sprintf("Shall we write to you?\n<b>%d</b>", i/4)
 		body := bodyOf(text, []string{"accepted", "withdrawn", "implied", "declined"}[i%4])
+		if i == 0 {
+			body = testVersion
+		}
 		leaf := ledger.NewLeaf(1772366400000+int64(i), &secret, uint64(i+1), []byte(body), []byte(testIdent))
 		leaves = append(leaves, leaf)
 		rows = tree.Add(rows, leaf.Hash())
+		if i == 0 {
+			b.Entries = append(b.Entries, entryOf(&secret, 0, leaf, body, testIdent))
+			b.Entries[0].Ident, b.Entries[0].IdentSalt = "", nil
+		}
 		if i%2 == 0 {
 			continue
 		}
@@ -107,6 +126,11 @@ func prove(b *Bundle, tree *ledger.Tree, rows []ledger.Row, leaves []ledger.Leaf
 	signer := must(ledger.NewSigner(testOrigin, testKey))
 	b.Checkpoint = string(must(ledger.Sign(&ledger.Checkpoint{Origin: testOrigin, Size: tree.Size, Root: tree.Root()},
 		signer)))
+	for _, list := range [][]Entry{b.Merges, b.Entries} {
+		for i := range list {
+			list[i].Hashes = must(ledger.Prove(reader, "", list[i].Index, leaves[list[i].Index], tree.Size, nil)).Hashes
+		}
+	}
 	for i := range b.Decisions {
 		d := &b.Decisions[i]
 		d.Hashes = must(ledger.Prove(reader, d.Event, d.Index, leaves[d.Index], tree.Size, nil)).Hashes
@@ -168,3 +192,28 @@ var (
 	_ note.Verifier = (*ledger.Cosigner)(nil)
 	_               = tlog.HashSize
 )
+
+// filesOf writes files, as parts of a page where there is one.
+func filesOf(p *page, parts []part) (map[string][]byte, error) {
+	if p == nil {
+		p = &page{sums: map[string]string{}}
+	}
+	files := map[string][]byte{}
+	for _, of := range parts {
+		var out bytes.Buffer
+		if err := p.make(of, &out); err != nil {
+			return nil, err
+		}
+		files[of.name] = out.Bytes()
+	}
+	return files, nil
+}
+
+// render gives all files of a bundle by name, whatever its bounds are.
+func render(b *Bundle) (map[string][]byte, error) {
+	p, parts := pageOf(b, nil), b.data()
+	for hash, text := range b.Texts {
+		parts = append(parts, textPart(hash, text))
+	}
+	return filesOf(p, append(parts, p.others()...))
+}

@@ -6,8 +6,6 @@ import (
 	"errors"
 
 	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/consentd/consentd/ledger"
 )
 
 // lost is a checkpoint that an epoch names.
@@ -22,26 +20,8 @@ func (v *verification) epochs() {
 		return
 	}
 	before := len(v.report.Checks)
-	for i := range v.bundle.Epochs {
-		e := &v.bundle.Epochs[i]
-		if i > 0 && e.Index <= v.bundle.Epochs[i-1].Index {
-			v.fails(DataFile, 0, "epochs", "Epoch %d is there twice, or not in the order of the ledger.", i+1)
-		}
-		leaf, err := ledger.ParseLeaf(e.Leaf)
-		switch {
-		case err != nil:
-			v.fails(DataFile, 0, "epochs", "Epoch %d has no leaf that can be read: %v.", i+1, err)
-			continue
-		case len(e.BodySalt) != len(ledger.Salt{}),
-			ledger.CommitBody(ledger.Salt(e.BodySalt), []byte(e.Body)) != leaf.Body:
-			v.fails(DataFile, 0, "epochs", "What epoch %d says (or its salt) is not what was recorded then.", i+1)
-			continue
-		case RecordedAt(leaf) != e.RecordedAt || e.Sequence != e.Index+1:
-			v.fails(DataFile, 0, "epochs", "When epoch %d was recorded, or as which entry, is not what its leaf says.", i+1)
-			continue
-		}
-		if err := ledger.VerifyInclusion(v.checkpoint, e.Index, leaf, e.Hashes); err != nil {
-			v.fails(DataFile, 0, "epochs", "Epoch %d is not shown to be in the ledger that was signed: %v.", i+1, err)
+	for i, e := range v.bundle.Epochs {
+		if !v.entry(list{"epochs", "Epoch", v.bundle.Epochs}, i) {
 			continue
 		}
 		l, reason, err := readEpoch(e.Body)

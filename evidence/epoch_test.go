@@ -23,6 +23,7 @@ func epochBody(size string) string {
 // epochBundle makes the bundle of two decisions in a ledger that begins with epochs of these bodies.
 func epochBundle(bodies ...string) *Bundle {
 	b := testBundle(2)
+	b.Entries = nil
 	secret := ledger.Secret{8}
 	tree := &ledger.Tree{}
 	var rows []ledger.Row
@@ -32,7 +33,7 @@ func epochBundle(bodies ...string) *Bundle {
 		leaves = append(leaves, leaf)
 		rows = tree.Add(rows, leaf.Hash())
 		o := secret.Open(uint64(i+1), []byte(body), []byte(`{"key":"x"}`))
-		b.Epochs = append(b.Epochs, Epoch{Index: int64(i), Sequence: int64(i + 1), RecordedAt: RecordedAt(leaf), Body: body,
+		b.Epochs = append(b.Epochs, Entry{Index: int64(i), Sequence: int64(i + 1), RecordedAt: RecordedAt(leaf), Body: body,
 			BodySalt: o.BodySalt[:], Leaf: leaf.Append(nil)})
 	}
 	for i := range b.Decisions {
@@ -107,15 +108,15 @@ func TestForgedEpochs(t *testing.T) {
 		says   string
 	}{
 		"another body": {[]string{epochBody("70")}, func(b *Bundle) { b.Epochs[0].Body = epochBody("71") },
-			"What epoch 1 says (or its salt) is not"},
+			"Epoch 1 says (or its salt is) something else"},
 		"another salt": {[]string{epochBody("70")}, func(b *Bundle) { b.Epochs[0].BodySalt[0]++ },
-			"What epoch 1 says (or its salt) is not"},
+			"Epoch 1 says (or its salt is) something else"},
 		"a short salt": {[]string{epochBody("70")}, func(b *Bundle) { b.Epochs[0].BodySalt = b.Epochs[0].BodySalt[:31] },
-			"What epoch 1 says (or its salt) is not"},
+			"Epoch 1 says (or its salt is) something else"},
 		"another time": {[]string{epochBody("70")},
-			func(b *Bundle) { b.Epochs[0].RecordedAt = "2026-01-01T00:00:00.000Z" }, "When epoch 1 was recorded"},
+			func(b *Bundle) { b.Epochs[0].RecordedAt = "2026-01-01T00:00:00.000Z" }, "Epoch 1 was recorded at another time"},
 		"another sequence": {[]string{epochBody("70")}, func(b *Bundle) { b.Epochs[0].Sequence++ },
-			"When epoch 1 was recorded"},
+			"Epoch 1 was recorded at another time"},
 		"another place": {[]string{epochBody("70")}, func(b *Bundle) { b.Epochs[0].Index, b.Epochs[0].Sequence = 1, 2 },
 			"Epoch 1 is not shown to be in the ledger"},
 		"an absurd place": {[]string{epochBody("70")}, func(b *Bundle) { b.Epochs[0].Index, b.Epochs[0].Sequence = -1, 0 },

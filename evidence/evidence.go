@@ -48,7 +48,9 @@ type Bundle struct {
 	Purpose      string // the key of the one that the decisions are on, where the bundle was narrowed to it
 	Checkpoint   string // the signed note that covers all decisions
 	Earlier      *Earlier
-	Epochs       []Epoch           // the last ones up to the checkpoint, MaxEpochs at most
+	Epochs       []Entry           // the last ones up to the checkpoint, MaxEpochs at most, see there
+	Merges       []Entry           // by which other subjects that decisions name are the person, with idents
+	Entries      []Entry           // newest of the versions, and of those after them
 	Decisions    []Decision        // in the order of the ledger
 	Versions     []Version         // those that decisions name
 	Keys         []Key             // all that ever signed the ledger's checkpoints
@@ -97,14 +99,17 @@ type Decision struct {
 	Hashes     []tlog.Hash `json:"hashes"` // from the leaf up to the root
 }
 
-// Epoch is an entry that says that the ledger goes on from before a checkpoint that was signed and is lost, as when a
-// backup was put back. Who holds the lost one learns by it why this ledger does not go on from there.
-type Epoch struct {
+// Entry is an entry of the ledger that is no decision. An epoch says that the ledger goes on from before a checkpoint
+// that was signed and is lost, as when a backup was put back. Who holds the lost one learns by it why this ledger does
+// not go on from there.
+type Entry struct {
 	Index      int64       `json:"index"`
 	Sequence   int64       `json:"sequence"`
 	RecordedAt string      `json:"recordedAt"`
-	Body       string      `json:"body"` // names the size and the root that were lost
+	Body       string      `json:"body"` // such as the size and the root that were lost
 	BodySalt   []byte      `json:"bodySalt"`
+	Ident      string      `json:"ident,omitempty"` // of a merge: the two ids
+	IdentSalt  []byte      `json:"identSalt,omitempty"`
 	Leaf       []byte      `json:"leaf"`
 	Hashes     []tlog.Hash `json:"hashes"`
 }

@@ -19,6 +19,8 @@ type document struct {
 	Checkpoint   string        `json:"checkpoint"`
 	Earlier      *Earlier      `json:"earlier,omitempty"`
 	Epochs       manyEpochs    `json:"epochs,omitempty"`
+	Merges       manyMerges    `json:"merges,omitempty"`
+	Entries      manyEntries   `json:"entries,omitempty"`
 	Decisions    manyDecisions `json:"decisions"`
 }
 
@@ -88,18 +90,60 @@ func decode(name string, data []byte, into any) error {
 	return nil
 }
 
-// encoded gives the three files of data.
-func (b *Bundle) encoded() (data, purposes, keys []byte, err error) {
-	d := document{format, b.Organization, person{b.Person.ID, b.Person.Merged, b.Person.Identifiers}, b.Purpose,
-		b.Checkpoint, b.Earlier, b.Epochs, b.Decisions}
-	if data, err = encode(&d); err != nil {
-		return nil, nil, nil, err
+// writeList writes a document whose last member is a list, one by one: all of it at once would take several times as
+// much memory. empty is the document with an empty list.
+func writeList(w io.Writer, empty []byte, n int, item func(i int) any) error {
+	const end = "]\n}\n"
+	before, ok := bytes.CutSuffix(empty, []byte(end))
+	if !ok || n == 0 {
+		_, err := w.Write(empty)
+		return err
 	}
-	if purposes, err = encode(&versionList{b.Versions}); err != nil {
-		return nil, nil, nil, err
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("    ", "  ")
+	for i := range n {
+		out.Reset()
+		out.Write(before)
+		out.WriteString("\n    ")
+		if err := e.Encode(item(i)); err != nil {
+			return err
+		}
+		if _, err := w.Write(bytes.TrimSuffix(out.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+		before = []byte(",")
 	}
-	keys, err = encode(&keyList{b.Keys})
-	return data, purposes, keys, err
+	_, err := io.WriteString(w, "\n  "+end)
+	return err
+}
+
+// data are the files of data, and how they are written.
+func (b *Bundle) data() []part {
+	return []part{{DataFile, func(w io.Writer) error {
+		d := document{format, b.Organization, person{b.Person.ID, b.Person.Merged, b.Person.Identifiers}, b.Purpose,
+			b.Checkpoint, b.Earlier, b.Epochs, b.Merges, b.Entries, b.Decisions}
+		if len(b.Decisions) > 0 {
+			d.Decisions = manyDecisions{}
+		}
+		empty, err := encode(&d)
+		if err != nil {
+			return err
+		}
+		return writeList(w, empty, len(b.Decisions), func(i int) any { return &b.Decisions[i] })
+	}}, {PurposesFile, writing(&versionList{b.Versions})}, {KeysFile, writing(&keyList{b.Keys})}}
+}
+
+func writing(v any) func(io.Writer) error {
+	return func(w io.Writer) error {
+		all, err := encode(v)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(all)
+		return err
+	}
 }
 
 // parse reads what a zip held.
@@ -120,7 +164,7 @@ func parse(files map[string][]byte) (*Bundle, error) {
 			d.Format)
 	}
 	b := &Bundle{d.Organization, Person{d.Person.ID, d.Person.Merged, d.Person.Identifiers}, d.Purpose, d.Checkpoint,
-		d.Earlier, d.Epochs, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
+		d.Earlier, d.Epochs, d.Merges, d.Entries, d.Decisions, versions.Versions, keys.Keys, map[string]string{}}
 	for name, content := range files {
 		if hash, ok := textOf(name); ok {
 			b.Texts[hash] = string(content)

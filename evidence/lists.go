@@ -11,6 +11,7 @@ import (
 const (
 	maxVersions = MaxDecisions
 	maxKeys     = 10_000
+	maxMerges   = 2 * MaxDecisions
 	maxNames    = 100_000 // identifiers of a person, and ids of those who were merged into it
 )
 
@@ -20,7 +21,9 @@ type (
 	manyDecisions   []Decision
 	manyVersions    []Version
 	manyKeys        []Key
-	manyEpochs      []Epoch
+	manyEpochs      []Entry
+	manyMerges      []Entry
+	manyEntries     []Entry
 	manyIDs         []string
 	manyIdentifiers []Identifier
 )
@@ -41,7 +44,17 @@ func (l *manyKeys) UnmarshalJSON(data []byte) (err error) {
 }
 
 func (l *manyEpochs) UnmarshalJSON(data []byte) (err error) {
-	*l, err = readList[Epoch](data, "epochs", MaxEpochs)
+	*l, err = readList[Entry](data, "epochs", MaxEpochs)
+	return err
+}
+
+func (l *manyMerges) UnmarshalJSON(data []byte) (err error) {
+	*l, err = readList[Entry](data, "merges", maxMerges)
+	return err
+}
+
+func (l *manyEntries) UnmarshalJSON(data []byte) (err error) {
+	*l, err = readList[Entry](data, "entries of versions", 2*maxVersions)
 	return err
 }
 
@@ -82,5 +95,6 @@ func readList[T any](data []byte, name string, most int) ([]T, error) {
 // tooMany tells whether a list of a bundle has more than is read.
 func (b *Bundle) tooMany() bool {
 	return len(b.Decisions) > MaxDecisions || len(b.Versions) > maxVersions || len(b.Keys) > maxKeys ||
-		len(b.Epochs) > MaxEpochs || len(b.Person.Merged) > maxNames || len(b.Person.Identifiers) > maxNames
+		len(b.Epochs) > MaxEpochs || len(b.Merges) > maxMerges || len(b.Entries) > 2*maxVersions ||
+		len(b.Person.Merged) > maxNames || len(b.Person.Identifiers) > maxNames
 }

@@ -76,8 +76,7 @@ func TestValuesHaveABound(t *testing.T) {
 			if err := Write(&out, b); (err == nil) != fine || !fine && (!errors.Is(err, ErrTooLarge) || out.Len() > 0) {
 				t.Errorf("%s of %d bytes: %v, and %d were written", name, length, err, out.Len())
 			}
-			files := map[string][]byte{}
-			files[DataFile], files[PurposesFile], files[KeysFile], _ = b.encoded()
+			files := must(filesOf(nil, b.data()))
 			if _, err := parse(files); (err == nil) != fine || !fine && !errors.Is(err, ErrUnreadable) {
 				t.Errorf("%s of %d bytes is read: %v", name, length, err)
 			}

@@ -1,10 +1,7 @@
 package evidence
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
-	"slices"
 )
 
 // The receipt: a consent record for each decision, as ISO/IEC TS 27560:2023 asks for it, in the terms of W3C's Data
@@ -89,31 +86,10 @@ func writeReceipt(w io.Writer, p *page) error {
 	if err != nil {
 		return err
 	}
-	before, after, _ := bytes.Cut(head, []byte("[]"))
-	after = slices.Concat([]byte("]"), after)
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("    ", "  ")
-	before = append(before, '[')
-	for i := range p.Shown {
-		s := &p.Shown[i]
-		out.Reset()
-		out.Write(before)
-		out.WriteString("\n    ")
-		if err := e.Encode(recordOf(p.Bundle, s.Decision, &s.Facts, s.Version)); err != nil {
-			return err
-		}
-		if _, err := w.Write(bytes.TrimSuffix(out.Bytes(), []byte("\n"))); err != nil {
-			return err
-		}
-		before = []byte(",")
-	}
-	if len(p.Shown) > 0 {
-		before = []byte("\n  ")
-	}
-	_, err = w.Write(append(before, after...))
-	return err
+	return writeList(w, head, len(p.Decisions), func(i int) any {
+		f := p.facts(i)
+		return recordOf(p.Bundle, &p.Decisions[i], f, p.versions[f.versionKey()])
+	})
 }
 
 func recordOf(b *Bundle, d *Decision, f *facts, v *Version) record {

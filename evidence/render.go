@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -39,60 +38,42 @@ func policyOf(style string) string {
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// render gives all files of a bundle by name. An error wraps ErrTooLarge where one of them is none that Verify reads.
-func render(b *Bundle) (map[string][]byte, error) {
-	data, purposes, keys, err := b.encoded()
-	if err != nil {
-		return nil, fmt.Errorf("write the data of a bundle: %w", err)
-	}
-	if hasLongLine(data) || hasLongLine(purposes) || hasLongLine(keys) {
-		return nil, ErrTooLarge
-	}
-	files := map[string][]byte{DataFile: data, PurposesFile: purposes, KeysFile: keys}
-	for hash, text := range b.Texts {
-		files[textFolder+hash+textSuffix] = []byte(text)
-	}
-	all := make([]facts, len(b.Decisions))
-	for i := range b.Decisions {
-		all[i], _, _ = factsOf(&b.Decisions[i]) // Verify tells of what cannot be read
-	}
-	return files, renderOthers(b, all, files)
-}
-
 // others are the files that are made of the data, in this order: each but the first shows the hashes of those before.
-var others = [...]struct {
-	name  string
-	write func(io.Writer, *page) error
-}{{ReceiptFile, writeReceipt},
-	{PageFile, func(w io.Writer, p *page) error { return pageTemplate.Execute(w, p) }},
-	{ReadmeFile, func(w io.Writer, p *page) error { return readmeTemplate.Execute(w, p) }}}
-
-// renderOthers adds to files of data what is made of them. An error wraps ErrTooLarge where one of them would be larger
-// than a bundle may have it.
-func renderOthers(b *Bundle, all []facts, files map[string][]byte) error {
-	p := pageOf(b, all)
-	p.sums = sumsOf(files)
-	for _, other := range others {
-		var out bytes.Buffer
-		if err := p.make(other.name, other.write, &out); err != nil {
-			return fmt.Errorf("write %s: %w", other.name, err)
-		}
-		files[other.name] = out.Bytes()
-	}
-	return nil
+func (p *page) others() []part {
+	return []part{{ReceiptFile, func(w io.Writer) error { return writeReceipt(w, p) }},
+		{PageFile, func(w io.Writer) error { return pageTemplate.Execute(w, listing{p, []string{PageFile, ReadmeFile}}) }},
+		{ReadmeFile, func(w io.Writer) error { return readmeTemplate.Execute(w, listing{p, []string{ReadmeFile}}) }}}
 }
 
-// make writes a file that is made of the data, and notes its hash for those that are made after it.
-func (p *page) make(name string, write func(io.Writer, *page) error, to io.Writer) error {
+// listing is a page that lists all files but some: itself, and those that are made after it.
+type listing struct {
+	*page
+	without []string
+}
+
+// Files gives the SHA-256 of the other files, in order of names.
+func (l listing) Files() []named {
+	out := make([]named, 0, len(l.sums))
+	for _, name := range slices.Sorted(maps.Keys(l.sums)) {
+		if !slices.Contains(l.without, name) {
+			out = append(out, named{name, l.sums[name]})
+		}
+	}
+	return out
+}
+
+// make writes a file, and notes its hash for those that are made after it. It is no larger than a file of a bundle may
+// be: few data can make large files.
+func (p *page) make(file part, to io.Writer) error {
 	out := &made{to: to, sum: sha256.New()}
-	if err := write(out, p); err != nil {
+	if err := file.write(out); err != nil {
 		return err
 	}
-	p.sums[name] = hex.EncodeToString(out.sum.Sum(nil))
+	p.sums[file.name] = hex.EncodeToString(out.sum.Sum(nil))
 	return nil
 }
 
-// made is a file while it is made. It takes no more than a file of a bundle may have: few data can make large files.
+// made is a file while it is made.
 type made struct {
 	to  io.Writer
 	sum interface {
@@ -141,20 +122,15 @@ type page struct {
 	Style    template.CSS
 	Origin   string
 	Size     int64
-	Shown    []shown
 	Purposes []shownVersion
-	NoText   bool              // of some decision no text was given
+	all      []facts // of the decisions; nil: they are read each time, since all of them take much memory
+	versions map[versionKey]*Version
+	first    map[string]int    // the numbers of the decisions that show a text
 	sums     map[string]string // of the files that are made already, in hex
 }
 
-// Files gives the SHA-256 of the files that are made already, in order of names.
-func (p *page) Files() []named {
-	out := make([]named, 0, len(p.sums))
-	for _, name := range slices.Sorted(maps.Keys(p.sums)) {
-		out = append(out, named{name, p.sums[name]})
-	}
-	return out
-}
+// Unproved gives what no proof covers.
+func (*page) Unproved() []string { return Unproved }
 
 // shown is a decision as the page shows it.
 type shown struct {
@@ -168,8 +144,7 @@ type shown struct {
 	Version *Version
 	Name    string // of the purpose
 	Text    string
-	SameAs  int // the number of the decision that shows the text; 0: this one does
-	Leaf    string
+	SameAs  int    // the number of the decision that shows the text; 0: this one does
 	Hash    string // of the leaf
 }
 
@@ -183,32 +158,57 @@ type shownVersion struct {
 }
 
 func pageOf(b *Bundle, all []facts) *page {
-	p := &page{Bundle: b, Policy: stylePolicy, Style: template.CSS(pageStyle)}
+	p := &page{Bundle: b, Policy: stylePolicy, Style: template.CSS(pageStyle), all: all, versions: b.versions(),
+		first: map[string]int{}, sums: map[string]string{}}
 	if c, err := noted(b.Checkpoint); err == nil {
 		p.Origin, p.Size = c.Origin, c.Size
 	}
-	versions, first := b.versions(), map[string]int{}
-	p.Shown = make([]shown, len(b.Decisions))
 	for i := range b.Decisions {
-		f := &all[i]
-		s := shown{Decision: &b.Decisions[i], Number: i + 1, Facts: *f, Chosen: inWords(stateWords, f.State),
-			How: inWords(actionWords, f.Action), Law: inWords(regimeWords, f.Regime), Version: versions[f.versionKey()],
-			Name: f.Purpose, Leaf: hex.EncodeToString(b.Decisions[i].Leaf)}
-		if leaf, err := ledger.ParseLeaf(s.Decision.Leaf); err == nil {
-			hash := leaf.Hash()
-			s.Hash = hex.EncodeToString(hash[:])
+		text := p.facts(i).Text
+		if _, shown := p.first[text]; text != "" && !shown {
+			p.first[text] = i + 1
 		}
-		if s.Version != nil {
-			s.Basis, s.Name = inWords(basisWords, s.Version.LegalBasis), s.Version.Name
-		}
-		if s.SameAs = first[f.Text]; s.SameAs == 0 && f.Text != "" {
-			s.Text, first[f.Text] = b.Texts[f.Text], s.Number
-		}
-		p.NoText = p.NoText || f.Text == ""
-		p.Shown[i] = s
 	}
-	p.Purposes = purposesOf(b, first)
+	p.Purposes = purposesOf(b, p.first)
 	return p
+}
+
+// facts gives what a decision says; Verify tells of what cannot be read.
+func (p *page) facts(i int) *facts {
+	if p.all != nil {
+		return &p.all[i]
+	}
+	f, _, _ := factsOf(&p.Decisions[i])
+	return &f
+}
+
+// Shown gives the decisions one by one.
+func (p *page) Shown() func(yield func(*shown) bool) {
+	return func(yield func(*shown) bool) {
+		for i := range p.Decisions {
+			if !yield(p.show(i)) {
+				return
+			}
+		}
+	}
+}
+
+func (p *page) show(i int) *shown {
+	d, f := &p.Decisions[i], p.facts(i)
+	s := &shown{Decision: d, Number: i + 1, Facts: *f, Chosen: inWords(stateWords, f.State),
+		How: inWords(actionWords, f.Action), Law: inWords(regimeWords, f.Regime), Version: p.versions[f.versionKey()],
+		Name: f.Purpose}
+	if leaf, err := ledger.ParseLeaf(d.Leaf); err == nil {
+		hash := leaf.Hash()
+		s.Hash = hex.EncodeToString(hash[:])
+	}
+	if s.Version != nil {
+		s.Basis, s.Name = inWords(basisWords, s.Version.LegalBasis), s.Version.Name
+	}
+	if s.SameAs = p.first[f.Text]; s.SameAs == s.Number {
+		s.Text, s.SameAs = p.Texts[f.Text], 0
+	}
+	return s
 }
 
 // purposesOf gives the versions with their legal texts, each text once: many versions have the same. first has the

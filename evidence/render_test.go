@@ -58,7 +58,7 @@ func TestPageShows(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"Shop &amp; Söhne", vkeyOf(testKey)[:20], "We write letters.", "Letters &lt;now&gt;",
-		"10 entries when it was signed", "consentd verify --vkey", "the organization's own statement"} {
+		"10 entries when it was signed", "consentd verify --vkey", "The word of whoever made the bundle alone"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -200,7 +200,8 @@ func FuzzFacts(f *testing.F) {
 			t.Errorf("%v in the field %q", err, field)
 		}
 		b := &Bundle{Decisions: []Decision{d}}
-		if err := renderOthers(b, []facts{one}, map[string][]byte{}); err != nil {
+		p := pageOf(b, []facts{one})
+		if _, err := filesOf(p, p.others()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -211,10 +212,10 @@ func FuzzFacts(f *testing.F) {
 func TestFormIsKept(t *testing.T) {
 	files := unpacked(t, written(t, testBundle(5)))
 	for name, want := range map[string]string{
-		PageFile:     "0cc9d23937242a06273b945d09101b3d235bb17aaa95e384309c5f28733f341b",
+		PageFile:     "4b0f62a2e49535efa03c2a96dfd1edf4dfe1e47bf3a439c69e00885774cf8623",
 		ReceiptFile:  "24f2bc0c4d373ec3bfea00542acd479008a827ece475477ed016ad1f965f0253",
-		ReadmeFile:   "e5d4a8ff2a90dda36d2d079ab6193f6d2db31fb1b8b54671f2ce34e59657d792",
-		DataFile:     "b28ad3876041c036039f602ebe1f3a4a861e861ae7fb386cc5467fb7a0eea4bd",
+		ReadmeFile:   "3d53237107fde5db941032c1d5df85e66a385cec4da0e9b8e5f52e99731a6031",
+		DataFile:     "db7ec09a93db79d51e382e5106a2d356275a525478200ad7b2ea7f31a00aaa3c",
 		PurposesFile: "7e6c724ebc17db5eedbf5efc3ea4592e2f4850695bf2f9c59682b0a2843b25eb",
 		KeysFile:     "192d3f9dac55db39e0193f5a774cede8ad174003e48ef81b3f240a2d7eb540d6",
 	} {

@@ -47,11 +47,11 @@ func (r *Report) Holds() bool {
 }
 
 // Verify verifies a bundle of that size in bytes, by nothing but what it is given: signatures and cosignatures; that
-// every decision is in the ledger, is what was committed and has the time of its leaf; the texts and the versions of
-// purposes; that the ledger goes on from the checkpoint of the options; and that the page, the receipt and the README
-// are those that the data make. An error wraps ErrUnreadable where it is no bundle, or ledger.ErrMalformed where an
-// option is not in its form. It takes memory for several times what the bundle unpacks to, which is 256 MiB at most.
-// Safe for use by many at once.
+// every decision is in the ledger, is what was committed, has the time of its leaf and is of whom its ident names; the
+// texts; the merges and the versions of purposes, as far as their entries are there; that the ledger goes on from the
+// checkpoint of the options; and that the page, the receipt and the README are those that the data make. An error wraps
+// ErrUnreadable where it is no bundle, or ledger.ErrMalformed where an option is not in its form. It takes memory for
+// several times what the bundle unpacks to, which is 256 MiB at most. Safe for use by many at once.
 func Verify(r io.ReaderAt, size int64, o Options) (*Report, error) {
 	given, err := readKeys(o.Keys)
 	if err != nil {
@@ -84,9 +84,13 @@ func verifyFiles(files map[string][]byte, given []note.Verifier, pinned []byte) 
 	v.proofs()
 	v.openings()
 	v.order()
+	v.whose()
+	v.merges()
 	v.texts()
 	v.versions()
+	v.said()
 	v.rendered()
+	v.unproved()
 	return v.report, nil
 }
 
@@ -303,12 +307,9 @@ func (v *verification) versions() {
 func (v *verification) rendered() {
 	p := pageOf(v.bundle, v.facts)
 	p.sums = sumsOf(v.files)
-	for _, other := range others {
-		delete(p.sums, other.name)
-	}
-	for _, other := range others {
+	for _, other := range p.others() {
 		to := &compared{with: v.files[other.name]}
-		switch err := p.make(other.name, other.write, to); {
+		switch err := p.make(other, to); {
 		case errors.Is(err, ErrTooLarge):
 			v.fails(other.name, 0, "", "%s is not the one that the data make: that would be larger than a bundle may have it.",
 				other.name)

@@ -4,12 +4,9 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
-	"compress/flate"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"maps"
 	"slices"
 )
 
@@ -37,27 +34,15 @@ func Write(w io.Writer, b *Bundle) error {
 	if b.tooMany() || len(fixedFiles)+len(b.Texts) > maxFiles || b.Size() > maxContent {
 		return ErrTooLarge
 	}
-	files, err := render(b)
+	files, err := packAll(b)
 	if err != nil {
 		return err
 	}
-	total := 0
-	for _, content := range files {
-		if total += len(content); len(content) > maxFile || total > maxContent {
-			return ErrTooLarge
-		}
-	}
+	slices.SortFunc(files, func(a, b packedFile) int { return cmp.Compare(a.name, b.name) })
 	out := zip.NewWriter(w)
-	var packed bytes.Buffer
-	packer, err := flate.NewWriter(&packed, flate.BestSpeed)
-	if err != nil {
-		return fmt.Errorf("pack a bundle: %w", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		packed.Reset()
-		packer.Reset(&packed)
-		if err := writeFile(out, name, files[name], packer, &packed); err != nil {
-			return fmt.Errorf("pack %s: %w", name, err)
+	for i := range files {
+		if err := files[i].put(out); err != nil {
+			return fmt.Errorf("pack %s: %w", files[i].name, err)
 		}
 	}
 	return out.Close()
@@ -72,32 +57,6 @@ func (b *Bundle) Size() (n int) {
 		n += len(text)
 	}
 	return n
-}
-
-// writeFile packs a file, unless that makes it larger, or so small that readers would take it for a bomb. Its sizes go
-// before it, so that it can be read from a stream too.
-func writeFile(out *zip.Writer, name string, content []byte, packer *flate.Writer, packed *bytes.Buffer) error {
-	if _, err := packer.Write(content); err != nil {
-		return err
-	}
-	if err := packer.Close(); err != nil {
-		return err
-	}
-	h := &zip.FileHeader{Name: name, Method: zip.Deflate, CreatorVersion: 20, ReaderVersion: 20,
-		CRC32: crc32.ChecksumIEEE(content), UncompressedSize64: uint64(len(content))}
-	//lint:ignore SA1019 CreateRaw takes the date from here alone
-	h.ModifiedDate = zipDate
-	body := packed.Bytes()
-	if len(body) >= len(content) || isBomb(len(body), len(content)) {
-		h.Method, body = zip.Store, content
-	}
-	h.CompressedSize64 = uint64(len(body))
-	to, err := out.CreateRaw(h)
-	if err != nil {
-		return err
-	}
-	_, err = to.Write(body)
-	return err
 }
 
 // isBomb tells whether a file is smaller by far than what it unpacks to.

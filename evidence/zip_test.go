@@ -327,7 +327,7 @@ func TestSameTextsArePacked(t *testing.T) {
 	legal := strings.Repeat("a", 1<<20)
 	delete(b.Texts, hexOf("We write letters."))
 	b.Texts[hexOf(legal)] = legal
-	b.Versions[0].LegalText = hashPrefix + hexOf(legal)
+	b.Versions[0].LegalText, b.Entries = hashPrefix+hexOf(legal), nil
 	if r := verify(t, written(t, b), Options{}); !r.Holds() {
 		t.Errorf("%+v", r)
 	}
@@ -375,7 +375,7 @@ func TestFewDataMakeNoLargeFiles(t *testing.T) {
 			t.Errorf("%s: %v, and %d bytes were written", name, err, out.Len())
 		}
 		changed := maps.Clone(files)
-		changed[DataFile], changed[PurposesFile], changed[KeysFile], _ = b.encoded()
+		maps.Copy(changed, must(filesOf(nil, b.data())))
 		large, file := 0, ReceiptFile
 		if name == "a long day" { // which the receipt does not have
 			file = PageFile
@@ -404,13 +404,13 @@ func TestMadeFilesHaveABound(t *testing.T) {
 		want error
 	}{{maxFile - 1, nil}, {maxFile, nil}, {maxFile + 1, ErrTooLarge}} {
 		kept.Reset()
-		err := p.make("a file", func(w io.Writer, _ *page) error {
+		err := p.make(part{"a file", func(w io.Writer) error {
 			if _, err := w.Write(make([]byte, c.size-1)); err != nil {
 				return err
 			}
 			_, err := w.Write([]byte{1})
 			return err
-		}, &kept)
+		}}, &kept)
 		if !errors.Is(err, c.want) || kept.Len() > maxFile || err == nil && kept.Len() != c.size {
 			t.Errorf("%d bytes: %d were kept, %v", c.size, kept.Len(), err)
 		}

@@ -28,7 +28,7 @@ it run, fetch or write anything.
 
 What is verified: who signed the ledger; that each decision is in it; that what was decided, by whom and when are what
 was recorded; that what was shown has the hash that was recorded; and that the page, the receipt and the README say the
-same as the data. Not verified, since no signature can tell: that there are no other decisions by the person.
+same as the data. What no proof covers, such as the organization's name, is told in lines that begin with NOTE.
 
 Give the ledger's public key by --vkey, as you know it from elsewhere: from a contract, from an earlier bundle, or from
 GET …/ledger/keys at the time. Without it the key is the bundle's own, which whoever made the bundle could have chosen;
@@ -68,7 +68,7 @@ func (c *verifyCmd) Run() error {
 		fmt.Println("\nThis bundle does not hold: do not rely on it.")
 		return &exitError{exitFailed, errSaid}
 	}
-	fmt.Println("\nAll checks hold.")
+	fmt.Println("\nAll checks hold. What they do not cover is noted above.")
 	return nil
 }
 

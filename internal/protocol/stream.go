@@ -66,6 +66,8 @@ func (s *Streams) End() {
 	}
 }
 
+var errNoMemory = &consent.Error{Kind: consent.Unavailable, Msg: "too many streams are being sent; retry"}
+
 var errEnding = &consent.Error{Kind: consent.Unavailable, Msg: "shutting down"}
 
 // Stream is the body of an answer that is sent piece by piece. It is an io.Writer for one goroutine.
@@ -76,6 +78,16 @@ type Stream struct {
 	cancel  context.CancelCauseFunc
 	content string // the Content-Type
 	file    string // see Attach
+	memory  int64  // that is held
+}
+
+// Reserve takes so much more memory for the stream, until it ends. Errors: Unavailable where there is none.
+func (s *Stream) Reserve(bytes int64) error {
+	if !s.of.memory.TryAcquire(bytes) {
+		return errNoMemory
+	}
+	s.memory += bytes
+	return nil
 }
 
 // Stream answers a call by what send writes, for as long as it takes: the time of a request does not bound it. memory
@@ -85,13 +97,13 @@ type Stream struct {
 func (c *Call) Stream(contentType string, memory int64, send func(ctx context.Context, to *Stream) error) error {
 	s := c.Streams
 	if !s.memory.TryAcquire(memory) {
-		return &consent.Error{Kind: consent.Unavailable, Msg: "too many streams are being sent; retry"}
+		return errNoMemory
 	}
-	defer s.memory.Release(memory)
 	ctx, cancel := context.WithCancelCause(c.Connection)
 	defer cancel(nil)
 	stream := &Stream{of: s, call: c, control: http.NewResponseController(c.ResponseWriter), cancel: cancel,
-		content: contentType}
+		content: contentType, memory: memory}
+	defer func() { s.memory.Release(stream.memory) }()
 	if err := stream.begin(); err != nil {
 		return err
 	}

@@ -168,6 +168,12 @@ func waitRunning(t *testing.T, s *Streams, n int) {
 func TestStreamMemory(t *testing.T) {
 	s := NewStreams(15)
 	url, ended := streamServer(t, s, func(ctx context.Context, to *Stream) error {
+		if err := to.Reserve(5); err != nil { // some more than it began with
+			t.Error(err)
+		}
+		if err := to.Reserve(1); !consent.IsKind(err, consent.Unavailable) {
+			t.Errorf("more than there is: %v", err)
+		}
 		_, _ = io.WriteString(to, "piece")
 		_ = http.NewResponseController(to.call.ResponseWriter).Flush()
 		<-ctx.Done() // the client goes away

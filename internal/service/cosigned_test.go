@@ -57,7 +57,7 @@ func TestEvidenceIsCosigned(t *testing.T) {
 	w.AwaitCheckpoint(t.Context(), a, 42, 5*time.Second)
 	bundle := func(since int64) *evidence.Bundle {
 		t.Helper()
-		b, err := w.Evidence(t.Context(), a, person, "", since)
+		b, err := w.Evidence(t.Context(), a, person, "", since, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,11 @@ import (
 const (
 	// evidenceWait is how long evidence waits for a checkpoint that covers what was decided before it was asked for.
 	evidenceWait = 5 * time.Second
-	// evidencePart is how many events are read at once; nearly everybody has fewer.
-	evidencePart = 2000
+	// So many events are read first, of which nearly everybody has fewer, and then at once.
+	firstEvidence, evidencePart = 100, 2000
+	// What a decision takes in memory until the bundle is written, beside what it says (leaf, proof, names), and how
+	// often what is said is there: as it is, and packed.
+	evidencePerDecision, evidencePerByte = 2 << 10, 2
 	// maxEvidence is how many bytes the bodies, idents and texts of a bundle may take.
 	maxEvidence = 24 << 20
 )
@@ -30,12 +33,13 @@ const (
 // subject, or of the person whom it turned out to be, and their proofs under the newest checkpoint, for which it waits
 // a little, or under the newest one that a witness has cosigned, where that covers them too. purpose, where set,
 // narrows it to the purposes of that key. since, where not 0, adds the proof that the ledger only grew since it had so
-// many entries. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors: Forbidden; NotFound (the
+// many entries. reserve, where it is not nil, is asked for memory in bytes before it is used; the bundle takes so much
+// until it is written. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors: Forbidden; NotFound (the
 // subject, any decision, or what one is committed with); Unprocessable in the field purpose, where it is not known or
 // there is too much for a bundle; Invalid in the field since, where the ledger never had so many; Conflict where no
-// checkpoint covers it yet; Unavailable; Internal where what is stored is not what was committed.
-func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64) (
-	*evidence.Bundle, error) {
+// checkpoint covers it yet; Unavailable; Internal where what is stored is not what was committed; reserve's.
+func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64,
+	reserve func(bytes int64) error) (*evidence.Bundle, error) {
 	for _, scope := range []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead} {
 		if err := a.Require(scope); err != nil {
 			return nil, err
@@ -49,7 +53,8 @@ func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent
 		return nil, err
 	}
 	defer done()
-	e := evidenceReader{s: s, organization: a.Organization, asked: subject, purpose: purpose, since: since}
+	e := evidenceReader{s: s, organization: a.Organization, asked: subject, purpose: purpose, since: since,
+		reserve: reserve}
 	read := func(ctx context.Context, r Reader) error { return e.read(ctx, r) }
 	if err = s.exportPart(ctx, read); err == nil && e.uncovered > 0 {
 		if !s.AwaitCheckpoint(ctx, a, e.uncovered, evidenceWait) {
@@ -86,13 +91,32 @@ type evidenceReader struct {
 	catalog      *consent.Catalog
 	person       consent.SubjectKey
 	events       []consent.Event
-	size         int // of what was read, in bytes
+	standing     []consent.SubjectMerge  // that led to the person
+	merges       []consent.ExportedEvent // the entries of those that are used
+	versions     []consent.ExportedEvent // and of versions
+	size         int                     // of what was read, in bytes
 	bundle       *evidence.Bundle
+	reserve      func(bytes int64) error // nil: there is no bound
+	held         int64                   // bytes
+	reserved     int64                   // the most that was held
+}
+
+// hold notes that so many bytes more are held, and asks for what was not asked for before.
+func (e *evidenceReader) hold(bytes int) error {
+	e.held += int64(bytes)
+	if e.reserve == nil || e.held <= e.reserved {
+		return nil
+	}
+	if err := e.reserve(e.held - e.reserved); err != nil {
+		return err
+	}
+	e.reserved = e.held
+	return nil
 }
 
 // read makes the bundle, or notes what is not covered yet. It may run again.
 func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
-	e.bundle, e.events, e.size, e.uncovered = nil, nil, 0, 0
+	e.bundle, e.events, e.size, e.uncovered, e.held = nil, nil, 0, 0, 0
 	if e.catalog, err = catalogOf(ctx, r, e.organization); err != nil {
 		return err
 	}
@@ -104,7 +128,13 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err := e.readEvents(ctx, r); err != nil {
 		return err
 	}
-	last := e.events[len(e.events)-1].Sequence
+	if err := e.readMerges(ctx, r); err != nil {
+		return err
+	}
+	if err := e.readVersionEntries(ctx, r); err != nil {
+		return err
+	}
+	last := e.last()
 	l, err := signedLedgerOf(ctx, r, e.organization)
 	if consent.IsKind(err, consent.Conflict) || err == nil && l.Size < last {
 		e.uncovered = last
@@ -132,7 +162,7 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err := e.proofs(l, b); err != nil {
 		return err
 	}
-	if err := e.epochs(ctx, r, l, b); err != nil {
+	if err := e.others(ctx, r, l, b); err != nil {
 		return err
 	}
 	e.bundle = b
@@ -148,11 +178,15 @@ func (e *evidenceReader) readEvents(ctx context.Context, r Reader) error {
 	if err != nil {
 		return err
 	}
-	for after := consent.NoID; ; {
-		part, err := r.Timeline(ctx, e.person, after, evidencePart)
+	for after, limit := consent.NoID, firstEvidence; ; limit = evidencePart {
+		if err := e.hold(limit * evidencePerDecision); err != nil {
+			return err
+		}
+		part, err := r.Timeline(ctx, e.person, after, limit)
 		if err != nil {
 			return err
 		}
+		before, size := len(e.events), e.size
 		for i := range part {
 			of := consent.ProjectPurpose{Project: part[i].Project, Purpose: part[i].Purpose}
 			if e.purpose != "" && !slices.Contains(q.Purposes, of) || e.until != 0 && part[i].Sequence > e.until {
@@ -164,7 +198,11 @@ func (e *evidenceReader) readEvents(ctx context.Context, r Reader) error {
 		if len(e.events) > evidence.MaxDecisions || e.size > maxEvidence {
 			return errTooMuchEvidence
 		}
-		if len(part) < evidencePart {
+		unused := limit - (len(e.events) - before)
+		if err := e.hold((e.size-size)*evidencePerByte - unused*evidencePerDecision); err != nil {
+			return err
+		}
+		if len(part) < limit {
 			break
 		}
 		after = part[len(part)-1].ID
@@ -208,12 +246,8 @@ func (e *evidenceReader) readPerson(ctx context.Context, r Reader, b *evidence.B
 	if err != nil {
 		return err
 	}
-	merges, err := r.Merges(ctx, subjects)
-	if err != nil {
-		return err
-	}
 	b.Person = evidence.Person{ID: e.person.Subject.String(), Merged: []string{}, Identifiers: []evidence.Identifier{}}
-	for _, m := range merges[e.person] {
+	for _, m := range e.standing {
 		b.Person.Merged = append(b.Person.Merged, m.From.String())
 	}
 	slices.Sort(b.Person.Merged)
@@ -254,19 +288,26 @@ func microsOf(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
 }
 
-// readVersions reads the versions of purposes that the decisions name.
-func (e *evidenceReader) readVersions(ctx context.Context, r Reader, b *evidence.Bundle) error {
-	var names, earlier []consent.VersionKey
+// named gives the versions of purposes that the decisions name.
+func (e *evidenceReader) named() (names []consent.VersionKey) {
 	for i := range e.events {
-		of := consent.PurposeKey{Organization: e.organization, Project: e.events[i].Project, Purpose: e.events[i].Purpose}
-		if e.events[i].PurposeVersion > 0 {
-			names = append(names, consent.VersionKey{PurposeKey: of, Version: e.events[i].PurposeVersion})
+		v := &e.events[i]
+		of := consent.PurposeKey{Organization: e.organization, Project: v.Project, Purpose: v.Purpose}
+		if v.PurposeVersion > 0 {
+			names = append(names, consent.VersionKey{PurposeKey: of, Version: v.PurposeVersion})
 		}
 	}
 	slices.SortFunc(names, func(a, b consent.VersionKey) int {
-		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Purpose, b.Purpose),
+			cmp.Compare(a.Version, b.Version))
 	})
-	names = slices.Compact(names)
+	return slices.Compact(names)
+}
+
+// readVersions reads what the versions of purposes say that the decisions name.
+func (e *evidenceReader) readVersions(ctx context.Context, r Reader, b *evidence.Bundle) error {
+	var earlier []consent.VersionKey
+	names := e.named()
 	for _, name := range names {
 		if p := e.catalog.PurposeNumbered(name.Project, name.Purpose); p != nil && name.Version < p.Version {
 			earlier = append(earlier, name)
@@ -343,6 +384,9 @@ func (e *evidenceReader) readTexts(ctx context.Context, r Reader, b *evidence.Bu
 			if e.size += len(texts[i]); e.size > maxEvidence {
 				return errTooMuchEvidence
 			}
+			if err := e.hold(len(texts[i]) * evidencePerByte); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -375,6 +419,7 @@ func (e *evidenceReader) openings(ctx context.Context, r Reader, b *evidence.Bun
 			Sequence: v.Sequence, RecordedAt: evidence.RecordedAt(leaf), Body: string(v.BodyJSON),
 			Ident: string(v.IdentityJSON), BodySalt: bytes.Clone(o.BodySalt[:]), IdentSalt: bytes.Clone(o.IdentSalt[:]),
 			Leaf: leaf.Append(nil)}
+		v.BodyJSON, v.IdentityJSON = nil, nil // they are not there twice
 	}
 	return nil
 }
@@ -399,41 +444,6 @@ func (e *evidenceReader) proofs(l *signedLedger, b *evidence.Bundle) error {
 			return fmt.Errorf("entry %d: %w", d.Sequence, err)
 		}
 		d.Hashes = all[i]
-	}
-	return nil
-}
-
-// epochs adds the last epochs that the checkpoint covers, with proofs that hold.
-func (e *evidenceReader) epochs(ctx context.Context, r Reader, l *signedLedger, b *evidence.Bundle) error {
-	entries, err := r.OwnEntries(ctx, e.organization, consent.EpochEntry, l.Size, evidence.MaxEpochs)
-	if err != nil || len(entries) == 0 {
-		return err
-	}
-	known, err := secretsOf(ctx, r, e.s.keys, e.organization, each(entries))
-	if err != nil {
-		return err
-	}
-	indexes := make([]int64, len(entries))
-	for i := range entries {
-		indexes[i] = entries[i].Sequence - 1
-	}
-	proofs, err := ledger.ProveAll(l.reader, indexes, l.Size)
-	if err != nil {
-		return err
-	}
-	for i := range entries {
-		entry, secret := &entries[i], known[consent.NoID]
-		leaf, err := leafOf(entry, secret)
-		if err != nil {
-			return err
-		}
-		if err := ledger.VerifyInclusion(l.said, indexes[i], leaf, proofs[i]); err != nil {
-			return fmt.Errorf("entry %d: %w", entry.Sequence, err)
-		}
-		o := secret.Open(uint64(entry.Sequence), entry.BodyJSON, entry.IdentityJSON)
-		b.Epochs = append(b.Epochs, evidence.Epoch{Index: indexes[i], Sequence: entry.Sequence,
-			RecordedAt: evidence.RecordedAt(leaf), Body: string(entry.BodyJSON), BodySalt: bytes.Clone(o.BodySalt[:]),
-			Leaf: leaf.Append(nil), Hashes: proofs[i]})
 	}
 	return nil
 }

@@ -70,19 +70,33 @@ func TestEvidenceVerifies(t *testing.T) {
 	made := h.record(t, a, item(user("ada"), shown(consent.Analytics, "Figures?", consent.Declined)),
 		item(both, shown("letter", "Letters?", consent.Withdrawn)), item(user("ada"), decided("letter", consent.Accepted)))
 	person := made.Items[2].Subject
-	whole, err := g.Evidence(ctx, a, person, "", 42) // no checkpoint covers it yet: it waits
+	whole, err := g.Evidence(ctx, a, person, "", 42, nil) // no checkpoint covers it yet: it waits
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := verified(t, a, whole, pinned.Note); !r.Holds() || len(r.Notes) > 0 {
+	r := verified(t, a, whole, pinned.Note) // the store of a test has no entries of the purposes that it begins with
+	if !r.Holds() || len(r.Notes) != 1+len(evidence.Unproved) ||
+		!strings.Contains(r.Notes[0], `What version 1 of the purpose "analytics"`) {
 		t.Errorf("the whole: %+v", r)
 	}
+	for _, says := range []string{"1 other ids for which decisions were recorded are the same person by entries",
+		"2 versions of purposes say what their entries in the ledger say"} {
+		if !slices.ContainsFunc(r.Checks, func(c evidence.Check) bool { return c.OK && strings.Contains(c.Says, says) }) {
+			t.Errorf("it lacks %s: %+v", says, r)
+		}
+	}
+	was := whole.Versions[1].HeldTo
+	whole.Versions[1].HeldTo, whole.Versions[2].Name = whole.Versions[1].HeldFrom, "Another"
+	if r := verified(t, a, whole, nil); r.Holds() {
+		t.Errorf("versions that are not what they were: %+v", r)
+	}
+	whole.Versions[1].HeldTo, whole.Versions[2].Name = was, "Letter"
 	if len(whole.Decisions) != 4 || len(whole.Versions) != 3 || len(whole.Texts) != 5 || len(whole.Person.Merged) != 1 ||
 		len(whole.Person.Identifiers) != 2 || whole.Organization.Name != "Test Shop" {
 		t.Errorf("%d decisions, %d versions, %d texts, %+v", len(whole.Decisions), len(whole.Versions), len(whole.Texts),
 			whole.Person)
 	}
-	letters, err := g.Evidence(ctx, a, person, "letter", 0)
+	letters, err := g.Evidence(ctx, a, person, "letter", 0, nil)
 	if err != nil || len(letters.Decisions) != 3 || letters.Earlier != nil {
 		t.Fatalf("%d decisions on letters, %v", len(letters.Decisions), err)
 	}
@@ -93,7 +107,7 @@ func TestEvidenceVerifies(t *testing.T) {
 	if !ok || before == person {
 		t.Fatalf("nobody was merged: %s", whole.Decisions[0].Subject)
 	}
-	merged, err := g.Evidence(ctx, a, before, "", 42)
+	merged, err := g.Evidence(ctx, a, before, "", 42, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +127,7 @@ func TestEvidenceOfOneEntry(t *testing.T) {
 	g := h.signing(t, h.store)
 	made := h.record(t, a, item(user("ada")))
 	for _, since := range []int64{0, 1} {
-		b, err := g.Evidence(context.Background(), a, made.Items[0].Subject, "", since)
+		b, err := g.Evidence(context.Background(), a, made.Items[0].Subject, "", since, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +149,7 @@ func TestEvidenceRefuses(t *testing.T) {
 	}
 	g := h.signing(t, h.store)
 	ask := func(s *service.Service, a consent.Actor, subject consent.ID, purpose string, since int64) error {
-		b, err := s.Evidence(ctx, a, subject, purpose, since)
+		b, err := s.Evidence(ctx, a, subject, purpose, since, nil)
 		if err != nil && b != nil {
 			t.Errorf("%v came with a bundle", err)
 		}
@@ -166,7 +180,7 @@ func TestEvidenceRefuses(t *testing.T) {
 	late := h.record(t, other, item(user("late"))).Items[0].Subject
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // it waits for what does not come
 	defer cancel()
-	_, err = h.svc.Evidence(ctx, other, late, "", 0)
+	_, err = h.svc.Evidence(ctx, other, late, "", 0, nil)
 	isKind(t, "what nobody signs", err, consent.Conflict, "")
 }
 
@@ -186,7 +200,7 @@ func TestEvidenceOfARecoveredLedger(t *testing.T) {
 	}
 	g := h.keeping(t, h.store, kept)
 	g.checkpoint(t, a, sequence)
-	b, err := g.Evidence(ctx, a, ada, "", 0)
+	b, err := g.Evidence(ctx, a, ada, "", 0, nil)
 	if err != nil || len(b.Epochs) != 1 || b.Epochs[0].Sequence != sequence {
 		t.Fatalf("%+v, %v", b, err)
 	}
@@ -209,7 +223,7 @@ func TestEvidenceSince(t *testing.T) {
 	g.Close() // nobody signs what follows
 	h.record(t, a, item(user("bob")))
 	ask := func(since int64) error {
-		_, err := h.svc.Evidence(context.Background(), a, ada, "", since)
+		_, err := h.svc.Evidence(context.Background(), a, ada, "", since, nil)
 		return err
 	}
 	if err := ask(1); err != nil {
@@ -236,9 +250,9 @@ func TestEvidenceHasABound(t *testing.T) {
 		ada = h.record(t, a, append(items[1:], item(user("ada"), few))...).Items[0].Subject
 	}
 	g := h.signing(t, h.store)
-	_, err := g.Evidence(context.Background(), a, ada, "", 0)
+	_, err := g.Evidence(context.Background(), a, ada, "", 0, nil)
 	isKind(t, "11,000 decisions", err, consent.Unprocessable, "purpose")
-	b, err := g.Evidence(context.Background(), a, ada, consent.Analytics, 0)
+	b, err := g.Evidence(context.Background(), a, ada, consent.Analytics, 0, nil)
 	if err != nil || len(b.Decisions) != 11 {
 		t.Fatalf("11 of them: %v", err)
 	}
@@ -254,7 +268,7 @@ func TestEvidenceThatIsTooLargeAsAZip(t *testing.T) {
 	a := h.bare(t)
 	ada := h.record(t, a, item(user("ada"), decided(consent.Analytics, consent.Accepted))).Items[0].Subject
 	g := h.signing(t, h.store)
-	b, err := g.Evidence(context.Background(), a, ada, "", 0)
+	b, err := g.Evidence(context.Background(), a, ada, "", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +318,7 @@ func TestEvidenceWaitsForWhatWasThere(t *testing.T) {
 		late++
 		h.record(t, a, item(user("ada")))
 	}})
-	b, err := g.Evidence(context.Background(), a, ada, "", 0)
+	b, err := g.Evidence(context.Background(), a, ada, "", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +345,7 @@ func BenchmarkEvidence(b *testing.B) {
 	size := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		bundle, err := g.Evidence(context.Background(), a, ada, "", 1000)
+		bundle, err := g.Evidence(context.Background(), a, ada, "", 1000, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -14,13 +14,9 @@ func (a *api) evidenceRoutes(access protocol.Access) []protocol.Route {
 		Handle: access.Handle(a.getEvidence)}}
 }
 
-// What a bundle takes of the memory of streams while it is made: about so much for each decision and each byte of what
-// was said, and never more than all streams together may have.
-const (
-	evidencePerDecision = 12 << 10
-	evidencePerByte     = 3
-	mostEvidence        = 24 << 20
-)
+// mostEvidence is how much of the memory of all streams a bundle reserves at most: with it one that is as large as may be
+// is made at a time, and smaller ones beside it.
+const mostEvidence = 24 << 20
 
 // getEvidence answers GET {org}/subjects/{subjectId}/evidence[?purpose=][&since=]: the bundle, a zip.
 func (a *api) getEvidence(c *protocol.Call) error {
@@ -34,12 +30,17 @@ func (a *api) getEvidence(c *protocol.Call) error {
 	if q.Err != nil {
 		return q.Err
 	}
-	bundle, err := a.svc.Evidence(c.Request.Context(), c.Actor, id, purpose, int64(since))
-	if err != nil {
-		return notYet(c, inQueryOf(err))
-	}
-	memory := min(evidencePerDecision*len(bundle.Decisions)+evidencePerByte*bundle.Size(), mostEvidence)
-	return inQueryOf(c.Stream("application/zip", int64(memory), func(_ context.Context, to *protocol.Stream) error {
+	return inQueryOf(c.Stream("application/zip", 0, func(_ context.Context, to *protocol.Stream) error {
+		left := int64(mostEvidence)
+		reserve := func(bytes int64) error {
+			bytes = min(bytes, left)
+			left -= bytes
+			return to.Reserve(bytes)
+		}
+		bundle, err := a.svc.Evidence(c.Request.Context(), c.Actor, id, purpose, int64(since), reserve)
+		if err != nil {
+			return notYet(c, err)
+		}
 		to.Attach("evidence-" + bundle.Person.ID + ".zip")
 		return service.WriteEvidence(to, bundle)
 	}))
