@@ -19,7 +19,7 @@ import (
 
 type doctorCmd struct {
 	Settings
-	Full bool `help:"Check every index, every event and every consent, not samples of them. Takes longer."`
+	Full bool `help:"Check every index, every event and consent, and all that is encrypted, not samples. Takes longer."`
 }
 
 // Help implements kong.HelpProvider.
@@ -81,6 +81,7 @@ type doctor struct {
 	cfg      *config.Config
 	full     bool
 	opener   *service.Opener // nil: the key file is not at hand
+	keyless  bool            // the store goes with no key file yet, so nothing in it is encrypted
 	stopped  bool            // by a signal
 	fails    int
 	errors   int // checks that could not be done

@@ -94,10 +94,10 @@ func (d *doctor) schema(ctx context.Context, i *store.Inspection) bool {
 
 // tally is what was looked at in all organizations.
 type tally struct {
-	organizations, of, events, blobs, consents int64
-	at                                         string // the organization that is being looked at
-	last                                       time.Time
-	ledger, blob, fold                         faultList
+	organizations, of, events, blobs, consents, sealed int64
+	at                                                 string // the organization that is being looked at
+	last                                               time.Time
+	ledger, blob, fold, seal                           faultList
 }
 
 // faultList keeps the first faults and counts the others.
@@ -152,6 +152,7 @@ func (d *doctor) ledgers(ctx context.Context, i *store.Inspection) {
 			t.blob.all(), nil)
 	}
 	d.faults("consents", fmt.Sprintf("%d looked at, each the fold of its events", t.consents), t.fold.all(), nil)
+	d.sealedTexts(&t)
 	d.last = t.last
 }
 
@@ -160,7 +161,7 @@ func (d *doctor) foundSoFar(t *tally) {
 	for _, so := range []struct {
 		check string
 		far   *faultList
-	}{{"ledgers", &t.ledger}, {"events", &t.blob}, {"consents", &t.fold}} {
+	}{{"ledgers", &t.ledger}, {"events", &t.blob}, {"consents", &t.fold}, {sealedCheck, &t.seal}} {
 		if found := so.far.all(); len(found) > 0 {
 			d.faults(so.check, "", found, nil)
 		}
@@ -192,7 +193,8 @@ func (d *doctor) organizations(ctx context.Context, i *store.Inspection, t *tall
 // showProgress has shown how much was checked.
 func (d *doctor) showProgress(t *tally) {
 	d.progress.update(func(p *doctorStatus) {
-		p.organization, p.organizations, p.of, p.events, p.consents = t.at, t.organizations, t.of, t.blobs, t.consents
+		p.organization, p.organizations, p.of = t.at, t.organizations, t.of
+		p.events, p.consents, p.sealed = t.blobs, t.consents, t.sealed
 	})
 }
 
@@ -215,10 +217,13 @@ func (d *doctor) ledger(ctx context.Context, i *store.Inspection, o *consent.Org
 		}
 		return err
 	})
-	if err != nil || ledger.Few {
+	if err == nil && !ledger.Few {
+		err = d.rows(ctx, i, o, &ledger, t)
+	}
+	if err != nil {
 		return err
 	}
-	return d.rows(ctx, i, o, &ledger, t)
+	return d.sealed(ctx, i, o, t)
 }
 
 // rows checks the events and the consents of one organization.

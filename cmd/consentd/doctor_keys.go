@@ -20,6 +20,7 @@ func (d *doctor) keys(ctx context.Context, i *store.Inspection) {
 	case d.ends(ctx, check, notDone):
 		return
 	case errors.Is(err, errNoKeyFileYet):
+		d.keyless = true
 		d.ok(check, "the store goes with no key file yet; the next consentd serve makes one, or takes the one there is")
 		return
 	case errors.Is(err, errKeyFileUnnamed):

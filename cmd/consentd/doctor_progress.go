@@ -18,8 +18,8 @@ type doctorProgress struct {
 
 // doctorStatus is what the doctor does, and how much it has looked at.
 type doctorStatus struct {
-	step, organization                  string // "": nothing that takes long; none
-	organizations, of, events, consents int64
+	step, organization                          string // "": nothing that takes long; none
+	organizations, of, events, consents, sealed int64
 }
 
 // newDoctorProgress begins to show progress; end ends it.
@@ -61,7 +61,11 @@ func (p doctorStatus) line(still time.Duration) string {
 		return ""
 	}
 	if p.of > 0 {
-		line += fmt.Sprintf(": %d of %s, %s and %s checked", p.organizations, plural(p.of, "organization"),
+		texts := ""
+		if p.sealed > 0 {
+			texts = ", " + plural(p.sealed, "sealed row")
+		}
+		line += fmt.Sprintf(": %d of %s%s, %s and %s checked", p.organizations, plural(p.of, "organization"), texts,
 			plural(p.events, "event"), plural(p.consents, "consent"))
 	}
 	if still < progressStill {

@@ -75,6 +75,9 @@ func (s *sealer) seal(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err
 	}
+	if err := s.refuseSecond(ctx); err != nil {
+		return err
+	}
 	for _, step := range []func(context.Context) error{s.identifiers, s.names, s.idents, s.records, s.texts} {
 		if err := step(ctx); err != nil {
 			return err

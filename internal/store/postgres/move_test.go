@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/service"
 	"github.com/consentd/consentd/internal/store"
 	"github.com/consentd/consentd/internal/store/move"
 	"github.com/consentd/consentd/internal/store/postgres"
@@ -53,7 +54,11 @@ func sendMove(t *testing.T, url string) {
 	err3 := i.Events(ctx, large, 0, nil, func(*consent.Event) error { return nil })
 	err4 := i.Consents(ctx, large, 0, func(*store.History) error { return nil })
 	_, err5 := i.Dropped(ctx, large)
-	if err := errors.Join(err, err2, err3, err4, err5, err6, i.Close()); err != nil {
+	nothing := func(_ context.Context, _ service.Reader, _ consent.ID, rows []service.SealedRow) ([]error, error) {
+		return make([]error, len(rows)), nil
+	}
+	err7 := i.Sealed(ctx, large, nothing, func(*service.SealedRow, error) {})
+	if err := errors.Join(err, err2, err3, err4, err5, err6, err7, i.Close()); err != nil {
 		t.Error(err)
 	}
 }
