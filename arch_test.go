@@ -100,8 +100,8 @@ var mayNotUse = map[string][]string{
 // arguments. Of "time" and of google/uuid, whatever reads a clock or draws lots is refused by TestRulesArePure.
 var rulesMayUse = []string{"bytes", "cmp", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "maps",
 	"math", "math/big", "net/netip", "regexp", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16",
-	"unicode/utf8", "github.com/google/uuid", "github.com/nyaruka/phonenumbers", "golang.org/x/net/idna",
-	"golang.org/x/text/language", "golang.org/x/text/unicode/norm"}
+	"unicode/utf8", "github.com/consentd/consentd/ledger", "github.com/google/uuid", "github.com/nyaruka/phonenumbers",
+	"golang.org/x/net/idna", "golang.org/x/text/language", "golang.org/x/text/unicode/norm"}
 
 // ledgerMayUse are those that package ledger may import, which is held to the same.
 var ledgerMayUse = []string{"bytes", "cmp", "crypto/ed25519", "crypto/sha256", "encoding/base64", "encoding/binary",

@@ -8,7 +8,7 @@
 //	keys.json                       the keys by which it is verified
 //	tile/<L>/<N>, tile/entries/<N>  hashes and leaves, 256 a file
 //	openings/<N>                    a line of JSON for each entry, in the files as the leaves; where an erasure took it,
-//	                                its sequence (consent.ErasedSet says how it tells what it took)
+//	                                its sequence (ledger.ErasedSet says how it tells what it took)
 //	texts/<xx>/<sha256>.txt         the texts that people were shown
 //	consents.ndjson                 the consents that follow, each with the decisions it follows from
 package audit

@@ -33,7 +33,7 @@ func (p *part) read(line *opening, o *ledger.Opening, faultf func(string, ...any
 			faultf("entry %d, body: %v", line.Sequence, err)
 		}
 		if p.erasures == nil {
-			p.erasures = map[int64]consent.ErasedSet{}
+			p.erasures = map[int64]ledger.ErasedSet{}
 		}
 		p.erasures[line.Sequence] = took
 	case consent.EpochEntry.String():

@@ -116,7 +116,7 @@ type verifier struct {
 	last      consent.ID
 	subject   consent.ID     // whose consents are looked at
 	purposes  map[about]bool // of those
-	erased    consent.ErasedLeaves
+	erased    ledger.ErasedLeaves
 	report    Report
 }
 
@@ -233,10 +233,10 @@ func once(keys []string) []string {
 type part struct {
 	tile     ledger.Tile
 	lines    []opening
-	told     bool                        // that there are no leaves
-	absent   bool                        // nothing of it is there
-	erasures map[int64]consent.ErasedSet // what erasures in it took, by their sequences
-	decided  []decision                  // of lines that are decisions
+	told     bool                       // that there are no leaves
+	absent   bool                       // nothing of it is there
+	erasures map[int64]ledger.ErasedSet // what erasures in it took, by their sequences
+	decided  []decision                 // of lines that are decisions
 	epochs   []Epoch
 	merges   []toldMerge
 	made     []madeVersion
@@ -462,7 +462,7 @@ func (v *verifier) take(p *part) error {
 }
 
 // takeErased holds an entry of which the leaf alone is left against the erasures.
-func (v *verifier) takeErased(line *opening, erasures map[int64]consent.ErasedSet) {
+func (v *verifier) takeErased(line *opening, erasures map[int64]ledger.ErasedSet) {
 	var err error
 	switch said, is := erasures[line.Sequence]; {
 	case line.Kind == "" || line.Kind == droppedKind:

@@ -1,10 +1,14 @@
 package consent
 
 import (
-	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/consentd/consentd/ledger"
 )
 
 // EraseSubject asks to forget a person, by a subject's own id (GDPR Art. 17).
@@ -42,14 +46,14 @@ func CheckReason(reason string) error {
 
 // ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id, and
 // which entries it took, events of which were decisions: so nobody can take others and call it an erasure.
-func (a Actor) ErasureEntry(in *EraseSubject, events int64, took *ErasedSet) LedgerEntry {
+func (a Actor) ErasureEntry(in *EraseSubject, events int64, took *ledger.ErasedSet) LedgerEntry {
 	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
 		body = strconv.AppendInt(appendName(body, "events"), events, 10)
 		if others := took.Count - events; others > 0 {
 			body = strconv.AppendInt(appendName(body, "others"), others, 10)
 		}
 		if took.Count > 0 {
-			body = appendMember(body, "entries", base64.StdEncoding.EncodeToString(took.Sum[:]))
+			body = appendMember(body, "entries", hex.EncodeToString(took.Sum[:]))
 		}
 		return body
 	}, func(body []byte) []byte {
@@ -60,6 +64,24 @@ func (a Actor) ErasureEntry(in *EraseSubject, events int64, took *ErasedSet) Led
 	})
 	e.Subject = NoID // whose secret goes with the person
 	return e
+}
+
+// ReadErasure reads which entries an erasure took from its body. The error says that it is no such body.
+func ReadErasure(body []byte) (s ledger.ErasedSet, err error) {
+	var said struct {
+		Events, Others int64
+		Entries        string
+	}
+	if err := json.Unmarshal(body, &said); err != nil {
+		return s, err
+	}
+	s.Count = said.Events + said.Others
+	sum, err := hex.DecodeString(said.Entries)
+	if took := s.Count > 0; err != nil || took != (len(sum) == len(s.Sum)) || s.Count < 0 {
+		return s, errors.New("it does not say which entries it took")
+	}
+	copy(s.Sum[:], sum)
+	return s, nil
 }
 
 // entryAbout makes an entry about a subject; middle and end, where set, add members to the body that stand behind

@@ -125,7 +125,7 @@ type LedgerAudit struct {
 	last         consent.ID   // its id
 	lastSigned   consent.ID   // the id of the last entry that the checkpoint covers
 	texts        map[string]bool
-	erased       consent.ErasedLeaves
+	erased       ledger.ErasedLeaves
 	noted        []AuditFault // within a state, which may be read again
 
 	mu     sync.Mutex // guards what follows, and calls of Fault

@@ -240,7 +240,7 @@ func (w *LedgerAudit) takeErased(part *auditedPart) {
 }
 
 // erasure reads which entries an entry took, where it is an erasure.
-func (w *LedgerAudit) erasure(e *consent.ExportedEvent) (said consent.ErasedSet, is bool) {
+func (w *LedgerAudit) erasure(e *consent.ExportedEvent) (said ledger.ErasedSet, is bool) {
 	if e.Kind != consent.ErasureEntry {
 		return said, false
 	}

@@ -96,7 +96,7 @@ func (e *erasure) run(ctx context.Context) (*consent.Erased, error) {
 		return nil, err
 	}
 	slices.Sort(e.took)
-	var took consent.ErasedSet
+	var took ledger.ErasedSet
 	for _, sequence := range e.took {
 		took.Add(sequence)
 	}

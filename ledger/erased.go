@@ -1,9 +1,8 @@
-package consent
+package ledger
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,23 +20,6 @@ type ErasedSet struct {
 func (s *ErasedSet) Add(sequence int64) {
 	s.Count++
 	s.Sum = sha256.Sum256(binary.BigEndian.AppendUint64(s.Sum[:], uint64(sequence)))
-}
-
-// ReadErasure reads which entries an erasure took from its body. The error says that it is no such body.
-func ReadErasure(body []byte) (s ErasedSet, err error) {
-	var said struct {
-		Events, Others int64
-		Entries        []byte
-	}
-	if err := json.Unmarshal(body, &said); err != nil {
-		return s, err
-	}
-	s.Count = said.Events + said.Others
-	if took := s.Count > 0; took != (len(said.Entries) == len(s.Sum)) || s.Count < 0 {
-		return s, fmt.Errorf("it does not say which entries it took")
-	}
-	copy(s.Sum[:], said.Entries)
-	return s, nil
 }
 
 // ErasedLeaves holds entries of which the leaf alone is left against the erasures that took them: whoever can write to

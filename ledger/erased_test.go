@@ -1,10 +1,12 @@
-package consent
+package ledger_test
 
 import (
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/consentd/consentd/ledger"
 )
 
 // TestErasedLeaves: of any ledger, what erasures took is told to be so, and whatever else is told to be erased is not:
@@ -13,10 +15,10 @@ func TestErasedLeaves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const size = 30
 		by := make([]int64, size+1) // by sequence: the erasure that took it; 0: it is open
-		sets := map[int64]*ErasedSet{}
+		sets := map[int64]*ledger.ErasedSet{}
 		for sequence := int64(3); sequence <= size; sequence++ {
 			if by[sequence] == 0 && rapid.IntRange(0, 2).Draw(t, "erase") == 0 {
-				sets[sequence] = &ErasedSet{}
+				sets[sequence] = &ledger.ErasedSet{}
 				for earlier := int64(1); earlier < sequence; earlier++ {
 					if by[earlier] == 0 && sets[earlier] == nil && rapid.Bool().Draw(t, "take") {
 						by[earlier] = sequence
@@ -51,8 +53,8 @@ func TestErasedLeaves(t *testing.T) {
 }
 
 // erasedFaults counts what is not as it must be where entries are told to be erased so.
-func erasedFaults(by []int64, sets map[int64]*ErasedSet, dropped bool) (faults int) {
-	l := ErasedLeaves{Dropped: dropped}
+func erasedFaults(by []int64, sets map[int64]*ledger.ErasedSet, dropped bool) (faults int) {
+	l := ledger.ErasedLeaves{Dropped: dropped}
 	for sequence := int64(1); sequence < int64(len(by)); sequence++ {
 		var err error
 		switch {
@@ -70,30 +72,3 @@ func erasedFaults(by []int64, sets map[int64]*ErasedSet, dropped bool) (faults i
 	return faults + len(l.Left())
 }
 
-// TestReadErasure: the body of an erasure tells which entries it took, and one that does not is refused.
-func TestReadErasure(t *testing.T) {
-	var took ErasedSet
-	for _, sequence := range []int64{3, 7, 8} {
-		took.Add(sequence)
-	}
-	in := EraseSubject{Subject: ID{1}, Reason: "asked", Suppress: true}
-	body := Actor{Organization: ID{2}}.ErasureEntry(&in, 2, &took).BodyJSON
-	const want = `{"entry":"erasure","events":2,"others":1,` +
-		`"entries":"Nb4dlyJSN6DGoc9sm0QI3tmcFBuAWqdX0fooIMA9qX4=","reason":"asked","suppress":true}`
-	if string(body) != want {
-		t.Errorf("%s", body)
-	}
-	if said, err := ReadErasure(body); err != nil || said != took {
-		t.Errorf("%+v, %v", said, err)
-	}
-	none := Actor{}.ErasureEntry(&EraseSubject{}, 0, &ErasedSet{}).BodyJSON
-	if said, err := ReadErasure(none); err != nil || said != (ErasedSet{}) {
-		t.Errorf("%s: %+v, %v", none, said, err)
-	}
-	for _, wrong := range []string{`{"events":1}`, `{"entries":"AAAA","events":1}`, `{"events":-1}`, `[]`, `{"events":1.5}`,
-		`{"events":0,"entries":"Nb4dlyJSN6DGoc9sm0QI3tmcFBuAWqdX0fooIMA9qX4="}`} {
-		if _, err := ReadErasure([]byte(wrong)); err == nil {
-			t.Errorf("%s is taken", wrong)
-		}
-	}
-}
