@@ -167,11 +167,11 @@ func (e *examination) audit(ctx context.Context, organization consent.ID, root c
 	if err != nil {
 		return err
 	}
-	var pinned *ledger.Checkpoint
+	var pins []service.Pinned
 	if root.Size > 0 {
-		pinned = &ledger.Checkpoint{Size: root.Size, Root: root.Root}
+		pins = []service.Pinned{{LedgerRoot: root, What: "the newest one that was shown"}}
 	}
-	_, err = audit.Run(ctx, 0, pinned)
+	_, err = audit.Run(ctx, 0, pins)
 	return err
 }
 
