@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,7 +119,12 @@ func (s *signedStore) putBack(backup, restore func()) {
 	s.told(exitFailed, "consentd ledger recover")
 	recovering := append([]string{"ledger", "recover", "--organization", s.of.organization, "--reason", "disk lost"},
 		s.args...)
-	p := command(s.T, nil, recovering...)
+	s.notCovered()
+	p := command(s.T, nil, append(recovering[:len(recovering):len(recovering)], "--reason", " ")...)
+	if p.code != exitUsage {
+		s.Errorf("recover without a reason: %d", p.code)
+	}
+	p = command(s.T, nil, recovering...)
 	if p.code != 0 {
 		s.Fatalf("recover: %d %s", p.code, p.errOut.String())
 	}
@@ -136,6 +144,38 @@ func (s *signedStore) putBack(backup, restore func()) {
 	s.checkpoint(10)
 	s.p.stop(s.T)
 	s.audited(pinned)
+}
+
+// notCovered holds what is said of what no checkpoint covers, and none will: nobody is to come again in a second.
+func (s *signedStore) notCovered() {
+	s.Helper()
+	native := s.p.url + "/api/v1/organizations/" + s.of.organization
+	header := map[string]string{"Authorization": "Bearer " + rootKey}
+	_, answer := call(s.T, "POST", native+"/subjects:lookup", header, `{"identifiers":{"userId":"kim"}}`)
+	id := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(string(answer))
+	_, answer = call(s.T, "GET", native+"/subjects/"+id+"/consents", header, "")
+	event := regexp.MustCompile(`"eventId":"([0-9a-f-]{36})"`).FindSubmatch(answer)
+	if event == nil {
+		s.Fatalf("no event: %s", answer)
+	}
+	for _, path := range []string{"/subjects/" + id + "/evidence", "/ledger/proof?event=" + string(event[1]),
+		"/ledger/consistency?from=15&to=20"} {
+		req, err := http.NewRequest("GET", native+path, nil)
+		must(s.T, err)
+		req.Header.Set("Authorization", header["Authorization"])
+		res, err := http.DefaultClient.Do(req)
+		must(s.T, err)
+		text, err := io.ReadAll(res.Body)
+		must(s.T, err)
+		must(s.T, res.Body.Close())
+		if res.StatusCode != http.StatusConflict || res.Header.Get("Retry-After") != "" {
+			s.Errorf("%s: %d, Retry-After %q", path, res.StatusCode, res.Header.Get("Retry-After"))
+		}
+		hold(s.T, path, string(text), "consentd ledger recover")
+	}
+	folder := filepath.Join(s.TempDir(), "behind")
+	p := command(s.T, nil, append([]string{"ledger", "export", "--organization", s.of.organization, folder}, s.args...)...)
+	hold(s.T, "ledger export", p.out.String(), "NOTE ", "consentd ledger recover")
 }
 
 // told holds what the doctor and ledger verify say of a ledger.

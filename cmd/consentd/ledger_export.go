@@ -62,7 +62,11 @@ func (c *ledgerExportCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	x := &ledgerExporter{inspected: i, organization: o.ID, texts: map[string]bool{}}
+	behind, err := isBehind(ctx, cfg, i, o.ID)
+	if err != nil {
+		return err
+	}
+	x := &ledgerExporter{inspected: i, organization: o.ID, behind: behind, texts: map[string]bool{}}
 	x.progress.start(os.Stderr, terminalWidth(os.Stderr), func() string {
 		return fmt.Sprintf("%s, %s written", entries(x.read), plural(x.consents, "consent"))
 	})
@@ -74,6 +78,10 @@ func (c *ledgerExportCmd) Run() error {
 	if err != nil {
 		return fmt.Errorf("export the ledger of %s: %w", o.Slug, err)
 	}
+	if behind {
+		fmt.Println("NOTE  The store is behind the newest checkpoint that was signed of this ledger, and the folder ends " +
+			"before it. Servers sign nothing more until the operator has run consentd ledger recover.")
+	}
 	fmt.Printf("Exported %s and %s of %s to %s.\nVerify it with: consentd ledger audit %s\n", entries(x.read),
 		plural(x.consents, "consent"), o.Slug, c.Dir, c.Dir)
 	return nil
@@ -84,6 +92,7 @@ type ledgerExporter struct {
 	*inspected
 	progress       progress
 	organization   consent.ID
+	behind         bool // the newest checkpoint that was signed
 	ledger         *service.LedgerAudit
 	out            *audit.Writer
 	size           int64               // of the checkpoint
@@ -126,6 +135,10 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 	erased, err := x.ledger.ErasedSince(ctx)
 	if err != nil {
 		return err
+	}
+	if erased && x.behind {
+		return errors.New("somebody was erased behind the newest checkpoint, and may be in the folder: delete it. The store " +
+			"is behind the newest checkpoint that was signed: run consentd ledger recover, and then this again")
 	}
 	if erased {
 		return errors.New("somebody was erased behind the newest checkpoint, and may be in the folder: delete it, and run " +

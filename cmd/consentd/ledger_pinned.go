@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -130,4 +132,22 @@ func (k *keptCheckpoints) missing() (lines []string) {
 		}
 	}
 	return lines
+}
+
+// isBehind tells whether a ledger is behind the newest checkpoint that is kept of it; false also where none is kept.
+func isBehind(ctx context.Context, cfg *config.Config, i *inspected, organization consent.ID) (bool, error) {
+	k, err := openKept(cfg)
+	if err != nil {
+		return false, err
+	}
+	defer k.close()
+	pins, err := k.of(organization)
+	if err != nil || len(pins) == 0 {
+		return false, err
+	}
+	err = service.NewOpener(i.keys.file.Ring(rand.Reader), i.keys.reload).Follows(ctx, i, organization, pins[0].LedgerRoot)
+	if errors.Is(err, service.ErrBehind) {
+		return true, nil
+	}
+	return false, err
 }

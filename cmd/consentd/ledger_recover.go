@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
+	"strings"
 
 	"github.com/consentd/consentd/internal/journal"
 )
@@ -38,6 +38,9 @@ Exit codes: 0 done; 1 failed, or nothing is lost; 2 wrong command line.`
 
 // Run adds the epoch.
 func (c *ledgerRecoverCmd) Run() error {
+	if strings.TrimSpace(c.Reason) == "" {
+		return &exitError{exitUsage, errors.New("--reason must say why the ledger goes on: it stays for good")}
+	}
 	return c.onFolder(true, func(ctx context.Context, f *folder) error {
 		if f.noKeys != nil {
 			return f.noKeys
@@ -46,12 +49,9 @@ func (c *ledgerRecoverCmd) Run() error {
 		if path == "" {
 			return &exitError{exitUsage, errors.New("no journals are kept (--journals off), so it is not known what was lost")}
 		}
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("it is not known what was lost: %w", err)
-		}
-		kept, err := journal.OpenCheckpoints(path)
+		kept, err := journal.OpenCheckpointsToRead(path)
 		if err != nil {
-			return err
+			return fmt.Errorf("it is not known what was lost: %w", err)
 		}
 		defer func() { _ = kept.Close() }()
 		o, err := f.organizations(ctx).only(c.Organization)

@@ -169,7 +169,7 @@ func (e *examination) audit(ctx context.Context, organization consent.ID, root c
 	}
 	var pins []service.Pinned
 	if root.Size > 0 {
-		pins = []service.Pinned{{LedgerRoot: root, What: "the newest checkpoint that was signed"}}
+		pins = []service.Pinned{{LedgerRoot: root, What: "the newest one that was shown"}}
 	}
 	_, err = audit.Run(ctx, 0, pins)
 	return err

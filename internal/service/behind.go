@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -196,6 +197,13 @@ func (g *signer) markBehind(organization consent.ID, is bool) {
 	}
 }
 
+// isBehind tells whether it is known that nothing is signed of a ledger, since the store is behind.
+func (g *signer) isBehind(organization consent.ID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.behind[organization]
+}
+
 // BehindLedgers tells of how many ledgers nothing is signed, since the store is behind the newest checkpoint that was
 // signed, as when a backup was put back (see RecoverLedger).
 func (s *Service) BehindLedgers() int {
@@ -210,11 +218,14 @@ var errNotBehind = consent.Errorf(consent.Conflict, "", "nothing of this ledger 
 // RecoverLedger has a ledger go on though the newest checkpoint that was signed of it is lost: it adds an epoch entry
 // that names that checkpoint, whereupon servers sign again. It gives what was lost, and the sequence of the entry. The
 // actor is the operator. Errors: Conflict where the ledger goes on from that checkpoint, or has such an entry already;
-// NotFound; Unprocessable where the reason is too long.
+// NotFound; Unprocessable where the reason is too long, or blank.
 func (s *Service) RecoverLedger(ctx context.Context, kept Checkpoints, organization consent.ID, reason string) (
 	lost consent.LedgerRoot, sequence int64, err error) {
 	if err := consent.CheckReason(reason); err != nil {
 		return lost, 0, err
+	}
+	if strings.TrimSpace(reason) == "" {
+		return lost, 0, consent.Errorf(consent.Unprocessable, "reason", "must say why the ledger goes on: it stays for good")
 	}
 	if _, err := s.catalog(ctx, organization); err != nil {
 		return lost, 0, err

@@ -147,14 +147,16 @@ func TestRecoverRefuses(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	recovering("nothing was signed", a.Organization, "", consent.Conflict)
+	recovering("nothing was signed", a.Organization, "lost", consent.Conflict)
 	h.people(t, a, 0, 3)
 	g := h.keeping(t, h.store, kept)
 	g.checkpoint(t, a, 3)
 	g.Close()
 	h.people(t, a, 3, 2)
-	recovering("it goes on", a.Organization, "", consent.Conflict)
-	recovering("nobody's", consent.ID{1}, "", consent.NotFound)
+	recovering("it goes on", a.Organization, "lost", consent.Conflict)
+	recovering("nobody's", consent.ID{1}, "lost", consent.NotFound)
+	recovering("no reason", a.Organization, "", consent.Unprocessable)
+	recovering("a blank reason", a.Organization, " \t\u00a0\n", consent.Unprocessable)
 	recovering("a long reason", a.Organization, strings.Repeat("x", consent.MaxReason+1), consent.Unprocessable)
 }
 

@@ -37,7 +37,8 @@ const (
 // until it is written. It needs the scopes LedgerRead, ConsentsRead and SubjectsRead. Errors: Forbidden; NotFound (the
 // subject, any decision, or what one is committed with); Unprocessable in the field purpose, where it is not known or
 // there is too much for a bundle; Invalid in the field since, where the ledger never had so many; Conflict where no
-// checkpoint covers it yet; Unavailable; Internal where what is stored is not what was committed; reserve's.
+// checkpoint covers it yet, ErrLedgerBehind where none will; Unavailable; Internal where what is stored is not what was
+// committed; reserve's.
 func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64,
 	reserve func(bytes int64) error) (*evidence.Bundle, error) {
 	for _, scope := range []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead} {
@@ -57,8 +58,11 @@ func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent
 		reserve: reserve}
 	read := func(ctx context.Context, r Reader) error { return e.read(ctx, r) }
 	if err = s.exportPart(ctx, read); err == nil && e.uncovered > 0 {
+		if s.signer.isBehind(a.Organization) {
+			return nil, ErrLedgerBehind
+		}
 		if !s.AwaitCheckpoint(ctx, a, e.uncovered, evidenceWait) {
-			return nil, errNotCovered
+			return nil, s.whyNotCovered(a.Organization, errNotCovered)
 		}
 		e.until, e.uncovered = e.uncovered, 0
 		err = s.exportPart(ctx, read)
@@ -66,7 +70,7 @@ func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent
 	if err == nil && e.uncovered > 0 {
 		err = errNotCovered
 	}
-	return e.bundle, err
+	return e.bundle, s.whyNotCovered(a.Organization, err)
 }
 
 // WriteEvidence writes a bundle that Evidence gave, as a zip. Unprocessable in the field purpose: it is too large,

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,18 @@ import (
 // errNotCovered is said of what may be covered by the next checkpoint.
 var errNotCovered = &consent.Error{Kind: consent.Conflict,
 	Msg: "no checkpoint covers it yet; one is signed within a second of a write"}
+
+// ErrLedgerBehind is said instead where it is known that nothing is signed of the ledger.
+var ErrLedgerBehind = &consent.Error{Kind: consent.Conflict, Msg: "no checkpoint covers it: the store is behind the " +
+	"newest checkpoint that was signed of this ledger, and the operator has to run consentd ledger recover"}
+
+// whyNotCovered gives what is said in place of an error that says that no checkpoint covers something yet.
+func (s *Service) whyNotCovered(organization consent.ID, err error) error {
+	if errors.Is(err, errNotCovered) && s.signer.isBehind(organization) {
+		return ErrLedgerBehind
+	}
+	return err
+}
 
 // LedgerReader gives the actor for whoever reads an organization's ledger without a key, where the operator has opened
 // that to all.
@@ -150,7 +163,7 @@ func rowsFrom(ctx context.Context, r Reader, organization consent.ID) ledger.Fet
 
 // LedgerProof proves that an entry is in the ledger of the actor's organization: under its newest checkpoint, or under
 // that of an earlier size. Errors: NotFound (of what it is committed with too, where that is gone); Conflict where no
-// checkpoint covers the event or the size yet; Invalid in the field size; Internal where what is stored is not what was
+// checkpoint covers the event or the size yet, ErrLedgerBehind where none will; Invalid in the field size; Internal where what is stored is not what was
 // committed.
 func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consent.ID,
 	size int64) (proof *ledger.Proof, err error) {
@@ -189,7 +202,7 @@ func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consen
 		}
 		return ledger.VerifyInclusion(at, proof.Index, leaf, proof.Hashes) // what is served holds
 	})
-	return proof, err
+	return proof, s.whyNotCovered(a.Organization, err)
 }
 
 // entryOf reads an entry by its id. Errors: NotFound.
@@ -272,7 +285,8 @@ func rootAt(l *signedLedger, size int64) (*ledger.Checkpoint, error) {
 }
 
 // Consistency proves that the ledger of the actor's organization only grew between two sizes. Errors: Invalid in the
-// fields from and to, of a size that the ledger has not too; Conflict where no checkpoint covers it yet.
+// fields from and to, of a size that the ledger has not too; Conflict where no checkpoint covers it yet,
+// ErrLedgerBehind where none will.
 func (s *Service) Consistency(ctx context.Context, a consent.Actor, from, to int64) (grown *ledger.Consistency,
 	err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {
@@ -289,5 +303,5 @@ func (s *Service) Consistency(ctx context.Context, a consent.Actor, from, to int
 		grown, err = ledger.ProveConsistency(l.reader, from, to)
 		return err
 	})
-	return grown, err
+	return grown, s.whyNotCovered(a.Organization, err)
 }

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -147,6 +148,7 @@ func (a *api) getConsistency(c *protocol.Call) error {
 // notYet says when to come again for what no checkpoint covers yet, and that a wrong field is a parameter.
 func notYet(c *protocol.Call, err error) error {
 	switch e := consent.AsError(err); {
+	case errors.Is(err, service.ErrLedgerBehind): // until the operator does something
 	case e.Kind == consent.Conflict:
 		c.Header().Set("Retry-After", "1")
 	case e.Kind == consent.Invalid && e.Field != "":
