@@ -107,7 +107,7 @@ func (v *verification) pin(given []byte) error {
 	if given != nil {
 		said, err := noted(string(given))
 		if err != nil {
-			return fmt.Errorf("the checkpoint to compare with: %w", err)
+			return &OptionError{"Checkpoint", err}
 		}
 		keys := note.VerifierList(distinct(slices.Concat(v.own, v.given))...)
 		if older, _, err = ledger.Open(given, said.Origin, keys); err != nil {
@@ -138,12 +138,17 @@ func (v *verification) pin(given []byte) error {
 	case older.Size > v.checkpoint.Size:
 		v.fails(DataFile, 0, "checkpoint", "Your checkpoint has %d entries, and the bundle's %d only. Ask for the evidence "+
 			"again.", older.Size, v.checkpoint.Size)
+		v.missing()
 	default:
 		v.fails(DataFile, 0, "earlier", "The bundle does not show that the ledger goes on from your checkpoint of %d "+
 			"entries. Ask for the evidence with ?since=%[1]d.", older.Size)
+		v.missing()
 	}
 	return nil
 }
+
+// missing notes of the last check that nothing is wrong but that what was asked for is not there.
+func (v *verification) missing() { v.report.Checks[len(v.report.Checks)-1].Missing = true }
 
 // earlier verifies the bundle's own proof that the ledger only grew.
 func (v *verification) earlier() {

@@ -62,6 +62,15 @@ func factsOf(d *Decision) (f facts, field string, err error) {
 	return f, "ident", r.err
 }
 
+// expires gives when a yes ends; what grants nothing has nothing that ends.
+func (f *facts) expires() string {
+	passive := f.State == "implied" || f.State == "accepted" && f.Action == "implied"
+	if f.State == "accepted" && !passive || passive && f.Regime == "opt-out" {
+		return f.ExpiresAt
+	}
+	return ""
+}
+
 // reader reads members of an object, and keeps the first mistake.
 type reader struct {
 	of  map[string]json.RawMessage

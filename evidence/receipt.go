@@ -100,7 +100,7 @@ func recordOf(b *Bundle, d *Decision, f *facts, v *Version) record {
 		Purpose:  thing{Type: "dpv:Purpose", Identifier: f.Purpose},
 		Status:   ref{statusOf(f)},
 		Language: f.Locale, Regime: f.Regime, Sequence: d.Sequence,
-		Date: instantOf(f.OccurredAt), Recorded: instantOf(d.RecordedAt), Valid: instantOf(f.ExpiresAt),
+		Date: instantOf(f.OccurredAt), Recorded: instantOf(d.RecordedAt), Valid: instantOf(f.expires()),
 		IndicatedBy: inWords(actionWords, f.Action)}
 	if v != nil {
 		r.Purpose.Title, r.Purpose.Description, r.Purpose.Source = v.Name, v.Description, v.URL

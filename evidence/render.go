@@ -141,6 +141,8 @@ type shown struct {
 	How     string
 	Law     string
 	Basis   string
+	Browser string // the id by which a browser knows the person; empty: by none
+	Expires string // when a yes ends; empty: never, or it is none
 	Version *Version
 	Name    string // of the purpose
 	Text    string
@@ -197,7 +199,10 @@ func (p *page) show(i int) *shown {
 	d, f := &p.Decisions[i], p.facts(i)
 	s := &shown{Decision: d, Number: i + 1, Facts: *f, Chosen: inWords(stateWords, f.State),
 		How: inWords(actionWords, f.Action), Law: inWords(regimeWords, f.Regime), Version: p.versions[f.versionKey()],
-		Name: f.Purpose}
+		Name: f.Purpose, Expires: f.expires()}
+	if f.AnonymousID != d.Subject && f.AnonymousID != p.Person.ID {
+		s.Browser = f.AnonymousID
+	}
 	if leaf, err := ledger.ParseLeaf(d.Leaf); err == nil {
 		hash := leaf.Hash()
 		s.Hash = hex.EncodeToString(hash[:])

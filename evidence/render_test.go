@@ -65,6 +65,40 @@ func TestPageShows(t *testing.T) {
 	}
 }
 
+// TestPageSaysNoMore: a person's own id is no browser's, a locale may be a country, and a no does not end.
+func TestPageSaysNoMore(t *testing.T) {
+	const until = "2027-03-01T00:00:00.000000Z"
+	for _, c := range []struct {
+		name, state, regime, browser string
+		lacks, has                   string
+	}{
+		{"a yes", "accepted", "opt-in", "", "known to the browser", "it expires at " + until},
+		{"a no", "declined", "opt-in", "", "it expires at", "No (declined)"},
+		{"taken back", "withdrawn", "opt-out", "", "it expires at", "taken back"},
+		{"implied", "implied", "opt-in", "", "it expires at", "implied"},
+		{"implied where it may be", "implied", "opt-out", "", "language", "it expires at " + until},
+		{"a browser's", "accepted", "opt-in", "b7", "language", `known to the browser as <span class="hash">b7<`},
+		{"a locale", "accepted", "opt-in", "", "language", "locale US"},
+	} {
+		b := testBundle(1)
+		d := &b.Decisions[0]
+		d.Body = strings.NewReplacer(`"declined"`, `"`+c.state+`"`, `"withdrawn"`, `"`+c.state+`"`, `"opt-in"`, `"`+c.regime+
+			`"`, `"de-DE"`, `"US"`, `{"action"`, `{"expires_at":"`+until+`","action"`).Replace(
+			bodyOf("text", "declined"))
+		if c.browser != "" {
+			d.Ident = strings.ReplaceAll(d.Ident, `"anonymous_id":"`+testPerson+`"`, `"anonymous_id":"`+c.browser+`"`)
+		}
+		files := must(render(b))
+		page := string(files[PageFile])
+		if strings.Contains(page, c.lacks) || !strings.Contains(page, c.has) {
+			t.Errorf("%s: it has %q, or lacks %q", c.name, c.lacks, c.has)
+		}
+		if ends := strings.Contains(string(files[ReceiptFile]), until); ends != strings.Contains(page, "it expires at") {
+			t.Errorf("%s: the receipt says otherwise than the page", c.name)
+		}
+	}
+}
+
 // TestTextsAreShownOnce: a text that many versions have, or decisions showed too, is in the page once, so that the page
 // is no larger than the texts that the bounds count.
 func TestTextsAreShownOnce(t *testing.T) {
@@ -212,9 +246,9 @@ func FuzzFacts(f *testing.F) {
 func TestFormIsKept(t *testing.T) {
 	files := unpacked(t, written(t, testBundle(5)))
 	for name, want := range map[string]string{
-		PageFile:     "4b0f62a2e49535efa03c2a96dfd1edf4dfe1e47bf3a439c69e00885774cf8623",
+		PageFile:     "408640c0f3179d0ac097e3f016dfe24d9262b339359c85fd59caa62686069e5a",
 		ReceiptFile:  "24f2bc0c4d373ec3bfea00542acd479008a827ece475477ed016ad1f965f0253",
-		ReadmeFile:   "3d53237107fde5db941032c1d5df85e66a385cec4da0e9b8e5f52e99731a6031",
+		ReadmeFile:   "d7f694bd038534df2ff93717e02292035a0de6aec46be5df1743d8be95beb7ce",
 		DataFile:     "db7ec09a93db79d51e382e5106a2d356275a525478200ad7b2ea7f31a00aaa3c",
 		PurposesFile: "7e6c724ebc17db5eedbf5efc3ea4592e2f4850695bf2f9c59682b0a2843b25eb",
 		KeysFile:     "192d3f9dac55db39e0193f5a774cede8ad174003e48ef81b3f240a2d7eb540d6",

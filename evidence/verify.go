@@ -25,6 +25,15 @@ type Options struct {
 	Checkpoint []byte
 }
 
+// OptionError is about an option that is not in its form: the one of that name. It wraps ledger.ErrMalformed.
+type OptionError struct {
+	Option string // Keys or Checkpoint
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
 // Check is one thing that was looked at.
 type Check struct {
 	OK   bool
@@ -33,6 +42,8 @@ type Check struct {
 	File     string
 	Decision int
 	Field    string
+	// Missing tells that nothing was found to be wrong: what was asked for is not in the bundle.
+	Missing bool
 }
 
 // Report is what Verify found.
@@ -46,16 +57,22 @@ func (r *Report) Holds() bool {
 	return len(r.Checks) > 0 && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.OK })
 }
 
+// OnlyMissing tells whether what does not hold is nothing but proofs that were asked for and are not in the bundle.
+func (r *Report) OnlyMissing() bool {
+	wrong := func(c Check) bool { return !c.OK && !c.Missing }
+	return !r.Holds() && len(r.Checks) > 0 && !slices.ContainsFunc(r.Checks, wrong)
+}
+
 // Verify verifies a bundle of that size in bytes, by nothing but what it is given: signatures and cosignatures; that
 // every decision is in the ledger, is what was committed, has the time of its leaf and is of whom its ident names; the
 // texts; the merges and the versions of purposes, as far as their entries are there; that the ledger goes on from the
 // checkpoint of the options; and that the page, the receipt and the README are those that the data make. An error wraps
-// ErrUnreadable where it is no bundle, or ledger.ErrMalformed where an option is not in its form. It takes memory for
+// ErrUnreadable where it is no bundle, or is an *OptionError where an option is not in its form. It takes memory for
 // several times what the bundle unpacks to, which is 256 MiB at most. Safe for use by many at once.
 func Verify(r io.ReaderAt, size int64, o Options) (*Report, error) {
 	given, err := readKeys(o.Keys)
 	if err != nil {
-		return nil, err
+		return nil, &OptionError{"Keys", err}
 	}
 	files, err := unzip(r, size)
 	if err != nil {

@@ -238,6 +238,9 @@ func TestPinnedCheckpoint(t *testing.T) {
 	} {
 		r := verify(t, written(t, c.bundle), Options{Checkpoint: c.note})
 		said := slices.ContainsFunc(r.Checks, func(k Check) bool { return !k.OK && strings.Contains(k.Says, c.says) })
+		if missing := strings.HasPrefix(c.says, "?since=") || strings.HasPrefix(c.says, "Ask"); missing != r.OnlyMissing() {
+			t.Errorf("%s: is a proof all that is missing? %v", c.name, r.OnlyMissing())
+		}
 		if r.Holds() != (c.says == "") || said != (c.says != "") {
 			t.Errorf("%s: %+v", c.name, r)
 		}

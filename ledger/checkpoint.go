@@ -49,11 +49,13 @@ func ParseCheckpoint(text string) (*Checkpoint, error) {
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || size < 0 || size > maxSize || strconv.FormatInt(size, 10) != lines[1] {
-		return nil, fmt.Errorf("%w: a checkpoint of %q entries", ErrMalformed, lines[1])
+		return nil, fmt.Errorf("%w: the second line of a checkpoint is its size in digits, and %.80q is none", ErrMalformed,
+			lines[1])
 	}
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != tlog.HashSize {
-		return nil, fmt.Errorf("%w: a checkpoint with the root %q", ErrMalformed, lines[2])
+		return nil, fmt.Errorf("%w: the third line of a checkpoint is a root, 32 bytes in base64, and %.80q is none",
+			ErrMalformed, lines[2])
 	}
 	c := &Checkpoint{Origin: lines[0], Size: size, Root: tlog.Hash(root)}
 	c.Extension = append(c.Extension, lines[3:]...)

@@ -63,11 +63,11 @@ var opens = map[consent.Scope]string{
 	consent.OrganizationsRead:  "read organizations, projects, purposes and the list of keys",
 	consent.ConsentsWrite:      "record decisions and levels; make consent types",
 	consent.ConsentsRead:       "read decisions, levels and consent types",
-	consent.SubjectsWrite:      "make, change and delete persons and records about subjects",
-	consent.SubjectsRead:       "read persons and records about subjects",
+	consent.SubjectsWrite:      "make, change, restrict and delete persons and their records",
+	consent.SubjectsRead:       "read and export persons and records; check suppressions",
 	consent.SubjectsErase:      "erase persons for good",
 	consent.ManageHub:          "both calls of Consent Hub, which no other scope opens",
-	consent.LedgerRead:         "read checkpoints, proofs and tiles of the ledger",
+	consent.LedgerRead:         "read checkpoints, proofs and tiles; needed for evidence",
 }
 
 // Help implements kong.HelpProvider.

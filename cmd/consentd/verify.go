@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/consentd/consentd/evidence"
-	"github.com/consentd/consentd/ledger"
 )
 
 // verifyCmd verifies a bundle of evidence. It opens the files that it is given, and nothing else.
@@ -63,6 +62,10 @@ func (c *verifyCmd) Run() error {
 	}
 	for _, note := range report.Notes {
 		fmt.Println("NOTE  " + graphic(note))
+	}
+	if report.OnlyMissing() {
+		fmt.Println("\nNothing in this bundle was found to be wrong, but it lacks the proof that you asked for: see above.")
+		return &exitError{exitFailed, errSaid}
 	}
 	if !report.Holds() {
 		fmt.Println("\nThis bundle does not hold: do not rely on it.")
@@ -127,11 +130,15 @@ func (c *verifyCmd) verify() (*evidence.Report, error) {
 		return nil, fmt.Errorf("%s is no file", c.File)
 	}
 	report, err := evidence.Verify(file, info.Size(), o)
+	var option *evidence.OptionError
 	switch {
 	case errors.Is(err, evidence.ErrUnreadable):
 		return nil, fmt.Errorf("%s: %w", c.File, err)
-	case errors.Is(err, ledger.ErrMalformed):
-		return nil, fmt.Errorf("--vkey or --checkpoint: %w", err)
+	case errors.As(err, &option):
+		if option.Option == "Keys" {
+			return nil, fmt.Errorf("--vkey: %w", option.Err)
+		}
+		return nil, fmt.Errorf("--checkpoint %s: %w", c.Checkpoint, option.Err)
 	}
 	return report, err
 }

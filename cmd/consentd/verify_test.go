@@ -56,6 +56,8 @@ func TestVerifyCommand(t *testing.T) {
 	p.stop(t)
 	good, key := file("good.zip", bundle), keys.Items[0].Key
 	wrong := strings.Replace(key, "/0", "/1", 1)
+	lines := strings.SplitN(string(note), "\n", 4)
+	rootless := file("rootless.txt", []byte(lines[0]+"\n"+lines[1]+"\nAAAA\n"+lines[3]))
 	damaged := file("damaged.zip", bytes.Replace(bundle, []byte("evidence.json"), []byte("evidence.jsom"), 1))
 	large := file("large.txt", make([]byte, maxCheckpoint+1))
 	changed := file("changed.zip", repacked(t, bundle, "evidence.json", `\"state\":\"withdrawn\"`,
@@ -71,12 +73,13 @@ func TestVerifyCommand(t *testing.T) {
 		{[]string{good, "--vkey", key, "--checkpoint", noted}, 0,
 			[]string{"goes on from your checkpoint of " + size + " entries"}},
 		{[]string{alone, "--checkpoint", noted}, 1, []string{"WRONG", "?since=" + size, "file evidence.json, field earlier",
-			"does not hold"}},
+			"it lacks the proof that you asked for"}},
+		{[]string{good, "--checkpoint", rootless}, 2, []string{`is a root, 32 bytes in base64, and "AAAA" is none`}},
 		{[]string{changed, "--vkey", key}, 1, []string{"WRONG What decision 2 says (or its salt) is not what was recorded " +
 			"then. (file evidence.json, decision 2, field body)", "(file evidence.html)", "(file receipt.jsonld)",
 			"ok    All 2 decisions are in the ledger", "do not rely on it"}},
-		{[]string{good, "--vkey", wrong}, 2, []string{"--vkey or --checkpoint: malformed"}},
-		{[]string{good, "--checkpoint", good}, 2, []string{"--vkey or --checkpoint"}},
+		{[]string{good, "--vkey", wrong}, 2, []string{"--vkey: malformed"}},
+		{[]string{good, "--checkpoint", good}, 2, []string{"--checkpoint " + good + ": malformed"}},
 		{[]string{good, "--checkpoint", filepath.Join(dir, "none")}, 2, []string{"--checkpoint: open"}},
 		{[]string{good, "--checkpoint", large}, 2, []string{"--checkpoint: ", "large.txt is larger than 65536 bytes"}},
 		{[]string{damaged}, 2, []string{"damaged.zip: not a readable evidence bundle"}},

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -76,11 +77,25 @@ var ErrNoOrganization = &Error{Kind: NotFound, Msg: "organization not found"}
 func (a Actor) Has(s Scope) bool { return a.Root || slices.Contains(a.Scopes, s) }
 
 // Require refuses an actor that lacks a scope.
-func (a Actor) Require(s Scope) error {
-	if a.Has(s) {
-		return nil
+func (a Actor) Require(s Scope) error { return a.RequireAll(s) }
+
+// RequireAll refuses who lacks some of the scopes, and names all that are missing. Errors: Forbidden.
+func (a Actor) RequireAll(scopes ...Scope) error {
+	var missing []string
+	for _, s := range scopes {
+		if !a.Has(s) {
+			missing = append(missing, string(s))
+		}
 	}
-	return Errorf(Forbidden, "", "the key lacks the scope %s", s)
+	switch last := len(missing) - 1; last {
+	case -1:
+		return nil
+	case 0:
+		return Errorf(Forbidden, "", "the key lacks the scope %s", missing[0])
+	default:
+		return Errorf(Forbidden, "", "the key lacks the scopes %s and %s", strings.Join(missing[:last], ", "),
+			missing[last])
+	}
 }
 
 // NewKey asks for a key.

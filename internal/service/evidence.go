@@ -41,10 +41,8 @@ const (
 // committed; reserve's.
 func (s *Service) Evidence(ctx context.Context, a consent.Actor, subject consent.ID, purpose string, since int64,
 	reserve func(bytes int64) error) (*evidence.Bundle, error) {
-	for _, scope := range []consent.Scope{consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead} {
-		if err := a.Require(scope); err != nil {
-			return nil, err
-		}
+	if err := a.RequireAll(consent.LedgerRead, consent.ConsentsRead, consent.SubjectsRead); err != nil {
+		return nil, err
 	}
 	if err := a.Confined(nil); err != nil {
 		return nil, err

@@ -160,6 +160,11 @@ func TestEvidenceRefuses(t *testing.T) {
 		without, _ := h.key(t, a, slices.Delete(slices.Clone(scopes), i, i+1)...)
 		isKind(t, "without "+string(scopes[i]), ask(g.Service, without, ada, "", 0), consent.Forbidden, "")
 	}
+	none, _ := h.key(t, a, consent.ConsentsWrite)
+	if err := ask(g.Service, none, ada, "", 0); err == nil || !strings.Contains(err.Error(),
+		"the key lacks the scopes ledger:read, consents:read and subjects:read") {
+		t.Errorf("without any of the scopes: %v", err)
+	}
 	only, _ := h.key(t, a, scopes...)
 	if err := ask(g.Service, only, ada, "", 0); err != nil {
 		t.Errorf("with the scopes: %v", err)
