@@ -35,7 +35,7 @@ func newCommands() *commands {
 	c.Doctor.Settings = newSettings()
 	c.Backup.Settings = newSettings("config", "data")
 	c.Check.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
-	c.Key.Settings = newSettings("config", "data", "database", "admin-database")
+	c.Key.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Export.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Recover.Settings = newSettings("config", "data", "database", "admin-database", "kek-file", "journals")

@@ -90,6 +90,8 @@ type Event struct {
 	// Body and Identity are canonical JSON (RFC 8785), kept byte for byte:
 	// what was decided, and who and from where.
 	BodyJSON, IdentityJSON []byte
+	// Unreadable tells that IdentityJSON is empty since it cannot be decrypted.
+	Unreadable bool
 }
 
 // Origin is where a write came from: the request, not the person's words.
@@ -176,7 +178,9 @@ func (d *Catalog) Show(e *Event) (EventView, error) {
 	if err := v.Body.decode(e.BodyJSON); err != nil {
 		return EventView{}, fmt.Errorf("body of event %s: %w", e.ID, err)
 	}
-	if err := v.Identity.decode(e.IdentityJSON); err != nil {
+	if e.Unreadable {
+		v.Identity = Identity{}
+	} else if err := v.Identity.decode(e.IdentityJSON); err != nil {
 		return EventView{}, fmt.Errorf("ident of event %s: %w", e.ID, err)
 	}
 	if p := d.ProjectNumbered(e.Project); p != nil {

@@ -14,6 +14,7 @@ type ExportedEvent struct {
 	OccurredAt, RecordedAt, ExpiresAt time.Time
 	// BodyJSON and IdentityJSON are the Event's.
 	BodyJSON, IdentityJSON []byte
+	Unreadable             bool   // as the Event's
 	Text                   string // that the person was shown, see TextName
 	// Of a LedgerEntry:
 	Kind     EntryKind

@@ -128,6 +128,7 @@ type SubjectFilter struct {
 type NamedSubject struct {
 	Name    OwnedIdentifier
 	Subject Subject
+	Place   OwnedName // where it stands in the list, as the store has its name
 }
 
 // SubjectPage is a part of a list and the size of the whole.

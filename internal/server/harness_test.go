@@ -122,7 +122,8 @@ func startHarness(t testing.TB, g database, signing sealing.SigningKey) *harness
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.metrics = server.NewMetrics("test", func() error { return w.svc.Ready() })
 	w.svc = service.New(service.Options{Store: w.store, Keys: sealingtest.Ring(), SigningKey: signing,
-		Places: places, Log: log, Observe: w.metrics.Batch, Checkpointed: w.metrics.Checkpoint, Clock: w.now})
+		Places: places, Log: log, Observe: w.metrics.Batch, Checkpointed: w.metrics.Checkpoint,
+		Unreadable: w.metrics.Unreadable, Clock: w.now})
 	w.svc.UseRootKey(webtest.RootKey)
 	w.options = server.Options{Service: w.svc, Places: places, Log: log, Metrics: w.metrics, PublicURL: issuer,
 		CORSOrigins: []string{"https://shop.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}

@@ -26,6 +26,8 @@ type Metrics struct {
 	batchTime prometheus.Histogram
 	signed    *prometheus.CounterVec
 	cosigned  *prometheus.CounterVec
+
+	unreadable prometheus.Counter
 }
 
 // NewMetrics makes the metrics of one process. ready reports whether writes are taken.
@@ -48,10 +50,13 @@ func NewMetrics(version string, ready func() error) *Metrics {
 			Help: "Checkpoints of ledgers that were to be signed; refused: what is stored is not what was committed."},
 			[]string{"outcome"}),
 		cosigned: newCosigned(),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts{Name: "consentd_unreadable_rows_total",
+			Help: "Rows that lists have shown without what could not be decrypted."}),
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed, m.cosigned,
+		m.unreadable,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {
 			if ready() != nil {
@@ -149,6 +154,9 @@ func (m *Metrics) limited(of string) {
 		m.refused.WithLabelValues(of).Inc()
 	}
 }
+
+// Unreadable counts rows that could not be read; see service.Options.Unreadable.
+func (m *Metrics) Unreadable(rows int) { m.unreadable.Add(float64(rows)) }
 
 // Checkpoint counts what came of signing one; see service.Options.Checkpointed.
 func (m *Metrics) Checkpoint(outcome string) { m.signed.WithLabelValues(outcome).Inc() }

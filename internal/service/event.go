@@ -49,6 +49,8 @@ func (s *Service) EventsAfter(ctx context.Context, a consent.Actor, f consent.Ev
 	if err := a.Require(consent.ConsentsRead); err != nil {
 		return nil, next, err
 	}
+	ctx, end := s.listing(ctx, a.Organization)
+	defer end()
 	err = s.search(ctx, a.Organization, func(ctx context.Context, r Reader) error {
 		d, err := catalogOf(ctx, r, a.Organization) // not from memory: an event may be of a purpose made just now
 		if err != nil {

@@ -93,6 +93,8 @@ func (s *Service) Events(ctx context.Context, a consent.Actor, f consent.EventFi
 	if err := a.Require(consent.ConsentsRead); err != nil {
 		return consent.EventPage{}, err
 	}
+	ctx, end := s.listing(ctx, a.Organization)
+	defer end()
 	var page consent.EventPage
 	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) error {
 		d, err := catalogOf(ctx, r, a.Organization) // not from memory: an event may be of a purpose made just now

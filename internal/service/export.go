@@ -32,6 +32,8 @@ func (s *Service) ExportEvents(ctx context.Context, a consent.Actor, f consent.E
 		return err
 	}
 	defer done()
+	ctx, end := s.listing(ctx, a.Organization)
+	defer end()
 	var q consent.EventQuery
 	var span consent.EventSpan
 	err = s.exportPart(ctx, func(ctx context.Context, r Reader) error {

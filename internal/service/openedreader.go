@@ -122,12 +122,20 @@ func (o *openedReader) Names(ctx context.Context,
 	return found, nil
 }
 
-// idents decrypts the idents of n entries of an organization. Where they are proved, one that cannot be is left empty.
+// identAt gives whom the i-th of some entries is about, its id, its ident and where it is noted that this is lost.
+type identAt = func(i int) (subject, entry consent.ID, ident *[]byte, lost *bool)
+
+// idents decrypts the idents of n entries of an organization. Where they are proved, or listed, one that cannot be is
+// left empty.
 func (o *openedReader) idents(ctx context.Context, organization consent.ID, n int, proved bool,
-	at func(i int) (subject, entry consent.ID, ident *[]byte)) error {
+	at identAt) error {
 	opener := o.opener(ctx)
 	for i := range n {
-		if subject, _, ident := at(i); len(*ident) > 0 {
+		subject, _, ident, lost := at(i)
+		if lost != nil {
+			*lost = false
+		}
+		if len(*ident) > 0 {
 			opener.want(consent.SubjectKey{Organization: organization, Subject: subject})
 		}
 	}
@@ -143,29 +151,36 @@ func (o *openedReader) idents(ctx context.Context, organization consent.ID, n in
 		maps.Copy(o.opened, opener.subjects)
 	}
 	for i := range n {
-		subject, entry, ident := at(i)
+		subject, entry, ident, lost := at(i)
 		if len(*ident) == 0 {
 			continue
 		}
 		of := consent.SubjectKey{Organization: organization, Subject: subject}
 		var err error
-		if *ident, err = opener.open(of, sealing.LabelIdent, entry[:], *ident); err != nil && !proved {
-			return fmt.Errorf("who entry %s is about: %w", entry, err)
+		if *ident, err = opener.open(of, sealing.LabelIdent, entry[:], *ident); err == nil {
+			continue
+		}
+		err = fmt.Errorf("who entry %s is about: %w", entry, err)
+		if list := tolerates(ctx); list != nil && lost != nil {
+			list.add(entry, err)
+			*lost = true
+		} else if !proved {
+			return err
 		}
 	}
 	return nil
 }
 
 func (o *openedReader) events(ctx context.Context, organization consent.ID, events []consent.Event, proved bool) error {
-	return o.idents(ctx, organization, len(events), proved, func(i int) (subject, entry consent.ID, ident *[]byte) {
-		return events[i].Subject, events[i].ID, &events[i].IdentityJSON
+	return o.idents(ctx, organization, len(events), proved, func(i int) (subject, entry consent.ID, ident *[]byte, lost *bool) {
+		return events[i].Subject, events[i].ID, &events[i].IdentityJSON, &events[i].Unreadable
 	})
 }
 
 func (o *openedReader) rows(ctx context.Context, organization consent.ID, rows []consent.ExportedEvent,
 	proved bool) error {
-	return o.idents(ctx, organization, len(rows), proved, func(i int) (subject, entry consent.ID, ident *[]byte) {
-		return rows[i].Subject, rows[i].ID, &rows[i].IdentityJSON
+	return o.idents(ctx, organization, len(rows), proved, func(i int) (subject, entry consent.ID, ident *[]byte, lost *bool) {
+		return rows[i].Subject, rows[i].ID, &rows[i].IdentityJSON, &rows[i].Unreadable
 	})
 }
 
@@ -274,8 +289,8 @@ func (o *openedReader) LedgerEntry(ctx context.Context, organization, id consent
 	if err != nil || e == nil {
 		return nil, err
 	}
-	return e, o.idents(ctx, organization, 1, true, func(int) (subject, entry consent.ID, ident *[]byte) {
-		return e.Subject, e.ID, &e.IdentityJSON
+	return e, o.idents(ctx, organization, 1, true, func(int) (subject, entry consent.ID, ident *[]byte, lost *bool) {
+		return e.Subject, e.ID, &e.IdentityJSON, nil
 	})
 }
 
@@ -344,13 +359,6 @@ func (o *openedReader) NamedSubjects(ctx context.Context, organization consent.I
 // NamedAfter implements Reader.
 func (o *openedReader) NamedAfter(ctx context.Context, f consent.SubjectFilter, after consent.OwnedName) (
 	[]consent.NamedSubject, error) {
-	if after.Kind != "" {
-		known, err := o.indexes(ctx, after.Organization)
-		if err != nil || known == nil {
-			return nil, err
-		}
-		after = known.of(after)
-	}
 	found, err := o.Reader.NamedAfter(ctx, f, after)
 	if err != nil {
 		return nil, err
@@ -362,6 +370,7 @@ func (o *openedReader) openNamed(ctx context.Context, found []consent.NamedSubje
 	names, records := make([]*consent.OwnedIdentifier, len(found)), make([]sealedRecord, len(found))
 	for i := range found {
 		n := &found[i]
+		n.Place = n.Name.OwnedName
 		names[i] = &n.Name
 		records[i] = sealedRecord{consent.SubjectKey{Organization: n.Name.Organization, Subject: n.Subject.ID},
 			&n.Subject.Record}
@@ -374,8 +383,23 @@ func (o *openedReader) openNamed(ctx context.Context, found []consent.NamedSubje
 	if err := opener.load(); err != nil {
 		return err
 	}
-	if err := opener.openNames(names); err != nil {
-		return err
+	list := tolerates(ctx)
+	for i := range found {
+		err := opener.openNames(names[i : i+1])
+		if err != nil && list != nil {
+			list.add(found[i].Subject.ID, err)
+			names[i].Value, names[i].Sealed, names[i].Secret, err = "", nil, nil, nil
+		}
+		if err != nil {
+			return err
+		}
+		if err = opener.openRecords(records[i:i+1], currentRecord); err != nil && list != nil {
+			list.add(found[i].Subject.ID, err)
+			found[i].Subject.Record.Data, found[i].Subject.Record.Profile, err = orEmpty(nil), nil, nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return opener.openRecords(records, currentRecord)
+	return nil
 }

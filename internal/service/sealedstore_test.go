@@ -167,8 +167,15 @@ func readRecord(h *harness, a consent.Actor, people []consent.ID) error {
 func readEvents(h *harness, a consent.Actor, people []consent.ID) error {
 	var errs []error
 	for _, id := range people {
-		_, err := h.svc.Timeline(context.Background(), a, id, consent.NoID, 10)
+		events, err := h.svc.Timeline(context.Background(), a, id, consent.NoID, 10)
 		errs = append(errs, err)
+		for _, e := range events { // a list goes on past one that cannot be read, which alone is an error
+			_, err := h.svc.Event(context.Background(), a, e.ID)
+			if e.Unreadable != (err != nil) {
+				return nil
+			}
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

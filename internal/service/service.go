@@ -25,18 +25,19 @@ import (
 // may be called at once from many goroutines, and return *consent.Error (or
 // *consent.Replayed, see consent.Idempotency); the contexts carry a deadline and nothing else.
 type Service struct {
-	store    Store
-	places   consent.Places
-	clock    func() time.Time
-	random   io.Reader
-	log      *slog.Logger
-	cache    cache
-	root     configuredRoot
-	writer   *writer.Writer
-	watchdog commitWatchdog
-	secrets  *secrets
-	keys     *vault
-	signer   *signer
+	unreadable func(rows int)
+	store      Store
+	places     consent.Places
+	clock      func() time.Time
+	random     io.Reader
+	log        *slog.Logger
+	cache      cache
+	root       configuredRoot
+	writer     *writer.Writer
+	watchdog   commitWatchdog
+	secrets    *secrets
+	keys       *vault
+	signer     *signer
 	// witnesses cosign what signer signs.
 	witnesses *witnesses
 	journal   journaled
@@ -79,13 +80,16 @@ type Options struct {
 	Checkpointed func(outcome string)
 	// Witnessed, where set, is told what came of each attempt to have one cosigned: CosignDone and so on.
 	Witnessed func(witness, outcome string)
+	// Unreadable, where set, is told how many rows a list has shown without what could not be decrypted.
+	Unreadable func(rows int)
 }
 
 // New makes a service and starts its writer and its signer; Close ends them.
 func New(o Options) *Service {
 	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
-		ended: make(chan struct{}),
-		lists: limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
+		unreadable: o.Unreadable,
+		ended:      make(chan struct{}),
+		lists:      limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
 		exports: limit.NewKeyed(exportsOfOne)}
 	if s.clock == nil {
 		s.clock = time.Now

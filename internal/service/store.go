@@ -187,8 +187,8 @@ type Reader interface {
 	// name, and the size of the whole. The filter's text is left out.
 	NamedSubjects(ctx context.Context, organization consent.ID, filter consent.SubjectFilter) ([]consent.NamedSubject,
 		int64, error)
-	// NamedAfter lists the first of them with a name behind one (zero but for the organization: from the beginning), of
-	// the filter's type, as many as its limit says.
+	// NamedAfter lists the first of them behind a place (zero but for the organization: from the beginning), of the
+	// filter's type, as many as its limit says.
 	NamedAfter(ctx context.Context, filter consent.SubjectFilter, after consent.OwnedName) ([]consent.NamedSubject, error)
 }
 

@@ -105,6 +105,7 @@ func (c *chains) readPage(ctx context.Context, r Reader, last consent.ID) ([]con
 	rows := make([]consent.ExportedEvent, len(events))
 	for i := range events {
 		row := exported(&events[i])
+		row.Unreadable = events[i].Unreadable
 		said, _, _, err := consent.ReadDecision(row.BodyJSON)
 		if err != nil {
 			return nil, fmt.Errorf("body of event %s: %w", row.ID, err)

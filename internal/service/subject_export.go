@@ -44,6 +44,8 @@ func (s *Service) ExportSubject(ctx context.Context, a consent.Actor, id consent
 		return err
 	}
 	defer done()
+	ctx, end := s.listing(ctx, a.Organization)
+	defer end()
 	e := subjectExport{s: s, actor: a, asked: id}
 	if err := s.exportPart(ctx, e.begin); err != nil {
 		return err

@@ -156,6 +156,8 @@ func (s *Service) Subjects(ctx context.Context, a consent.Actor, filter consent.
 	if _, err := s.catalog(ctx, a.Organization); err != nil {
 		return consent.SubjectPage{}, err
 	}
+	ctx, end := s.listing(ctx, a.Organization)
+	defer end()
 	var page consent.SubjectPage
 	err := s.search(ctx, a.Organization, func(ctx context.Context, r Reader) (err error) {
 		if filter.Text != "" {
@@ -209,7 +211,7 @@ func searchSubjects(ctx context.Context, r Reader, organization consent.ID, f co
 		if len(found) < searchedAtOnce {
 			return page, nil
 		}
-		after = found[len(found)-1].Name.OwnedName
+		after = found[len(found)-1].Place
 	}
 }
 

@@ -26,6 +26,7 @@ type event struct {
 	Evidence       evidence       `json:"evidence"`
 	Metadata       jsontext.Value `json:"metadata,omitzero"`
 	Source         source         `json:"source"`
+	Unreadable     bool           `json:"unreadable,omitzero"` // who it is about cannot be decrypted
 }
 
 // givenNames are those by which the write named its person.
@@ -84,5 +85,7 @@ func eventOf(v *consent.EventView) event {
 			Country: cmp.Or(i.CountrySaid, i.Country), IP: i.IP, UserAgent: i.UserAgent, Domain: i.Domain},
 		Metadata: v.Body.Metadata.JSON(),
 		Source:   source{Protocol: v.Protocol, KeyID: v.Key.String()},
+
+		Unreadable: v.Unreadable,
 	}
 }

@@ -73,6 +73,14 @@ var eventColumns = []column{
 	eventKey:            {group: "source", name: "keyId", few: true},
 }
 
+// unreadableColumn says of a row that who it is about cannot be decrypted. Forms with a fixed table have it not.
+var unreadableColumn = column{name: "unreadable", kind: booleanCell}
+
+// lineColumns are those of an event that is a line of its own.
+var lineColumns = append(append([]column{}, eventColumns...), unreadableColumn)
+
+const lineUnreadable = eventCells
+
 // fillEvent sets the cells of an event.
 func fillEvent(cells []cell, e *consent.ExportedEvent) error {
 	for i := range cells {
@@ -109,7 +117,7 @@ func fillEvent(cells []cell, e *consent.ExportedEvent) error {
 			cells[eventState].setText(value)
 		}
 	})
-	if err == nil {
+	if err == nil && !e.Unreadable {
 		err = fillIdentity(cells, e.IdentityJSON)
 	}
 	if err != nil {

@@ -67,11 +67,18 @@ func (f *form) export(c *protocol.Call, name string, columns []column,
 
 // exportEvents answers GET {org}/events in a form that has all of it.
 func (a *api) exportEvents(c *protocol.Call, f *form, filter consent.EventFilter) error {
-	return f.export(c, "events", eventColumns, func(ctx context.Context, to *export) error {
+	columns := eventColumns
+	if f.extension == "ndjson" {
+		columns = lineColumns
+	}
+	return f.export(c, "events", columns, func(ctx context.Context, to *export) error {
 		return a.svc.ExportEvents(ctx, c.Actor, filter, func(part *consent.ExportedEvents) error {
 			for i := range part.Rows {
 				if err := fillEvent(to.cells, &part.Rows[i]); err != nil {
 					return err
+				}
+				if len(to.cells) > lineUnreadable && part.Rows[i].Unreadable {
+					to.cells[lineUnreadable].setBoolean(true)
 				}
 				if err := to.row(to.cells); err != nil {
 					return err

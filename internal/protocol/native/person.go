@@ -107,11 +107,12 @@ const (
 
 // heldColumns are those of an exported event, and what it was recorded as.
 var heldColumns = append(append([]column{}, eventColumns...), column{name: "body", kind: jsonCell},
-	column{name: "ident", kind: jsonCell})
+	column{name: "ident", kind: jsonCell}, unreadableColumn)
 
 const (
 	heldBody = eventCells + iota
 	heldIdent
+	heldUnreadable
 )
 
 // personDocument writes what is held of a person as one JSON object, a service.SubjectTaker.
@@ -220,7 +221,12 @@ func (d *personDocument) Events(part *consent.ExportedEvents) error {
 			return err
 		}
 		d.cells[heldBody].setText(e.BodyJSON)
-		d.cells[heldIdent].setText(e.IdentityJSON)
+		if !e.Unreadable {
+			d.cells[heldIdent].setText(e.IdentityJSON)
+		}
+		if e.Unreadable || e.Text == "" && e.TextName() != nil { // nobody is to miss what is not there without being told
+			d.cells[heldUnreadable].setBoolean(true)
+		}
 		d.element(heldEvents)
 		d.b = d.event.append(d.b, d.cells)
 		if err := d.flushFull(); err != nil {
