@@ -71,4 +71,3 @@ func erasedFaults(by []int64, sets map[int64]*ledger.ErasedSet, dropped bool) (f
 	}
 	return faults + len(l.Left())
 }
-
