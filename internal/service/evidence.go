@@ -136,7 +136,7 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 	if err := e.readVersionEntries(ctx, r); err != nil {
 		return err
 	}
-	last := e.last()
+	last := e.events[len(e.events)-1].Sequence
 	l, err := signedLedgerOf(ctx, r, e.organization)
 	if consent.IsKind(err, consent.Conflict) || err == nil && l.Size < last {
 		e.uncovered = last
@@ -150,6 +150,7 @@ func (e *evidenceReader) read(ctx context.Context, r Reader) (err error) {
 		return err
 	}
 	l = preferCosigned(l, kept, max(last, e.since))
+	e.covered(l.Size)
 	b := &evidence.Bundle{Organization: evidence.Organization{ID: e.organization.String(),
 		Name: e.catalog.Organization.Name}, Purpose: e.purpose, Checkpoint: string(cosigned(l.Note, kept))}
 	if b.Earlier, err = e.earlier(ctx, r, l); err != nil {

@@ -23,15 +23,11 @@ const (
 	versionParts  = 40
 )
 
-// last is the last entry that a checkpoint has to cover.
-func (e *evidenceReader) last() int64 {
-	last := e.events[len(e.events)-1].Sequence
-	for _, list := range [][]consent.ExportedEvent{e.merges, e.versions} {
-		if n := len(list); n > 0 {
-			last = max(last, list[n-1].Sequence)
-		}
-	}
-	return last
+// covered leaves the entries that a checkpoint of a size covers: for a merge or a version from behind the decisions
+// nobody waits, and who verifies is told that it is not proved.
+func (e *evidenceReader) covered(size int64) {
+	behind := func(entry consent.ExportedEvent) bool { return entry.Sequence > size }
+	e.merges, e.versions = slices.DeleteFunc(e.merges, behind), slices.DeleteFunc(e.versions, behind)
 }
 
 // readMerges reads the merges that led to the person, and the entries of those by which decisions are the person's.
