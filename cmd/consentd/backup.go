@@ -25,9 +25,17 @@ func (backupCmd) Help() string {
 which goes on; the copy has everything that was acknowledged before it began. The file holds people's data: it is made
 for its owner alone, and should be kept so.
 
-To restore, put the file into an empty folder of your own (mkdir -m 700) as consentd.db and start consentd serve --data
-on that folder; consentd doctor --full --data looks at it before. PostgreSQL has tools of its own: see
-docs/operating.md.
+It holds neither the key file, without which it is worth nothing, nor the journals of who was erased and of what was
+signed since. To restore:
+
+	mkdir -m 700 /var/lib/consentd.new
+	cp /backup/consentd.db /var/lib/consentd.new/consentd.db
+	cp /vault/kek /var/lib/consentd.new/                                 # the key file
+	cp /vault/kek.erasures /vault/kek.checkpoints /var/lib/consentd.new/ # the journals, as they are now
+	consentd doctor --full --data /var/lib/consentd.new
+	consentd serve --data /var/lib/consentd.new
+
+PostgreSQL has tools of its own: see docs/operating.md, which tells more.
 
 Examples:
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/journal"
+	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service"
 )
 
@@ -94,6 +95,10 @@ func (r *running) forgetAgain(ctx context.Context) error {
 			r.log.Warn("the store was put back from before people were erased; they are erased again", "done", done, "of", of)
 		}
 	})
+	var unknown *sealing.UnknownKEKError
+	if errors.As(err, &unknown) {
+		err = fmt.Errorf("%w; or, where the key was retired, restore a younger backup", err)
+	}
 	if err != nil {
 		return fmt.Errorf("erase again who is in %s: %w", r.journals.erasures.Path(), err)
 	}
