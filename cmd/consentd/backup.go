@@ -30,8 +30,9 @@ signed since. To restore:
 
 	mkdir -m 700 /var/lib/consentd.new
 	cp /backup/consentd.db /var/lib/consentd.new/consentd.db
-	cp /vault/kek /var/lib/consentd.new/                                 # the key file
-	cp /vault/kek.erasures /vault/kek.checkpoints /var/lib/consentd.new/ # the journals, as they are now
+	cp /vault/kek /var/lib/consentd.new/           # the key file
+	cp /vault/kek.erasures /var/lib/consentd.new/  # the journals, as they are now
+	cp /vault/kek.checkpoints /var/lib/consentd.new/
 	consentd doctor --full --data /var/lib/consentd.new
 	consentd serve --data /var/lib/consentd.new
 

@@ -73,10 +73,12 @@ func drill(t *testing.T, from, to []string, backup, restore func()) {
 	p.wait(t, 10*time.Second)
 
 	restore()
-	if d := command(t, to, "doctor", "--full"); d.code != 0 {
-		t.Fatalf("the doctor finds:\n%s", d.out.String())
-	} else {
-		hold(t, "the doctor, once it is restored", d.out.String(), "whom the journal names as erased", "consentd serve")
+	d := command(t, to, "doctor", "--full")
+	hold(t, "the doctor, once it is restored", d.out.String(), "whom the journal names as erased", "consentd serve")
+	for line := range strings.Lines(d.out.String()) { // it may be behind what was signed, which servers tell of too
+		if strings.HasPrefix(line, "fail ") && !strings.Contains(line, "the ledger is behind the newest checkpoint") {
+			t.Fatalf("the doctor finds:\n%s", d.out.String())
+		}
 	}
 	again := serveWith(t, append(env, to...), "serve", "--listen", "127.0.0.1:0")
 	hold(t, "the start", again.errOut.String(), "erased again who was erased before the store was put back")

@@ -61,6 +61,11 @@ func (d *doctor) tellCheckpoints(check, path string, h *heldCheckpoints, err err
 			plural(int64(h.lacking), "ledger"), h.lacks), "put it back before a server starts, unless another server signed "+
 			"them: else nobody sees that an older backup was put back, and a second history is signed")
 	}
+	if h.elsewhere > 0 { // stores that share a key file share the folder
+		d.warn(check, fmt.Sprintf("%s has %s of organizations that are not in this store, such as %s", path,
+			plural(int64(h.elsewhere), "ledger"), h.stranger), "where no other store keeps its journals there, the "+
+			"organizations were lost: see whether a younger backup can be had")
+	}
 	switch {
 	case err != nil:
 		d.cannot(check, err)
@@ -84,6 +89,9 @@ type heldCheckpoints struct {
 	lacking int    // ledgers that were signed, and of which none is kept
 	lacks   string // one of them
 	unknown int    // ledgers of which it cannot be told without the key file
+
+	elsewhere int    // ledgers that are kept, and whose organization is not in this store
+	stranger  string // one of these organizations
 }
 
 // all looks at all ledgers. The error says that the store could not be read.
@@ -97,10 +105,9 @@ func (h *heldCheckpoints) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for organization, root := range h.kept {
+	for organization := range h.kept {
 		if !seen[organization] {
-			h.behind.add("organization %s is not there, and a checkpoint of %s was signed of its ledger", organization,
-				entries(root.Size))
+			h.elsewhere, h.stranger = h.elsewhere+1, organization.String()
 		}
 	}
 	return nil
