@@ -128,7 +128,8 @@ func (k *keptCheckpoints) missing() (lines []string) {
 	for organization, newest := range k.all {
 		if !k.seen[organization] {
 			lines = append(lines, fmt.Sprintf("%s: a checkpoint of %s was signed of its ledger, kept in %s, and the "+
-				"organization is not there. To do: %s", organization, entries(newest.Size), k.path, recoverAdvice))
+				"organization is not in this store. Where no other store keeps its journals there, it was lost", organization,
+				entries(newest.Size), k.path))
 		}
 	}
 	return lines
