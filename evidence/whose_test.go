@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -90,7 +91,14 @@ func TestWhatIsNotProved(t *testing.T) {
 	bundle := written(t, testBundle(2))
 	r := verify(t, bundle, Options{Keys: []string{vkeyOf(testKey)}})
 	files := unpacked(t, bundle)
+	document, err := os.ReadFile("../docs/evidence.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, what := range Unproved {
+		if !strings.Contains(strings.ReplaceAll(string(document), "\n  ", " "), "\n- "+what) {
+			t.Errorf("docs/evidence.md does not have: %s", what)
+		}
 		if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, what) }) {
 			t.Errorf("it is not told: %s", what)
 		}

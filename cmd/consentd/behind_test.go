@@ -205,14 +205,14 @@ func (s *signedStore) audited(pinned string) {
 	told := "NOTE .*Entry 21 says that the ledger goes on from before a checkpoint of 18 entries that was lost, " +
 		"root .*: disk lost"
 	audited(s.T, 0, []string{told, "All holds"}, folder)
-	audited(s.T, exitFailed, []string{told, "the one that was given, over 18 entries, is the checkpoint that the epoch in " +
-		"entry 21 names as lost"}, folder, "--checkpoint", pinned)
+	audited(s.T, exitFailed, []string{told, "the one that was given, over 18 entries, is the checkpoint that the epoch " +
+		"in entry 21 names as lost"}, folder, "--checkpoint", pinned)
 	verify := func(args ...string) *process {
 		return command(s.T, nil, append(append([]string{"ledger", "verify"}, s.args...), args...)...)
 	}
 	p = verify("--checkpoint", pinned)
-	hold(s.T, "verify of the lost one", p.out.String(), "the checkpoint that was given, over 18 entries, is the checkpoint "+
-		"that the epoch in entry 21 names as lost")
+	hold(s.T, "verify of the lost one", p.out.String(), "the checkpoint that was given, over 18 entries, is the "+
+		"checkpoint that the epoch in entry 21 names as lost")
 	if p.code != exitFailed {
 		s.Errorf("verify of the lost one: %d", p.code)
 	}

@@ -13,9 +13,9 @@ import (
 )
 
 // recoverAdvice is what to do where a ledger is behind what was signed.
-const recoverAdvice = "see whether anything younger can be had, a backup, a standby or the log archive; where an older " +
-	"backup was put back knowingly, consentd ledger recover has the ledger go on; where none was, somebody changed what " +
-	"is stored, and docs/operating.md tells how to go on"
+const recoverAdvice = "see whether anything younger can be had, a backup, a standby or the log archive; where an " +
+	"older backup was put back knowingly, consentd ledger recover has the ledger go on; where none was, somebody " +
+	"changed what is stored, and docs/operating.md tells how to go on"
 
 // checkpoints holds every ledger against the newest checkpoint that was signed of it, as it is kept apart.
 func (d *doctor) checkpoints(ctx context.Context, i *store.Inspection) {

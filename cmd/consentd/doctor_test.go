@@ -114,7 +114,8 @@ func TestDoctorFindsDamage(t *testing.T) {
 		"row of the tree too many": {plant(`INSERT INTO ledger_rows SELECT organization_id, 0, 7, x'00' FROM ledger_heads
 WHERE sequence > 0`), "ledgers"},
 		"entry without its leaf": {plant(`INSERT INTO ledger_entries SELECT organization_id, event_id, sequence, 1,` +
-			` recorded_at, NULL, NULL, NULL, NULL, NULL FROM events` + lastEvent + `; DELETE FROM events` + lastEvent), "ledgers"},
+			` recorded_at, NULL, NULL, NULL, NULL, NULL FROM events` + lastEvent + `; DELETE FROM events` + lastEvent),
+			"ledgers"},
 		"entry between": {plant(`INSERT INTO ledger_entries SELECT organization_id, x'0000', 1, 2, recorded_at,` +
 			` x'00000000000000000000000000000000', NULL, body, ident, NULL FROM events` + lastEvent), "ledgers"},
 		"key of secrets not in the file": {plant(`UPDATE subject_keys SET wrapped_key = CAST(substr(wrapped_key, 1, 1) ||` +

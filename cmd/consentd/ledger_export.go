@@ -137,8 +137,8 @@ func (x *ledgerExporter) export(ctx context.Context, dir string) error {
 		return err
 	}
 	if erased && x.behind {
-		return errors.New("somebody was erased behind the newest checkpoint, and may be in the folder: delete it. The store " +
-			"is behind the newest checkpoint that was signed: run consentd ledger recover, and then this again")
+		return errors.New("somebody was erased behind the newest checkpoint, and may be in the folder: delete it. The " +
+			"store is behind the newest checkpoint that was signed: run consentd ledger recover, and then this again")
 	}
 	if erased {
 		return errors.New("somebody was erased behind the newest checkpoint, and may be in the folder: delete it, and run " +

@@ -211,11 +211,11 @@ func TestLedgerVerifyHiddenDecision(t *testing.T) {
 erased_by) SELECT organization_id, event_id, sequence, 1, recorded_at, x'%x', 112 FROM events WHERE sequence = 111;
 DELETE FROM consents WHERE subject_id = (SELECT subject_id FROM events WHERE sequence = 111);
 DELETE FROM events WHERE sequence = 111`, leaves[110].Append(nil)))(t, dir)
-	says := []string{`entry 112: it took 2 entries, and others are told to be erased by it: an entry was taken away as if ` +
-		`it had been erased`, `NOT as it was committed`}
+	says := []string{`entry 112: it took 2 entries, and others are told to be erased by it: an entry was taken away as ` +
+		`if it had been erased`, `NOT as it was committed`}
 	verified(t, exitFailed, says, "--data", dir)
 	plant(`UPDATE ledger_entries SET erased_by = 113 WHERE sequence = 111`)(t, dir)
-	says[0] = `entry 113: entries are told to be erased by it, and it is not there: they were taken away as if they had been`
+	says[0] = `entry 113: entries are told to be erased by it, and it is not there: they were taken away`
 	verified(t, exitFailed, says, "--data", dir)
 }
 

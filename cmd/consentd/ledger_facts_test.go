@@ -19,7 +19,8 @@ func TestLedgerVerifyFacts(t *testing.T) {
 	people := map[string]string{}
 	for _, who := range []string{"person-1", "person-2", "person-3", "person-4", "person-5", "person-6"} {
 		email := `{"identifiers":{"email":"` + who + `@example.org"}` // by which two may be merged
-		status, answer := call(t, "POST", p.url+"/api/v1/organizations/"+o.organization+"/projects/"+o.project+"/events", header,
+		events := "/api/v1/organizations/" + o.organization + "/projects/" + o.project + "/events"
+		status, answer := call(t, "POST", p.url+events, header,
 			`{"items":[`+email+`,"purpose":"analytics","state":"accepted"}]}`)
 		if status != 201 {
 			t.Fatalf("a write: %d %s", status, answer)

@@ -155,8 +155,8 @@ func (v *ledgerVerifier) line() string {
 	return fmt.Sprintf("%s: %s read, %s replayed", v.slug, entries(v.read), plural(v.consents, "consent"))
 }
 
-// missing tells of ledgers that were signed, and of which not even the organization is there: they are lost, or those of
-// another store whose servers keep what they signed in the same folder.
+// missing tells of ledgers that were signed, and of which not even the organization is there: they are lost, or another
+// store's, whose servers keep what they signed in the same folder.
 func (v *ledgerVerifier) missing() {
 	v.update(func() {
 		for _, line := range v.kept.missing() {

@@ -221,7 +221,8 @@ func TestLedgerVerifyKept(t *testing.T) {
 	}
 	both := func(what, says string) {
 		t.Helper()
-		verified(t, exitFailed, []string{`FAIL .*` + says + `.*kept in .*kek\.checkpoints.*consentd ledger recover`}, "--data", dir)
+		verified(t, exitFailed, []string{`FAIL .*` + says + `.*kept in .*kek\.checkpoints.*consentd ledger recover`},
+			"--data", dir)
 		p := command(t, nil, "doctor", "--data", dir)
 		if fails := regexp.MustCompile(`(?m)^fail +checkpoints .*consentd ledger recover`); p.code != exitFailed ||
 			!fails.MatchString(p.out.String()) {
@@ -230,7 +231,8 @@ func TestLedgerVerifyKept(t *testing.T) {
 	}
 	whole := readFile(t, dir, keyFileName+checkpointsSuffix)
 	keep(consent.LedgerRoot{Size: 113, Root: [32]byte{1}}, o.organization)
-	verified(t, exitFailed, []string{`kept in .*kek\.checkpoints covers 113 entries, and the ledger has 112`}, "--data", dir)
+	verified(t, exitFailed, []string{`kept in .*kek\.checkpoints covers 113 entries, and the ledger has 112`},
+		"--data", dir)
 	both("shorter", `the newest checkpoint that was signed`)
 	keep(consent.LedgerRoot{Size: 112, Root: [32]byte{1}}, o.organization)
 	verified(t, exitFailed, []string{`kept in .*kek\.checkpoints was signed over other entries than the first 112`},
@@ -254,7 +256,7 @@ func TestLedgerVerifyKept(t *testing.T) {
 	hold(t, "the server", p.errOut.String(), kept, "damaged", "put back a copy")
 }
 
-// TestJournalsGone: where the journals were removed, the doctor warns, and so does the server that makes new ones, which
+// TestJournalsGone: where the journals were removed, the doctor warns, and so does the server that makes new ones and
 // goes on from the newest checkpoint in the store.
 func TestJournalsGone(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,8 @@ func TestVerifyCommand(t *testing.T) {
 	}{
 		{[]string{good}, 0, []string{"NOTE  The key is the bundle's own", "All 2 decisions are in the ledger",
 			"All checks hold. What they do not cover is noted above."}},
-		{[]string{good, "--vkey", key}, 0, []string{"by the key that you gave", "All checks hold. What they do not cover is noted above."}},
+		{[]string{good, "--vkey", key}, 0, []string{"by the key that you gave",
+			"All checks hold. What they do not cover is noted above."}},
 		{[]string{good, "--vkey", key, "--checkpoint", noted}, 0,
 			[]string{"goes on from your checkpoint of " + size + " entries"}},
 		{[]string{alone, "--checkpoint", noted}, 1, []string{"WRONG", "?since=" + size, "file evidence.json, field earlier",

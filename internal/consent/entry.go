@@ -33,8 +33,8 @@ func (k EntryKind) String() string {
 	return name(nil, uint8(k))
 }
 
-// KindOf gives the name of the kind that the body of an entry says it is of, which is what was committed; empty: it is a
-// decision's, or cannot be read.
+// KindOf gives the name of the kind that the body of an entry says it is of, which is what was committed; empty: it is
+// a decision's, or cannot be read.
 func KindOf(body []byte) string {
 	var said struct {
 		Entry string `json:"entry"`

@@ -44,8 +44,8 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id, and
-// which entries it took, events of which were decisions: so nobody can take others and call it an erasure.
+// ErasureEntry makes the entry of an erasure, but for its place in the ledger. What it says of the person is the id,
+// and which entries it took, events of which were decisions: so nobody can take others and call it an erasure.
 func (a Actor) ErasureEntry(in *EraseSubject, events int64, took *ledger.ErasedSet) LedgerEntry {
 	e := a.entryAbout(ErasureEntry, in.Subject, in.Reason, func(body []byte) []byte {
 		body = strconv.AppendInt(appendName(body, "events"), events, 10)

@@ -26,7 +26,8 @@ func TestReadErasure(t *testing.T) {
 	if said, err := ReadErasure(none); err != nil || said != (ledger.ErasedSet{}) {
 		t.Errorf("%s: %+v, %v", none, said, err)
 	}
-	for _, wrong := range []string{`{"events":1}`, `{"entries":"abcd","events":1}`, `{"events":-1}`, `[]`, `{"events":1.5}`,
+	for _, wrong := range []string{`{"events":1}`, `{"entries":"abcd","events":1}`, `{"events":-1}`, `[]`,
+		`{"events":1.5}`,
 		`{"events":0,"entries":"35be1d97225237a0c6a1cf6c9b4408ded99c141b805aa757d1fa2820c03da97e"}`} {
 		if _, err := ReadErasure([]byte(wrong)); err == nil {
 			t.Errorf("%s is taken", wrong)

@@ -177,7 +177,8 @@ func TestAuditOfCatalog(t *testing.T) {
 			"0 : purpose \"strictly_necessary\" has 1 earlier versions on record"},
 		"a purpose made up": {`INSERT INTO purposes SELECT organization_id, project_no, 99, zeroblob(16), 'evil', 'e',
 			'e', 'e', 1, name, description, url, legal_basis, document_hash, texts_hash, read_only, valid_states, status,
-			duration, required, require_reaccept, held_from, revision, created_at, updated_at FROM purposes WHERE purpose_key = 'mail'`,
+			duration, required, require_reaccept, held_from, revision, created_at, updated_at FROM purposes
+			WHERE purpose_key = 'mail'`,
 			"0 : no entry tells of version 1 of purpose \"evil\""},
 		"a purpose's key": {"UPDATE purposes SET purpose_key = 'post' WHERE purpose_key = 'mail'",
 			"0 : no entry tells of version 2 of purpose \"post\""},

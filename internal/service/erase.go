@@ -15,7 +15,8 @@ const (
 	// erasureTimeout is how long an erasure may take. It goes on when nobody waits for it any longer: who had to wait too
 	// long and asks again would have to wait as long again.
 	erasureTimeout = 5 * time.Minute
-	// erasedAtOnce is how many entries are erased in one step, so that memory does not grow with a person's history.
+	// erasedAtOnce is how many entries are erased in one step, so that of a person's history no more than the sequences
+	// are in memory.
 	erasedAtOnce = 500
 )
 

@@ -163,8 +163,8 @@ func rowsFrom(ctx context.Context, r Reader, organization consent.ID) ledger.Fet
 
 // LedgerProof proves that an entry is in the ledger of the actor's organization: under its newest checkpoint, or under
 // that of an earlier size. Errors: NotFound (of what it is committed with too, where that is gone); Conflict where no
-// checkpoint covers the event or the size yet, ErrLedgerBehind where none will; Invalid in the field size; Internal where what is stored is not what was
-// committed.
+// checkpoint covers the event or the size yet, ErrLedgerBehind where none will; Invalid in the field size; Internal
+// where what is stored is not what was committed.
 func (s *Service) LedgerProof(ctx context.Context, a consent.Actor, event consent.ID,
 	size int64) (proof *ledger.Proof, err error) {
 	err = s.readLedger(ctx, a, func(r Reader) error {

@@ -172,14 +172,16 @@ func (o *openedReader) idents(ctx context.Context, organization consent.ID, n in
 }
 
 func (o *openedReader) events(ctx context.Context, organization consent.ID, events []consent.Event, proved bool) error {
-	return o.idents(ctx, organization, len(events), proved, func(i int) (subject, entry consent.ID, ident *[]byte, lost *bool) {
+	return o.idents(ctx, organization, len(events), proved, func(i int) (subject, entry consent.ID, ident *[]byte,
+		lost *bool) {
 		return events[i].Subject, events[i].ID, &events[i].IdentityJSON, &events[i].Unreadable
 	})
 }
 
 func (o *openedReader) rows(ctx context.Context, organization consent.ID, rows []consent.ExportedEvent,
 	proved bool) error {
-	return o.idents(ctx, organization, len(rows), proved, func(i int) (subject, entry consent.ID, ident *[]byte, lost *bool) {
+	return o.idents(ctx, organization, len(rows), proved, func(i int) (subject, entry consent.ID, ident *[]byte,
+		lost *bool) {
 		return rows[i].Subject, rows[i].ID, &rows[i].IdentityJSON, &rows[i].Unreadable
 	})
 }

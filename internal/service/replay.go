@@ -129,8 +129,8 @@ func leafOf(e *consent.ExportedEvent, secret *ledger.Secret) (ledger.Leaf, error
 	return ledger.NewLeaf(at, secret, uint64(e.Sequence), e.BodyJSON, e.IdentityJSON), nil
 }
 
-// secretsOf gives what entries are committed with, by subject; NoID: the organization. Where it is gone or was changed it
-// is nil. What was about somebody who was erased needs none. It reads those by which r has not decrypted idents
+// secretsOf gives what entries are committed with, by subject; NoID: the organization. Where it is gone or was changed
+// it is nil. What was about somebody who was erased needs none. It reads those by which r has not decrypted idents
 // already. Errors: those of the store, and such as say nothing of what is stored.
 func secretsOf(ctx context.Context, r Reader, v *vault, organization consent.ID,
 	entries iter.Seq[*consent.ExportedEvent]) (map[consent.ID]*ledger.Secret, error) {

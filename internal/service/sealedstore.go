@@ -53,7 +53,7 @@ func (s *sealedStore) Update(ctx context.Context, organization consent.ID, write
 	for i := range t.erased {
 		s.keys.secrets.opened.drop(t.erased[i].SubjectKey)
 	}
-	if err == nil {
+	if err == nil && len(t.shared) > 0 {
 		s.keys.shared.add(t.shared)
 	}
 	return err

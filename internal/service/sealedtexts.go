@@ -43,6 +43,9 @@ func (t *sharedTexts) add(texts map[textKey]bool) {
 // texts seals each text that one person alone was shown, and leaves it where several were: those that were kept before
 // and those of this write. Who is merged with somebody keeps texts of their own, so that each can be erased alone.
 func (s *sealer) texts(ctx context.Context) error {
+	if len(s.changes.Texts) == 0 {
+		return nil
+	}
 	var open, own []consent.Text
 	first := map[textKey]int{} // places in own
 	for _, text := range s.changes.Texts {

@@ -12,7 +12,8 @@ import (
 // The ledger is two tables, of decisions and of all else, that share one order of ids.
 
 const selectEntries = `/* select_entries */ SELECT event_id, sequence, kind, recorded_at, subject_id, leaf, body, ident,
-erased_by FROM ledger_entries WHERE organization_id = $1 AND event_id > $2 AND event_id <= $3 ORDER BY event_id LIMIT $4`
+erased_by FROM ledger_entries WHERE organization_id = $1 AND event_id > $2 AND event_id <= $3
+ORDER BY event_id LIMIT $4`
 
 // Entries implements service.Reader. What is no decision is read first: there is little of it, mostly none.
 func (t *tx) Entries(ctx context.Context, organization consent.ID, span consent.EventSpan, limit int,

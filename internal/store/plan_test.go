@@ -36,7 +36,8 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"names":   selectNames, "timeline": selectTimeline, "undo merge": undoMerge, "move claims": moveClaims,
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent, "version": selectVersion, "text of a subject": selectSubjectText,
-		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts, "unerased": selectUnerased,
+		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts,
+		"unerased": selectUnerased,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||

@@ -30,7 +30,8 @@ WHERE e.organization_id = $1 AND e.kind = 3 AND NOT EXISTS (SELECT 1 FROM ledger
 WHERE u.organization_id = $1 AND u.kind = 4 AND u.sequence > e.sequence AND u.subject_id IN (` + whoIs + `))
 AND NOT EXISTS (SELECT 1 FROM restrictions r WHERE r.organization_id = $1 AND r.subject_id IN (` + whoIs + `))`},
 	{"subjects that are told to be erased, and no entry of the ledger tells of it", `SELECT count(*) FROM subjects s
-WHERE s.organization_id = $1 AND s.erased_at IS NOT NULL AND coalesce(s.erased_sequence, 0) NOT BETWEEN 1 AND ` + eventsDropped + `
+WHERE s.organization_id = $1 AND s.erased_at IS NOT NULL
+AND coalesce(s.erased_sequence, 0) NOT BETWEEN 1 AND ` + eventsDropped + `
 AND NOT EXISTS (SELECT 1 FROM ledger_entries e
 WHERE e.organization_id = $1 AND e.sequence = s.erased_sequence AND e.kind = 2)`},
 	{"erasures of which no subject tells", `SELECT count(*) FROM ledger_entries e

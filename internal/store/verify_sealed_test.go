@@ -33,7 +33,8 @@ func TestInspectionOfSealedRows(t *testing.T) {
 				t.Fatal(err)
 			}
 			of := map[*service.SealedRow]error{}
-			look := func(_ context.Context, _ service.Reader, organization consent.ID, rows []service.SealedRow) ([]error, error) {
+			look := func(_ context.Context, _ service.Reader, organization consent.ID, rows []service.SealedRow) ([]error,
+				error) {
 				faults := make([]error, len(rows))
 				for n := range rows {
 					if rows[n].Organization != organization || organization != o {

@@ -14,8 +14,8 @@ func (a *api) evidenceRoutes(access protocol.Access) []protocol.Route {
 		Handle: access.Handle(a.getEvidence)}}
 }
 
-// mostEvidence is how much of the memory of all streams a bundle reserves at most: with it one that is as large as may be
-// is made at a time, and smaller ones beside it.
+// mostEvidence is how much of the memory of all streams a bundle reserves at most: with it one that is as large as may
+// be is made at a time, and smaller ones beside it.
 const mostEvidence = 24 << 20
 
 // getEvidence answers GET {org}/subjects/{subjectId}/evidence[?purpose=][&since=]: the bundle, a zip.
