@@ -56,12 +56,13 @@ type cosigning struct {
 	jobs chan toCosign
 
 	mu       sync.Mutex
-	busy     map[consent.ID]bool
+	busy     map[consent.ID]bool      // what is sent; true: a newer checkpoint came meanwhile
 	rests    map[consent.ID]time.Time // until when a ledger is not sent
 	paused   time.Time                // until when nothing is sent
 	failures int                      // of the witness, one after the other
 	cursor   consent.ID               // behind which ledgers are searched next
 	searchAt time.Time
+	resets   int                  // how often a search was asked for at once
 	said     map[string]time.Time // when a line was logged, by what it says
 }
 
@@ -70,20 +71,32 @@ func newCosigning(of *witnesses, w *witness.Witness) *cosigning {
 		rests: map[consent.ID]time.Time{}, said: map[string]time.Time{}}
 }
 
+// searching is a part of all ledgers that is to be searched.
+type searching struct {
+	after  consent.ID
+	wait   time.Duration // before it begins
+	resets int           // of before
+}
+
 // searches tells behind which ledger the search goes on, and how long it waits before.
-func (c *cosigning) searches(now time.Time) (after consent.ID, wait time.Duration) {
+func (c *cosigning) searches(now time.Time) searching {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.searchAt
 	if c.paused.After(at) {
 		at = c.paused
 	}
-	return c.cursor, at.Sub(now)
+	return searching{c.cursor, at.Sub(now), c.resets}
 }
 
-func (c *cosigning) searched(after consent.ID, again time.Duration) time.Duration {
+// searched ends a part of the search, and gives when to come again. What came of an attempt meanwhile may ask for
+// another search before that, from where it says.
+func (c *cosigning) searched(part searching, after consent.ID, again time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.resets != part.resets {
+		return 0
+	}
 	c.cursor, c.searchAt = after, time.Now().Add(again)
 	return again
 }
@@ -100,16 +113,21 @@ func (c *cosigning) take(job toCosign) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy[job.Organization] || c.rests[job.Organization].After(now) || c.paused.After(now) {
+	if _, ok := c.busy[job.Organization]; ok {
+		c.busy[job.Organization] = true
+		return
+	}
+	if c.rests[job.Organization].After(now) || c.paused.After(now) {
 		return
 	}
 	select {
 	case c.jobs <- job:
-		c.busy[job.Organization] = true
+		c.busy[job.Organization] = false
 	default:
 		c.rests[job.Organization] = now.Add(betweenParts)
 		if again := now.Add(betweenParts); again.Before(c.searchAt) {
 			c.searchAt = again
+			c.resets++
 		}
 	}
 }
@@ -186,6 +204,7 @@ func (c *cosigning) answered() {
 	defer c.mu.Unlock()
 	if c.failures > 0 { // it was away: what it lacks is searched from the beginning
 		c.failures, c.paused, c.cursor, c.searchAt = 0, time.Time{}, consent.NoID, time.Time{}
+		c.resets++
 	}
 }
 
@@ -194,13 +213,15 @@ func (c *cosigning) failed() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pause := min(mostPause, leastPause<<min(c.failures, 10))
-	pause = pause/2 + rand.N(pause)
+	pause = pause/2 + rand.N(pause/2)
 	c.failures++
 	c.paused, c.searchAt = time.Now().Add(pause), time.Time{}
+	c.resets++
 	return pause
 }
 
-// done lets a ledger be sent again, after a rest, and gives when that ends.
+// done lets a ledger be sent again, after a rest, and gives when that ends. Where a newer checkpoint came while it was
+// sent, and nothing rests, that one is sent next.
 func (c *cosigning) done(organization consent.ID, rest time.Duration) time.Time {
 	now := time.Now()
 	if rest > 0 {
@@ -208,9 +229,13 @@ func (c *cosigning) done(organization consent.ID, rest time.Duration) time.Time 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	newer := c.busy[organization]
 	delete(c.busy, organization)
 	delete(c.rests, organization)
 	if rest == 0 {
+		if newer {
+			c.of.send(organization, now)
+		}
 		return now
 	}
 	if len(c.rests) >= mostResting {

@@ -228,14 +228,14 @@ func knownSize(kept *consent.Cosignature, newest *consent.Checkpoint) int64 {
 // search looks through a part of all ledgers for those that a witness has not cosigned, where it is time for that: at
 // start, of servers that ended, after a witness was away, and of what was not remembered. It gives when to come again.
 func (w *witnesses) search(ctx context.Context, c *cosigning) time.Duration {
-	after, wait := c.searches(time.Now())
-	if wait > 0 {
-		return wait
+	part := c.searches(time.Now())
+	if part.wait > 0 {
+		return part.wait
 	}
 	var found []consent.ID
 	err := w.recovering(func() error {
 		return w.s.signer.view(ctx, func(ctx context.Context, r Reader) (err error) {
-			found, err = r.Uncosigned(ctx, c.Key, after, uncosignedAtOnce)
+			found, err = r.Uncosigned(ctx, c.Key, part.after, uncosignedAtOnce)
 			return err
 		})
 	})
@@ -243,17 +243,17 @@ func (w *witnesses) search(ctx context.Context, c *cosigning) time.Duration {
 		if ctx.Err() == nil {
 			w.s.log.Warn("ledgers could not be searched for what is not cosigned; it is tried again", "error", err)
 		}
-		return c.searched(after, searchUncosigned)
+		return c.searched(part, part.after, searchUncosigned)
 	}
 	for _, organization := range found { // not by way of due, which may be full of ledgers that wait
 		if !c.resting(organization, time.Now()) && !w.try(ctx, organization) {
-			return c.searched(after, searchUncosigned)
+			return c.searched(part, part.after, searchUncosigned)
 		}
 	}
 	if len(found) < uncosignedAtOnce {
-		return c.searched(consent.NoID, searchUncosigned)
+		return c.searched(part, consent.NoID, searchUncosigned)
 	}
-	return c.searched(found[len(found)-1], betweenParts)
+	return c.searched(part, found[len(found)-1], betweenParts)
 }
 
 // measure looks how far behind witnesses are, where it is time for that, and gives when to come again.
