@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"internal/sealing":         {},
 	"internal/server": {"internal/protocol", "internal/protocol/*", "internal/console", "internal/limit",
 		"internal/openapi", "internal/service", "internal/consent"},
-	"internal/service": {"internal/service/*", "internal/limit", "internal/sealing", "internal/witness",
+	"internal/service": {"internal/service/*", "internal/jobs", "internal/limit", "internal/sealing", "internal/witness",
 		"internal/consent", "ledger", "evidence"},
 	"internal/service/idempotency": {"internal/consent"},
 	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent", "ledger"},

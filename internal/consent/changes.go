@@ -37,6 +37,11 @@ type Changes struct {
 	Cosignatures       []Cosignature // each in the place of one of fewer entries; else nothing is written
 	Counts             []Count       // to add
 	IdempotencyRecords []IdempotencyRecord
+	Jobs               []Job // new: one that is there stays as it is
+	JobClaims          []JobClaim
+	HeldJobs           []HeldJob
+	RetriedJobs        []Job // due at RunAt, as if never tried; what somebody runs stays as it is
+	DroppedJobs        []JobKey
 
 	RemovedIdentifiers []OwnedName
 	RemovedClaims      []OwnedIdentifier

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/service/idempotency"
@@ -37,30 +36,10 @@ func (s *Service) settled(ctx context.Context, a consent.Actor, err error) error
 	return err
 }
 
-// How often expired idempotency records are removed, and how many in one transaction.
-const (
-	sweepEvery   = 10 * time.Minute
-	sweepAtATime = 1000
-)
+// sweepAtATime is how many expired idempotency records are removed in one transaction.
+const sweepAtATime = 1000
 
-// sweeper removes expired idempotency records until the service ends.
-func (s *Service) sweeper() {
-	defer s.sweeping.Done()
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ended:
-			return
-		case <-tick.C:
-		}
-		if err := s.DropExpiredRecords(context.Background()); err != nil {
-			s.log.Warn("expired idempotency records could not be removed; it is tried again", "error", err)
-		}
-	}
-}
-
-// DropExpiredRecords removes the idempotency records that expired. The service does so by itself every 10 minutes.
+// DropExpiredRecords removes the idempotency records that expired. A job does so every 10 minutes.
 func (s *Service) DropExpiredRecords(ctx context.Context) error {
 	for {
 		var organizations []consent.ID

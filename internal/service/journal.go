@@ -116,7 +116,7 @@ func (s *Service) ForgetAgain(ctx context.Context, told func(done, of int)) (aga
 	if err := s.keepErasures(ctx); err != nil {
 		return len(lost), err
 	}
-	s.sweeping.Go(s.keepJournal)
+	s.noting.Go(s.keepJournal)
 	return len(lost), nil
 }
 

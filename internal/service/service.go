@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
+	"github.com/consentd/consentd/internal/jobs"
 	"github.com/consentd/consentd/internal/limit"
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service/idempotency"
@@ -47,8 +48,9 @@ type Service struct {
 	exports  *limit.Keyed // of each organization
 	ended    chan struct{}
 	ending   sync.Once
-	sweeping sync.WaitGroup
 	erasing  sync.WaitGroup
+	noting   sync.WaitGroup
+	jobs     *jobs.Runner // nil: this process runs none
 }
 
 // Options are what a Service is made of. Clock and Random are for exact tests.
@@ -80,6 +82,13 @@ type Options struct {
 	Checkpointed func(outcome string)
 	// Witnessed, where set, is told what came of each attempt to have one cosigned: CosignDone and so on.
 	Witnessed func(witness, outcome string)
+	// RunJobs has this process run jobs that are due: a server does, a tool does not. JobKinds are some beside the
+	// service's own. JobRun, where set, is told what came of each attempt: jobs.Done and so on. JobPoll and JobLease stand
+	// instead of how often it is looked, and how long a job is held that nobody hears of; for tests.
+	RunJobs           bool
+	JobKinds          map[string]jobs.Kind
+	JobRun            func(kind, outcome string, took time.Duration)
+	JobPoll, JobLease time.Duration
 	// Unreadable, where set, is told how many rows a list has shown without what could not be decrypted.
 	Unreadable func(rows int)
 }
@@ -115,8 +124,9 @@ func New(o Options) *Service {
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {
 			return classify(ctx, s.commit(ctx, organization, func(tx Tx) error { return write(tx) }))
 		}})
-	s.sweeping.Add(1)
-	go s.sweeper()
+	if o.RunJobs {
+		s.startJobs(&o)
+	}
 	if o.ReloadKeys != nil {
 		go s.secrets.watch(s.ended) // Close does not wait for it: a look may hang
 	}
@@ -131,7 +141,10 @@ func (s *Service) Close() {
 	s.witnesses.close()
 	s.ending.Do(func() { close(s.ended) })
 	s.erasing.Wait()
-	s.sweeping.Wait()
+	s.noting.Wait()
+	if s.jobs != nil {
+		s.jobs.Close()
+	}
 }
 
 // Ready tells whether the service can take writes, else why not.

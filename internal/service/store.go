@@ -154,6 +154,16 @@ type Reader interface {
 	// WithExpiredRecords names the organizations that have idempotency records which expired before an instant.
 	WithExpiredRecords(ctx context.Context, before time.Time) ([]consent.ID, error)
 
+	// DueJobs gives, of all organizations, jobs that are due and not parked, behind one (the zero value: from the
+	// beginning) in order of RunAt, organization and id, limit at most.
+	DueJobs(ctx context.Context, now time.Time, after *consent.Job, limit int) ([]consent.Job, error)
+	// Job gives a job; nil: there is none.
+	Job(ctx context.Context, of consent.JobKey) (*consent.Job, error)
+	// Jobs lists jobs of an organization with an id greater than after, in order of id; parked: those alone that are.
+	Jobs(ctx context.Context, organization, after consent.ID, parked bool, limit int) ([]consent.Job, error)
+	// JobCounts counts the jobs of each kind, of all organizations, in order of the kind.
+	JobCounts(ctx context.Context, now time.Time) ([]consent.JobCount, error)
+
 	// Event gives an event.
 	Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error)
 	// Events gives a part of the history and the size of the whole that the query matches.

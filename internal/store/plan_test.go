@@ -37,7 +37,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent, "version": selectVersion, "text of a subject": selectSubjectText,
 		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts,
-		"unerased": selectUnerased,
+		"unerased": selectUnerased, "job": selectJob, "claim": claimJob, "move job": moveJob,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||
@@ -52,6 +52,14 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 func TestErasuresAreReadAlongTheirIndex(t *testing.T) {
 	steps := storetest.Plan(t, emptyFile(t), selectErasedAfter)
 	if len(steps) != 1 || !strings.Contains(steps[0], "INDEX subjects_erased") {
+		t.Errorf("%q", steps)
+	}
+}
+
+// TestDueJobsAreReadAlongTheirIndex: jobs that are due are found without a look at all others.
+func TestDueJobsAreReadAlongTheirIndex(t *testing.T) {
+	steps := storetest.Plan(t, emptyFile(t), selectDueJobs)
+	if len(steps) != 1 || !strings.Contains(steps[0], "INDEX jobs_due") {
 		t.Errorf("%q", steps)
 	}
 }

@@ -72,6 +72,8 @@ var tables = []*table{
 	newTable("counts", 2, `organization_id uuid, name text, amount int8`),
 	newTable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
 		expires_at timestamptz, about bytea`),
+	newTable("jobs", 2, `organization_id uuid, job_id uuid, kind text, run_at timestamptz, attempts int4, holder uuid,
+		error text, created_at timestamptz, parked_at timestamptz, payload bytea`),
 }
 
 // newTable makes a table of its columns as "name type, …".

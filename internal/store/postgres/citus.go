@@ -33,7 +33,7 @@ var tables = []table{
 	{"ledger_heads", byOrganization}, {"subject_keys", byOrganization}, {"ledger_rows", byOrganization},
 	{"ledger_checkpoints", byOrganization}, {"ledger_keys", byOrganization},
 	{"ledger_cosignatures", byOrganization},
-	{"counts", byOrganization}, {"kept_answers", byOrganization},
+	{"counts", byOrganization}, {"kept_answers", byOrganization}, {"jobs", byOrganization},
 	{"store_moves", byOrganization},
 }
 

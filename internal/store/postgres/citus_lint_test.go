@@ -32,6 +32,8 @@ type excuse struct{ begins, reason string }
 var acrossOrganizations = []excuse{
 	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
+	{"/* select_due_jobs */", "finds what is due, of all organizations, once a second"},
+	{"/* select_job_counts */", "counts all jobs, of which there are few, for metrics"},
 	{"/* select_uncosigned */", "finds the organizations whose checkpoint a witness has not cosigned, now and then"},
 	{"/* select_witness_lag */", "tells how far behind a witness is, of all organizations, now and then"},
 	{"/* select_erased_after */", "finds who was erased by another server, once a minute"},

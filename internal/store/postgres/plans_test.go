@@ -136,6 +136,9 @@ var plansExcused = []excuse{
 	{"/* delete_expired_idempotency */", "reads an organization's records once, every 10 minutes"},
 	{"/* select_expired_idempotency */", "finds the organizations that have records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
+	{"/* select_due_jobs */", "finds what is due, of all organizations, once a second"},
+	{"/* select_job_counts */", "counts all jobs, of which there are few, for metrics"},
+	{"/* select_jobs */", "an operator lists an organization's jobs, of which there are few"},
 	{"/* select_uncosigned */", "finds the organizations whose checkpoint a witness has not cosigned, now and then"},
 	{"/* select_witness_lag */", "tells how far behind a witness is, of all organizations, now and then"},
 	{"/* select_merged_into */", "looks through an organization's merges, once an erasure of a removed record"},
@@ -287,6 +290,7 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"ledger_entries SELECT @org, @id, i, 1, now(), NULL, @hash@rows",
 		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",
+		"jobs SELECT @org, @id, 'tidy', now() + INTERVAL '1 h', 0, NULL, '', now(), NULL, ''@some",
 	} {
 		execute(t, c, values.Replace("INSERT INTO "+insert))
 	}
@@ -343,7 +347,8 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 		}
 	}
 	err := s.View(ctx, func(r service.Reader) error {
-		return errors.Join(p.readSets(ctx, r), p.readOnes(ctx, r), p.readExports(ctx, r), p.readLedger(ctx, r))
+		return errors.Join(p.readSets(ctx, r), p.readOnes(ctx, r), p.readExports(ctx, r), p.readLedger(ctx, r),
+			p.readJobs(ctx, r))
 	})
 	if err != nil {
 		t.Error(err)
@@ -353,7 +358,7 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 		t.Error(err)
 	}
 	for _, c := range []consent.Changes{p.changedPurpose(), p.newcomers(), p.again(), p.merged(), p.undone(), p.signed(),
-		p.erased(), p.gone()} {
+		p.erased(), p.gone(), p.worked()} {
 		err := s.Update(ctx, p.organization, func(tx service.Tx) error { return tx.Append(ctx, &c) })
 		if err != nil {
 			t.Error(err)

@@ -120,6 +120,15 @@ func (f *Data) answer(o consent.ID) consent.IdempotencyRecord {
 	return a
 }
 
+func (f *Data) job(o consent.ID) consent.Job {
+	j := consent.Job{Organization: o, ID: f.id(), Kind: f.odd(), Payload: []byte("\x00\xff" + f.odd()), RunAt: f.at(),
+		Attempts: f.random.IntN(99), Error: f.odd(), CreatedAt: f.at(), ParkedAt: f.some()}
+	if j.ParkedAt.IsZero() && f.random.IntN(2) == 0 {
+		j.Holder = f.id()
+	}
+	return j
+}
+
 func (f *Data) text(o consent.ID, text string) consent.Text {
 	hash := sha256.Sum256([]byte(text))
 	x := consent.Text{Organization: o, Hash: hash[:], Text: text}
@@ -136,6 +145,7 @@ func (f *Data) instance() (c consent.Changes) {
 	c.Keys = []consent.Key{f.key(consent.NoID), f.key(consent.NoID)}
 	c.Keys[1].RevokedAt = time.Time{}
 	c.IdempotencyRecords = []consent.IdempotencyRecord{f.answer(consent.NoID)}
+	c.Jobs = []consent.Job{f.job(consent.NoID), consent.RecurringJob("sixteen bytes...", f.at())}
 	return c
 }
 
@@ -174,6 +184,7 @@ func (f *Data) organization(id consent.ID, n int) (c consent.Changes) {
 	}
 	for range 3 {
 		c.Keys, c.IdempotencyRecords = append(c.Keys, f.key(id)), append(c.IdempotencyRecords, f.answer(id))
+		c.Jobs = append(c.Jobs, f.job(id))
 	}
 	for _, text := range oddTexts {
 		c.Texts = append(c.Texts, f.text(id, text))

@@ -1,0 +1,21 @@
+-- +goose Up
+-- Work that is due at a time. Whoever runs a job holds it by a token (holder) until run_at, when it is due again. What
+-- failed for good is parked. The organization of the instance's own jobs is all zeros.
+CREATE TABLE jobs (
+    organization_id BLOB NOT NULL,
+    job_id          BLOB NOT NULL,
+    kind            TEXT NOT NULL,
+    run_at          INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    holder          BLOB,
+    error           TEXT NOT NULL,
+    created_at      INTEGER NOT NULL,
+    parked_at       INTEGER,
+    payload         BLOB NOT NULL,
+    PRIMARY KEY (organization_id, job_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX jobs_due ON jobs (run_at, organization_id, job_id) WHERE parked_at IS NULL;
+
+-- +goose Down
+DROP TABLE jobs;
