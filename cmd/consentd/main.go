@@ -23,6 +23,7 @@ type commands struct {
 	Citus   citusCmd   `cmd:"" help:"Prepare a database for many nodes."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the data folder and this machine, and say what to do."`
 	Backup  backupCmd  `cmd:"" help:"Copy the database of the data folder, beside a running server."`
+	Jobs    jobsCmd    `cmd:"" help:"Show what servers have to do at a time, and what failed for good."`
 	Ledger  ledgerCmd  `cmd:"" help:"Prove that what is on record is what was put on record."`
 	Move    moveCmd    `cmd:"" name:"migrate-store" help:"Move everything from a data folder into a PostgreSQL database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -36,6 +37,7 @@ func newCommands() *commands {
 	c.Backup.Settings = newSettings("config", "data")
 	c.Check.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Key.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
+	c.Jobs.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Verify.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Export.Settings = newSettings("config", "data", "database", "admin-database", "kek-file")
 	c.Ledger.Recover.Settings = newSettings("config", "data", "database", "admin-database", "kek-file", "journals")

@@ -169,10 +169,11 @@ func (r *running) open(ctx context.Context) (err error) {
 	options := service.Options{Store: r.store, Places: places, Keys: keys.file.Ring(rand.Reader),
 		ReloadKeys: keys.reload, SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
 		Checkpointed: metrics.Checkpoint, Witnesses: r.cfg.Witnesses, Witnessed: metrics.Cosigned,
-		Unreadable: metrics.Unreadable}
+		Unreadable: metrics.Unreadable, RunJobs: true, JobRun: metrics.Job}
 	r.journals.put(&options)
 	r.service = service.New(options)
 	metrics.Witnesses(witnessNames(r.cfg), r.service.WitnessLags)
+	metrics.Jobs(r.service.JobCounts)
 	if err := r.forgetAgain(ctx); err != nil {
 		return err
 	}

@@ -171,9 +171,21 @@ func (w *harness) tenant(word string) vars {
 		"email": "one." + word + "@shop.example", "phone": phoneOf(word), "device": uuid.NewString()}
 	v["key"], v["keyid"] = w.key(actor, "everything", consent.AllScopes...)
 	_, v["doomedkey"] = w.key(actor, "doomed", consent.LedgerRead)
+	v["jobid"], v["doomedjob"] = w.addJob(actor), w.addJob(actor)
 	w.seed(v)
 	w.deadCredentials(actor, v)
 	return v
+}
+
+// addJob puts a job on record that nobody does, and gives its id.
+func (w *harness) addJob(actor consent.Actor) string {
+	w.Helper()
+	j := consent.Job{Organization: actor.Organization, ID: consent.ID(uuid.Must(uuid.NewV7())), Kind: "sample",
+		RunAt: time.Now().Add(time.Hour).Truncate(time.Microsecond), CreatedAt: time.Now().Truncate(time.Microsecond)}
+	w.must(w.stores[0].Update(context.Background(), j.Organization, func(tx service.Tx) error {
+		return tx.Append(context.Background(), &consent.Changes{Jobs: []consent.Job{j}})
+	}))
+	return j.ID.String()
 }
 
 func phoneOf(word string) string {
@@ -298,6 +310,7 @@ func (w *harness) doomAgain() {
 	w.makeSubject(w.mine, "doomedsubject")
 	w.mine["doomedperson"] = w.mine["doomedsubject"] // a person whom another protocol knows by a user_id is one here
 	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
+	w.mine["doomedjob"] = w.addJob(w.actorOf(w.mine))
 	w.makeForgotten(w.mine, "{{word}}-forgotten-{{n}}")
 	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
 	w.attachPhone(w.mine)

@@ -26,6 +26,8 @@ type Metrics struct {
 	batchTime prometheus.Histogram
 	signed    *prometheus.CounterVec
 	cosigned  *prometheus.CounterVec
+	jobs      *prometheus.CounterVec
+	jobTime   *prometheus.HistogramVec
 
 	unreadable prometheus.Counter
 }
@@ -50,12 +52,17 @@ func NewMetrics(version string, ready func() error) *Metrics {
 			Help: "Checkpoints of ledgers that were to be signed; refused: what is stored is not what was committed."},
 			[]string{"outcome"}),
 		cosigned: newCosigned(),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_job_runs_total",
+			Help: "Attempts at jobs that were due."}, []string{"kind", "outcome"}),
+		jobTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "consentd_job_duration_seconds",
+			Help: "Time that attempts at jobs took.", Buckets: []float64{.001, .01, .1, 1, 10, 60, 600}}, []string{"kind"}),
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts{Name: "consentd_unreadable_rows_total",
 			Help: "Rows that lists have shown without what could not be decrypted."}),
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed, m.cosigned,
+		m.jobs, m.jobTime,
 		m.unreadable,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {

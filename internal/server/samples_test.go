@@ -32,6 +32,7 @@ type sample struct {
 const (
 	concordOrg     = "/privacy-v1/organizations/{{org}}"
 	concordProject = concordOrg + "/projects/{{project}}"
+	nativeJobs     = "/api/v1/organizations/{{org}}/jobs"
 	nativeKeys     = "/api/v1/organizations/{{org}}/keys"
 	nativeSubjects = "/api/v1/organizations/{{org}}/subjects"
 	nativePurposes = "/api/v1/organizations/{{org}}/projects/{{project}}/purposes"
@@ -215,6 +216,13 @@ var samples = map[string][]sample{
 	"DELETE /api/v1/organizations/{organizationId}/keys/{keyId}": {{target: nativeKeys + "/{{doomedkey}}",
 		headers: bearerKey, status: 204,
 		scopes: []consent.Scope{consent.OrganizationsWrite}}},
+	"GET /api/v1/organizations/{organizationId}/jobs": {{target: nativeJobs + "?limit=3", headers: bearerKey, status: 200,
+		scopes: []consent.Scope{consent.OrganizationsRead}}},
+	"POST /api/v1/organizations/{organizationId}/jobs/{jobId}/retry": {{target: nativeJobs + "/{{jobid}}/retry",
+		headers: bearerKey, status: 200, body: `{"at":"2026-03-01T12:00:00Z"}`,
+		scopes: []consent.Scope{consent.OrganizationsWrite}}},
+	"DELETE /api/v1/organizations/{organizationId}/jobs/{jobId}": {{target: nativeJobs + "/{{doomedjob}}",
+		headers: bearerKey, status: 204, scopes: []consent.Scope{consent.OrganizationsWrite}}},
 	"GET /api/v1/organizations/{organizationId}/ledger/checkpoint": {{target: nativeLedger + "/checkpoint?cosigned=false",
 		headers: bearerKey, status: 200, scopes: []consent.Scope{consent.LedgerRead}}},
 	"GET /api/v1/organizations/{organizationId}/ledger/keys": {{target: nativeLedger + "/keys",

@@ -91,7 +91,7 @@ func (j jobStore) EndJob(ctx context.Context, then consent.HeldJob) (held bool, 
 // id; parked: those alone that were given up. Errors: Forbidden.
 func (s *Service) Jobs(ctx context.Context, a consent.Actor, parked bool, after consent.ID, limit int) (
 	found []consent.Job, err error) {
-	if err := a.Require(consent.OrganizationsRead); err != nil {
+	if err := s.mayJobs(ctx, a, consent.OrganizationsRead); err != nil {
 		return nil, err
 	}
 	err = s.viewOnce(ctx, func(r Reader) (err error) {
@@ -101,10 +101,24 @@ func (s *Service) Jobs(ctx context.Context, a consent.Actor, parked bool, after 
 	return found, err
 }
 
-// RetryJob has a job run at once, as if it was never tried. One that runs goes on. Errors: Forbidden, NotFound.
-func (s *Service) RetryJob(ctx context.Context, a consent.Actor, id consent.ID) (*consent.Job, error) {
-	j, err := s.changeJob(ctx, a, id, func(j *consent.Job) consent.Changes {
-		j.RunAt = s.now()
+// mayJobs tells whether an actor has a scope in an organization that there is; an operator may be in none.
+func (s *Service) mayJobs(ctx context.Context, a consent.Actor, scope consent.Scope) error {
+	if err := a.Require(scope); err != nil || a.Organization == consent.NoID {
+		return err
+	}
+	_, err := s.catalog(ctx, a.Organization)
+	return err
+}
+
+// RetryJob has a job run at an instant (zero: at once), as if it was never tried. One that runs goes on. The answer to
+// keep is rendered from a *Job. Errors: Forbidden, NotFound.
+func (s *Service) RetryJob(ctx context.Context, a consent.Actor, id consent.ID, at time.Time,
+	idem consent.Idempotency) (*consent.Job, error) {
+	if at.IsZero() {
+		at = s.now()
+	}
+	j, err := s.changeJob(ctx, a, id, idem, func(j *consent.Job) consent.Changes {
+		j.RunAt = at
 		return consent.Changes{RetriedJobs: []consent.Job{*j}}
 	})
 	if err == nil && s.jobs != nil {
@@ -115,37 +129,37 @@ func (s *Service) RetryJob(ctx context.Context, a consent.Actor, id consent.ID) 
 
 // DropJob removes a job for good; one that recurs is made again by the next server that starts. Errors: Forbidden,
 // NotFound.
-func (s *Service) DropJob(ctx context.Context, a consent.Actor, id consent.ID) error {
-	_, err := s.changeJob(ctx, a, id, func(j *consent.Job) consent.Changes {
+func (s *Service) DropJob(ctx context.Context, a consent.Actor, id consent.ID, idem consent.Idempotency) error {
+	_, err := s.changeJob(ctx, a, id, idem, func(j *consent.Job) consent.Changes {
 		return consent.Changes{DroppedJobs: []consent.JobKey{j.Key()}}
 	})
 	return err
 }
 
-// changeJob gives a job as it is after a change.
-func (s *Service) changeJob(ctx context.Context, a consent.Actor, id consent.ID,
+// changeJob gives a job as it is after a change; of one that is dropped, as it was.
+func (s *Service) changeJob(ctx context.Context, a consent.Actor, id consent.ID, idem consent.Idempotency,
 	change func(*consent.Job) consent.Changes) (j *consent.Job, err error) {
-	if err := a.Require(consent.OrganizationsWrite); err != nil {
+	if err := s.mayJobs(ctx, a, consent.OrganizationsWrite); err != nil {
 		return nil, err
 	}
-	err = classify(ctx, s.store.Update(ctx, a.Organization, func(tx Tx) error {
+	err = s.update(ctx, a, idem, func(tx Tx) (any, error) {
 		key := consent.JobKey{Organization: a.Organization, ID: id}
 		if j, err = tx.Job(ctx, key); err != nil {
-			return err
+			return nil, err
 		}
 		if j == nil {
-			return ErrNoJob
+			return nil, ErrNoJob
 		}
 		changes := change(j)
 		if err := tx.Append(ctx, &changes); err != nil {
-			return err
+			return nil, err
 		}
-		if now, err := tx.Job(ctx, key); err != nil || now != nil {
+		now, err := tx.Job(ctx, key)
+		if now != nil {
 			j = now
-			return err
 		}
-		return nil
-	}))
+		return j, err
+	})
 	return j, err
 }
 

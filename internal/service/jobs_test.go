@@ -159,7 +159,7 @@ func TestJobIsHeldWhileItRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.svc.DropJob(t.Context(), actor, j.ID); err != nil {
+	if err := h.svc.DropJob(t.Context(), actor, j.ID, consent.Idempotency{}); err != nil {
 		t.Fatal(err)
 	}
 	lost.Wait()
@@ -221,15 +221,16 @@ func TestJobFailsForGood(t *testing.T) {
 		t.Fatalf("%+v %v", parked, err)
 	}
 	mended.Store(true)
-	if _, err := s.RetryJob(t.Context(), actor, j.ID); err != nil {
+	if _, err := s.RetryJob(t.Context(), actor, j.ID, time.Time{}, consent.Idempotency{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-outcomes; got != jobs.Done {
 		t.Fatal(got)
 	}
 	awaitLong(t, "it is done", func() bool { return h.jobOf(t, j.Key()) == nil })
-	for what, err := range map[string]error{"drop": s.DropJob(t.Context(), actor, j.ID),
-		"another's": s.DropJob(t.Context(), h.organization(t), consent.RecurringJob("sweep-answers", noon).ID)} {
+	for what, err := range map[string]error{"drop": s.DropJob(t.Context(), actor, j.ID, consent.Idempotency{}),
+		"another's": s.DropJob(t.Context(), h.organization(t), consent.RecurringJob("sweep-answers", noon).ID,
+			consent.Idempotency{})} {
 		isKind(t, what, err, consent.NotFound, "")
 	}
 }
