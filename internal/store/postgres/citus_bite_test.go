@@ -91,8 +91,8 @@ var refused = map[string][]string{
 		"SELECT * FROM subjects s, consents c WHERE s.organization_id = $1 FOR SHARE OF s",
 	},
 	"known tables": {
-		"SELECT * FROM jobs WHERE organization_id = $1",
-		"CREATE TABLE jobs (organization_id uuid PRIMARY KEY)",
+		"SELECT * FROM errands WHERE organization_id = $1",
+		"CREATE TABLE errands (organization_id uuid PRIMARY KEY)",
 		"SELECT * FROM information_schema.tables",
 	},
 	"one phase": {
