@@ -35,9 +35,12 @@ const (
 // Kind is what is done for jobs of one kind.
 type Kind struct {
 	// Run does a job. It may run twice at once, where a server was not heard of for a minute, and again after it was done.
-	// again: what is left is due that much later, as a first try; with an error it counts for nothing. Its error is kept
-	// and logged, so that it must not tell of a person.
+	// again: what is left is due that much later, as a first try; with an error: as a further try, and nothing is logged.
+	// Its error is kept, so that it must not tell of a person.
 	Run func(ctx context.Context, j *consent.Job) (again time.Duration, err error)
+	// Early, where set, names jobs behind one (the zero value: from the beginning), in an order of its own, limit at most,
+	// for which there is work before they are due. One that failed rests all the same, and one that is not there is made.
+	Early func(ctx context.Context, after consent.JobKey, limit int) ([]consent.JobKey, error)
 	// Every, where set, is of a job of the instance's own that there is once (consent.RecurringJob): it is due again that
 	// much later, once it went well.
 	Every time.Duration
@@ -53,6 +56,8 @@ type Store interface {
 	AddJobs(ctx context.Context, jobs []consent.Job) error
 	// DueJobs gives jobs that are due behind one, in order, limit at most.
 	DueJobs(ctx context.Context, after *consent.Job, limit int) ([]consent.Job, error)
+	// Job gives a job; nil: there is none.
+	Job(ctx context.Context, of consent.JobKey) (*consent.Job, error)
 	// ClaimJob holds a job as it was read; nil: somebody else has it.
 	ClaimJob(ctx context.Context, claim consent.JobClaim) (*consent.Job, error)
 	// EndJob puts a held job on record, and tells whether it was held still.
@@ -81,7 +86,8 @@ type Runner struct {
 	wake    chan struct{} // has room for one
 
 	mu   sync.Mutex
-	runs map[string]int // how many of each kind
+	runs map[string]int          // how many of each kind
+	held map[consent.JobKey]bool // that this server runs
 }
 
 // New starts a runner.
@@ -95,7 +101,8 @@ func New(o Options) *Runner {
 	if o.Observe == nil {
 		o.Observe = func(string, string, time.Duration) {}
 	}
-	r := &Runner{o: o, wake: make(chan struct{}, 1), runs: map[string]int{}}
+	r := &Runner{o: o, wake: make(chan struct{}, 1), runs: map[string]int{},
+		held: map[consent.JobKey]bool{}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.running.Go(r.look)
 	return r
@@ -126,6 +133,9 @@ func (r *Runner) look() {
 		}
 		if err == nil {
 			after, err = r.begin(after)
+		}
+		if err == nil {
+			err = r.beginEarly()
 		}
 		if err != nil && r.ctx.Err() == nil && !failed {
 			r.o.Log.Warn("it could not be found out which jobs are due; it is tried again", "error", err)
@@ -173,6 +183,63 @@ func (r *Runner) begin(after *consent.Job) (last *consent.Job, err error) {
 	return after, nil
 }
 
+// beginEarly starts jobs for which there is work before they are due.
+func (r *Runner) beginEarly() error {
+	for name, kind := range r.o.Kinds {
+		if kind.Early == nil {
+			continue
+		}
+		for after, more := (consent.JobKey{}), true; more; {
+			keys, err := kind.Early(r.ctx, after, page)
+			if err != nil {
+				return err
+			}
+			if more = len(keys) == page; more {
+				after = keys[page-1]
+			}
+			for _, key := range keys {
+				if !r.isHeld(key) && r.room(name, kind) {
+					r.running.Go(func() { r.runEarly(key, name, kind) })
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// isHeld tells whether this server runs a job.
+func (r *Runner) isHeld(key consent.JobKey) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held[key]
+}
+
+// runEarly runs a job that is not due yet, unless it is held, or rests after it failed.
+func (r *Runner) runEarly(key consent.JobKey, name string, kind Kind) {
+	j, err := r.o.Store.Job(r.ctx, key)
+	if err == nil && j == nil {
+		now := r.o.Now()
+		j = &consent.Job{Organization: key.Organization, ID: key.ID, Kind: name, RunAt: now, CreatedAt: now}
+		err = r.o.Store.AddJobs(r.ctx, []consent.Job{*j})
+	}
+	switch {
+	case err != nil && r.ctx.Err() == nil:
+		r.o.Log.Warn("a job could not be looked up; it is tried again", "kind", name, "job", key.ID.String(), "error", err)
+	case err != nil:
+	case j.ParkedAt.IsZero() && (!j.RunAt.After(r.o.Now()) || j.Holder == consent.NoID && j.Attempts == 0):
+		r.run(j, kind)
+		return
+	}
+	r.leave(name)
+}
+
+// leave gives a place back.
+func (r *Runner) leave(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.runs[name]--
+}
+
 // room takes a place for a job of a kind, where there is one.
 func (r *Runner) room(name string, kind Kind) bool {
 	r.mu.Lock()
@@ -186,11 +253,7 @@ func (r *Runner) room(name string, kind Kind) bool {
 
 // run claims a job, does it, and puts on record what came of it.
 func (r *Runner) run(due *consent.Job, kind Kind) {
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.runs[due.Kind]--
-	}()
+	defer r.leave(due.Kind)
 	token := r.o.NewID()
 	held, err := r.o.Store.ClaimJob(r.ctx, consent.JobClaim{Job: *due, Token: token, Until: r.o.Now().Add(r.o.Lease)})
 	if err != nil && r.ctx.Err() == nil {
@@ -199,6 +262,7 @@ func (r *Runner) run(due *consent.Job, kind Kind) {
 	if err != nil || held == nil {
 		return
 	}
+	defer r.mark(held.Key())()
 	ctx, cancel := context.WithCancel(r.ctx)
 	var holding sync.WaitGroup
 	holding.Go(func() { r.hold(ctx, held, token, cancel) })
@@ -209,6 +273,18 @@ func (r *Runner) run(due *consent.Job, kind Kind) {
 	holding.Wait()
 	outcome := r.end(held, token, kind, again, err, lost)
 	r.o.Observe(held.Kind, outcome, time.Since(began))
+}
+
+// mark notes that this server runs a job, until what it gives is called.
+func (r *Runner) mark(key consent.JobKey) (unmark func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[key] = true
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.held, key)
+	}
 }
 
 // attempt makes an error of a panic.
@@ -252,6 +328,8 @@ func (r *Runner) end(j *consent.Job, token consent.ID, kind Kind, again time.Dur
 	switch {
 	case lost && failed != nil: // it is due at once, unless somebody else has it
 		outcome, then.RunAt, then.Attempts, then.Error = Lost, now, j.Attempts-1, j.Error
+	case failed != nil && again > 0:
+		outcome, then.RunAt, then.Attempts, then.Error = Failed, now.Add(again), j.Attempts, cut(failed.Error())
 	case failed == nil && again > 0:
 		outcome, then.RunAt = Done, now.Add(again)
 	case failed == nil && kind.Every > 0:
@@ -263,7 +341,7 @@ func (r *Runner) end(j *consent.Job, token consent.ID, kind Kind, again time.Dur
 	default:
 		outcome, then.RunAt, then.Attempts = Failed, now.Add(wait(j.Attempts)), j.Attempts
 	}
-	if outcome == Parked || outcome == Failed {
+	if outcome == Parked || outcome == Failed && again == 0 {
 		then.Error = cut(failed.Error())
 		r.o.Log.Warn("a job failed", "kind", j.Kind, "organization", j.Organization.String(), "job", j.ID.String(),
 			"attempts", j.Attempts, "parked", then.Park, "error", failed)

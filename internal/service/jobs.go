@@ -35,7 +35,7 @@ type jobStore struct{ s *Service }
 
 // AddJobs implements jobs.Store.
 func (j jobStore) AddJobs(ctx context.Context, new []consent.Job) error {
-	return j.s.store.Update(ctx, consent.NoID, func(tx Tx) error {
+	return j.s.store.Update(ctx, owner(new), func(tx Tx) error {
 		var lacking []consent.Job
 		for i := range new { // most servers find them there, and write nothing
 			there, err := tx.Job(ctx, new[i].Key())
@@ -48,6 +48,23 @@ func (j jobStore) AddJobs(ctx context.Context, new []consent.Job) error {
 		}
 		return tx.Append(ctx, &consent.Changes{Jobs: lacking})
 	})
+}
+
+// owner gives whose some jobs are, which are all of one organization or all the instance's.
+func owner(all []consent.Job) consent.ID {
+	if len(all) == 0 {
+		return consent.NoID
+	}
+	return all[0].Organization
+}
+
+// Job implements jobs.Store.
+func (j jobStore) Job(ctx context.Context, of consent.JobKey) (found *consent.Job, err error) {
+	err = j.s.store.ViewOnce(ctx, func(r Reader) (err error) {
+		found, err = r.Job(ctx, of)
+		return err
+	})
+	return found, err
 }
 
 // DueJobs implements jobs.Store.

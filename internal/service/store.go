@@ -164,6 +164,13 @@ type Reader interface {
 	// JobCounts counts the jobs of each kind, of all organizations, in order of the kind.
 	JobCounts(ctx context.Context, now time.Time) ([]consent.JobCount, error)
 
+	// Expiries gives decisions of an organization whose time is over at upTo, behind one (by At and Event) in that order,
+	// limit at most.
+	Expiries(ctx context.Context, organization consent.ID, after consent.Expiry, upTo time.Time,
+		limit int) ([]consent.Expiry, error)
+	// NextExpiry tells when the time of the next decision is over behind an instant; zero: of none.
+	NextExpiry(ctx context.Context, organization consent.ID, after time.Time) (time.Time, error)
+
 	// Event gives an event.
 	Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error)
 	// Events gives a part of the history and the size of the whole that the query matches.

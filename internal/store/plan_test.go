@@ -56,11 +56,14 @@ func TestErasuresAreReadAlongTheirIndex(t *testing.T) {
 	}
 }
 
-// TestDueJobsAreReadAlongTheirIndex: jobs that are due are found without a look at all others.
-func TestDueJobsAreReadAlongTheirIndex(t *testing.T) {
-	steps := storetest.Plan(t, emptyFile(t), selectDueJobs)
-	if len(steps) != 1 || !strings.Contains(steps[0], "INDEX jobs_due") {
-		t.Errorf("%q", steps)
+// TestDueIsReadAlongItsIndex: jobs that are due, and decisions that expire, are found without a look at all others.
+func TestDueIsReadAlongItsIndex(t *testing.T) {
+	path := emptyFile(t)
+	for statement, index := range map[string]string{selectDueJobs: "INDEX jobs_due",
+		selectExpiries: "INDEX events_by_expiry", selectNextExpiry: "COVERING INDEX events_by_expiry"} {
+		if steps := storetest.Plan(t, path, statement); len(steps) != 1 || !strings.Contains(steps[0], index) {
+			t.Errorf("%q", steps)
+		}
 	}
 }
 

@@ -21,7 +21,12 @@ func (p *people) readJobs(ctx context.Context, r service.Reader) error {
 	_, err3 := r.Job(ctx, consent.JobKey{Organization: p.organization, ID: p.organization})
 	_, err4 := r.DueJobs(ctx, time.Now(), &consent.Job{}, 10)
 	_, err5 := r.JobCounts(ctx, time.Now())
-	return errors.Join(err, err2, err3, err4, err5)
+	expired, err6 := r.Expiries(ctx, p.organization, consent.Expiry{At: time.Unix(0, 0)}, time.Now().Add(time.Hour), 10)
+	if err6 == nil && len(expired) == 0 {
+		err6 = errors.New("nothing expires")
+	}
+	_, err7 := r.NextExpiry(ctx, p.organization, time.Now())
+	return errors.Join(err, err2, err3, err4, err5, err6, err7)
 }
 
 // worked are jobs, one for each person, that are held, held longer, ended, tried again and dropped.

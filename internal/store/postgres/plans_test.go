@@ -286,7 +286,8 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"identifiers SELECT @org, 'user_id', 0, convert_to('u' || i, 'UTF8'), @id, NULL, ''@rows",
 		"identifier_claims SELECT @org, 'email', 0, convert_to('c' || i, 'UTF8'), @id, @id@rows",
 		"subject_merges SELECT @org, @id, @other, i, now(), now(), 1@rows",
-		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), NULL, NULL, @other, '', '', '', '', ''@rows",
+		"events SELECT @org, @id, i, @id, 1, 1, 1, 1, 1, 1, TRUE, now(), now(), now() + i * INTERVAL '1 s', NULL, @other, " +
+			"'', '', '', '', ''@rows",
 		"ledger_entries SELECT @org, @id, i, 1, now(), NULL, @hash@rows",
 		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",

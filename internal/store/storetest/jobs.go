@@ -140,3 +140,39 @@ func testHeldJobs(f *fixture) {
 		f.Errorf("what was done is left: %v", left)
 	}
 }
+
+// testExpiries: decisions are found by when their time is over, each once, of one organization.
+func testExpiries(f *fixture) {
+	a, b := f.organization(), f.organization()
+	record := func(o consent.ID, at time.Time) consent.Expiry {
+		e := f.event(o, f.subject(o), 1, 1, func(e *consent.Event) { e.ExpiresAt = at })
+		f.append(consent.Changes{Events: []consent.Event{e}})
+		return consent.Expiry{At: at, Event: e.ID, Sequence: e.Sequence, Consent: consent.ConsentKey{Organization: o,
+			Subject: e.Subject, Project: e.Project, Purpose: e.Purpose}}
+	}
+	late, first, second := record(a, noon.Add(time.Hour)), record(a, noon), record(a, noon)
+	record(a, time.Time{})
+	record(b, noon)
+	f.view(func(ctx context.Context, r service.Reader) error {
+		var all []consent.Expiry
+		for after := (consent.Expiry{At: noon.Add(-time.Microsecond)}); ; {
+			some, err := r.Expiries(ctx, a, after, noon.Add(time.Minute), 1)
+			if err != nil {
+				return err
+			}
+			if len(some) == 0 {
+				break
+			}
+			all, after = append(all, some[0]), some[0]
+		}
+		same(f, "expired", all, []consent.Expiry{first, second})
+		next, err := r.NextExpiry(ctx, a, noon)
+		same(f, "the next", next, late.At)
+		if err != nil {
+			return err
+		}
+		next, err = r.NextExpiry(ctx, a, late.At)
+		same(f, "none", next, time.Time{})
+		return err
+	})
+}

@@ -37,7 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 			testIdempotencyRecords},
 		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned},
 		{"cosignatures", testCosignatures}, {"ledgers not cosigned", testUncosigned}, {"erasures", testErasures},
-		{"jobs", testJobs}, {"held jobs", testHeldJobs},
+		{"jobs", testJobs}, {"held jobs", testHeldJobs}, {"expiries", testExpiries},
 		{"entries by id", testEntryAfter},
 		{"entries that are no decisions", testEntries}, {"entries in parts", testEntriesInParts},
 		{"own entries", testOwnEntries},
