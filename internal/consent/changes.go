@@ -37,6 +37,9 @@ type Changes struct {
 	Cosignatures       []Cosignature // each in the place of one of fewer entries; else nothing is written
 	Counts             []Count       // to add
 	IdempotencyRecords []IdempotencyRecord
+	Webhooks           []Webhook // new, with where they begin; or changed, but for how far they have come
+	MovedWebhooks      []MovedWebhook
+	Deliveries         []Delivery // new or changed
 
 	RemovedIdentifiers []OwnedName
 	RemovedClaims      []OwnedIdentifier
@@ -51,6 +54,9 @@ type Changes struct {
 	ErasedSubjects []ErasedSubject
 	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
+	// DropDeliveries removes deliveries that are old, some at a time.
+	DropDeliveries  []OldDeliveries
+	RemovedWebhooks []WebhookKey // with their deliveries
 }
 
 // OwnedName is an identifier within its organization.

@@ -21,11 +21,13 @@ const (
 	// preference form needs: to record consents of a person and to read them back.
 	ManageHub  Scope = "manage:consent-hub-consent"
 	LedgerRead Scope = "ledger:read"
+	// WebhooksWrite allows to have other systems told of everything that happens, and to see who is.
+	WebhooksWrite Scope = "webhooks:write"
 )
 
 // AllScopes lists every scope, in the order in which they are shown.
 var AllScopes = []Scope{OrganizationsWrite, OrganizationsRead, ConsentsWrite, ConsentsRead,
-	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead}
+	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead, WebhooksWrite}
 
 // Key is an API key as it is kept: the secret itself is not here.
 type Key struct {

@@ -37,7 +37,8 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent, "version": selectVersion, "text of a subject": selectSubjectText,
 		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts,
-		"unerased": selectUnerased,
+		"unerased": selectUnerased, "webhook": selectWebhook, "delivery": selectDelivery, "deliveries": selectDeliveries,
+		"due deliveries": selectDueDeliveries, "delete deliveries": deleteDeliveries,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||
@@ -53,6 +54,26 @@ func TestErasuresAreReadAlongTheirIndex(t *testing.T) {
 	steps := storetest.Plan(t, emptyFile(t), selectErasedAfter)
 	if len(steps) != 1 || !strings.Contains(steps[0], "INDEX subjects_erased") {
 		t.Errorf("%q", steps)
+	}
+}
+
+// TestWebhooksAreFoundAlongIndexes: whether a webhook is behind is seen by a look into the heads and one into what is
+// due; and old deliveries are found without a look at the others.
+func TestWebhooksAreFoundAlongIndexes(t *testing.T) {
+	path := emptyFile(t)
+	for statement, indexes := range map[string][]string{
+		selectWebhooksBehind: {"SEARCH w USING PRIMARY KEY", "SEARCH h USING", "INDEX webhook_deliveries_due (organization_id=? " +
+			"AND webhook_id=? AND next_try_at<?"},
+		selectDueDeliveries: {"INDEX webhook_deliveries_due (organization_id=? AND webhook_id=? AND next_try_at<?)"},
+		deleteOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
+		selectOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
+	} {
+		steps := strings.Join(storetest.Plan(t, path, statement), "\n")
+		for _, index := range indexes {
+			if !strings.Contains(steps, index) {
+				t.Errorf("%s\n%s: without %s", statement, steps, index)
+			}
+		}
 	}
 }
 

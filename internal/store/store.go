@@ -93,6 +93,7 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
 		{"checkpoints", t.appendCheckpoints},
 		{"idempotency records", t.appendIdempotencyRecords},
+		{"removed webhooks", t.removeWebhooks}, {"webhooks", t.appendWebhooks},
 	} {
 		if err := step.run(ctx, c); err != nil {
 			return fmt.Errorf("append %s: %w", step.what, err)

@@ -72,6 +72,13 @@ var tables = []*table{
 	newTable("counts", 2, `organization_id uuid, name text, amount int8`),
 	newTable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
 		expires_at timestamptz, about bytea`),
+	newTable("webhooks", 2, `organization_id uuid, webhook_id uuid, url text, events text, description text, disabled text,
+		secret_sealed bytea, previous_sealed bytea, previous_until timestamptz, created_at timestamptz,
+		updated_at timestamptz, revision int4, sequence int8, last_event_id uuid, expired_at timestamptz,
+		expired_event_id uuid, next_expiry timestamptz, failing_since timestamptz`),
+	newTable("webhook_deliveries", 3, `organization_id uuid, webhook_id uuid, delivery_id uuid, type text, entry_id uuid,
+		sequence int8, created_at timestamptz, attempts int4, next_try_at timestamptz, state int2, status int4, error text,
+		took int8, tried_at timestamptz`),
 }
 
 // newTable makes a table of its columns as "name type, …".

@@ -34,6 +34,7 @@ var tables = []table{
 	{"ledger_checkpoints", byOrganization}, {"ledger_keys", byOrganization},
 	{"ledger_cosignatures", byOrganization},
 	{"counts", byOrganization}, {"kept_answers", byOrganization},
+	{"webhooks", byOrganization}, {"webhook_deliveries", byOrganization},
 	{"store_moves", byOrganization},
 }
 

@@ -33,6 +33,8 @@ var acrossOrganizations = []excuse{
 	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
 	{"/* select_uncosigned */", "finds the organizations whose checkpoint a witness has not cosigned, now and then"},
+	{"/* select_webhooks_behind */", "finds the webhooks that something is to be done for, of all organizations"},
+	{"/* select_old_deliveries */", "finds the organizations that have deliveries to drop, now and then"},
 	{"/* select_witness_lag */", "tells how far behind a witness is, of all organizations, now and then"},
 	{"/* select_erased_after */", "finds who was erased by another server, once a minute"},
 	{"/* count_organizations */", "the root key's list of organizations"},

@@ -147,6 +147,8 @@ SELECT create_distributed_table('ledger_keys', 'organization_id', colocate_with 
 SELECT create_distributed_table('ledger_cosignatures', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('counts', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('kept_answers', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('webhooks', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('webhook_deliveries', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('store_moves', 'organization_id', colocate_with => 'organizations')
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {

@@ -25,6 +25,7 @@ type Data struct {
 	Subjects      []consent.SubjectKey
 	Consents      []consent.ConsentKey
 	Answers       []consent.IdempotencyKey
+	Webhooks      []consent.WebhookKey
 
 	random *rand.Rand
 	made   uint32
@@ -246,6 +247,7 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	c.LedgerKeys = []consent.LedgerKey{{Organization: o, FromSize: last.Sequence, Text: f.odd(), From: f.at()}}
 	c.Cosignatures = []consent.Cosignature{{Organization: o, Witness: f.odd(), Size: last.Sequence, Note: []byte(f.odd()),
 		Line: []byte(f.odd()), At: f.at()}}
+	f.hooks(o, &c)
 	for i, s := range people {
 		secret, row := f.hash(), f.hash()
 		c.SubjectTexts = append(c.SubjectTexts, consent.SubjectText{SubjectKey: consent.SubjectKey{Organization: o,

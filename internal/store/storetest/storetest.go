@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"secrets and rows of the tree", testLedger}, {"idempotency records",
 			testIdempotencyRecords},
 		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned},
+		{"webhooks", testWebhooks}, {"webhooks that are behind", testWebhooksBehind}, {"deliveries", testDeliveries},
+		{"old deliveries", testOldDeliveries},
 		{"cosignatures", testCosignatures}, {"ledgers not cosigned", testUncosigned}, {"erasures", testErasures},
 		{"entries by id", testEntryAfter},
 		{"entries that are no decisions", testEntries}, {"entries in parts", testEntriesInParts},
