@@ -57,6 +57,9 @@ func (s *Service) sweeper() {
 		if err := s.DropExpiredRecords(context.Background()); err != nil {
 			s.log.Warn("expired idempotency records could not be removed; it is tried again", "error", err)
 		}
+		if err := s.DropOldDeliveries(context.Background()); err != nil {
+			s.log.Warn("old deliveries to webhooks could not be removed; it is tried again", "error", err)
+		}
 	}
 }
 

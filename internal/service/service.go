@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -41,6 +42,9 @@ type Service struct {
 	// witnesses cosign what signer signs.
 	witnesses *witnesses
 	journal   journaled
+	// webhookAllow are addresses of webhooks that are not public; wakeFeeds has those told who wait.
+	webhookAllow []netip.Prefix
+	wakeFeeds    func()
 
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
@@ -71,9 +75,11 @@ type Options struct {
 	// Witnesses are sent each checkpoint, of a ledger one within CosignEvery (0: 10 s) at most.
 	Witnesses   []*witness.Address
 	CosignEvery time.Duration
-	Clock       func() time.Time // nil: time.Now
-	Random      io.Reader        // nil: crypto/rand; must be safe for many goroutines
-	Log         *slog.Logger     // nil: slog.Default
+	// WebhookAllow are addresses that webhooks may have though they are not public, with http too.
+	WebhookAllow []netip.Prefix
+	Clock        func() time.Time // nil: time.Now
+	Random       io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log          *slog.Logger     // nil: slog.Default
 	// Observe, where set, is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
 	// Checkpointed, where set, is told what came of each attempt to sign a checkpoint: CheckpointSigned and so on.
@@ -87,9 +93,9 @@ type Options struct {
 // New makes a service and starts its writer and its signer; Close ends them.
 func New(o Options) *Service {
 	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
-		unreadable: o.Unreadable,
-		ended:      make(chan struct{}),
-		lists:      limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
+		unreadable: o.Unreadable, webhookAllow: o.WebhookAllow, wakeFeeds: func() {},
+		ended: make(chan struct{}),
+		lists: limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
 		exports: limit.NewKeyed(exportsOfOne)}
 	if s.clock == nil {
 		s.clock = time.Now

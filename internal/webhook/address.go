@@ -1,6 +1,9 @@
 package webhook
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+)
 
 // special4 are the IPv4 addresses that are nobody's server on the internet, or one that only machines in a data centre
 // may ask (IANA IPv4 Special-Purpose Address Registry, multicast, and one cloud's own).
@@ -45,6 +48,27 @@ func allowed(addr netip.Addr, allow []netip.Prefix, encrypted bool) bool {
 	}
 	addr = addr.Unmap()
 	return among(addr, allow) || encrypted && public(addr)
+}
+
+var (
+	errNoHTTPS       = errors.New("must begin with https://, since no address is allowed that http could go to")
+	errHostIsAddress = errors.New("must not name an address that is not public, unless the operator allows it")
+)
+
+// Check refuses a URL that nothing could be sent to, as far as that can be told without looking its host up: allow is
+// as in Options. The error does not repeat the URL.
+func Check(text string, allow []netip.Prefix) error {
+	u, err := parseURL(text)
+	if err != nil {
+		return err
+	}
+	if u.Scheme != "https" && len(allow) == 0 {
+		return errNoHTTPS
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !allowed(addr, allow, u.Scheme == "https") {
+		return errHostIsAddress
+	}
+	return nil
 }
 
 // public tells whether an address may be that of a server on the internet.

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -77,4 +78,39 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCheck: what can never be sent to is refused when it is written down, and the URL is not repeated.
+func TestCheck(t *testing.T) {
+	local := prefixes("10.0.0.0/8")
+	for url, fine := range map[string]struct{ strict, local bool }{
+		"https://hook.example/in":   {true, true},
+		"https://hook.example:x/":   {},
+		"http://hook.example/in":    {false, true},
+		"https://8.8.8.8/":          {true, true},
+		"http://8.8.8.8/":           {},
+		"https://10.1.1.1/":         {false, true},
+		"http://10.1.1.1:81/":       {false, true},
+		"https://127.0.0.1/":        {},
+		"https://[::1]/":            {},
+		"https://[::ffff:10.0.0.1]": {false, true},
+		"https://169.254.169.254/":  {},
+		"https://a:b@hook.example":  {},
+		"ftp://hook.example":        {},
+		"https://hook.example/%zz":  {},
+	} {
+		for allow, want := range map[bool]bool{false: fine.strict, true: fine.local} {
+			var given []netip.Prefix
+			if allow {
+				given = local
+			}
+			err := Check(url, given)
+			if (err == nil) != want {
+				t.Errorf("%s, allowed local addresses %t: %v", url, allow, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "example") {
+				t.Errorf("%s is repeated: %v", url, err)
+			}
+		}
+	}
 }

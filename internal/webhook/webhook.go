@@ -162,13 +162,20 @@ func (c *Client) Send(ctx context.Context, e Endpoint, m Message) Result {
 	return result
 }
 
-var errBadURL = errors.New("not an http or https URL with a host and without a user")
+var errBadURL = errors.New("must be an http or https URL with a host and without a user")
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
+		return nil, errBadURL
+	}
+	return u, nil
+}
 
 // request makes the call of a message.
 func request(ctx context.Context, e Endpoint, m Message) (*http.Request, error) {
-	u, err := url.Parse(e.URL)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil {
-		return nil, errBadURL
+	if _, err := parseURL(e.URL); err != nil {
+		return nil, err
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(m.Body))
 	if err != nil {
