@@ -241,7 +241,19 @@ func (w *harness) seed(v vars) {
 		`{"consents":[{"key":"{{purpose}}","granted":true}],"email":"{{email}}","locale":"NL"}`)
 	w.do(v, "PATCH", nativePurpose, bearerKey, `{"legalText":"Of {{word}}"}`) // so that it has two versions
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
+	v["webhookid"] = w.makeWebhook(v)
+	v["doomedhook"] = w.makeWebhook(v)
+	for range 2 {
+		v["deliveryid"] = w.value(w.do(v, "POST", nativeWebhook+"/ping", bearerKey, ""), 202, "id")
+	}
 	w.awaitCheckpoint(v)
+}
+
+// makeWebhook makes a webhook that nothing is sent to.
+func (w *harness) makeWebhook(v vars) (id string) {
+	w.Helper()
+	return w.value(w.do(v, "POST", nativeWebhooks, bearerKey, `{"url":"https://{{word}}.example/in","events":["*"]}`), 201,
+		"id")
 }
 
 // awaitCheckpoint waits until a checkpoint covers the event that samples ask for a proof of.
@@ -302,6 +314,7 @@ func (w *harness) doomAgain() {
 	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
 	w.attachPhone(w.mine)
 	w.merge(w.mine)
+	w.mine["doomedhook"] = w.makeWebhook(w.mine)
 }
 
 // mint makes a token of the tenant's person.

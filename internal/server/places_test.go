@@ -78,6 +78,7 @@ var holders = map[string]string{
 	"eventId": "eventid", "event": "eventid", "native purpose": "purpose", "native purposes": "purpose",
 	"native key":      "purpose",
 	"Idempotency-Key": "Idempotency-Key", "If-Match": "If-Match", "cursor": "cursor",
+	"webhookId": "webhookid", "deliveryId": "deliveryid",
 }
 
 // nobodys are the parameters and members whose values are nobody's: words, dates, texts and what is echoed, with all
@@ -124,7 +125,8 @@ func (p *place) closed() bool {
 	if s.Type.Is("array") && s.Items != nil {
 		s = s.Items.Value
 	}
-	return len(s.Enum) > 0 || s.Format == "date-time" || s.Const != nil ||
+	nothing := s.MaxProps != nil && *s.MaxProps == 0
+	return nothing || len(s.Enum) > 0 || s.Format == "date-time" || s.Const != nil ||
 		s.Type != nil && !s.Type.Includes("string") && !s.Type.Includes("object") && !s.Type.Includes("array")
 }
 

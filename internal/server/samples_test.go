@@ -37,6 +37,8 @@ const (
 	nativePurposes = "/api/v1/organizations/{{org}}/projects/{{project}}/purposes"
 	nativePurpose  = nativePurposes + "/{{purpose}}"
 	nativeLedger   = "/api/v1/organizations/{{org}}/ledger"
+	nativeWebhooks = "/api/v1/organizations/{{org}}/webhooks"
+	nativeWebhook  = nativeWebhooks + "/{{webhookid}}"
 )
 
 var (
@@ -271,6 +273,26 @@ var samples = map[string][]sample{
 	"POST /api/v1/organizations/{organizationId}/subjects/{subjectId}/erase": {{
 		target: nativeSubjects + "/{{forgottenid}}/erase", headers: bearerKey, status: 200,
 		scopes: []consent.Scope{consent.SubjectsErase}, body: `{"reason":"asked for it"}`}},
+	"POST /api/v1/organizations/{organizationId}/webhooks": {{target: nativeWebhooks, headers: bearerKey, status: 201,
+		scopes: []consent.Scope{consent.WebhooksWrite},
+		body:   `{"url":"https://hook{{n}}.{{word}}.example/in","events":["consent.*"],"description":"of {{word}}"}`}},
+	"GET /api/v1/organizations/{organizationId}/webhooks": {{target: nativeWebhooks + "?limit=3", headers: bearerKey,
+		status: 200, scopes: []consent.Scope{consent.WebhooksWrite}}},
+	"GET /api/v1/organizations/{organizationId}/webhooks/{webhookId}": {{target: nativeWebhook, headers: bearerKey,
+		status: 200, scopes: []consent.Scope{consent.WebhooksWrite}}},
+	"PATCH /api/v1/organizations/{organizationId}/webhooks/{webhookId}": {{target: nativeWebhook, headers: bearerKey,
+		status: 200, scopes: []consent.Scope{consent.WebhooksWrite}, body: `{"description":"of {{word}}, {{n}}"}`}},
+	"DELETE /api/v1/organizations/{organizationId}/webhooks/{webhookId}": {{target: nativeWebhooks + "/{{doomedhook}}",
+		headers: bearerKey, status: 204, scopes: []consent.Scope{consent.WebhooksWrite}}},
+	"POST /api/v1/organizations/{organizationId}/webhooks/{webhookId}/ping": {{target: nativeWebhook + "/ping",
+		headers: bearerKey, status: 202, body: "{}", spare: true, scopes: []consent.Scope{consent.WebhooksWrite}}},
+	"POST /api/v1/organizations/{organizationId}/webhooks/{webhookId}/rotate": {{target: nativeWebhook + "/rotate",
+		headers: bearerKey, status: 200, body: "{}", spare: true, scopes: []consent.Scope{consent.WebhooksWrite}}},
+	"GET /api/v1/organizations/{organizationId}/webhooks/{webhookId}/deliveries": {{target: nativeWebhook +
+		"/deliveries?limit=1", headers: bearerKey, status: 200, scopes: []consent.Scope{consent.WebhooksWrite}}},
+	"POST /api/v1/organizations/{organizationId}/webhooks/{webhookId}/deliveries/{deliveryId}/redeliver": {{
+		target: nativeWebhook + "/deliveries/{{deliveryid}}/redeliver", headers: bearerKey, status: 202, body: "{}", spare: true,
+		scopes: []consent.Scope{consent.WebhooksWrite}}},
 }
 
 // call is one sample of one route.

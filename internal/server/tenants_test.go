@@ -85,7 +85,7 @@ func tenantVars(c *call) (used []string) {
 	whole := c.target + c.body + strings.Join(slices.Collect(maps.Values(c.headers)), " ")
 	for _, name := range []string{"org", "project", "person", "doomedperson", "subject", "doomedsubject", "doomedkey",
 		"keyid", "type", "device", "email", "phone", "doomedphone", "subjectid", "forgottenid", "contestedid", "restrictedid",
-		"otherid", "mergedid", "eventid", "purpose"} {
+		"otherid", "mergedid", "eventid", "purpose", "webhookid", "doomedhook", "deliveryid"} {
 		if strings.Contains(whole, "{{"+name+"}}") {
 			used = append(used, name)
 		}
