@@ -72,6 +72,7 @@ func TestWebhookLife(t *testing.T) {
 	if err != nil || shown.Secret != nil || shown.URL != "https://hook.example/in" {
 		t.Errorf("shown as %+v, %v", shown, err)
 	}
+	h.clock.add(time.Millisecond) // ids are in the order of milliseconds
 	second := h.hook(t, a)
 	list, err := h.svc.Webhooks(ctx, a, consent.NoID, 10)
 	if err != nil || len(list) != 2 || list[0].Webhook != made.WebhookKey.Webhook || list[0].Secret != nil {
