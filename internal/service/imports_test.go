@@ -321,3 +321,39 @@ func TestImportSweep(t *testing.T) {
 		t.Errorf("%d of one that is open", n)
 	}
 }
+
+// TestImportBringsNobodyBack: lines that were had are had for good, so the same file makes nobody of whom was erased.
+func TestImportBringsNobodyBack(t *testing.T) {
+	h := newHarness(t)
+	ctx, a := context.Background(), h.organization(t)
+	file := []importLine{yes("ann", 2), no("bob", 1)}
+	h.sendLines(t, a, h.newImport(t, a, "old"), 1, file...)
+	ann := h.events(t, a, user("ann")[0])[0].Subject
+	if _, err := h.svc.EraseSubject(ctx, a, consent.EraseSubject{Subject: ann}); err != nil {
+		t.Fatal(err)
+	}
+	if view := h.sendLines(t, a, h.newImport(t, a, "old"), 1, file...); linesOf(view) != [4]int64{3, 0, 2, 0} {
+		t.Errorf("%+v", view)
+	}
+	_, err := h.svc.Person(ctx, a, consent.PersonQuery{Identifier: user("ann")[0]})
+	isKind(t, "who was erased", err, consent.NotFound, "")
+}
+
+// TestImportErrorsAreBounded: past a number of them refused lines are counted alone.
+func TestImportErrorsAreBounded(t *testing.T) {
+	h := newHarness(t)
+	ctx, a := context.Background(), h.organization(t)
+	id := h.newImport(t, a, "old")
+	const lines = consent.MaxImportErrors + 1500
+	spoilt := importLine{fault: consent.Errorf(consent.Invalid, "", "is no line")}
+	view, err := h.svc.ImportLines(ctx, a, id, 1, chunked(slices.Repeat([]importLine{spoilt}, lines), 1, consent.MaxItems,
+		nil))
+	if err != nil || view.Rejected != lines || view.ErrorsKept != consent.MaxImportErrors ||
+		len(view.Errors) != consent.MaxMistakes {
+		t.Errorf("%d rejected, %d kept, %d told, %v", view.Rejected, view.ErrorsKept, len(view.Errors), err)
+	}
+	last, err := h.svc.ImportErrors(ctx, a, id, consent.MaxImportErrors-1, 10)
+	if err != nil || len(last) != 1 || last[0].Line != consent.MaxImportErrors {
+		t.Errorf("the last are %v, %v", last, err)
+	}
+}
