@@ -48,6 +48,8 @@ var mayImport = map[string][]string{
 	"internal/geo":             {"internal/geo/table", "internal/consent"},
 	"internal/geo/gen":         {"internal/geo/table"},
 	"internal/geo/table":       {},
+	"internal/importing":       {"internal/consent"},
+	"internal/importing/*":     {"internal/importing", "internal/consent"},
 	"internal/jobs":            {"internal/consent"},
 	"internal/journal":         {"internal/consent"},
 	"internal/limit":           {"internal/consent"},
@@ -85,7 +87,7 @@ var mayImport = map[string][]string{
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/clitest", "internal/logtest", "internal/mutation", "internal/pgtest",
+var forTests = []string{"internal/clitest", "internal/importing/importingtest", "internal/logtest", "internal/mutation", "internal/pgtest",
 	"internal/powercut", "internal/sealing/sealingtest", "internal/store/storetest", "internal/webtest"}
 
 // forBench are the packages of the benchmark's, which the server does not hold.
