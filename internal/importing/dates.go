@@ -26,7 +26,7 @@ const (
 // behind which Go's time.Time.String says it again ("+0200 CEST"), and what its clock had run.
 var (
 	clockForm = `(?:(?:[Tt]|,? +)(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?(?: *([AaPp])\.?[Mm]\.?)?)?`
-	zoneForm  = `(?: *([Zz]|UTC|GMT|[+-]\d\d:?\d\d)(?: (?:[A-Z]{2,5}|[+-]\d\d(?:\d\d)?))?(?: m=[+-][\d.]+)?)?$`
+	zoneForm  = `(?: *([Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)(?: (?:[A-Z]{2,5}|[+-]\d\d(?:\d\d)?))?(?: m=[+-][\d.]+)?)?$`
 	yearFirst = regexp.MustCompile(`^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})` + clockForm + zoneForm)
 	yearLast  = regexp.MustCompile(`^(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})` + clockForm + zoneForm)
 	shortYear = regexp.MustCompile(`^\d{1,2}[-/.]\d{1,2}[-/.]\d{2}(?:\D|$)`)
@@ -159,8 +159,8 @@ func (d Dates) zoneOf(said string) (*time.Location, error) {
 		}
 		return d.Zone, nil
 	}
-	digits := strings.ReplaceAll(said[1:], ":", "")
-	minutes := atoi(digits[2:])
+	digits := strings.ReplaceAll(said[1:], ":", "") + "00" // PostgreSQL writes hours alone
+	minutes := atoi(digits[2:4])
 	offset := 3600*atoi(digits[:2]) + 60*minutes
 	if offset > maxOffset || minutes > 59 {
 		return nil, Refuse("", "there is no such offset")

@@ -2,6 +2,7 @@ package importing
 
 import (
 	"archive/zip"
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -41,6 +42,23 @@ type Part struct {
 	Name  string // within its folder or archive, or the file's own
 	Shown string // what messages say of it; empty: there is one part only
 	Text  io.Reader
+}
+
+// IsJSON tells whether the text begins as a JSON object or array does.
+func (p *Part) IsJSON() bool {
+	in := bufio.NewReader(p.Text)
+	p.Text = in
+	for n := 1; ; n++ {
+		head, err := in.Peek(n)
+		if err != nil || n == in.Size() {
+			return false
+		}
+		switch head[n-1] {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return head[n-1] == '{' || head[n-1] == '['
+		}
+	}
 }
 
 // Open opens what is at a path; its text is in the named encoding, see OpenText. Whoever opens it closes it.

@@ -238,16 +238,8 @@ func (m *mapper) fromExport(r *importing.Row, l *importing.Line) (left bool, err
 		}
 		l.Metadata = make(map[string]string, len(members))
 		for name, value := range members {
-			l.Metadata[name] = unquoted(value)
+			l.Metadata[name] = importing.Unquoted(value)
 		}
 	}
 	return false, nil
-}
-
-// unquoted gives a text without its quotes, and anything else as it stands: lines of tables have texts only.
-func unquoted(value jsontext.Value) string {
-	if text, err := jsontext.AppendUnquote(nil, value); err == nil {
-		return string(text)
-	}
-	return string(value)
 }
