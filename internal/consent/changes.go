@@ -37,6 +37,11 @@ type Changes struct {
 	Cosignatures       []Cosignature // each in the place of one of fewer entries; else nothing is written
 	Counts             []Count       // to add
 	IdempotencyRecords []IdempotencyRecord
+	Imports            []ImportRun     // new or changed
+	ImportedLines      []ImportedLine  // new
+	ImportErrors       []KeptLineError // new
+	ImportNotes        []ImportNote    // new or changed
+	SweptImports       []SweptImport
 
 	RemovedIdentifiers []OwnedName
 	RemovedClaims      []OwnedIdentifier
@@ -335,5 +340,5 @@ func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
 // Empty tells whether a batch has nothing to write.
 func (c *Changes) Empty() bool {
 	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+
-		len(c.IdempotencyRecords)+len(c.Purposes) == 0
+		len(c.IdempotencyRecords)+len(c.Purposes)+len(c.Imports) == 0
 }

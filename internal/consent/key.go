@@ -19,13 +19,14 @@ const (
 	SubjectsErase      Scope = "subjects:erase"
 	// ManageHub is named by a vendor's document; it allows what an e-mail based
 	// preference form needs: to record consents of a person and to read them back.
-	ManageHub  Scope = "manage:consent-hub-consent"
-	LedgerRead Scope = "ledger:read"
+	ManageHub    Scope = "manage:consent-hub-consent"
+	LedgerRead   Scope = "ledger:read"
+	ImportsWrite Scope = "imports:write"
 )
 
 // AllScopes lists every scope, in the order in which they are shown.
 var AllScopes = []Scope{OrganizationsWrite, OrganizationsRead, ConsentsWrite, ConsentsRead,
-	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead}
+	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead, ImportsWrite}
 
 // Key is an API key as it is kept: the secret itself is not here.
 type Key struct {

@@ -241,7 +241,15 @@ func (w *harness) seed(v vars) {
 		`{"consents":[{"key":"{{purpose}}","granted":true}],"email":"{{email}}","locale":"NL"}`)
 	w.do(v, "PATCH", nativePurpose, bearerKey, `{"legalText":"Of {{word}}"}`) // so that it has two versions
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
+	v["import"], v["doomedimport"] = w.makeImport(v), w.makeImport(v)
+	w.value(w.do(v, "POST", nativeImports+"/{{import}}/lines?from=1", map[string]string{"Authorization": "Bearer {{key}}"},
+		"no\nJSON"), 200, "nextLine")
 	w.awaitCheckpoint(v)
+}
+
+func (w *harness) makeImport(v vars) string {
+	w.Helper()
+	return w.value(w.do(v, "POST", nativeImports, bearerKey, `{"source":"{{word}}"}`), 201, "id")
 }
 
 // awaitCheckpoint waits until a checkpoint covers the event that samples ask for a proof of.
@@ -298,6 +306,7 @@ func (w *harness) doomAgain() {
 	w.makeSubject(w.mine, "doomedsubject")
 	w.mine["doomedperson"] = w.mine["doomedsubject"] // a person whom another protocol knows by a user_id is one here
 	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
+	w.mine["doomedimport"] = w.makeImport(w.mine)
 	w.makeForgotten(w.mine, "{{word}}-forgotten-{{n}}")
 	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
 	w.attachPhone(w.mine)

@@ -76,7 +76,7 @@ var holders = map[string]string{
 	"consentType": "type", "submitter": "keyid", "consentgrid subjectId": "subject", "consentgrid id": "subject",
 	"slashid value": "email", "native value": "email", "subjectId": "subjectid", "native subject": "subjectid",
 	"eventId": "eventid", "event": "eventid", "native purpose": "purpose", "native purposes": "purpose",
-	"native key":      "purpose",
+	"native key": "purpose", "importId": "import",
 	"Idempotency-Key": "Idempotency-Key", "If-Match": "If-Match", "cursor": "cursor",
 }
 
@@ -85,7 +85,7 @@ var holders = map[string]string{
 var nobodys = strings.Fields(`
 	action at attributes category consent_levels consentDate consentDuration consents contactEmails country coupons
 	custom_claims data description displayedText document domain domains duration endDate evidence expirationDate
-	formUrl from geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
+	fingerprint formUrl from geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
 	Prefer primaryDomain privacyPolicyUrl protocol reason recordedFrom recordedTo region regionTemplate source startDate
 	state status subcategory subscription termsOfServiceUrl text texts tile to type url userIp
 	username version`)

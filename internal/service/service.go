@@ -45,10 +45,12 @@ type Service struct {
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
 	exports  *limit.Keyed // of each organization
-	ended    chan struct{}
-	ending   sync.Once
-	sweeping sync.WaitGroup
-	erasing  sync.WaitGroup
+	// importing are the calls that bring lines, of each organization and of all.
+	importing, importers *limit.Keyed
+	ended                chan struct{}
+	ending               sync.Once
+	sweeping             sync.WaitGroup
+	erasing              sync.WaitGroup
 }
 
 // Options are what a Service is made of. Clock and Random are for exact tests.
@@ -90,7 +92,7 @@ func New(o Options) *Service {
 		unreadable: o.Unreadable,
 		ended:      make(chan struct{}),
 		lists:      limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
-		exports: limit.NewKeyed(exportsOfOne)}
+		exports: limit.NewKeyed(exportsOfOne), importing: limit.NewKeyed(1), importers: limit.NewKeyed(maxImporters)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}

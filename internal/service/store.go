@@ -154,6 +154,22 @@ type Reader interface {
 	// WithExpiredRecords names the organizations that have idempotency records which expired before an instant.
 	WithExpiredRecords(ctx context.Context, before time.Time) ([]consent.ID, error)
 
+	// Imports gives imports, by index of keys; nil: there is none.
+	Imports(ctx context.Context, keys []consent.ImportKey) ([]*consent.ImportRun, error)
+	// ImportList lists the imports of a filter in the order in which they were made, its limit at most.
+	ImportList(ctx context.Context, filter consent.ImportFilter) ([]consent.ImportRun, error)
+	// ImportedLines tells which lines an organization has had, by index of lines.
+	ImportedLines(ctx context.Context, lines []consent.ImportedLine) ([]bool, error)
+	// ImportErrors lists what is kept of refused lines behind a line, in order, limit at most.
+	ImportErrors(ctx context.Context, of consent.ImportKey, after int64, limit int) ([]consent.LineError, error)
+	// ImportNotes gives the values that a dry run noted, by index of names; nil: none.
+	ImportNotes(ctx context.Context, of consent.ImportKey, names [][]byte) ([][]byte, error)
+	// ImportNotesUnder gives all that a dry run noted by names which begin so and have eight bytes more at most, in any
+	// order, by index of prefixes.
+	ImportNotesUnder(ctx context.Context, of consent.ImportKey, prefixes [][]byte) ([][]consent.ImportNote, error)
+	// ImportsToSweep names imports of any organization of which something is to be removed by then, limit at most.
+	ImportsToSweep(ctx context.Context, now time.Time, limit int) ([]consent.ImportKey, error)
+
 	// Event gives an event.
 	Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error)
 	// Events gives a part of the history and the size of the whole that the query matches.

@@ -23,7 +23,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	list, _ := eventPage(&q, by, with)
 	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page",
-		"SCAN merges", "SCAN named", "SCAN CONSTANT ROW"} // of a statement itself
+		"SCAN merges", "SCAN named", "SCAN few", "SCAN CONSTANT ROW"} // of a statement itself
 	for name, statement := range map[string]string{
 		"owner": selectOwner, "own id": selectOwnID, "consent": selectConsent,
 		"consent by name": selectConsentByName,
@@ -37,7 +37,9 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent, "version": selectVersion, "text of a subject": selectSubjectText,
 		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts,
-		"unerased": selectUnerased,
+		"unerased": selectUnerased, "import": selectImport, "imported line": selectImportLine,
+		"errors of an import": selectImportErrors, "note": selectImportNote, "notes": selectImportNotes,
+		"sweep of errors": deleteImportErrors, "sweep of notes": deleteImportNotes, "end of a sweep": endImportSweep,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||

@@ -92,7 +92,7 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"consents", t.appendConsents},
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
 		{"checkpoints", t.appendCheckpoints},
-		{"idempotency records", t.appendIdempotencyRecords},
+		{"idempotency records", t.appendIdempotencyRecords}, {"imports", t.appendImports},
 	} {
 		if err := step.run(ctx, c); err != nil {
 			return fmt.Errorf("append %s: %w", step.what, err)

@@ -50,6 +50,7 @@ func New(svc *service.Service, o Options) protocol.Protocol {
 			a.consentRoutes(access),
 			a.ledgerRoutes(access),
 			a.evidenceRoutes(access),
+			a.importRoutes(access),
 		),
 		Fail: fail,
 	}

@@ -72,6 +72,13 @@ var tables = []*table{
 	newTable("counts", 2, `organization_id uuid, name text, amount int8`),
 	newTable("kept_answers", 3, `organization_id uuid, key_id uuid, hash bytea, fingerprint bytea, sealed bytea,
 		expires_at timestamptz, about bytea`),
+	newTable("imports", 2, `organization_id uuid, import_id uuid, source text, project_no int4, fingerprint text,
+		dry_run bool, notify bool, next_line int8, accepted int8, duplicates int8, rejected int8, errors_kept int8,
+		would text, created_at timestamptz, updated_at timestamptz, finished_at timestamptz,
+		entry_sequence int8, sweep_at timestamptz`),
+	newTable("import_lines", 2, `organization_id uuid, line_key bytea`),
+	newTable("import_errors", 3, `organization_id uuid, import_id uuid, line int8, field text, detail text`),
+	newTable("import_notes", 3, `organization_id uuid, import_id uuid, name bytea, value bytea`),
 }
 
 // newTable makes a table of its columns as "name type, …".

@@ -30,6 +30,7 @@ type excuse struct{ begins, reason string }
 // acrossOrganizations are the statements that may go to every node. None of them is on the way of a request that
 // belongs to an organization.
 var acrossOrganizations = []excuse{
+	{"/* select_imports_to_sweep */", "finds the imports of which something is to be removed, now and then"},
 	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
 	{"/* select_uncosigned */", "finds the organizations whose checkpoint a witness has not cosigned, now and then"},

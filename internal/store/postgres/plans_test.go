@@ -135,6 +135,10 @@ var plansExcused = []excuse{
 	{"/* select_entry_after */", "finds where an auditor's bundle of entries begins; without statistics it may sort"},
 	{"/* delete_expired_idempotency */", "reads an organization's records once, every 10 minutes"},
 	{"/* select_expired_idempotency */", "finds the organizations that have records to drop, now and then"},
+	{"/* list_imports */", "a list of imports, of which there are few, may read all of them"},
+	{"/* select_imports_to_sweep */", "finds the imports of which something is to be removed, now and then"},
+	{"/* delete_import_errors */", "removes a part of what an import kept, now and then"},
+	{"/* delete_import_notes */", "removes a part of what a dry run noted, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
 	{"/* select_uncosigned */", "finds the organizations whose checkpoint a witness has not cosigned, now and then"},
 	{"/* select_witness_lag */", "tells how far behind a witness is, of all organizations, now and then"},
@@ -250,7 +254,7 @@ func execute(t *testing.T, c *pgx.Conn, statement string, args ...any) {
 }
 
 // fillShard gives an organization so many rows in each table that grows with its people, in the order of time, and some
-// in the others.
+// in the others. A table that the schema does not have yet is passed over.
 func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 	t.Helper()
 	values := strings.NewReplacer("@org", "'"+o.String()+"'::uuid",
@@ -287,8 +291,15 @@ func fillShard(t *testing.T, c *pgx.Conn, o consent.ID, rows int) {
 		"ledger_entries SELECT @org, @id, i, 1, now(), NULL, @hash@rows",
 		"consents SELECT @org, @id, 1, 1, @id, @id, 1, 1, 1, TRUE, TRUE, now()@rows",
 		"kept_answers SELECT @org, @org, @hash, '', '', now() - i * INTERVAL '1 ms'@rows",
+		"imports SELECT @org, @id, '', 1, '', FALSE, FALSE, 1, 1, 1, 1, 1, '', now(), now(), NULL, 0, NULL@some",
+		"import_lines SELECT @org, substr(@hash, 1, 16)@rows",
+		"import_errors SELECT @org, @org, i, '', ''@rows",
+		"import_notes SELECT @org, @org, @hash, ''@rows",
 	} {
-		execute(t, c, values.Replace("INSERT INTO "+insert))
+		name, _, _ := strings.Cut(insert, " ")
+		if textsOf(t, c, "SELECT coalesce(to_regclass('"+name+"')::text, '')")[0] != "" {
+			execute(t, c, values.Replace("INSERT INTO "+insert))
+		}
 	}
 }
 
@@ -343,7 +354,8 @@ func runStatements(t *testing.T, s *store.Store, p *people) {
 		}
 	}
 	err := s.View(ctx, func(r service.Reader) error {
-		return errors.Join(p.readSets(ctx, r), p.readOnes(ctx, r), p.readExports(ctx, r), p.readLedger(ctx, r))
+		return errors.Join(p.readSets(ctx, r), p.readOnes(ctx, r), p.readExports(ctx, r), p.readLedger(ctx, r),
+			p.readImports(ctx, r))
 	})
 	if err != nil {
 		t.Error(err)
@@ -419,6 +431,28 @@ func (p *people) readSets(ctx context.Context, r service.Reader) error {
 		}
 	}
 	return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14)
+}
+
+// readImports asks about lines, imports and what helps with one.
+func (p *people) readImports(ctx context.Context, r service.Reader) error {
+	of := consent.ImportKey{Organization: p.organization, Import: p.organization}
+	var lines []consent.ImportedLine
+	var imports []consent.ImportKey
+	var notes, prefixes [][]byte
+	for i := range p.answers {
+		lines = append(lines, consent.ImportedLine{Organization: p.organization, Key: consent.LineKey(p.answers[i].Hash[:16])})
+		imports = append(imports, consent.ImportKey{Organization: p.organization, Import: p.subjects[i].Subject})
+		notes, prefixes = append(notes, p.answers[i].Hash[:]), append(prefixes, p.answers[i].Hash[:24])
+	}
+	taken, err := r.ImportedLines(ctx, lines)
+	_, err2 := r.Imports(ctx, imports)
+	_, err3 := r.ImportNotes(ctx, of, notes)
+	under, err4 := r.ImportNotesUnder(ctx, of, prefixes)
+	_, err5 := r.ImportErrors(ctx, of, 50, 10)
+	if err == nil && err4 == nil && (slices.Contains(taken, false) || len(under[0]) != 1) {
+		err = errors.New("a line or a note is not found")
+	}
+	return errors.Join(err, err2, err3, err4, err5)
 }
 
 // readOnes asks about one of them.
@@ -506,6 +540,12 @@ func (p *people) newcomers() (c consent.Changes) {
 		c.Counts = append(c.Counts, consent.Count{Organization: p.organization, Name: consent.EventCount(1), Add: 1})
 		c.IdempotencyRecords = append(c.IdempotencyRecords, consent.IdempotencyRecord{IdempotencyKey: consent.IdempotencyKey{
 			Organization: p.organization, Key: id, Hash: hash}, Sealed: []byte{}, ExpiresAt: now})
+		run := consent.ImportRun{Organization: p.organization, ID: id, Project: 1, CreatedAt: now, UpdatedAt: now}
+		c.Imports = append(c.Imports, run)
+		c.ImportedLines = append(c.ImportedLines, consent.ImportedLine{Organization: p.organization,
+			Key: consent.LineKey(id)})
+		c.ImportErrors = append(c.ImportErrors, consent.KeptLineError{ImportKey: run.Key()})
+		c.ImportNotes = append(c.ImportNotes, consent.ImportNote{ImportKey: run.Key(), Name: hash[:], Value: hash[:]})
 	}
 	last := c.Events[len(c.Events)-1]
 	c.Heads = []consent.Head{{Organization: p.organization, Sequence: last.Sequence, LastID: last.ID}}
@@ -549,5 +589,7 @@ func (p *people) undone() consent.Changes {
 func (p *people) gone() consent.Changes {
 	return consent.Changes{RemovedIdentifiers: p.names, RemovedSubjects: p.subjects, RemovedConsents: p.consents,
 		RemovedClaims: []consent.OwnedIdentifier{{OwnedName: p.claims[0], Subject: p.subjects[0].Subject}},
-		DropExpired:   []consent.ExpiredRecords{{Organization: p.organization, Before: time.Now(), Limit: 100}}}
+		SweptImports: []consent.SweptImport{{ImportKey: consent.ImportKey{Organization: p.organization,
+			Import: p.organization}, Limit: 100}},
+		DropExpired: []consent.ExpiredRecords{{Organization: p.organization, Before: time.Now(), Limit: 100}}}
 }

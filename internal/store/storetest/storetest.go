@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"events", testEvent},
 		{"searches of events", testEventQueries}, {"export of events", testExportEvents},
 		{"export of consents", testExportConsents}, {"history", testHistory}, {"timeline", testTimeline},
+		{"imports", testImports}, {"list of imports", testImportList}, {"what helps with imports", testImportHelp},
 		{"tenants", testTenants},
 		{"big batch", testBigBatch}, {"atomicity", testAtomicity}, {"own writes", testOwnWrites}, {"prefetch", testPrefetch},
 		{"snapshot", testSnapshot},
