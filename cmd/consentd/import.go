@@ -163,10 +163,10 @@ type importRun struct {
 func (r *importRun) refused() int64 { return r.unread.total + r.state.Rejected }
 
 func (r *importRun) all(ctx context.Context) error {
-	if err := r.makePurposes(ctx); err != nil {
+	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	if err := r.begin(ctx); err != nil {
+	if err := r.makePurposes(ctx); err != nil {
 		return err
 	}
 	if r.state.NextLine > 1 {
@@ -189,10 +189,9 @@ func (r *importRun) begin(ctx context.Context) error {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\x00%s\x00", r.format.Name, r.fingerprint)
 	if r.input.Again() {
-		if _, err := r.input.WriteTo(hash); err != nil {
+		if err := r.scan(hash); err != nil {
 			return err
 		}
-		r.input.Rewind()
 	}
 	r.fingerprint = "sha256:" + hex.EncodeToString(hash.Sum(nil))
 	var open []client.Import
@@ -223,6 +222,24 @@ func (r *importRun) begin(ctx context.Context) error {
 			Notify: r.Notify})
 		return err
 	})
+}
+
+// scan reads the file once before anything is sent: for its hash, and for bytes that are not of its encoding.
+func (r *importRun) scan(hash io.Writer) error {
+	defer r.input.Rewind()
+	for part, err := range r.input.Parts(r.format.Rank) {
+		if err == nil {
+			_, err = io.Copy(io.Discard, part.Text)
+		}
+		if err != nil && part != nil && part.Shown != "" {
+			err = fmt.Errorf("%s: %w", printable(part.Shown), err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := r.input.WriteTo(hash)
+	return err
 }
 
 // endOthers ends imports of the source that are open, where --new says so.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,7 +79,7 @@ func TestReasonsAreBounded(t *testing.T) {
 // TestPersist repeats what may pass, for a time, and nothing else.
 func TestPersist(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("connection refused")
+	broken := &url.Error{Op: "Post", URL: "http://127.0.0.1:1", Err: errors.New("connection refused")}
 	for _, tc := range []struct {
 		fails error
 		times int
@@ -86,7 +88,7 @@ func TestPersist(t *testing.T) {
 	}{
 		{broken, 3, 4, 3 * time.Second}, {&client.Error{Status: http.StatusServiceUnavailable}, 1, 2, 0},
 		{&client.Error{Status: http.StatusTooManyRequests, RetryAfter: time.Minute}, 2, 3, 2 * time.Minute},
-		{&client.Error{Status: http.StatusConflict}, 9, 1, 0}, {&client.Error{Status: http.StatusUnauthorized}, 9, 1, 0},
+		{&client.Error{Status: http.StatusConflict}, 9, 1, 0}, {os.ErrPermission, 9, 1, 0}, {&client.Error{Status: http.StatusUnauthorized}, 9, 1, 0},
 		{broken, 1000, 0, 5 * time.Minute}, {&client.Error{Status: 503, RetryAfter: time.Hour}, 9, 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -123,6 +123,18 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// TestImportOfAnotherEncoding: nothing is sent of a file that is not in its encoding.
+func TestImportOfAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	s := newImportShop(t)
+	file := writeTemp(t, "people.csv", people(9000)+"x,p\xE9@example.com,marketing,accepted,2026-01-01T12:00:00Z\n")
+	p := s.run(t, file, "--source", "crm", "--batch", "10")
+	hold(t, "the error", p.errOut.String(), "line 9002: not valid UTF-8 (byte 0xE9; is the file Windows-1252? give --encoding")
+	if p.code != exitFailed || len(s.events(t)) != 0 {
+		t.Errorf("exit code %d, %d events", p.code, len(s.events(t)))
+	}
+}
+
 // TestImportOfArchive: of an archive the refused records are a folder, which is imported by the same command.
 func TestImportOfArchive(t *testing.T) {
 	t.Parallel()
@@ -201,6 +213,12 @@ func TestImportGoesOn(t *testing.T) {
 	p := s.run(t, file, "--source", "crm", "--batch", "100")
 	if p.code != 0 {
 		t.Fatalf("exit code %d: %s", p.code, p.errOut.String())
+	}
+	for i, err := range s.client(t).Imports(context.Background(), "", "crm") {
+		if err != nil || i.State != "done" || i.Accepted != lines || i.Duplicates != 0 {
+			t.Errorf("the first import is %s with %d lines and %d duplicates, %v", i.State, i.Accepted, i.Duplicates, err)
+		}
+		break // others, if any, found all done
 	}
 	got := s.events(t)
 	for i := range max(len(got), len(want)) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/consentd/consentd/client"
@@ -50,9 +51,10 @@ func persist(ctx context.Context, out io.Writer, do func() error) error {
 
 // mayPass tells whether what failed so may succeed later.
 func mayPass(err error) bool {
+	var broken *url.Error
 	switch status := client.StatusOf(err); status {
-	case 0:
-		return client.IsUnknown(err) // no answer came
+	case 0: // no answer came, or not all of it
+		return errors.As(err, &broken) || errors.Is(err, client.ErrCutOff) || errors.Is(err, io.ErrUnexpectedEOF)
 	case http.StatusTooManyRequests:
 		return true
 	default:

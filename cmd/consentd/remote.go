@@ -49,6 +49,7 @@ func (r *Remote) client(agent string) (*client.Client, error) {
 	case organization == "":
 		return nil, errors.New("the key does not say of which organization it is: name it with --organization")
 	}
+	r.Organization = organization
 	made, err := client.New(client.Config{URL: r.URL, Organization: organization, Key: key, Project: r.Project, Tries: 1,
 		TryTimeout: callTimeout, UserAgent: agent})
 	if err != nil {

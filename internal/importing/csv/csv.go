@@ -34,8 +34,8 @@ var Format = &importing.Format{Name: "csv",
 	},
 	Knows: func(h *importing.Head) bool { return h.Columns.Has("purpose") && h.Columns.Has("state", "occurredat") },
 	Rank: func(name string) int {
-		if strings.HasPrefix(name, "consents") && strings.Contains(name, ".csv") {
-			return -1 // of an export's folder
+		if strings.HasPrefix(name, "consents.") || strings.HasSuffix(name, ".json") { // of an export's folder
+			return -1
 		}
 		return 0
 	},

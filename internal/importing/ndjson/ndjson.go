@@ -28,10 +28,12 @@ var Format = &importing.Format{Name: "ndjson",
 		return h.Members.Has("purpose") && h.Members.Has("state") && h.Members.Has("identifiers", "subjectid")
 	},
 	Rank: func(name string) int {
-		if strings.HasPrefix(name, "events") && strings.Contains(name, ".ndjson") {
-			return 0
+		for _, other := range []string{"consents.", "purposes.json", "manifest.json"} { // of an export's folder
+			if strings.HasPrefix(name, other) {
+				return -1
+			}
 		}
-		return -1 // of an export's folder
+		return 0
 	},
 }
 
