@@ -26,8 +26,27 @@ type Import struct {
 	CreatedAt   time.Time `json:"createdAt"`
 	UpdatedAt   time.Time `json:"updatedAt"`
 	FinishedAt  time.Time `json:"finishedAt"` // zero: it is open
+	// Would is what a dry run says that the import would do so far; nil: it is none.
+	Would *ImportOutcome `json:"would"`
 	// Errors are why lines of this call of SendLines were refused, the first 100 of them.
 	Errors []LineError `json:"errors"`
+}
+
+// ImportOutcome is what an import would do.
+type ImportOutcome struct {
+	SubjectsMade  int64              `json:"subjectsMade"`
+	SubjectsKnown int64              `json:"subjectsKnown"` // who are on record, and are in lines
+	Purposes      []ImportedConsents `json:"purposes"`
+}
+
+// ImportedConsents counts the consents on a purpose that lines are about, by the state that they would be in.
+type ImportedConsents struct {
+	Purpose   string `json:"purpose"`
+	Project   string `json:"project"`
+	State     string `json:"state"`
+	Made      int64  `json:"made"`      // nothing is on record
+	Changed   int64  `json:"changed"`   // a line would decide in the place of what is on record
+	Unchanged int64  `json:"unchanged"` // what is on record would go on deciding
 }
 
 // LineError is why a line was refused.
@@ -42,6 +61,7 @@ type NewImport struct {
 	Source      string `json:"source"`
 	Project     string `json:"project,omitempty"`     // empty: the client's
 	Fingerprint string `json:"fingerprint,omitempty"` // by which the caller finds it again
+	DryRun      bool   `json:"dryRun,omitempty"`      // nothing is recorded; Import.Would tells what would be
 	Notify      bool   `json:"notify,omitempty"`      // webhooks are told of what it records
 }
 

@@ -78,3 +78,18 @@ func TestImportOverAFlakyProxy(t *testing.T) {
 		t.Errorf("%+v", run)
 	}
 }
+
+// TestDryRun asks what lines would do.
+func TestDryRun(t *testing.T) {
+	ctx, c := context.Background(), shopClient(t, nil)
+	trial := must[client.Import](t)(c.CreateImport(ctx, client.NewImport{Source: "dry", DryRun: true}))
+	state := must[client.Import](t)(c.SendLines(ctx, trial.ID, 1, []byte(linesOf("dry", 3))))
+	want := &client.ImportOutcome{SubjectsMade: 3, Purposes: []client.ImportedConsents{{Purpose: "marketing",
+		Project: trial.Project, State: "accepted", Made: 3}}}
+	if d := cmp.Diff(want, state.Would); d != "" || !state.DryRun {
+		t.Errorf("%+v (-want +got):\n%s", state, d)
+	}
+	if _, err := c.LookUp(ctx, client.Identifiers{UserID: "dry-1"}); !client.IsNotFound(err) {
+		t.Errorf("somebody of a dry run: %v", err)
+	}
+}

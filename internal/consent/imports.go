@@ -103,6 +103,7 @@ type NewImport struct {
 	Source      string
 	Project     ID // zero: the default one
 	Fingerprint string
+	DryRun      bool
 	Notify      bool
 	Idempotency Idempotency
 }

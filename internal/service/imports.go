@@ -26,7 +26,10 @@ func (s *Service) CreateImport(ctx context.Context, a consent.Actor, in consent.
 	err = s.update(ctx, a, in.Idempotency, func(tx Tx) (any, error) {
 		now := s.now()
 		run := consent.ImportRun{Organization: a.Organization, ID: s.newID(), Source: in.Source, Project: project.Number,
-			Fingerprint: in.Fingerprint, Notify: in.Notify, NextLine: 1, CreatedAt: now, UpdatedAt: now}
+			Fingerprint: in.Fingerprint, DryRun: in.DryRun, Notify: in.Notify, NextLine: 1, CreatedAt: now, UpdatedAt: now}
+		if run.DryRun {
+			run.Would = &consent.ImportOutcome{}
+		}
 		changes := consent.Changes{Imports: []consent.ImportRun{run}}
 		// Lines are known by what is made of the organization's secret.
 		if _, err := s.secretFor(ctx, tx, consent.SubjectKey{Organization: a.Organization}, &changes); err != nil {
@@ -203,7 +206,11 @@ func (s *Service) writeParts(ctx context.Context, view *consent.ImportView,
 		if next.err != nil {
 			return next.err
 		}
-		recorded, err := s.writer.Write(ctx, next.part)
+		write := s.writer.Write
+		if view.DryRun {
+			write = s.tryPart
+		}
+		recorded, err := write(ctx, next.part)
 		if err != nil {
 			return err
 		}

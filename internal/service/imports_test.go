@@ -17,6 +17,9 @@ import (
 // importLine is a line of a test's file: somebody's yes or no to analytics, so many hours before noon.
 type importLine struct {
 	who      consent.Identifier
+	also     []consent.Identifier
+	action   consent.Action // 0: import
+	lasts    int            // hours; 0: as the purpose says
 	state    consent.State
 	hours    int
 	external string
@@ -39,11 +42,17 @@ func (l *importLine) line(number int64) consent.ImportLine {
 	if purpose == "" {
 		purpose = consent.Analytics
 	}
-	text := fmt.Sprint(l.who, l.state, l.hours, purpose)
+	text := fmt.Sprint(*l)
 	d := consent.Decision{Purpose: consent.PurposeRef{Key: purpose}, State: l.state, Action: consent.Import,
 		OccurredAt: noon.Add(-time.Duration(l.hours) * time.Hour)}
+	if l.action != 0 {
+		d.Action = l.action
+	}
+	if l.lasts > 0 {
+		d.ExpiresAt = d.OccurredAt.Add(time.Duration(l.lasts) * time.Hour)
+	}
 	out := consent.ImportLine{Number: number, ExternalID: l.external, Digest: sha256.Sum256([]byte(text)), Fault: l.fault,
-		Item: consent.Item{Identifiers: []consent.Identifier{l.who}, Decisions: []consent.Decision{d}}}
+		Item: consent.Item{Identifiers: append([]consent.Identifier{l.who}, l.also...), Decisions: []consent.Decision{d}}}
 	if l.who.Kind == consent.SubjectID {
 		out.Item.Subject, _ = consent.ParseID(l.who.Value)
 		out.Item.Identifiers = nil

@@ -27,7 +27,8 @@ func (a *api) createImport(c *protocol.Call) error {
 	if err != nil {
 		return err
 	}
-	in := consent.NewImport{Source: request.Source, Fingerprint: request.Fingerprint, Notify: request.Notify}
+	in := consent.NewImport{Source: request.Source, Fingerprint: request.Fingerprint, DryRun: request.DryRun,
+		Notify: request.Notify}
 	if in.Project, err = a.projectIn(c, request.Project); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type newImport struct {
 	Source      string `json:"source"`
 	Project     string `json:"project"`
 	Fingerprint string `json:"fingerprint"`
+	DryRun      bool   `json:"dryRun"`
 	Notify      bool   `json:"notify"`
 }
 
@@ -37,7 +38,25 @@ type importState struct {
 	CreatedAt   instant     `json:"createdAt"`
 	UpdatedAt   instant     `json:"updatedAt"`
 	FinishedAt  instant     `json:"finishedAt,omitzero"`
+	Would       *would      `json:"would,omitzero"` // of a dry run
 	Errors      []lineError `json:"errors,omitzero"`
+}
+
+// would is what a dry run says that the import would do.
+type would struct {
+	SubjectsMade  int64          `json:"subjectsMade"`
+	SubjectsKnown int64          `json:"subjectsKnown"`
+	Purposes      []wouldPurpose `json:"purposes"`
+}
+
+// wouldPurpose counts consents on a purpose, by the state that they would be in.
+type wouldPurpose struct {
+	Purpose   string `json:"purpose"`
+	Project   string `json:"project"`
+	State     string `json:"state"`
+	Made      int64  `json:"made"`
+	Changed   int64  `json:"changed"`
+	Unchanged int64  `json:"unchanged"`
 }
 
 // lineError is why a line was not taken.
@@ -68,7 +87,7 @@ func importStateOf(v *consent.ImportView) importState {
 	s := importState{ID: v.ID.String(), Source: v.Source, Fingerprint: v.Fingerprint, DryRun: v.DryRun, Notify: v.Notify,
 		State: importOpen, NextLine: v.NextLine, Accepted: v.Accepted, Duplicates: v.Duplicates, Rejected: v.Rejected,
 		ErrorsKept: v.ErrorsKept, CreatedAt: instant(v.CreatedAt), UpdatedAt: instant(v.UpdatedAt),
-		FinishedAt: instant(v.FinishedAt)}
+		FinishedAt: instant(v.FinishedAt), Would: wouldOf(v)}
 	if v.Done() {
 		s.State = importDone
 	}
@@ -76,6 +95,25 @@ func importStateOf(v *consent.ImportView) importState {
 		s.Project = p.ID.String()
 	}
 	return s
+}
+
+// wouldOf gives nil where it is no dry run.
+func wouldOf(v *consent.ImportView) *would {
+	if v.Would == nil {
+		return nil
+	}
+	out := &would{SubjectsMade: v.Would.SubjectsMade, SubjectsKnown: v.Would.SubjectsKnown,
+		Purposes: make([]wouldPurpose, len(v.Would.Consents))}
+	for i, c := range v.Would.Consents {
+		out.Purposes[i] = wouldPurpose{State: c.State.String(), Made: c.Made, Changed: c.Changed, Unchanged: c.Unchanged}
+		if p := v.Catalog.PurposeNumbered(c.Project, c.Purpose); p != nil {
+			out.Purposes[i].Purpose = p.Key
+		}
+		if p := v.Catalog.ProjectNumbered(c.Project); p != nil {
+			out.Purposes[i].Project = p.ID.String()
+		}
+	}
+	return out
 }
 
 func lineErrorsOf(errors []consent.LineError) []lineError {
