@@ -30,6 +30,7 @@ type importCmd struct {
 	Purpose     string `help:"Purpose of a file that is about one." placeholder:"KEY"`
 	Purposes    string `help:"purposes.json of an export: makes those of them that are missing." placeholder:"FILE"`
 	OnlyProject string `help:"Of an export of consentd, the project whose events are taken." placeholder:"ID"`
+	DryRun      bool   `help:"Say what would be made and changed, and change nothing."`
 	Notify      bool   `help:"Tell webhooks of it."`
 	Errors      string `help:"File for the records that are refused, to be mended and imported." placeholder:"FILE"`
 	New         bool   `help:"End an import of this source that is not finished, and begin anew."`
@@ -50,7 +51,7 @@ The key needs the scope imports:write, and for --purposes organizations:write an
 
 Examples:
 
-	consentd import people.csv --url http://127.0.0.1:8080 --source crm
+	consentd import people.csv --url http://127.0.0.1:8080 --source crm --dry-run
 	consentd import people.csv --url http://127.0.0.1:8080 --source crm --errors refused.csv
 	consentd import crm.csv --source crm --map crm.yaml --timezone Europe/Berlin --dates dmy
 	consentd import audience.zip --source mailchimp --purpose newsletter --timezone UTC
@@ -201,7 +202,9 @@ func (r *importRun) begin(ctx context.Context) error {
 			if failed != nil {
 				return failed
 			}
-			open = append(open, i)
+			if i.DryRun == r.DryRun {
+				open = append(open, i)
+			}
 		}
 		return nil
 	})
@@ -219,7 +222,7 @@ func (r *importRun) begin(ctx context.Context) error {
 	}
 	return persist(ctx, r.err, func() (err error) {
 		r.state, err = r.server.CreateImport(ctx, client.NewImport{Source: r.Source, Fingerprint: r.fingerprint,
-			Notify: r.Notify})
+			Notify: r.Notify, DryRun: r.DryRun})
 		return err
 	})
 }
@@ -242,10 +245,11 @@ func (r *importRun) scan(hash io.Writer) error {
 	return err
 }
 
-// endOthers ends imports of the source that are open, where --new says so.
+// endOthers ends imports of the source that are open, where --new says so. Dry runs are ended without being asked: they
+// changed nothing.
 func (r *importRun) endOthers(ctx context.Context, open []client.Import) error {
 	for _, i := range open {
-		if !r.New {
+		if !r.New && !i.DryRun {
 			return fmt.Errorf("an import of source %s is not finished (%s, %s in): it is of another file, or was begun with "+
 				"other options.\nGo on with that file, or end it and begin anew with --new: what was taken stays, and nothing is "+
 				"taken twice", r.Source, i.ID, plural(i.NextLine-1, "line"))

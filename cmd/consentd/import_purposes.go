@@ -57,6 +57,10 @@ func (r *importRun) makePurposes(ctx context.Context) error {
 		if there[p.Key] || r.OnlyProject != "" && p.Project != r.OnlyProject {
 			continue
 		}
+		if r.DryRun {
+			fmt.Fprintf(r.err, "NOTE  Purpose %s would be made; a dry run refuses what is about it.\n", printable(p.Key))
+			continue
+		}
 		made := client.NewPurpose{Key: p.Key, Name: p.Name, Description: p.Description, LegalText: p.LegalText, URL: p.URL,
 			Category: p.Category, Subcategory: p.Subcategory, Label: p.Label, Duration: p.Duration, LegalBasis: p.LegalBasis,
 			RequireReaccept: p.RequireReaccept, Required: p.Required, Status: p.Status, Texts: p.Texts}

@@ -93,9 +93,14 @@ func (r *importRun) tell(ctx context.Context) error {
 			return err
 		}
 	}
-	fmt.Fprintf(r.out, "Imported %s as source %s (%s): %d taken, %s, %d refused by the server, %s, %d left out.\n", r.File, r.Source,
-		r.format.Name, r.state.Accepted, plural(r.state.Duplicates, "duplicate"), r.state.Rejected,
+	what, taken := "Imported", "taken"
+	if r.state.DryRun {
+		what, taken = "Would import", "would be taken"
+	}
+	fmt.Fprintf(r.out, "%s %s as source %s (%s): %d %s, %s, %d refused by the server, %s, %d left out.\n", what, r.File, r.Source,
+		r.format.Name, r.state.Accepted, taken, plural(r.state.Duplicates, "duplicate"), r.state.Rejected,
 		plural(r.unread.total, "record")+" not readable", r.left.total)
+	r.printWould()
 	r.unread.print(r.out, "Not readable")
 	refused.print(r.out, "Refused by the server")
 	if untold > 0 {
@@ -107,6 +112,18 @@ func (r *importRun) tell(ctx context.Context) error {
 			"same way.\n", r.Errors)
 	}
 	return nil
+}
+
+// printWould says what a dry run would have made.
+func (r *importRun) printWould() {
+	would := r.state.Would
+	if would == nil {
+		return
+	}
+	fmt.Fprintf(r.out, "\nPeople: %d would be made, %d are known.\n", would.SubjectsMade, would.SubjectsKnown)
+	for _, p := range would.Purposes {
+		fmt.Fprintf(r.out, "  %s %s: %d made, %d changed, %d unchanged\n", p.Purpose, p.State, p.Made, p.Changed, p.Unchanged)
+	}
 }
 
 // match reads the file again beside the server's list of errors, which is in the order of lines: each is of a record.

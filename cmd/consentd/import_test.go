@@ -152,6 +152,24 @@ func TestImportOfArchive(t *testing.T) {
 	}
 }
 
+// TestImportDryRun says what would be made, and makes nothing.
+func TestImportDryRun(t *testing.T) {
+	t.Parallel()
+	s := newImportShop(t)
+	file := writeTemp(t, "people.csv", mixed)
+	for range 2 { // the second begins anew
+		p := s.run(t, file, "--source", "crm", "--dry-run")
+		hold(t, "the output", p.out.String(), "Would import", "2 would be taken", "2 refused by the server",
+			"People: 2 would be made, 0 are known.", "marketing accepted: 1 made, 0 changed, 0 unchanged",
+			"marketing declined: 1 made, 0 changed, 0 unchanged")
+	}
+	if got := s.events(t); len(got) != 0 {
+		t.Errorf("on record: %q", got)
+	}
+	s.run(t, file, "--source", "crm")
+	hold(t, "the output", s.run(t, file, "--source", "crm", "--dry-run").out.String(), "0 would be taken, 2 duplicates")
+}
+
 // TestImportOfAnotherFile: an import that is not finished is not mixed up with another file's.
 func TestImportOfAnotherFile(t *testing.T) {
 	t.Parallel()
