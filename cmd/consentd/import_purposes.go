@@ -23,22 +23,30 @@ type exportedPurpose struct {
 // maxPurposes is how large purposes.json may be.
 const maxPurposes = 256 << 20
 
+func readPurposes(name string) (*exportedPurposes, error) {
+	if info, err := os.Stat(name); err == nil && info.Size() > maxPurposes {
+		return nil, fmt.Errorf("%s has more than %d MiB", name, maxPurposes>>20)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	exported := &exportedPurposes{}
+	if err := json.Unmarshal(text, exported); err != nil {
+		return nil, fmt.Errorf("%s is no purposes.json of an export: %w", name, err)
+	}
+	return exported, nil
+}
+
 // makePurposes makes the purposes of an export that the project has not yet, as they are now. Of the project that events
 // are taken of, where there are several.
 func (r *importRun) makePurposes(ctx context.Context) error {
 	if r.Purposes == "" {
 		return nil
 	}
-	if info, err := os.Stat(r.Purposes); err == nil && info.Size() > maxPurposes {
-		return fmt.Errorf("--purposes: %s has more than %d MiB", r.Purposes, maxPurposes>>20)
-	}
-	text, err := os.ReadFile(r.Purposes)
+	exported, err := readPurposes(r.Purposes)
 	if err != nil {
 		return fmt.Errorf("--purposes: %w", err)
-	}
-	var exported exportedPurposes
-	if err := json.Unmarshal(text, &exported); err != nil {
-		return fmt.Errorf("--purposes %s: it is no purposes.json of an export: %w", r.Purposes, err)
 	}
 	there := map[string]bool{}
 	err = persist(ctx, r.err, func() error {

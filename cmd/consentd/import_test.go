@@ -188,6 +188,16 @@ func TestImportOfAnotherFile(t *testing.T) {
 	if p = s.run(t, file, "--source", "crm", "--new"); p.code != 0 {
 		t.Errorf("exit code %d: %s", p.code, p.errOut.String())
 	}
+	tried, err := c.CreateImport(context.Background(), client.NewImport{Source: "crm", Fingerprint: "sha256:other", DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p = s.run(t, file, "--source", "crm", "--dry-run"); p.code != 0 {
+		t.Errorf("exit code %d: %s", p.code, p.errOut.String())
+	}
+	if tried, err = c.Import(context.Background(), tried.ID); err != nil || tried.State != "done" {
+		t.Errorf("the other dry run is %s, %v", tried.State, err)
+	}
 	if open, err = c.Import(context.Background(), open.ID); err != nil || open.State != "done" {
 		t.Errorf("the other one is %s, %v", open.State, err)
 	}

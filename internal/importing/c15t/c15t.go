@@ -113,7 +113,6 @@ func (t *tables) consent(m importing.Members, out *importing.Out) (err error) {
 			return err
 		}
 	}
-	id := m.Text("id")
 	if kind := t.policies[m.Text("policyid")]; kind != "" && kind != "cookie_banner" {
 		if l.Purpose, err = t.options.PurposeOf(kind, documents); err != nil {
 			return err
@@ -122,9 +121,14 @@ func (t *tables) consent(m importing.Members, out *importing.Out) (err error) {
 			out.LeaveOut("the map leaves its purpose out")
 			return nil
 		}
-		l.State, l.ExternalID = importing.Accepted, importing.IDOf(id, kind)
+		l.State, l.ExternalID = importing.Accepted, importing.IDOf(m.Text("id"), kind)
 		return out.Add(&l)
 	}
+	return t.choice(m, l, out)
+}
+
+// choice adds a line for each category: those that were given are accepted, the others declined.
+func (t *tables) choice(m importing.Members, l importing.Line, out *importing.Out) error {
 	given, err := t.given(m["purposeids"])
 	if err != nil {
 		return err
@@ -147,7 +151,7 @@ func (t *tables) consent(m importing.Members, out *importing.Out) (err error) {
 		if l.State = importing.Declined; codes[code] {
 			l.State = importing.Accepted
 		}
-		l.ExternalID = importing.IDOf(id, code)
+		l.ExternalID = importing.IDOf(m.Text("id"), code)
 		if err := out.Add(&l); err != nil {
 			return err
 		}

@@ -40,28 +40,31 @@ var words = importing.Words{
 	"implied": {State: importing.Implied}, "viewed": {State: importing.Viewed},
 }
 
+// event is what is read of an item.
+type event struct {
+	ID             string `json:"id"`
+	ConcordID      string `json:"concordId"`
+	UserID         string `json:"userId"`
+	ProjectUserID  string `json:"projectUserId"`
+	Email          string `json:"email"`
+	PhoneNumber    string `json:"phoneNumber"`
+	Category       string `json:"category"`
+	Subcategory    string `json:"subcategory"`
+	Label          string `json:"label"`
+	ConsentState   string `json:"consentState"`
+	ConsentAction  string `json:"consentAction"`
+	ConsentDate    string `json:"consentDate"`
+	ExpirationDate string `json:"expirationDate"`
+	Session        struct {
+		IPAddress string `json:"ipAddress"`
+		Domain    string `json:"domain"`
+		Geography string `json:"geography"`
+		UserAgent string `json:"userAgent"`
+	} `json:"session"`
+}
+
 func item(o *importing.Options, i *importing.Item) error {
-	var in struct {
-		ID             string `json:"id"`
-		ConcordID      string `json:"concordId"`
-		UserID         string `json:"userId"`
-		ProjectUserID  string `json:"projectUserId"`
-		Email          string `json:"email"`
-		PhoneNumber    string `json:"phoneNumber"`
-		Category       string `json:"category"`
-		Subcategory    string `json:"subcategory"`
-		Label          string `json:"label"`
-		ConsentState   string `json:"consentState"`
-		ConsentAction  string `json:"consentAction"`
-		ConsentDate    string `json:"consentDate"`
-		ExpirationDate string `json:"expirationDate"`
-		Session        struct {
-			IPAddress string `json:"ipAddress"`
-			Domain    string `json:"domain"`
-			Geography string `json:"geography"`
-			UserAgent string `json:"userAgent"`
-		} `json:"session"`
-	}
+	var in event
 	if err := i.Into(&in); err != nil {
 		return err
 	}

@@ -7,7 +7,8 @@
 //
 // A cookie names the categories that were accepted, and no others: which were refused it does not say. So a category that
 // is in purposes of the map, or has an entry in services, and is not among the accepted, was refused. Where there is
-// neither the record is refused, since a no would be lost. The decision is of lastConsentTimestamp.
+// neither the record is refused, since a no would be lost (findings/cookie-without-a-no.sh). The decision is of
+// lastConsentTimestamp.
 package cookieconsent
 
 import (
