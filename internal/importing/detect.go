@@ -77,7 +77,7 @@ func firstMembers(text []byte) (names Columns) {
 			return names
 		}
 		kind, length := in.StackIndex(in.StackDepth())
-		if token.Kind() == '"' && kind == '{' && length%2 == 1 && in.StackDepth() <= 5 {
+		if token.Kind() == '"' && kind == '{' && length%2 == 1 && in.StackDepth() <= 8 {
 			names = append(names, strings.ToLower(token.String()))
 		}
 	}
