@@ -48,6 +48,8 @@ var mayImport = map[string][]string{
 	"internal/geo":             {"internal/geo/table", "internal/consent"},
 	"internal/geo/gen":         {"internal/geo/table"},
 	"internal/geo/table":       {},
+	"internal/importing":       {"internal/consent"},
+	"internal/importing/*":     {"internal/importing", "internal/consent"},
 	"internal/jobs":            {"internal/consent"},
 	"internal/journal":         {"internal/consent"},
 	"internal/limit":           {"internal/consent"},
@@ -60,9 +62,9 @@ var mayImport = map[string][]string{
 	"internal/scratchpg":       {},
 	"internal/sealing":         {},
 	"internal/server": {"internal/protocol", "internal/protocol/*", "internal/console", "internal/limit",
-		"internal/openapi", "internal/service", "internal/consent"},
-	"internal/service": {"internal/service/*", "internal/jobs", "internal/limit", "internal/sealing", "internal/witness",
-		"internal/consent", "ledger", "evidence"},
+		"internal/openapi", "internal/webhook", "internal/service", "internal/consent"},
+	"internal/service": {"internal/service/*", "internal/jobs", "internal/limit", "internal/sealing", "internal/webhook",
+		"internal/witness", "internal/consent", "ledger", "evidence"},
 	"internal/service/idempotency": {"internal/consent"},
 	"internal/service/writer":      {"internal/service/idempotency", "internal/limit", "internal/consent", "ledger"},
 	"internal/store": {"internal/store/engine", "internal/store/migrations", "internal/service",
@@ -78,6 +80,7 @@ var mayImport = map[string][]string{
 	"internal/store/sqlite":        {"internal/store/engine", "internal/store/migrations", "internal/consent"},
 	"internal/store/storetest":     {"internal/logtest", "internal/service", "internal/consent"},
 	"internal/sealing/sealingtest": {"internal/sealing"},
+	"internal/webhook":             {},
 	"internal/witness":             {"ledger"},
 	"internal/webtest": {"internal/server", "internal/sealing/sealingtest", "internal/store", "internal/store/postgres",
 		"internal/store/sqlite", "internal/geo", "internal/openapi", "internal/service", "internal/consent",
@@ -85,7 +88,7 @@ var mayImport = map[string][]string{
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/clitest", "internal/logtest", "internal/mutation", "internal/pgtest",
+var forTests = []string{"internal/clitest", "internal/importing/importingtest", "internal/logtest", "internal/mutation", "internal/pgtest",
 	"internal/powercut", "internal/sealing/sealingtest", "internal/store/storetest", "internal/webtest"}
 
 // forBench are the packages of the benchmark's, which the server does not hold.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -20,7 +21,10 @@ type call struct {
 	path   string // behind that of the organization
 	query  url.Values
 	body   any // nil: none
-	accept string
+	// raw stands in the place of body, and is of contentType.
+	raw         []byte
+	contentType string
+	accept      string
 	// key is the Idempotency-Key of a write; once is true of one that has none yet.
 	key     string
 	once    bool
@@ -79,7 +83,7 @@ func (k *call) encode() ([]byte, error) {
 		k.key = rand.Text()
 	}
 	if k.body == nil {
-		return nil, nil
+		return k.raw, nil
 	}
 	body, err := json.Marshal(k.body)
 	if err != nil {
@@ -133,7 +137,7 @@ func (c *Client) request(ctx context.Context, k *call, body []byte) (*http.Reque
 		}
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", cmp.Or(k.contentType, "application/json"))
 	}
 	return req, nil
 }

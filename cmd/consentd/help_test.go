@@ -11,5 +11,5 @@ import (
 func TestHelp(t *testing.T) {
 	clitest.CheckHelp(t, func() *kong.Kong {
 		return kong.Must(newCommands(), kong.Name("consentd"), kong.Description(description), kong.Exit(func(int) {}))
-	}, 29)
+	}, 31)
 }

@@ -62,7 +62,7 @@ func TestKeyList(t *testing.T) {
 	var out strings.Builder
 	table := keyTable{out: &out, now: at(10)}
 	acme, shop := &consent.Organization{ID: one, Slug: "acme"}, &consent.Organization{ID: two, Slug: "shop"}
-	fewer := consent.AllScopes[:len(consent.AllScopes)-1]
+	fewer := consent.AllScopes[:8]
 	table.key(acme, &consent.Key{ID: one, Name: "first key", Scopes: consent.AllScopes, CreatedAt: at(1)})
 	table.key(acme, &consent.Key{ID: two, Name: "reports", Scopes: fewer, CreatedAt: at(2), ExpiresAt: at(11)})
 	table.key(shop, &consent.Key{ID: one, Name: "a name that is too long", Scopes: fewer[:1], CreatedAt: at(3),

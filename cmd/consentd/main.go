@@ -25,6 +25,8 @@ type commands struct {
 	Backup  backupCmd  `cmd:"" help:"Copy the database of the data folder, beside a running server."`
 	Jobs    jobsCmd    `cmd:"" help:"Show what servers have to do at a time, and what failed for good."`
 	Ledger  ledgerCmd  `cmd:"" help:"Prove that what is on record is what was put on record."`
+	Export  exportCmd  `cmd:"" help:"Write an organization's decisions, consents and purposes into a folder."`
+	Import  importCmd  `cmd:"" help:"Bring the records of another tool into a server."`
 	Move    moveCmd    `cmd:"" name:"migrate-store" help:"Move everything from a data folder into a PostgreSQL database."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -23,6 +24,7 @@ type progress struct {
 	out   io.Writer
 	width int           // of the terminal that out is; 0: it is none
 	line  func() string // what to show, "": nothing; called with the lock held
+	every time.Duration // between lines where it is no terminal; 0: progressLines
 	ended chan struct{}
 	runs  sync.WaitGroup
 
@@ -51,7 +53,7 @@ func terminalWidth(out *os.File) int {
 func (p *progress) run() {
 	next := time.NewTimer(progressFirst)
 	defer next.Stop()
-	every := progressLines
+	every := cmp.Or(p.every, progressLines)
 	if p.width > 0 {
 		every = progressOnTerminal
 	}

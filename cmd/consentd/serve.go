@@ -17,6 +17,7 @@ import (
 	"github.com/consentd/consentd/internal/config"
 	"github.com/consentd/consentd/internal/geo"
 	"github.com/consentd/consentd/internal/limit"
+	"github.com/consentd/consentd/internal/protocol/native"
 	"github.com/consentd/consentd/internal/server"
 	"github.com/consentd/consentd/internal/service"
 )
@@ -169,7 +170,8 @@ func (r *running) open(ctx context.Context) (err error) {
 	options := service.Options{Store: r.store, Places: places, Keys: keys.file.Ring(rand.Reader),
 		ReloadKeys: keys.reload, SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
 		Checkpointed: metrics.Checkpoint, Witnesses: r.cfg.Witnesses, Witnessed: metrics.Cosigned,
-		Unreadable: metrics.Unreadable, RunJobs: true, JobRun: metrics.Job}
+		Unreadable: metrics.Unreadable, RunJobs: true, JobRun: metrics.Job, WebhookAllow: r.cfg.WebhookAllow,
+		Message: native.Message, Delivered: metrics.Delivered}
 	r.journals.put(&options)
 	r.service = service.New(options)
 	metrics.Witnesses(witnessNames(r.cfg), r.service.WitnessLags)

@@ -54,6 +54,10 @@ func (p *part) read(line *opening, o *ledger.Opening, faultf func(string, ...any
 		if _, err := consent.ReadKey(o.Body); err != nil {
 			faultf("entry %d, body: %v", line.Sequence, err)
 		}
+	case consent.ImportEntry.String():
+		if _, err := consent.ReadImport(o.Body); err != nil {
+			faultf("entry %d, body: %v", line.Sequence, err)
+		}
 	case consent.MergeEntry.String():
 		p.merge(consent.MergeEntry, line, faultf)
 	case consent.UnmergeEntry.String():

@@ -51,6 +51,7 @@ func Run(ctx context.Context, o Options) error {
 		step{"consentd and the echo handler, in turns", r.measureSingle},
 		step{"batches", r.measureBatches},
 		step{"bare inserts", r.measureBare},
+		step{"imports", r.measureImports},
 		step{"checks", r.measureChecks},
 		step{"exports", r.measureExport})
 	if err == nil {
@@ -68,6 +69,7 @@ type run struct {
 	started                                         time.Duration
 	peak                                            int64 // bytes
 	checks                                          checks
+	imports                                         imported
 	exports                                         []float64 // events per second of each
 	exportPeak                                      int64     // bytes
 }
@@ -157,9 +159,11 @@ func (r *run) print() {
 	r.printRatios(append([]fmt.Stringer{
 		&ratio{"single-event writes at 64 connections / echo handler at 64", r.writesOverEcho, 0.40},
 		&ratio{"events of batches of 100 / bare inserts of the same rows", average{mean: r.batchEvents / r.bareEvents}, 0.85},
+		&ratio{"lines of an import / bare inserts of the same rows", average{mean: r.imports.lines / r.imports.bare}, 0.80},
 		&ratio{"reads of a person's levels at 64 / echo handler at 64", r.readsOverEcho, 0.70},
 		&limit{"p99 of writes at 64 connections", milliseconds(r.write64.p99), 25, "ms"},
 		&limit{"peak resident memory of the server", float64(r.peak) / (1 << 20), 150, "MiB"},
+		&limit{"peak resident memory of the server that imports", float64(r.imports.peak) / (1 << 20), 150, "MiB"},
 		&limit{"start, from exec to ready", milliseconds(r.started), 300, "ms"},
 	}, append(r.checkRatios(), r.exportRatios()...)...)...)
 	fmt.Fprintf(r.Out, "  (± is the standard error of %d turns, "+
@@ -171,6 +175,7 @@ func (r *run) print() {
 		{"single-event writes, 256 connections", r.write256, ""},
 		{"batches of 100, 8 connections", r.batches, fmt.Sprintf("%.0f events/s", r.batchEvents)},
 		{"reads of a person's levels, 64 connections", r.reads, ""},
+		{"lines of an import, 20,000 a call", result{}, fmt.Sprintf("%.0f lines/s", r.imports.lines)},
 		{"bare inserts, transactions of 256", result{}, fmt.Sprintf("%.0f events/s", r.bareEvents)},
 	}
 	if r.Checks > 0 {

@@ -105,12 +105,17 @@ func (t *tenant) reads(p *people) generator {
 
 // postJSON sends a request that is not measured, and decodes its answer, unless answer is nil.
 func postJSON(url string, header http.Header, body []byte, answer any) error {
+	return post(url, "application/json", header, body, answer)
+}
+
+// post is postJSON for a body of another kind.
+func post(url, kind string, header http.Header, body []byte, answer any) error {
 	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header = header.Clone()
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", kind)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

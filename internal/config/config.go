@@ -41,6 +41,7 @@ type Config struct {
 	PersonCache         bool   // answers about people may come from memory, over SQLite
 	RootKey             string `json:"-"` // "" for none
 	TrustedProxies      []netip.Prefix
+	WebhookAllow        []netip.Prefix // addresses that webhooks may have though they are not public
 	CORSOrigins         []string
 	RateKey             Rate   // requests of each key
 	RateOrganization    Rate   // requests about each organization

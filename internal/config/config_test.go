@@ -102,6 +102,7 @@ witness:
 person-cache: off
 root-key: ` + secret + `
 trusted-proxies: [10.0.0.0/8, "::1", "::ffff:192.0.2.1"]
+webhook-allow: [10.1.2.0/24, "fd00::/8"]
 cors-origins:
   - https://www.example.com
   - capacitor://localhost
@@ -133,8 +134,9 @@ func TestEverySettingFromTheFile(t *testing.T) {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32"),
 		},
-		CORSOrigins: []string{"https://www.example.com", "capacitor://localhost", "http://[::1]:3000"},
-		RateKey:     Rate{600, time.Minute}, RateOrganization: Rate{50, 10 * time.Second}, RateFailures: Rate{30, time.Hour},
+		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00::/8")},
+		CORSOrigins:  []string{"https://www.example.com", "capacitor://localhost", "http://[::1]:3000"},
+		RateKey:      Rate{600, time.Minute}, RateOrganization: Rate{50, 10 * time.Second}, RateFailures: Rate{30, time.Hour},
 		GeoMMDB: "country.mmdb",
 		Regimes: map[string]consent.Regime{
 			"NO": consent.OptOut, "US": consent.OptIn, "UNKNOWN": consent.OptOut,
@@ -231,6 +233,8 @@ var refusedValues = []struct{ name, value, reason string }{
 	{"trusted-proxies", "fe80::1%eth0", "neither an IP address nor a range"},
 	{"trusted-proxies", "10.0.0.1/8", "the range is 10.0.0.0/8"},
 	{"trusted-proxies", "::ffff:10.0.0.0/104", "as a range of IPv4"},
+	{"webhook-allow", "10.0.0.1/8", "the range is 10.0.0.0/8"},
+	{"webhook-allow", "localhost", "neither an IP address nor a range"},
 	{"cors-origins", "*", "* is refused, because"},
 	{"cors-origins", "https://*.example.com", "* is refused, because"},
 	{"cors-origins", "null", "is not scheme://host"},
@@ -552,6 +556,7 @@ witness                  -                      default
 person-cache             on                     default
 root-key                 ********               flag --root-key
 trusted-proxies          -                      default
+webhook-allow            -                      default
 cors-origins             -                      default
 rate-limit-key           0                      default
 rate-limit-organization  0                      default

@@ -145,7 +145,11 @@ func items(v string) ([]string, error) {
 	return list, nil
 }
 
-func setTrustedProxies(c *Config, v string) error {
+func setTrustedProxies(c *Config, v string) error { return setPrefixes(&c.TrustedProxies, v) }
+
+func setWebhookAllow(c *Config, v string) error { return setPrefixes(&c.WebhookAllow, v) }
+
+func setPrefixes(to *[]netip.Prefix, v string) error {
 	list, err := items(v)
 	if err != nil {
 		return err
@@ -155,7 +159,7 @@ func setTrustedProxies(c *Config, v string) error {
 		if err != nil {
 			return err
 		}
-		c.TrustedProxies = append(c.TrustedProxies, prefix)
+		*to = append(*to, prefix)
 	}
 	return nil
 }

@@ -175,6 +175,13 @@ var table = []Setting{
 		set:     setTrustedProxies,
 	},
 	{
+		Name: "webhook-allow", Env: "CONSENTD_WEBHOOK_ALLOW", Type: TypeList,
+		Help: "Addresses that webhooks may have though they are not public; http is spoken to them too. Not set: none, and " +
+			"https alone.",
+		Allowed: "IP addresses and CIDR ranges, separated by commas",
+		set:     setWebhookAllow,
+	},
+	{
 		Name: "cors-origins", Env: "CONSENTD_CORS_ORIGINS", Type: TypeList,
 		Help:    "Web origins whose pages may call from the browser. Not set: none.",
 		Allowed: "exact origins, scheme://host or scheme://host:port, separated by commas",

@@ -42,6 +42,15 @@ type Changes struct {
 	HeldJobs           []HeldJob
 	RetriedJobs        []Job // due at RunAt, as if never tried; what somebody runs stays as it is
 	DroppedJobs        []JobKey
+	Webhooks           []Webhook // new, with where they begin; or changed, but for how far they have come
+	MovedWebhooks      []MovedWebhook
+	DisabledWebhooks   []Webhook       // that are told nothing any more
+	Deliveries         []Delivery      // new or changed
+	Imports            []ImportRun     // new or changed
+	ImportedLines      []ImportedLine  // new
+	ImportErrors       []KeptLineError // new
+	ImportNotes        []ImportNote    // new or changed
+	SweptImports       []SweptImport
 
 	RemovedIdentifiers []OwnedName
 	RemovedClaims      []OwnedIdentifier
@@ -56,6 +65,9 @@ type Changes struct {
 	ErasedSubjects []ErasedSubject
 	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
+	// DropDeliveries removes deliveries that are old, some at a time.
+	DropDeliveries  []OldDeliveries
+	RemovedWebhooks []WebhookKey // with their deliveries
 }
 
 // OwnedName is an identifier within its organization.
@@ -340,5 +352,5 @@ func NamedCount(k IdentifierKind) string { return "named/" + string(k) }
 // Empty tells whether a batch has nothing to write.
 func (c *Changes) Empty() bool {
 	return len(c.Subjects)+len(c.Identifiers)+len(c.Claims)+len(c.Merges)+len(c.Events)+len(c.Consents)+
-		len(c.IdempotencyRecords)+len(c.Purposes) == 0
+		len(c.IdempotencyRecords)+len(c.Purposes)+len(c.Imports) == 0
 }

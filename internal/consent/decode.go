@@ -73,6 +73,8 @@ func (i *Identity) set(name, value []byte) bool {
 		return setString(&i.FormURL, value)
 	case "identifiers":
 		return i.setIdentifiers(value)
+	case "import":
+		return setString(&i.Import, value)
 	case "ip":
 		return setString(&i.IP, value)
 	case "key":

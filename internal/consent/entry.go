@@ -8,7 +8,7 @@ import (
 // EntryKind tells what an entry of a ledger is. The numbers are stored, so they never change.
 type EntryKind uint8
 
-// The kinds of entries. Imports will follow.
+// The kinds of entries.
 const (
 	DecisionEntry      EntryKind = iota // an Event
 	ErasedEntry                         // it was about somebody who was erased: its leaf is left
@@ -21,10 +21,11 @@ const (
 	PurposeEntry                        // a purpose as it is from now on: made, or changed
 	KeyEntry                            // an API key was made
 	KeyRevocationEntry                  // it was ended
+	ImportEntry                         // an import ended
 )
 
 var entryNames = [...]string{"decision", "erased", "erasure", "restriction", "unrestriction", "epoch",
-	"merge", "unmerge", "purpose", "key", "key_revocation"}
+	"merge", "unmerge", "purpose", "key", "key_revocation", "import"}
 
 func (k EntryKind) String() string {
 	if int(k) < len(entryNames) {
@@ -60,6 +61,12 @@ type LedgerEntry struct {
 	BodyJSON, IdentityJSON []byte // canonical JSON, kept byte for byte; an ErasedEntry has none
 	// ErasedBy is the sequence of the erasure that took an ErasedEntry.
 	ErasedBy int64
+}
+
+// Exported gives the entry as it is exported.
+func (e *LedgerEntry) Exported() *ExportedEvent {
+	return &ExportedEvent{ID: e.ID, Subject: e.Subject, Sequence: e.Sequence, RecordedAt: e.RecordedAt,
+		BodyJSON: e.BodyJSON, IdentityJSON: e.IdentityJSON, Kind: e.Kind, Leaf: e.Leaf, ErasedBy: e.ErasedBy}
 }
 
 // LedgerRoot is what a checkpoint says of a ledger: how many entries it has, and the root of the tree over them.

@@ -163,7 +163,8 @@ type Identity struct {
 	CountrySaid string            `json:"country_said,omitempty"` // as the caller wrote it, where that is not Country
 	Domain      string            `json:"domain,omitempty"`
 	FormURL     string            `json:"form_url,omitempty"`
-	Identifiers map[string]string `json:"identifiers"` // kind to value, as given in this write
+	Identifiers map[string]string `json:"identifiers"`      // kind to value, as given in this write
+	Import      string            `json:"import,omitempty"` // the import that brought it
 	IP          string            `json:"ip,omitempty"`
 	Key         string            `json:"key"`
 	NoticeURL   string            `json:"notice_url,omitempty"`

@@ -63,6 +63,9 @@ type Step struct {
 	Last, First bool
 }
 
+// Step gives what the fold needs of the event; of Last and First it knows nothing.
+func (e *Event) Step() Step { return e.step() }
+
 func (e *Event) step() Step {
 	return Step{Event: e.ID, State: e.State, Weight: e.Weight, Grants: e.Grants, OccurredAt: Effective(e.OccurredAt,
 		e.RecordedAt),

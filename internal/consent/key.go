@@ -19,13 +19,16 @@ const (
 	SubjectsErase      Scope = "subjects:erase"
 	// ManageHub is named by a vendor's document; it allows what an e-mail based
 	// preference form needs: to record consents of a person and to read them back.
-	ManageHub  Scope = "manage:consent-hub-consent"
-	LedgerRead Scope = "ledger:read"
+	ManageHub    Scope = "manage:consent-hub-consent"
+	LedgerRead   Scope = "ledger:read"
+	ImportsWrite Scope = "imports:write"
+	// WebhooksWrite allows to have other systems told of everything that happens, and to see who is.
+	WebhooksWrite Scope = "webhooks:write"
 )
 
 // AllScopes lists every scope, in the order in which they are shown.
 var AllScopes = []Scope{OrganizationsWrite, OrganizationsRead, ConsentsWrite, ConsentsRead,
-	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead}
+	SubjectsWrite, SubjectsRead, SubjectsErase, ManageHub, LedgerRead, ImportsWrite, WebhooksWrite}
 
 // Key is an API key as it is kept: the secret itself is not here.
 type Key struct {

@@ -11,14 +11,14 @@ import (
 // its name: that is free text, which may name a person, and these entries are there for good.
 
 // KeyEntry makes the entry of a key that was made, but for its place in the ledger.
-func (a Actor) KeyEntry(k *Key) LedgerEntry { return a.entryOfKey(KeyEntry, k.entryBody()) }
+func (a Actor) KeyEntry(k *Key) LedgerEntry { return a.entryOf(KeyEntry, k.entryBody()) }
 
 // KeyRevocationEntry makes the entry of a key that was revoked, but for its place in the ledger.
 func (a Actor) KeyRevocationEntry(k *Key) LedgerEntry {
-	return a.entryOfKey(KeyRevocationEntry, k.revocationBody())
+	return a.entryOf(KeyRevocationEntry, k.revocationBody())
 }
 
-func (a Actor) entryOfKey(kind EntryKind, body []byte) LedgerEntry {
+func (a Actor) entryOf(kind EntryKind, body []byte) LedgerEntry {
 	ident := append(appendMember([]byte{'{'}, "key", a.Key.String()), '}')
 	return LedgerEntry{Organization: a.Organization, Kind: kind, BodyJSON: body, IdentityJSON: ident}
 }

@@ -24,7 +24,8 @@ type Prepared struct {
 	Origin      Origin
 	Session     ID
 	Items       []PreparedItem
-	Decisions   int // how many events it can make
+	Decisions   int             // how many events it can make
+	Import      *PreparedImport // nil: it is no part of an import
 	mistakes    mistakes
 }
 
@@ -79,7 +80,7 @@ func Prepare(a Actor, d *Catalog, w *Write, f Facts) (*Prepared, error) {
 	p.Origin.Domain = clean(w.Origin.Domain, maxDomain)
 	p.mistakes.all = w.AllMistakes
 	for i := range w.Items {
-		if p.prepareItem(w, i, &f); p.mistakes.enough() {
+		if p.prepareItem(w, i, &p.Items[i], &f); p.mistakes.enough() {
 			break
 		}
 	}
@@ -90,8 +91,8 @@ func Prepare(a Actor, d *Catalog, w *Write, f Facts) (*Prepared, error) {
 }
 
 // prepareItem fills in one item, and notes what is wrong with it.
-func (p *Prepared) prepareItem(w *Write, i int, f *Facts) {
-	in, out := &w.Items[i], &p.Items[i]
+func (p *Prepared) prepareItem(w *Write, i int, out *PreparedItem, f *Facts) {
+	in := &w.Items[i]
 	out.Known, out.Locale, out.Metadata = in.Known, in.Evidence.Locale, in.Metadata
 	note := func(err error) { p.mistakes.add(err, func(noun string) string { return w.field(i, noun) }) }
 	note(p.prepareNames(in, out))
@@ -263,6 +264,9 @@ func (p *Prepared) identify(in *Item, out *PreparedItem, from *Origin) {
 	if said := in.Evidence.Country; said != id.Country {
 		id.CountrySaid = said
 	}
+	if p.Import != nil {
+		id.Import = p.Import.Import.String()
+	}
 	b := make([]byte, 1, 384)
 	b[0] = '{'
 	b = appendMember(b, "country", id.Country)
@@ -281,6 +285,7 @@ func (p *Prepared) identify(in *Item, out *PreparedItem, from *Origin) {
 		b = appendMember(b, string(g.Kind), g.Value)
 	}
 	b = append(b, '}')
+	b = appendMember(b, "import", id.Import)
 	b = appendMember(b, "ip", id.IP)
 	b = appendMember(b, "key", id.Key)
 	b = appendMember(b, "notice_url", id.NoticeURL)

@@ -73,6 +73,9 @@ type Replacement struct {
 type Recorded struct {
 	Session ID // one a write, in each event's Identity
 	Items   []RecordedItem
+	// Import is how far an import has come by this part of it, Refused the lines of the part that were not taken.
+	Import  *ImportRun
+	Refused []LineError
 }
 
 // RecordedItem is what became of an Item.

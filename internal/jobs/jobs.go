@@ -171,7 +171,7 @@ func (r *Runner) begin(after *consent.Job) (last *consent.Job, err error) {
 			return &consent.Job{}, err
 		}
 		for i := range due {
-			if kind, ok := r.o.Kinds[due[i].Kind]; ok && r.room(due[i].Kind, kind) {
+			if kind, ok := r.o.Kinds[due[i].Kind]; ok && !r.isHeld(due[i].Key()) && r.room(due[i].Kind, kind) {
 				r.running.Go(func() { r.run(&due[i], kind) })
 			}
 		}

@@ -19,12 +19,14 @@ type IndexUse uint8
 const (
 	IndexIdentifier IndexUse = iota + 1 // finds a subject by an identifier
 	IndexSuppressed                     // stays of an identifier whose person was erased and wants no more
+	IndexImport                         // stays of a line that an import brought
 	indexUseCount
 )
 
 var indexLabels = [indexUseCount]string{
 	IndexIdentifier: "consentd/index/identifier/v1",
 	IndexSuppressed: "consentd/index/suppressed/v1",
+	IndexImport:     "consentd/index/import/v1",
 }
 
 // BlindIndex turns identifiers into what can be looked up and not read: HMAC-SHA-256 under a key of the organization,

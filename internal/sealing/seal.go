@@ -20,6 +20,7 @@ const (
 	LabelProfile                     // a subject's profile
 	LabelArchive                     // what is kept of a subject's past
 	LabelText                        // a text that was given per person
+	LabelWebhook                     // a secret of a webhook's, by the organization's own key
 	labelCount
 )
 
@@ -31,6 +32,7 @@ var labelNames = [labelCount]string{
 	LabelProfile:    "consentd/seal/profile/v1",
 	LabelArchive:    "consentd/seal/archive/v1",
 	LabelText:       "consentd/seal/text/v1",
+	LabelWebhook:    "consentd/seal/webhook/v1",
 }
 
 // Overhead is how many bytes a sealed text has more than the text: version (1), nonce (12), tag (16). So a sealed text

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var everyLabel = []Label{LabelIdentifier, LabelIdent, LabelData, LabelProfile, LabelArchive, LabelText}
+var everyLabel = []Label{LabelIdentifier, LabelIdent, LabelData, LabelProfile, LabelArchive, LabelText, LabelWebhook}
 
 // TestSealRoundTrip: a text comes back for its key, label and associated data, and for no other.
 func TestSealRoundTrip(t *testing.T) {

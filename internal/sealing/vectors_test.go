@@ -89,6 +89,7 @@ func TestVectorSeal(t *testing.T) {
 		LabelProfile:    "01808182838485868788898a8bcce374849efa601c880d31bcdd78b4288b7728a4",
 		LabelArchive:    "01808182838485868788898a8b8c9c6812624ed526daaf5230e7d5d360b0a1ddd4",
 		LabelText:       "01808182838485868788898a8b8f4786c7e4007ae9a80bb2d341a40957fd15abff",
+		LabelWebhook:    "01808182838485868788898a8b5472fff31955554b7843698d1d658824bedf5d90",
 	} {
 		subject := NewSubject(vectorKey, vectorNonce())
 		got, err := subject.Seal(label, []byte("place"), []byte("text"))

@@ -21,7 +21,12 @@ type mutation struct {
 
 // with puts members at the front of an object.
 func with(members string) func(string) string {
-	return func(body string) string { return "{" + members + "," + body[1:] }
+	return func(body string) string {
+		if body == "{}" {
+			return "{" + members + "}"
+		}
+		return "{" + members + "," + body[1:]
+	}
 }
 
 func fixed(body string) func(string) string { return func(string) string { return body } }
@@ -35,6 +40,9 @@ func padded(size int) func(string) string {
 
 // firstMemberTwice repeats the first member of an object, name and all.
 func firstMemberTwice(body string) string {
+	if body == "{}" {
+		body = `{"x":1}`
+	}
 	name, _, _ := strings.Cut(body[1:], ":")
 	return "{" + name + ":null," + body[1:]
 }

@@ -253,7 +253,27 @@ func (w *harness) seed(v vars) {
 		`{"consents":[{"key":"{{purpose}}","granted":true}],"email":"{{email}}","locale":"NL"}`)
 	w.do(v, "PATCH", nativePurpose, bearerKey, `{"legalText":"Of {{word}}"}`) // so that it has two versions
 	w.do(v, "PUT", "/persons/{{person}}/consent/gdpr", slash, `{"consent_levels":["marketing","analytics"]}`)
+	v["import"], v["doomedimport"] = w.makeImport(v), w.makeImport(v)
+	w.value(w.do(v, "POST", nativeImports+"/{{import}}/lines?from=1", map[string]string{"Authorization": "Bearer {{key}}"},
+		"no\nJSON"), 200, "nextLine")
+	v["webhookid"] = w.makeWebhook(v)
+	v["doomedhook"] = w.makeWebhook(v)
+	for range 2 {
+		v["deliveryid"] = w.value(w.do(v, "POST", nativeWebhook+"/ping", bearerKey, ""), 202, "id")
+	}
 	w.awaitCheckpoint(v)
+}
+
+func (w *harness) makeImport(v vars) string {
+	w.Helper()
+	return w.value(w.do(v, "POST", nativeImports, bearerKey, `{"source":"{{word}}"}`), 201, "id")
+}
+
+// makeWebhook makes a webhook that nothing is sent to.
+func (w *harness) makeWebhook(v vars) (id string) {
+	w.Helper()
+	return w.value(w.do(v, "POST", nativeWebhooks, bearerKey, `{"url":"https://{{word}}.example/in","events":["*"]}`), 201,
+		"id")
 }
 
 // awaitCheckpoint waits until a checkpoint covers the event that samples ask for a proof of.
@@ -311,10 +331,12 @@ func (w *harness) doomAgain() {
 	w.mine["doomedperson"] = w.mine["doomedsubject"] // a person whom another protocol knows by a user_id is one here
 	_, w.mine["doomedkey"] = w.key(w.actorOf(w.mine), "doomed again", consent.LedgerRead)
 	w.mine["doomedjob"] = w.addJob(w.actorOf(w.mine))
+	w.mine["doomedimport"] = w.makeImport(w.mine)
 	w.makeForgotten(w.mine, "{{word}}-forgotten-{{n}}")
 	w.mine["doomedphone"] = phoneOf(w.mine.expand("doomed {{n}}"))
 	w.attachPhone(w.mine)
 	w.merge(w.mine)
+	w.mine["doomedhook"] = w.makeWebhook(w.mine)
 }
 
 // mint makes a token of the tenant's person.

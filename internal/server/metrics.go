@@ -29,6 +29,9 @@ type Metrics struct {
 	jobs      *prometheus.CounterVec
 	jobTime   *prometheus.HistogramVec
 
+	delivered    *prometheus.CounterVec
+	deliveryTime prometheus.Histogram
+
 	unreadable prometheus.Counter
 }
 
@@ -56,13 +59,17 @@ func NewMetrics(version string, ready func() error) *Metrics {
 			Help: "Attempts at jobs that were due."}, []string{"kind", "outcome"}),
 		jobTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "consentd_job_duration_seconds",
 			Help: "Time that attempts at jobs took.", Buckets: []float64{.001, .01, .1, 1, 10, 60, 600}}, []string{"kind"}),
+		delivered: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consentd_webhook_messages_total",
+			Help: "Tries to deliver a message to a webhook, by what came of them."}, []string{"outcome"}),
+		deliveryTime: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consentd_webhook_duration_seconds",
+			Help: "Time until a receiver of messages answered.", Buckets: buckets}),
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts{Name: "consentd_unreadable_rows_total",
 			Help: "Rows that lists have shown without what could not be decrypted."}),
 	}
 	started := float64(time.Now().Unix())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.durations, m.refused, m.batches, m.batchSize, m.batchTime, m.signed, m.cosigned,
-		m.jobs, m.jobTime,
+		m.jobs, m.jobTime, m.delivered, m.deliveryTime,
 		m.unreadable,
 		gauge("consentd_start_time_seconds", "When the process started, in Unix seconds.", func() float64 { return started }),
 		gauge("consentd_ready", "1 where writes are taken, else 0.", func() float64 {

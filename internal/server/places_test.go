@@ -76,8 +76,9 @@ var holders = map[string]string{
 	"consentType": "type", "submitter": "keyid", "consentgrid subjectId": "subject", "consentgrid id": "subject",
 	"slashid value": "email", "native value": "email", "subjectId": "subjectid", "native subject": "subjectid",
 	"eventId": "eventid", "event": "eventid", "native purpose": "purpose", "native purposes": "purpose",
-	"native key":      "purpose",
+	"native key": "purpose", "importId": "import",
 	"Idempotency-Key": "Idempotency-Key", "If-Match": "If-Match", "cursor": "cursor",
+	"webhookId": "webhookid", "deliveryId": "deliveryid",
 }
 
 // nobodys are the parameters and members whose values are nobody's: words, dates, texts and what is echoed, with all
@@ -85,7 +86,7 @@ var holders = map[string]string{
 var nobodys = strings.Fields(`
 	action at attributes category consent_levels consentDate consentDuration consents contactEmails country coupons
 	custom_claims data description displayedText document domain domains duration endDate evidence expirationDate
-	formUrl from geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
+	fingerprint formUrl from geography groups If-None-Match ip kind label legalText locale metadata name order organizationSlug
 	Prefer primaryDomain privacyPolicyUrl protocol reason recordedFrom recordedTo region regionTemplate source startDate
 	state status subcategory subscription termsOfServiceUrl text texts tile to type url userIp
 	username version`)
@@ -124,7 +125,8 @@ func (p *place) closed() bool {
 	if s.Type.Is("array") && s.Items != nil {
 		s = s.Items.Value
 	}
-	return len(s.Enum) > 0 || s.Format == "date-time" || s.Const != nil ||
+	nothing := s.MaxProps != nil && *s.MaxProps == 0
+	return nothing || len(s.Enum) > 0 || s.Format == "date-time" || s.Const != nil ||
 		s.Type != nil && !s.Type.Includes("string") && !s.Type.Includes("object") && !s.Type.Includes("array")
 }
 

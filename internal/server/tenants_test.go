@@ -85,7 +85,8 @@ func tenantVars(c *call) (used []string) {
 	whole := c.target + c.body + strings.Join(slices.Collect(maps.Values(c.headers)), " ")
 	for _, name := range []string{"org", "project", "person", "doomedperson", "subject", "doomedsubject", "doomedkey",
 		"keyid", "type", "device", "email", "phone", "doomedphone", "subjectid", "forgottenid", "contestedid", "restrictedid",
-		"otherid", "mergedid", "eventid", "purpose", "jobid", "doomedjob"} {
+		"otherid", "mergedid", "eventid", "purpose", "jobid", "doomedjob", "import", "doomedimport",
+		"webhookid", "doomedhook", "deliveryid"} {
 		if strings.Contains(whole, "{{"+name+"}}") {
 			used = append(used, name)
 		}
@@ -179,7 +180,8 @@ func crossPlace(w *harness, sample *call, p *place) {
 }
 
 // ids are the variables whose values name one thing of one tenant; identifiers may be known to several.
-var ids = []string{"org", "project", "doomedkey", "keyid", "type", "subjectid", "eventid", "purpose", "doomedjob"}
+var ids = []string{"org", "project", "doomedkey", "keyid", "type", "subjectid", "eventid", "purpose", "doomedjob",
+	"webhookid", "doomedhook", "deliveryid", "import", "doomedimport"}
 
 // namesOne tells whether what stands in a place is one thing that is there; a purpose's key in a body makes one.
 func (p *place) namesOne() bool {

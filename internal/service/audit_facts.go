@@ -9,11 +9,12 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// told is what entries say that tables say too: who was merged into whom, purposes, API keys. It is kept until all
+// told is what entries say that tables say too: who was merged into whom, purposes, API keys, imports. It is kept until all
 // entries were read: some hundred bytes a merge, and the bodies of the others, of which there are few.
 type told struct {
 	purposes          map[consent.PurposeName]toldBody // by the newest entry of each version
 	keys, revocations map[consent.ID]toldBody
+	imports           map[consent.ID]toldBody
 	merges            map[int64]toldMerge          // by the sequence of the entry
 	undone            map[int64]toldUnmerge        // by the sequence of the merge's entry
 	epochs            map[int64]consent.LedgerRoot // what was lost, by the sequence of the entry
@@ -38,7 +39,7 @@ type toldUnmerge struct {
 
 func newTold() told {
 	return told{purposes: map[consent.PurposeName]toldBody{}, keys: map[consent.ID]toldBody{},
-		revocations: map[consent.ID]toldBody{}, merges: map[int64]toldMerge{}, undone: map[int64]toldUnmerge{},
+		revocations: map[consent.ID]toldBody{}, imports: map[consent.ID]toldBody{}, merges: map[int64]toldMerge{}, undone: map[int64]toldUnmerge{},
 		epochs: map[int64]consent.LedgerRoot{}}
 }
 
@@ -61,6 +62,10 @@ func (t *told) note(e *consent.ExportedEvent) error {
 			of = t.revocations
 		}
 		of[id] = toldBody{e.Sequence, bytes.Clone(e.BodyJSON)}
+	case consent.ImportEntry:
+		id, err := consent.ReadImport(e.BodyJSON)
+		t.imports[id] = toldBody{e.Sequence, bytes.Clone(e.BodyJSON)}
+		return err
 	case consent.MergeEntry:
 		m, err := consent.ReadMerge(e)
 		if err != nil {
@@ -105,6 +110,9 @@ func (w *LedgerAudit) facts(ctx context.Context) error {
 		}
 	}
 	w.apiKeys()
+	if err := w.imports(ctx); err != nil {
+		return err
+	}
 	return w.merges(ctx)
 }
 

@@ -43,7 +43,7 @@ func (s *Service) startOf(organization consent.ID) *ledgerEnd {
 func (s *Service) updateLedger(ctx context.Context, a consent.Actor, idem consent.Idempotency,
 	write func(Tx) (any, error)) error {
 	err := s.update(ctx, a, idem, write)
-	s.signer.changed([]consent.ID{a.Organization}) // also where it is not known what came of it
+	s.changed([]consent.ID{a.Organization}) // also where it is not known what came of it
 	return err
 }
 

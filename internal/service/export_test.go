@@ -32,3 +32,6 @@ func (s *Service) KnowsKeyForTest(of consent.SubjectKey) bool {
 	_, old := k.old[of]
 	return young || old
 }
+
+// WakeFeedsForTest has wake called where who is told of events may have to be.
+func (s *Service) WakeFeedsForTest(wake func()) { s.wakeFeeds = wake }

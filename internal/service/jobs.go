@@ -7,12 +7,17 @@ import (
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/jobs"
+	"github.com/consentd/consentd/internal/webhook"
 )
 
 // Recurring jobs of the instance, by their kinds. A kind stays what it is: servers of other versions know it too.
-const sweepAnswersJob = "sweep-answers"
+const (
+	sweepAnswersJob    = "sweep-answers"
+	sweepDeliveriesJob = "sweep-deliveries"
+	sweepImportsJob    = "sweep-imports"
+)
 
-// How often expired idempotency records are removed.
+// sweepEvery is how often what is not needed any more is removed.
 const sweepEvery = 10 * time.Minute
 
 // ErrNoJob is said of a job that is not there.
@@ -24,10 +29,27 @@ func (s *Service) startJobs(o *Options) {
 		sweepAnswersJob: {Every: sweepEvery, Run: func(ctx context.Context, _ *consent.Job) (time.Duration, error) {
 			return 0, s.DropExpiredRecords(ctx)
 		}},
+		sweepDeliveriesJob: {Every: sweepEvery, Run: func(ctx context.Context, _ *consent.Job) (time.Duration, error) {
+			return 0, s.DropOldDeliveries(ctx)
+		}},
+		sweepImportsJob: {Every: sweepEvery, Run: func(ctx context.Context, _ *consent.Job) (time.Duration, error) {
+			return 0, s.SweepImports(ctx)
+		}},
+	}
+	s.sender = webhook.New(webhook.Options{Allow: o.WebhookAllow})
+	if s.message, s.delivered = o.Message, o.Delivered; s.delivered == nil {
+		s.delivered = func(webhook.Result) {}
+	}
+	if s.message != nil {
+		kinds[webhookJob] = s.webhookKind()
 	}
 	maps.Copy(kinds, o.JobKinds)
 	s.jobs = jobs.New(jobs.Options{Store: jobStore{s}, Kinds: kinds, Now: s.now, NewID: s.newID, Log: s.log,
 		Observe: o.JobRun, PollEvery: o.JobPoll, Lease: o.JobLease})
+	s.wakeFeeds = func() {
+		s.feeds.hurry()
+		s.jobs.Wake()
+	}
 }
 
 // jobStore is jobs.Store over the service's.

@@ -65,6 +65,12 @@ func KeyID(text string) (id consent.ID, ok bool) {
 	return parsed.id, ok
 }
 
+// KeyOrganization gives the organization of a key in text form; ok is false where it is none, such as the root key.
+func KeyOrganization(text string) (organization consent.ID, ok bool) {
+	parsed, ok := parseKey(text)
+	return parsed.organization, ok
+}
+
 func keyChecksum(s string) string {
 	var sum [4]byte
 	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(s)))

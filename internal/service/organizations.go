@@ -50,7 +50,7 @@ func (s *Service) CreateOrganization(ctx context.Context, a consent.Actor, in co
 	})
 	s.cache.drop()
 	if err == nil {
-		s.signer.changed([]consent.ID{view.ID})
+		s.changed([]consent.ID{view.ID})
 	}
 	return view, err
 }

@@ -20,6 +20,7 @@ type SealedRow struct {
 	Archived *consent.Record          // of subject_archive
 	Text     *consent.SubjectText     // of subject_texts
 	Entry    *consent.ExportedEvent   // of ledger_entries
+	Webhook  *consent.Webhook         // of webhooks
 }
 
 // Table names where the row stands.
@@ -33,6 +34,8 @@ func (r *SealedRow) Table() string {
 		return "subject_archive"
 	case r.Text != nil:
 		return "subject_texts"
+	case r.Webhook != nil:
+		return "webhooks"
 	}
 	return "ledger_entries"
 }
@@ -94,6 +97,8 @@ func (p *opener) fault(r *SealedRow, known *indexes) error {
 			err = errOtherText
 		}
 		return err
+	case r.Webhook != nil:
+		return p.openWebhook(r.Webhook)
 	}
 	_, err := p.open(r.SubjectKey, sealing.LabelIdent, r.Entry.ID[:], r.Entry.IdentityJSON)
 	return err

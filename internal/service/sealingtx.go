@@ -78,7 +78,7 @@ func (s *sealer) seal(ctx context.Context) error {
 	if err := s.refuseSecond(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{s.identifiers, s.names, s.idents, s.records, s.texts} {
+	for _, step := range []func(context.Context) error{s.identifiers, s.names, s.idents, s.records, s.texts, s.webhooks} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -118,6 +118,9 @@ func (s *sealer) collect() {
 		if r := &c.Subjects[i].Record; hasData(r) || r.Profile != nil {
 			s.want(consent.SubjectKey{Organization: c.Subjects[i].Organization, Subject: c.Subjects[i].ID})
 		}
+	}
+	for i := range c.Webhooks {
+		s.want(consent.SubjectKey{Organization: c.Webhooks[i].Organization})
 	}
 	for i := range c.Archive {
 		if r := &c.Archive[i].Record; hasData(r) || r.Profile != nil {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/consentd/consentd/internal/sealing"
 	"github.com/consentd/consentd/internal/service/idempotency"
 	"github.com/consentd/consentd/internal/service/writer"
+	"github.com/consentd/consentd/internal/webhook"
 	"github.com/consentd/consentd/internal/witness"
 )
 
@@ -42,6 +44,13 @@ type Service struct {
 	// witnesses cosign what signer signs.
 	witnesses *witnesses
 	journal   journaled
+	// webhookAllow are addresses of webhooks that are not public; wakeFeeds has those told who wait.
+	webhookAllow []netip.Prefix
+	wakeFeeds    func()
+	feeds        *feeds
+	sender       *webhook.Client
+	message      func(*consent.Notice) ([]byte, error)
+	delivered    func(webhook.Result)
 
 	lists    *limit.Keyed // of each organization
 	searches *limit.Keyed // of all
@@ -51,6 +60,8 @@ type Service struct {
 	erasing  sync.WaitGroup
 	noting   sync.WaitGroup
 	jobs     *jobs.Runner // nil: this process runs none
+	// importing are the calls that bring lines, of each organization and of all.
+	importing, importers *limit.Keyed
 }
 
 // Options are what a Service is made of. Clock and Random are for exact tests.
@@ -73,9 +84,15 @@ type Options struct {
 	// Witnesses are sent each checkpoint, of a ledger one within CosignEvery (0: 10 s) at most.
 	Witnesses   []*witness.Address
 	CosignEvery time.Duration
-	Clock       func() time.Time // nil: time.Now
-	Random      io.Reader        // nil: crypto/rand; must be safe for many goroutines
-	Log         *slog.Logger     // nil: slog.Default
+	// Message makes the body of what a webhook is told, in the words of some protocol; nil: nobody is told anything.
+	// Delivered, where set, is told what came of each try.
+	Message   func(*consent.Notice) ([]byte, error)
+	Delivered func(webhook.Result)
+	// WebhookAllow are addresses that webhooks may have though they are not public, with http too.
+	WebhookAllow []netip.Prefix
+	Clock        func() time.Time // nil: time.Now
+	Random       io.Reader        // nil: crypto/rand; must be safe for many goroutines
+	Log          *slog.Logger     // nil: slog.Default
 	// Observe, where set, is told of every batch that was written.
 	Observe func(requests int, took time.Duration, err error)
 	// Checkpointed, where set, is told what came of each attempt to sign a checkpoint: CheckpointSigned and so on.
@@ -95,11 +112,11 @@ type Options struct {
 
 // New makes a service and starts its writer and its signer; Close ends them.
 func New(o Options) *Service {
-	s := &Service{store: o.Store, places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
-		unreadable: o.Unreadable,
-		ended:      make(chan struct{}),
-		lists:      limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
-		exports: limit.NewKeyed(exportsOfOne)}
+	s := &Service{store: o.Store, feeds: newFeeds(), places: o.Places, clock: o.Clock, random: o.Random, log: o.Log,
+		unreadable: o.Unreadable, webhookAllow: o.WebhookAllow, wakeFeeds: func() {},
+		ended: make(chan struct{}),
+		lists: limit.NewKeyed(1), searches: limit.NewKeyed(maxSearches),
+		exports: limit.NewKeyed(exportsOfOne), importing: limit.NewKeyed(1), importers: limit.NewKeyed(maxImporters)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -120,7 +137,7 @@ func New(o Options) *Service {
 	s.writer = writer.New(writer.Options{AcrossTenants: s.store.BatchesAcrossTenants(), Now: s.now, Random: s.read,
 		Secrets: s.secrets, Suppressed: s.suppressedOf,
 		Observe:        o.Observe,
-		CatalogChanged: s.cache.drop, Committed: s.signer.changed,
+		CatalogChanged: s.cache.drop, Committed: s.changed,
 		Commit: func(ctx context.Context, organization consent.ID, write func(writer.Tx) error) error {
 			return classify(ctx, s.commit(ctx, organization, func(tx Tx) error { return write(tx) }))
 		}})
@@ -144,6 +161,7 @@ func (s *Service) Close() {
 	s.noting.Wait()
 	if s.jobs != nil {
 		s.jobs.Close()
+		s.sender.Close()
 	}
 }
 

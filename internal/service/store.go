@@ -153,6 +153,24 @@ type Reader interface {
 	IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error)
 	// WithExpiredRecords names the organizations that have idempotency records which expired before an instant.
 	WithExpiredRecords(ctx context.Context, before time.Time) ([]consent.ID, error)
+	// Webhooks lists the webhooks of an organization, in order of id.
+	Webhooks(ctx context.Context, organization consent.ID) ([]consent.Webhook, error)
+	// Webhook gives a webhook.
+	Webhook(ctx context.Context, key consent.WebhookKey) (*consent.Webhook, error)
+	// WebhooksBehind names active webhooks of all organizations behind one (the zero value: from the beginning), in order
+	// of organization and webhook, limit at most, that something is to be done for by now: there is more in the ledger than
+	// they were told of, an expiry may be due, or a delivery is.
+	WebhooksBehind(ctx context.Context, now time.Time, after consent.WebhookKey, limit int) ([]consent.WebhookKey, error)
+	// Delivery gives a delivery of a webhook.
+	Delivery(ctx context.Context, of consent.WebhookKey, id consent.ID) (*consent.Delivery, error)
+	// Deliveries lists the deliveries of a webhook with an id smaller than before (NoID: from the newest), the greatest id
+	// first, limit at most.
+	Deliveries(ctx context.Context, of consent.WebhookKey, before consent.ID, limit int) ([]consent.Delivery, error)
+	// DueDeliveries lists the deliveries of a webhook that are to be tried by now, what waits longest first, limit at most.
+	DueDeliveries(ctx context.Context, of consent.WebhookKey, now time.Time, limit int) ([]consent.Delivery, error)
+	// WithOldDeliveries names the organizations that have deliveries which wait for nothing and were made before an
+	// instant.
+	WithOldDeliveries(ctx context.Context, before time.Time) ([]consent.ID, error)
 
 	// DueJobs gives, of all organizations, jobs that are due and not parked, behind one (the zero value: from the
 	// beginning) in order of RunAt, organization and id, limit at most.
@@ -168,8 +186,24 @@ type Reader interface {
 	// limit at most.
 	Expiries(ctx context.Context, organization consent.ID, after consent.Expiry, upTo time.Time,
 		limit int) ([]consent.Expiry, error)
-	// NextExpiry tells when the time of the next decision is over behind an instant; zero: of none.
-	NextExpiry(ctx context.Context, organization consent.ID, after time.Time) (time.Time, error)
+	// AnyExpiry tells whether the time of a decision is over between two instants, the later one included.
+	AnyExpiry(ctx context.Context, organization consent.ID, after, upTo time.Time) (bool, error)
+
+	// Imports gives imports, by index of keys; nil: there is none.
+	Imports(ctx context.Context, keys []consent.ImportKey) ([]*consent.ImportRun, error)
+	// ImportList lists the imports of a filter in the order in which they were made, its limit at most.
+	ImportList(ctx context.Context, filter consent.ImportFilter) ([]consent.ImportRun, error)
+	// ImportedLines tells which lines an organization has had, by index of lines.
+	ImportedLines(ctx context.Context, lines []consent.ImportedLine) ([]bool, error)
+	// ImportErrors lists what is kept of refused lines behind a line, in order, limit at most.
+	ImportErrors(ctx context.Context, of consent.ImportKey, after int64, limit int) ([]consent.LineError, error)
+	// ImportNotes gives the values that a dry run noted, by index of names; nil: none.
+	ImportNotes(ctx context.Context, of consent.ImportKey, names [][]byte) ([][]byte, error)
+	// ImportNotesUnder gives all that a dry run noted by names which begin so and have eight bytes more at most, in any
+	// order, by index of prefixes.
+	ImportNotesUnder(ctx context.Context, of consent.ImportKey, prefixes [][]byte) ([][]consent.ImportNote, error)
+	// ImportsToSweep names imports of any organization of which something is to be removed by then, limit at most.
+	ImportsToSweep(ctx context.Context, now time.Time, limit int) ([]consent.ImportKey, error)
 
 	// Event gives an event.
 	Event(ctx context.Context, organization, id consent.ID) (*consent.Event, error)

@@ -26,6 +26,7 @@ type vault struct {
 type indexes struct {
 	names      *sealing.BlindIndex // finds subjects by their identifiers
 	suppressed *sealing.BlindIndex
+	imported   *sealing.BlindIndex // of lines that imports brought
 }
 
 // maxIndexes is how many organizations' are kept: past it they are read anew.
@@ -84,7 +85,11 @@ func indexesBy(secret *ledger.Secret) (*indexes, error) {
 		return nil, err
 	}
 	suppressed, err := sealing.NewBlindIndex(key, sealing.IndexSuppressed)
-	return &indexes{names, suppressed}, err
+	if err != nil {
+		return nil, err
+	}
+	imported, err := sealing.NewBlindIndex(key, sealing.IndexImport)
+	return &indexes{names, suppressed, imported}, err
 }
 
 // nameKind stands for all kinds by which an organization names subjects: they are looked for together too.

@@ -26,11 +26,12 @@ func (t *tx) Expiries(ctx context.Context, organization consent.ID, after consen
 	return found, err
 }
 
-const selectNextExpiry = `/* select_next_expiry */ SELECT expires_at FROM events
-WHERE organization_id = $1 AND expires_at > $2 ORDER BY expires_at LIMIT 1`
+// selectAnyExpiry asks for any, not for the next one: PostgreSQL would sort all of an organization's for that.
+const selectAnyExpiry = `/* select_any_expiry */ SELECT 1 FROM events
+WHERE organization_id = $1 AND expires_at > $2 AND expires_at <= $3 LIMIT 1`
 
-// NextExpiry implements service.Reader.
-func (t *tx) NextExpiry(ctx context.Context, organization consent.ID, after time.Time) (next time.Time, err error) {
-	_, err = t.one(ctx, selectNextExpiry, []any{organization, &after}, &next)
-	return next, err
+// AnyExpiry implements service.Reader.
+func (t *tx) AnyExpiry(ctx context.Context, organization consent.ID, after, upTo time.Time) (bool, error) {
+	var one int
+	return t.one(ctx, selectAnyExpiry, []any{organization, &after, &upTo}, &one)
 }

@@ -23,7 +23,7 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 	list, _ := eventPage(&q, by, with)
 	count, _ := by.build(with+"SELECT count(*) FROM "+eventSource(&q), "")
 	parts := []string{"SCAN chain", "SCAN m", "SCAN members", "SCAN claims", "SCAN page",
-		"SCAN merges", "SCAN named", "SCAN CONSTANT ROW"} // of a statement itself
+		"SCAN merges", "SCAN named", "SCAN few", "SCAN CONSTANT ROW"} // of a statement itself
 	for name, statement := range map[string]string{
 		"owner": selectOwner, "own id": selectOwnID, "consent": selectConsent,
 		"consent by name": selectConsentByName,
@@ -37,7 +37,11 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent, "version": selectVersion, "text of a subject": selectSubjectText,
 		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts,
-		"unerased": selectUnerased, "job": selectJob, "claim": claimJob, "move job": moveJob,
+		"unerased": selectUnerased, "job": selectJob, "claim": claimJob, "move job": moveJob, "webhook": selectWebhook, "delivery": selectDelivery, "deliveries": selectDeliveries,
+		"due deliveries": selectDueDeliveries, "delete deliveries": deleteDeliveries,
+		"import": selectImport, "imported line": selectImportLine,
+		"errors of an import": selectImportErrors, "note": selectImportNote, "notes": selectImportNotes,
+		"sweep of errors": deleteImportErrors, "sweep of notes": deleteImportNotes, "end of a sweep": endImportSweep,
 	} {
 		for _, step := range storetest.Plan(t, path, statement) {
 			if strings.HasSuffix(step, "(organization_id=?)") && !strings.Contains(step, "ledger_heads") ||
@@ -60,9 +64,29 @@ func TestErasuresAreReadAlongTheirIndex(t *testing.T) {
 func TestDueIsReadAlongItsIndex(t *testing.T) {
 	path := emptyFile(t)
 	for statement, index := range map[string]string{selectDueJobs: "INDEX jobs_due",
-		selectExpiries: "INDEX events_by_expiry", selectNextExpiry: "COVERING INDEX events_by_expiry"} {
+		selectExpiries: "INDEX events_by_expiry", selectAnyExpiry: "COVERING INDEX events_by_expiry"} {
 		if steps := storetest.Plan(t, path, statement); len(steps) != 1 || !strings.Contains(steps[0], index) {
 			t.Errorf("%q", steps)
+		}
+	}
+}
+
+// TestWebhooksAreFoundAlongIndexes: whether a webhook is behind is seen by a look into the heads and one into what is
+// due; and old deliveries are found without a look at the others.
+func TestWebhooksAreFoundAlongIndexes(t *testing.T) {
+	path := emptyFile(t)
+	for statement, indexes := range map[string][]string{
+		selectWebhooksBehind: {"SEARCH w USING PRIMARY KEY", "SEARCH h USING", "INDEX webhook_deliveries_due (organization_id=? " +
+			"AND webhook_id=? AND next_try_at<?"},
+		selectDueDeliveries: {"INDEX webhook_deliveries_due (organization_id=? AND webhook_id=? AND next_try_at<?)"},
+		deleteOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
+		selectOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
+	} {
+		steps := strings.Join(storetest.Plan(t, path, statement), "\n")
+		for _, index := range indexes {
+			if !strings.Contains(steps, index) {
+				t.Errorf("%s\n%s: without %s", statement, steps, index)
+			}
 		}
 	}
 }

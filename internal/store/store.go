@@ -93,6 +93,8 @@ func (t *tx) Append(ctx context.Context, c *consent.Changes) error {
 		{"subject secrets", t.appendSubjectSecrets}, {"ledger rows", t.appendLedgerRows}, {"heads", t.appendHeads},
 		{"checkpoints", t.appendCheckpoints},
 		{"idempotency records", t.appendIdempotencyRecords}, {"jobs", t.appendJobs},
+		{"removed webhooks", t.removeWebhooks}, {"webhooks", t.appendWebhooks},
+		{"imports", t.appendImports},
 	} {
 		if err := step.run(ctx, c); err != nil {
 			return fmt.Errorf("append %s: %w", step.what, err)

@@ -55,6 +55,13 @@ WHERE organization_id = $1 AND event_id > $2 AND leaf IS NULL ORDER BY event_id`
 			err := r.Scan(&row.Entry.ID, &row.Subject, &row.Entry.IdentityJSON)
 			return []any{row.Entry.ID}, err
 		}},
+	{`/* inspect_webhooks */ SELECT webhook_id, secret_sealed, previous_sealed FROM webhooks
+WHERE organization_id = $1 AND webhook_id > $2 ORDER BY webhook_id`, []any{consent.NoID},
+		func(r engine.Row, row *service.SealedRow) ([]any, error) {
+			row.Webhook = &consent.Webhook{WebhookKey: consent.WebhookKey{Organization: row.Organization}}
+			err := r.Scan(&row.Webhook.Webhook, &row.Webhook.Secret, &row.Webhook.Previous)
+			return []any{row.Webhook.Webhook}, err
+		}},
 }
 
 func scanSealedName(r engine.Row, row *service.SealedRow) ([]any, error) {

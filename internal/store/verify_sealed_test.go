@@ -20,12 +20,13 @@ func TestInspectionOfSealedRows(t *testing.T) {
 (SELECT count(*) FROM subjects WHERE organization_id = $1 AND (data IS NOT NULL OR profile IS NOT NULL)),
 (SELECT count(*) FROM subject_archive WHERE organization_id = $1 AND (data IS NOT NULL OR profile IS NOT NULL)),
 (SELECT count(*) FROM subject_texts WHERE organization_id = $1),
-(SELECT count(*) FROM ledger_entries WHERE organization_id = $1 AND leaf IS NULL)`, []any{o},
+(SELECT count(*) FROM ledger_entries WHERE organization_id = $1 AND leaf IS NULL),
+(SELECT count(*) FROM webhooks WHERE organization_id = $1)`, []any{o},
 					func(r engine.Row) error {
-						var n [5]int
-						err := r.Scan(&n[0], &n[1], &n[2], &n[3], &n[4])
+						var n [6]int
+						err := r.Scan(&n[0], &n[1], &n[2], &n[3], &n[4], &n[5])
 						want = map[string]int{"identifiers": n[0], "subjects": n[1], "subject_archive": n[2], "subject_texts": n[3],
-							"ledger_entries": n[4]}
+							"ledger_entries": n[4], "webhooks": n[5]}
 						return err
 					})
 			})

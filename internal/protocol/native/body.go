@@ -26,6 +26,15 @@ func readBody[T any](c *protocol.Call) (*T, error) {
 	return v, nil
 }
 
+// readNothing is readBody for a call that needs none: the body may be absent, else it is an empty object.
+func readNothing(c *protocol.Call) error {
+	if c.Request.ContentLength == 0 {
+		return query(c).Err
+	}
+	_, err := readBody[struct{}](c)
+	return err
+}
+
 // inBody makes Unprocessable of what the core calls Invalid in a body that could be read (contract, "422: readable, and
 // wrong"). Everything else stays, and so does nil.
 func inBody(err error) error {

@@ -51,6 +51,8 @@ func New(svc *service.Service, o Options) protocol.Protocol {
 			a.ledgerRoutes(access),
 			a.evidenceRoutes(access),
 			a.jobRoutes(access),
+			a.importRoutes(access),
+			a.webhookRoutes(access),
 		),
 		Fail: fail,
 	}

@@ -33,10 +33,14 @@ type batch struct {
 	consents map[consent.ConsentKey]*consent.WorkingConsent
 	// suppressed are those of the identifiers by which people decide themselves.
 	suppressed map[consent.OwnedName]consent.Suppression
-	items      [][]batchItem // by request and item
-	purposes   [][]int       // that each request makes, in the batch's changes
-	changed    []*consent.WorkingConsent
-	grown      map[consent.ID]bool // organizations whose ledgers have more entries now
+	imports    importing
+	// given are the items of each request that the batch decides on, refusedLines the lines of an import that it does not.
+	given        [][]consent.PreparedItem
+	refusedLines [][]consent.LineError
+	items        [][]batchItem // by request and item
+	purposes     [][]int       // that each request makes, in the batch's changes
+	changed      []*consent.WorkingConsent
+	grown        map[consent.ID]bool // organizations whose ledgers have more entries now
 }
 
 // batchItem is an item whose person is known, with the decisions that the batch may take.
@@ -69,7 +73,8 @@ func newBatch(o *Options, requests []*request) *batch {
 		read:       map[consent.ConsentKey]consent.Consent{},
 		consents:   map[consent.ConsentKey]*consent.WorkingConsent{},
 		suppressed: map[consent.OwnedName]consent.Suppression{},
-		items:      make([][]batchItem, len(requests)), purposes: make([][]int, len(requests)),
+		given:      make([][]consent.PreparedItem, len(requests)), refusedLines: make([][]consent.LineError, len(requests)),
+		items: make([][]batchItem, len(requests)), purposes: make([][]int, len(requests)),
 		grown: map[consent.ID]bool{}}
 }
 

@@ -14,10 +14,11 @@ func (b *batch) decide() error {
 		for _, at := range b.purposes[i] {
 			b.enter(r.Actor.PurposeEntry(r.Project.ID, &b.changes.Purposes[at]))
 		}
-		recorded := &consent.Recorded{Session: r.Session, Items: make([]consent.RecordedItem, len(r.Items))}
-		for n := range r.Items {
+		recorded := &consent.Recorded{Session: r.Session, Items: make([]consent.RecordedItem, len(b.items[i]))}
+		for n := range b.items[i] {
 			recorded.Items[n] = b.decideItem(r, &b.items[i][n])
 		}
+		b.progress(i, recorded)
 		b.outcomes[i].recorded = recorded
 		if r.Idempotency.Key != "" {
 			record, err := idempotency.Keep(r.Idempotency, r.Actor, recorded, b.now)
@@ -125,6 +126,7 @@ func (b *batch) change(c *consent.WorkingConsent) {
 
 // close writes down where everything ended.
 func (b *batch) close() {
+	b.closeImports()
 	for _, c := range b.changed {
 		b.changes.Consents = append(b.changes.Consents, *c.Current())
 	}

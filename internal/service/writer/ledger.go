@@ -13,6 +13,10 @@ import (
 // loadTrees reads the right edge of each ledger's tree from its head.
 func (b *batch) loadTrees() error {
 	for o, head := range b.heads {
+		if b.o.dry {
+			b.trees[o] = &ledger.Tree{}
+			continue
+		}
 		tree, err := TreeOf(head)
 		if err != nil {
 			return err
@@ -154,6 +158,9 @@ func (b *batch) committing() (all []consent.SubjectKey) {
 // organization's own, where a purpose is made.
 func (b *batch) eachCommitting(visit func(r *request, of consent.SubjectKey)) {
 	for i, r := range b.requests {
+		if b.o.dry {
+			continue
+		}
 		if len(b.purposes[i]) > 0 {
 			visit(r, consent.SubjectKey{Organization: r.Actor.Organization})
 		}
@@ -167,6 +174,9 @@ func (b *batch) eachCommitting(visit func(r *request, of consent.SubjectKey)) {
 
 // commit adds the leaf of an entry to the tree of its ledger.
 func (b *batch) commit(of consent.SubjectKey, at time.Time, sequence int64, body, ident []byte) {
+	if b.o.dry {
+		return
+	}
 	leaf := ledger.NewLeaf(at.UnixMilli(), b.secrets[of], uint64(sequence), body, ident)
 	for _, row := range b.trees[of.Organization].Add(nil, leaf.Hash()) {
 		b.changes.LedgerRows = append(b.changes.LedgerRows, consent.LedgerRow{Organization: of.Organization,

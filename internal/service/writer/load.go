@@ -22,19 +22,19 @@ func (b *batch) load(ctx context.Context, tx Tx) error {
 	if err := wait(); err != nil {
 		return err
 	}
+	if err := b.loadSuppressed(ctx, tx); err != nil {
+		return err
+	}
 	for i := range b.requests {
 		if b.outcomes[i].err = b.refused(i); b.outcomes[i].err == nil {
 			b.identify(i)
 		}
 	}
-	if err := b.loadSuppressed(ctx, tx); err != nil {
-		return err
-	}
 	return b.loadConsents(ctx, tx)
 }
 
-// loadHeads reads the heads of the ledgers and the idempotency records, on an engine with round trips together with who
-// is who.
+// loadHeads reads the heads of the ledgers, the idempotency records and how far imports have come, on an engine with
+// round trips together with who is who.
 func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err error) {
 	var organizations []consent.ID
 	var keys []consent.IdempotencyKey
@@ -49,8 +49,12 @@ func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err er
 	}
 	var heads map[consent.ID]consent.Head
 	var kept []*consent.IdempotencyRecord
+	var useImports func()
 	come, err := tx.Prefetch(func() (err error) {
-		if heads, err = tx.Heads(ctx, organizations); err != nil || len(keys) == 0 {
+		if heads, err = tx.Heads(ctx, organizations); err != nil {
+			return err
+		}
+		if useImports, err = b.loadImports(ctx, tx); err != nil || len(keys) == 0 {
 			return err
 		}
 		kept, err = tx.IdempotencyRecords(ctx, keys)
@@ -69,6 +73,7 @@ func (b *batch) loadHeads(ctx context.Context, tx Tx) (wait func() error, err er
 		for i := range kept {
 			b.records[keys[i]] = kept[i]
 		}
+		useImports()
 		return nil
 	}, err
 }
@@ -146,6 +151,10 @@ func (b *batch) loadByName(ctx context.Context, tx Tx, asked []consent.NamedCons
 // refused gives what ends a request before it changes anything, and makes the purposes that it needs.
 func (b *batch) refused(i int) error {
 	r := b.requests[i]
+	if r.Import != nil {
+		return b.admit(i)
+	}
+	b.given[i] = r.Items
 	if r.Idempotency.Key != "" {
 		kept := b.records[idempotency.Key(r.Idempotency, r.Actor)]
 		if err := idempotency.Replay(r.Idempotency, r.Actor, kept, b.now); err != nil {
@@ -192,11 +201,11 @@ func (b *batch) makePurposes(i int) error {
 // identify settles the person of each item of a request.
 func (b *batch) identify(i int) {
 	r := b.requests[i]
-	o := r.Actor.Organization
-	b.items[i] = make([]batchItem, len(r.Items))
-	for n := range r.Items {
+	o, given := r.Actor.Organization, b.given[i]
+	b.items[i] = make([]batchItem, len(given))
+	for n := range given {
 		item := &b.items[i][n]
-		item.PreparedItem = &r.Items[n]
+		item.PreparedItem = &given[n]
 		if item.Known {
 			item.person.Subject = b.people.Owner(o, item.Identifiers[0])
 			item.person.AnonymousID = b.people.AnonymousID(o, item.person.Subject, item.Identifiers)

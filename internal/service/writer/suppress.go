@@ -17,20 +17,20 @@ type SuppressionReader interface {
 type Suppressed func(ctx context.Context, r SuppressionReader, organization consent.ID,
 	names []consent.Identifier) (map[consent.Identifier]consent.Suppression, error)
 
-// loadSuppressed reads which identifiers are suppressed by which people decide something themselves. It asks for
-// nothing where the organization has no suppressions, as its head tells.
+// loadSuppressed reads which identifiers are suppressed by which people decide something themselves, or that an import
+// names. It asks for nothing where the organization has no suppressions, as its head tells.
 func (b *batch) loadSuppressed(ctx context.Context, tx Tx) error {
 	names := map[consent.ID][]consent.Identifier{}
 	noted := map[consent.OwnedName]bool{}
-	for i, r := range b.requests {
+	for _, r := range b.requests {
 		o := r.Actor.Organization
-		if b.outcomes[i].err != nil || b.heads[o].Suppressed == 0 {
+		if b.heads[o].Suppressed == 0 {
 			continue
 		}
 		for n := range r.Items {
 			for _, id := range r.Items[n].Identifiers {
 				name := consent.OwnedName{Organization: o, Identifier: id}
-				if r.Items[n].Clicked() && !noted[name] {
+				if (r.Import != nil || r.Items[n].Clicked()) && !noted[name] {
 					noted[name] = true
 					names[o] = append(names[o], id)
 				}

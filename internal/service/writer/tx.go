@@ -21,6 +21,7 @@ type Tx interface {
 	Consents(ctx context.Context, keys []consent.ConsentKey) ([]consent.Consent, error)
 	ConsentsByName(ctx context.Context, asked []consent.NamedConsent) ([]consent.NamedHolder, error)
 	SuppressionReader
+	importReader
 	Heads(ctx context.Context, organizations []consent.ID) (map[consent.ID]consent.Head, error)
 	IdempotencyRecords(ctx context.Context, keys []consent.IdempotencyKey) ([]*consent.IdempotencyRecord, error)
 	Prefetch(read func() error) (wait func() error, err error)

@@ -61,6 +61,8 @@ type Options struct {
 	CatalogChanged func()
 	// Committed, where set, is told whose ledgers a batch has added to, or may have where its outcome is unknown.
 	Committed func(organizations []consent.ID)
+
+	dry bool // nothing comes of it, see DryRun
 }
 
 // Secrets makes and encrypts what subjects' entries of the ledger are committed with. It is called by many at once.

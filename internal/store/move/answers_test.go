@@ -178,6 +178,12 @@ func answersOf(ctx context.Context, r service.Reader, f *movedStore, put func(st
 	expired, err := r.WithExpiredRecords(ctx, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 	slices.SortFunc(expired, func(a, b consent.ID) int { return bytes.Compare(a[:], b[:]) })
 	put("expired answers", expired, err)
+	for i, key := range f.Webhooks {
+		hook, err := r.Webhook(ctx, key)
+		put(fmt.Sprint("webhook ", i), hook, err)
+		deliveries, err := r.Deliveries(ctx, key, consent.NoID, 100)
+		put(fmt.Sprint("deliveries ", i), deliveries, err)
+	}
 	var people []consent.ID
 	for _, s := range some[:min(20, len(some))] {
 		if s.Organization == f.Organizations[1] {

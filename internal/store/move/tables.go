@@ -74,6 +74,20 @@ var tables = []*table{
 		expires_at timestamptz, about bytea`),
 	newTable("jobs", 2, `organization_id uuid, job_id uuid, kind text, run_at timestamptz, attempts int4, holder uuid,
 		error text, created_at timestamptz, parked_at timestamptz, payload bytea`),
+	newTable("webhooks", 2, `organization_id uuid, webhook_id uuid, url text, events text, description text, disabled text,
+		secret_sealed bytea, previous_sealed bytea, previous_until timestamptz, created_at timestamptz,
+		updated_at timestamptz, revision int4, sequence int8, last_event_id uuid, expired_at timestamptz,
+		expired_event_id uuid, next_expiry timestamptz, failing_since timestamptz`),
+	newTable("webhook_deliveries", 3, `organization_id uuid, webhook_id uuid, delivery_id uuid, type text, entry_id uuid,
+		sequence int8, created_at timestamptz, attempts int4, next_try_at timestamptz, state int2, status int4, error text,
+		took int8, tried_at timestamptz`),
+	newTable("imports", 2, `organization_id uuid, import_id uuid, source text, project_no int4, fingerprint text,
+		dry_run bool, notify bool, next_line int8, accepted int8, duplicates int8, rejected int8, errors_kept int8,
+		would text, created_at timestamptz, updated_at timestamptz, finished_at timestamptz,
+		entry_sequence int8, sweep_at timestamptz`),
+	newTable("import_lines", 2, `organization_id uuid, line_key bytea`),
+	newTable("import_errors", 3, `organization_id uuid, import_id uuid, line int8, field text, detail text`),
+	newTable("import_notes", 3, `organization_id uuid, import_id uuid, name bytea, value bytea`),
 }
 
 // newTable makes a table of its columns as "name type, …".

@@ -34,6 +34,9 @@ var tables = []table{
 	{"ledger_checkpoints", byOrganization}, {"ledger_keys", byOrganization},
 	{"ledger_cosignatures", byOrganization},
 	{"counts", byOrganization}, {"kept_answers", byOrganization}, {"jobs", byOrganization},
+	{"webhooks", byOrganization}, {"webhook_deliveries", byOrganization},
+	{"imports", byOrganization}, {"import_lines", byOrganization}, {"import_errors", byOrganization},
+	{"import_notes", byOrganization},
 	{"store_moves", byOrganization},
 }
 

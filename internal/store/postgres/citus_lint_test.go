@@ -30,11 +30,14 @@ type excuse struct{ begins, reason string }
 // acrossOrganizations are the statements that may go to every node. None of them is on the way of a request that
 // belongs to an organization.
 var acrossOrganizations = []excuse{
+	{"/* select_imports_to_sweep */", "finds the imports of which something is to be removed, now and then"},
 	{"/* select_expired_idempotency */", "finds the organizations that have idempotency records to drop, now and then"},
 	{"/* select_unsigned */", "finds the organizations whose checkpoint is behind, now and then"},
 	{"/* select_due_jobs */", "finds what is due, of all organizations, once a second"},
 	{"/* select_job_counts */", "counts all jobs, of which there are few, for metrics"},
 	{"/* select_uncosigned */", "finds the organizations whose checkpoint a witness has not cosigned, now and then"},
+	{"/* select_webhooks_behind */", "finds the webhooks that something is to be done for, of all organizations"},
+	{"/* select_old_deliveries */", "finds the organizations that have deliveries to drop, now and then"},
 	{"/* select_witness_lag */", "tells how far behind a witness is, of all organizations, now and then"},
 	{"/* select_erased_after */", "finds who was erased by another server, once a minute"},
 	{"/* count_organizations */", "the root key's list of organizations"},

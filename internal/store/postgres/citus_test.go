@@ -148,6 +148,12 @@ SELECT create_distributed_table('ledger_cosignatures', 'organization_id', coloca
 SELECT create_distributed_table('counts', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('kept_answers', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('jobs', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('webhooks', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('webhook_deliveries', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('imports', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('import_lines', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('import_errors', 'organization_id', colocate_with => 'organizations')
+SELECT create_distributed_table('import_notes', 'organization_id', colocate_with => 'organizations')
 SELECT create_distributed_table('store_moves', 'organization_id', colocate_with => 'organizations')
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {

@@ -21,11 +21,11 @@ func (p *people) readJobs(ctx context.Context, r service.Reader) error {
 	_, err3 := r.Job(ctx, consent.JobKey{Organization: p.organization, ID: p.organization})
 	_, err4 := r.DueJobs(ctx, time.Now(), &consent.Job{}, 10)
 	_, err5 := r.JobCounts(ctx, time.Now())
-	expired, err6 := r.Expiries(ctx, p.organization, consent.Expiry{At: time.Unix(0, 0)}, time.Now().Add(time.Hour), 10)
+	expired, err6 := r.Expiries(ctx, p.organization, consent.Expiry{At: time.Unix(0, 0)}, time.Now().Add(time.Minute), 10)
 	if err6 == nil && len(expired) == 0 {
 		err6 = errors.New("nothing expires")
 	}
-	_, err7 := r.NextExpiry(ctx, p.organization, time.Now())
+	_, err7 := r.AnyExpiry(ctx, p.organization, time.Now(), time.Now().AddDate(1, 0, 0))
 	return errors.Join(err, err2, err3, err4, err5, err6, err7)
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/md5" // names rows as the database does
 	"errors"
 	"time"
 
@@ -88,4 +89,49 @@ func (p *people) signed() consent.Changes {
 		Cosignatures: []consent.Cosignature{{Organization: p.organization, Witness: "witness", Size: size, Note: []byte{1},
 			Line: []byte{1}, At: now}},
 		LedgerKeys: []consent.LedgerKey{{Organization: p.organization, FromSize: size, Text: "key", From: now}}}
+}
+
+// hook is a webhook of which fillShard made deliveries.
+func (p *people) hook() consent.WebhookKey {
+	return consent.WebhookKey{Organization: p.organization, Webhook: consent.ID(md5.Sum([]byte(p.organization.String() + "hook1")))}
+}
+
+// readWebhooks asks what telling a webhook asks, and what shows it.
+func (p *people) readWebhooks(ctx context.Context, r service.Reader) error {
+	all, err := r.Webhooks(ctx, p.organization)
+	if err == nil && len(all) < 3 {
+		err = errors.New("there are few webhooks")
+	}
+	one, err2 := r.Webhook(ctx, p.hook())
+	if err2 == nil && one == nil {
+		err2 = errors.New("there is no webhook")
+	}
+	page, err3 := r.Deliveries(ctx, p.hook(), consent.NoID, 50)
+	if err3 == nil && len(page) < 50 {
+		err3 = errors.New("a page of deliveries is short")
+	}
+	due, err4 := r.DueDeliveries(ctx, p.hook(), time.Now().AddDate(1, 0, 0), 50)
+	if err4 == nil && len(due) < 50 {
+		err4 = errors.New("few deliveries are due")
+	}
+	_, err5 := r.Delivery(ctx, p.hook(), page[0].ID)
+	return errors.Join(err, err2, err3, err4, err5)
+}
+
+// told is what telling a webhook writes: how far it has come, deliveries that are new and known, and another webhook.
+func (p *people) told() (c consent.Changes) {
+	now := time.Now()
+	hook := p.hook()
+	other := consent.WebhookKey{Organization: p.organization, Webhook: p.subjects[0].Subject}
+	for _, key := range p.subjects {
+		c.Deliveries = append(c.Deliveries, consent.Delivery{WebhookKey: hook, ID: key.Subject, CreatedAt: now,
+			NextTryAt: now})
+	}
+	c.Webhooks = []consent.Webhook{{WebhookKey: other, Secret: []byte{1}, CreatedAt: now, UpdatedAt: now,
+		WebhookCursor: consent.WebhookCursor{ExpiredAt: now}}}
+	c.MovedWebhooks = []consent.MovedWebhook{{WebhookKey: hook, WebhookCursor: consent.WebhookCursor{Sequence: 1,
+		ExpiredAt: now}}}
+	c.DisabledWebhooks = []consent.Webhook{{WebhookKey: hook, UpdatedAt: now}}
+	c.RemovedWebhooks = []consent.WebhookKey{{Organization: p.organization, Webhook: p.organization}}
+	return c
 }

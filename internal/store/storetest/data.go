@@ -25,6 +25,7 @@ type Data struct {
 	Subjects      []consent.SubjectKey
 	Consents      []consent.ConsentKey
 	Answers       []consent.IdempotencyKey
+	Webhooks      []consent.WebhookKey
 
 	random *rand.Rand
 	made   uint32
@@ -257,6 +258,8 @@ func (f *Data) Events(o consent.ID, n int) (c consent.Changes) {
 	c.LedgerKeys = []consent.LedgerKey{{Organization: o, FromSize: last.Sequence, Text: f.odd(), From: f.at()}}
 	c.Cosignatures = []consent.Cosignature{{Organization: o, Witness: f.odd(), Size: last.Sequence, Note: []byte(f.odd()),
 		Line: []byte(f.odd()), At: f.at()}}
+	f.hooks(o, &c)
+	f.imports(&c, o)
 	for i, s := range people {
 		secret, row := f.hash(), f.hash()
 		c.SubjectTexts = append(c.SubjectTexts, consent.SubjectText{SubjectKey: consent.SubjectKey{Organization: o,
@@ -286,6 +289,27 @@ func (f *Data) entries(last *consent.Event, subject consent.ID) (all []consent.L
 		all = append(all, e)
 	}
 	return all
+}
+
+// imports makes an import that is open, one that is done and a dry run, with what is kept for them.
+func (f *Data) imports(c *consent.Changes, o consent.ID) {
+	for n := range 3 {
+		i := consent.ImportRun{Organization: o, ID: f.id(), Source: f.odd(), Project: 1 + n, Fingerprint: f.odd(),
+			DryRun: n == 2, Notify: n == 1, NextLine: int64(f.random.Uint32()) << 8, Accepted: int64(n),
+			Duplicates: 2, Rejected: 3, ErrorsKept: 1, CreatedAt: f.at(), UpdatedAt: f.at()}
+		switch n {
+		case 1:
+			i.FinishedAt, i.Entry = f.at(), int64(f.random.Uint32())
+		case 2:
+			i.Would = &consent.ImportOutcome{SubjectsMade: 1, Consents: []consent.ImportedState{{Project: 1, Made: 2}}}
+		}
+		line, note := f.hash(), f.hash()
+		c.Imports = append(c.Imports, i)
+		c.ImportedLines = append(c.ImportedLines, consent.ImportedLine{Organization: o, Key: consent.LineKey(line[:16])})
+		c.ImportErrors = append(c.ImportErrors, consent.KeptLineError{ImportKey: i.Key(),
+			LineError: consent.LineError{Line: 1 + int64(n)<<33, Field: f.odd(), Msg: f.odd()}})
+		c.ImportNotes = append(c.ImportNotes, consent.ImportNote{ImportKey: i.Key(), Name: note[:], Value: []byte(f.odd())})
+	}
 }
 
 func (f *Data) subject(o consent.ID) consent.Subject {

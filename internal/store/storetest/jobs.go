@@ -166,13 +166,14 @@ func testExpiries(f *fixture) {
 			all, after = append(all, some[0]), some[0]
 		}
 		same(f, "expired", all, []consent.Expiry{first, second})
-		next, err := r.NextExpiry(ctx, a, noon)
-		same(f, "the next", next, late.At)
-		if err != nil {
-			return err
+		for at, want := range map[[2]time.Time]bool{{noon, late.At}: true, {noon, late.At.Add(-time.Microsecond)}: false,
+			{late.At, late.At.AddDate(9, 0, 0)}: false, {noon.Add(-time.Microsecond), noon}: true} {
+			any, err := r.AnyExpiry(ctx, a, at[0], at[1])
+			if err != nil {
+				return err
+			}
+			same(f, at[0].String()+" to "+at[1].String(), any, want)
 		}
-		next, err = r.NextExpiry(ctx, a, late.At)
-		same(f, "none", next, time.Time{})
-		return err
+		return nil
 	})
 }
