@@ -88,7 +88,8 @@ var mayImport = map[string][]string{
 }
 
 // forTests are the packages that only tests import.
-var forTests = []string{"internal/clitest", "internal/importing/importingtest", "internal/logtest", "internal/mutation", "internal/pgtest",
+var forTests = []string{"internal/clitest", "internal/importing/importingtest", "internal/logtest", "internal/mutation",
+	"internal/pgtest",
 	"internal/powercut", "internal/sealing/sealingtest", "internal/store/storetest", "internal/webtest"}
 
 // forBench are the packages of the benchmark's, which the server does not hold.
@@ -243,8 +244,10 @@ func impurities(fset *token.FileSet, file *ast.File, mayUse []string) (found []s
 			found = append(found, fmt.Sprintf("line %d starts a goroutine", fset.Position(n.Pos()).Line))
 		case *ast.SelectorExpr:
 			of, ok := n.X.(*ast.Ident)
-			if ok && slices.ContainsFunc(impure[names[of.Name]], func(s string) bool { return strings.HasPrefix(n.Sel.Name, s) }) {
-				found = append(found, fmt.Sprintf("line %d uses %s.%s: pass it in", fset.Position(n.Pos()).Line, of.Name, n.Sel.Name))
+			if ok && slices.ContainsFunc(impure[names[of.Name]],
+				func(s string) bool { return strings.HasPrefix(n.Sel.Name, s) }) {
+				found = append(found, fmt.Sprintf("line %d uses %s.%s: pass it in", fset.Position(n.Pos()).Line, of.Name,
+					n.Sel.Name))
 			}
 		}
 		return true

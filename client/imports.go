@@ -88,7 +88,8 @@ func (c *Client) Import(ctx context.Context, id string) (Import, error) {
 
 // SendLines brings lines from the number from on, the first of all being 1: newline-delimited JSON, MaxImportLines and
 // MaxImportBytes at most. Those that are done already are passed over, so it is safe to send them again. Where it
-// fails, a part of them may be done: Import tells. IsConflict where line from is not reached yet, or the import is done.
+// fails, a part of them may be done: Import tells. IsConflict where line from is not reached yet, or the import is
+// done.
 func (c *Client) SendLines(ctx context.Context, id string, from int64, lines []byte) (Import, error) {
 	return c.importState(ctx, call{method: http.MethodPost, path: ofImport(id, "/lines"), raw: lines,
 		contentType: "application/x-ndjson", query: query("from", strconv.FormatInt(from, 10))})

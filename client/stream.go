@@ -23,8 +23,8 @@ func (c *Client) ExportEventLines(ctx context.Context, f EventFilter) iter.Seq2[
 }
 
 // CopyEvents writes an export of events in a form, as it comes. An error after the first byte is ErrCutOff, or the
-// writer's: what was written until then is not whole. That the end is there NDJSON says in its last line, and Parquet by
-// its footer; of CSV the connection alone tells.
+// writer's: what was written until then is not whole. That the end is there NDJSON says in its last line, and Parquet
+// by its footer; of CSV the connection alone tells.
 func (c *Client) CopyEvents(ctx context.Context, f EventFilter, form string, to io.Writer) error {
 	return c.copyStream(ctx, "/events", f.query(), form, to)
 }

@@ -19,8 +19,8 @@ type exportCmd struct {
 	Remote
 	To     string `xor:"what" required:"" help:"Folder to export to, or to go on in." placeholder:"DIR"`
 	Verify string `xor:"what" required:"" help:"Folder of an export to check instead." placeholder:"DIR"`
-	Format string `default:"ndjson" enum:"ndjson,csv,parquet" help:"ndjson, csv or parquet. Default: ndjson." placeholder:"NAME"`
-	Since  string `help:"Only what was recorded since: 2026-01-31T12:00:00Z, or last: since the folder was complete." placeholder:"TIME"`
+	Format string `default:"ndjson" enum:"ndjson,csv,parquet" help:"ndjson (the default), csv or parquet." placeholder:"NAME"`
+	Since  string `help:"Only what was recorded since 2026-01-31T12:00:00Z, or last: since it was complete." placeholder:"TIME"`
 	Part   int64  `hidden:"" default:"1000000" help:"Events in one file."`
 }
 
@@ -50,7 +50,8 @@ Environment: CONSENTD_URL names the server, CONSENTD_KEY the key, CONSENTD_KEY_F
 
 Progress goes to stderr: every second on a terminal, else every 10 s.
 
-Exit codes: 0 complete; 1 failed, stopped, or what is in the folder is not what the manifest says; 2 wrong command line.`
+Exit codes: 0 complete; 1 failed, stopped, or what is in the folder is not what the manifest says; 2 wrong command
+line.`
 }
 
 // Run exports, or checks.

@@ -12,12 +12,12 @@ import (
 	"github.com/consentd/consentd/client"
 )
 
-// clockBack is how far a server's clock may have been behind an earlier event's, for an event to be found by when it was
-// recorded (internal/protocol/native/README.md, "Events").
+// clockBack is how far a server's clock may have been behind an earlier event's, for an event to be found by when it
+// was recorded (internal/protocol/native/README.md, "Events").
 const clockBack = time.Hour
 
-// lines exports events as they are streamed, a file after so many. Where the stream breaks off it goes on behind the last
-// event that came.
+// lines exports events as they are streamed, a file after so many. Where the stream breaks off it goes on behind the
+// last event that came.
 func (x *exportRun) lines(ctx context.Context) error {
 	for {
 		again := false
@@ -189,13 +189,14 @@ func (x *exportRun) purposes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return x.whole(ctx, "purposes.json", kindPurposes, exportPart{Count: int64(len(all.Purposes))}, func(out io.Writer) error {
-		text, err := json.MarshalIndent(&all, "", "  ")
-		if err == nil {
-			_, err = out.Write(append(text, '\n'))
-		}
-		return err
-	})
+	return x.whole(ctx, "purposes.json", kindPurposes, exportPart{Count: int64(len(all.Purposes))},
+		func(out io.Writer) error {
+			text, err := json.MarshalIndent(&all, "", "  ")
+			if err == nil {
+				_, err = out.Write(append(text, '\n'))
+			}
+			return err
+		})
 }
 
 func purposesOf(ctx context.Context, server *client.Client, all *exportedPurposes) error {

@@ -129,7 +129,8 @@ func (x *exportRun) open(since time.Time) error {
 	if errors.Is(err, os.ErrNotExist) {
 		entries, err := os.ReadDir(x.To)
 		if err != nil || len(entries) > 0 && !isPartOnly(entries) {
-			return errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s holds other files: name a new or an empty folder", x.To)})
+			return errors.Join(err, &exitError{exitUsage, fmt.Errorf("%s holds other files: name a new or an empty folder",
+				x.To)})
 		}
 		x.manifest = exportManifest{Organization: x.Organization, Project: x.Project, Format: x.Format, Since: since,
 			Program: "consentd " + version, StartedAt: time.Now().UTC()}

@@ -109,7 +109,8 @@ func TestExport(t *testing.T) {
 	if got, want := eventsIn(t, dir), s.ids(t); !slices.Equal(got, want) {
 		t.Errorf("%d events, and not %d", len(got), len(want))
 	}
-	hold(t, "the error", s.export(t, dir, "--part", "100").errOut.String(), "is complete; add what was recorded since by --since last")
+	hold(t, "the error", s.export(t, dir, "--part", "100").errOut.String(),
+		"is complete; add what was recorded since by --since last")
 	s.fill(t, random, 50, "functional")
 	if p = s.export(t, dir, "--since", "last"); p.code != 0 {
 		t.Errorf("exit code %d: %s", p.code, p.errOut.String())
@@ -119,7 +120,8 @@ func TestExport(t *testing.T) {
 	}
 	p = command(t, nil, "export", "--verify", dir)
 	hold(t, "the output", p.out.String(), "350 events in 6 files: all are what was written.")
-	for file, says := range map[string]string{"events-000001.ndjson": "is not what was written", "consents.ndjson": "is missing"} {
+	for file, says := range map[string]string{"events-000001.ndjson": "is not what was written",
+		"consents.ndjson": "is missing"} {
 		name := filepath.Join(dir, file)
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -133,7 +135,8 @@ func TestExport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p = command(t, nil, "export", "--verify", dir); p.code != exitFailed || !strings.Contains(p.out.String(), file+" "+says) {
+		if p = command(t, nil, "export", "--verify", dir); p.code != exitFailed ||
+			!strings.Contains(p.out.String(), file+" "+says) {
 			t.Errorf("exit code %d: %s", p.code, p.out.String())
 		}
 	}
@@ -149,7 +152,8 @@ func TestExportOfTables(t *testing.T) {
 		p := s.export(t, dir, "--format", form)
 		hold(t, "the output", p.out.String(), "Exported 200 events to", "now 200 events in all, with 9 consents and ")
 		s.fill(t, rand.New(rand.NewPCG(3, 1)), 10, "marketing")
-		hold(t, "the output", s.export(t, dir, "--format", form, "--since", "last").out.String(), "Exported 10 events", "now 210 events")
+		hold(t, "the output", s.export(t, dir, "--format", form, "--since", "last").out.String(), "Exported 10 events",
+			"now 210 events")
 		if p = command(t, nil, "export", "--verify", dir); p.code != 0 {
 			t.Errorf("%s", p.out.String())
 		}
@@ -210,8 +214,9 @@ func TestRoundTrip(t *testing.T) {
 			s = &importShop{p: s.p, env: s.env, o: newTenant(t, s.p)}
 		}
 		for _, key := range purposes[1:] {
-			made, err := s.client(t).CreatePurpose(ctx, client.NewPurpose{Key: key, Name: "About " + key, LegalText: "Text\n\"1\"",
-				Duration: "P6M", LegalBasis: "consent", Texts: map[string]client.Text{"de": {Name: "Über", LegalText: "Texte"}}})
+			made, err := s.client(t).CreatePurpose(ctx, client.NewPurpose{Key: key, Name: "About " + key,
+				LegalText: "Text\n\"1\"", Duration: "P6M", LegalBasis: "consent",
+				Texts: map[string]client.Text{"de": {Name: "Über", LegalText: "Texte"}}})
 			if err == nil {
 				_, err = s.client(t).UpdatePurpose(ctx, key, map[string]any{"legalText": "Text 2"}, made.ETag)
 			}
@@ -239,14 +244,16 @@ func (s *importShop) standing(t testing.TB, purposes []string) string {
 	ctx := context.Background()
 	var b strings.Builder
 	for who := range 9 {
-		for _, names := range []client.Identifiers{{Email: fmt.Sprintf("p%d@example.com", who)}, {UserID: fmt.Sprintf("u%d", who)},
+		for _, names := range []client.Identifiers{{Email: fmt.Sprintf("p%d@example.com", who)},
+			{UserID: fmt.Sprintf("u%d", who)},
 			{AnonymousID: fmt.Sprintf("b%d", who)}} {
 			answer, err := s.client(t).Check(ctx, client.Question{Identifiers: names, Purposes: purposes})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range answer.Results {
-				fmt.Fprintln(&b, names, r.Purpose, r.Granted, r.State, r.Reason, r.DecidedAt.UTC(), r.ExpiresAt.UTC(), answer.Ambiguous)
+				fmt.Fprintln(&b, names, r.Purpose, r.Granted, r.State, r.Reason, r.DecidedAt.UTC(), r.ExpiresAt.UTC(),
+					answer.Ambiguous)
 			}
 		}
 	}

@@ -21,8 +21,8 @@ import (
 type importCmd struct {
 	Remote
 	File        string `arg:"" help:"File, zip or folder to import; - is standard input." placeholder:"FILE"`
-	Source      string `required:"" help:"Where the records are from; under one name nothing is imported twice." placeholder:"NAME"`
-	Format      string `default:"auto" help:"What the file is; below is a list. Default: it is looked at." placeholder:"NAME"`
+	Source      string `required:"" help:"Where records are from; under one name nothing is imported twice." placeholder:"NAME"`
+	Format      string `default:"auto" help:"What the file is, as listed below. Default: it is looked at." placeholder:"NAME"`
 	Map         string `help:"YAML file that says what columns, words and purposes mean." placeholder:"FILE"`
 	Timezone    string `help:"Zone of dates that say none: Europe/Berlin, UTC." placeholder:"ZONE"`
 	Dates       string `help:"Order of dates such as 01/02/2026: dmy or mdy." placeholder:"ORDER"`
@@ -103,7 +103,8 @@ func (c *importCmd) prepare() (*importRun, error) {
 		}
 	}
 	run := &importRun{importCmd: c, server: server, input: in, options: options, out: os.Stdout, err: os.Stderr}
-	run.fingerprint = strings.Join([]string{mapped, c.Timezone, c.Dates, c.Encoding, c.Purpose, c.OnlyProject, c.Project}, "\x00")
+	run.fingerprint = strings.Join([]string{mapped, c.Timezone, c.Dates, c.Encoding, c.Purpose, c.OnlyProject, c.Project},
+		"\x00")
 	if run.format, err = formatOf(c.Format, in); err == nil && !in.Again() && c.Errors != "" {
 		err = errors.New("--errors goes with a file: standard input cannot be read again")
 	}
@@ -180,7 +181,8 @@ func (r *importRun) all(ctx context.Context) error {
 		return errors.New("stopped by a signal; the same command goes on where it was")
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nThe import is not finished, and what was taken stays: the same command goes on where it was", err)
+		return fmt.Errorf("%w\nThe import is not finished, and what was taken stays: the same command goes on where it was",
+			err)
 	}
 	return r.tell(ctx)
 }

@@ -25,7 +25,8 @@ import (
 const autoFormat = "auto"
 
 // importFormats are those that files are read in. The first that knows a file is taken, so those of one tool go first.
-var importFormats = []*importing.Format{ndjson.Format, concord.Format, slashid.Format, consenthub.Format, consentgrid.Format,
+var importFormats = []*importing.Format{ndjson.Format, concord.Format, slashid.Format, consenthub.Format,
+	consentgrid.Format,
 	klaro.Format, cookieconsent.Format, c15t.Format, onetrust.Format, cookiebot.Format, mailchimp.Format, brevo.Format,
 	listmonk.Format, csv.Format}
 

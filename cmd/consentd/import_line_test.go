@@ -30,13 +30,15 @@ func TestImportCommandLine(t *testing.T) {
 		"--source a --key x --organization o --encoding utf-9": `--encoding: "utf-9" is not known`,
 		"--source a --key-file " + file + "x":                  "--key-file: open",
 	} {
-		p := command(t, []string{"CONSENTD_URL=http://127.0.0.1:1"}, append([]string{"import", file}, strings.Fields(args)...)...)
+		p := command(t, []string{"CONSENTD_URL=http://127.0.0.1:1"},
+			append([]string{"import", file}, strings.Fields(args)...)...)
 		if p.code != exitUsage || !strings.Contains(p.errOut.String(), says) {
 			t.Errorf("%s: exit code %d, %s", args, p.code, p.errOut.String())
 		}
 	}
 	odd := writeTemp(t, "odd.csv", "a,b\n1,2\n")
-	p := command(t, nil, "import", odd, "--source", "a", "--url", "http://127.0.0.1:1", "--key", "x", "--organization", "o")
+	p := command(t, nil, "import", odd, "--source", "a", "--url", "http://127.0.0.1:1", "--key", "x", "--organization",
+		"o")
 	hold(t, "the error", p.errOut.String(), "it does not look like any format that is known: give --format, one of ndjson")
 }
 
@@ -70,7 +72,8 @@ func TestReasonsAreBounded(t *testing.T) {
 	}
 	var b bytes.Buffer
 	r.print(&b, "Refused")
-	hold(t, "what is told", b.String(), "Refused:\n  1000 × often\n      line 1, line 1,", " and 990 more\n", "  755 × for other reasons\n")
+	hold(t, "what is told", b.String(), "Refused:\n  1000 × often\n      line 1, line 1,", " and 990 more\n",
+		"  755 × for other reasons\n")
 	if r.total != 2000 || len(r.of) > keptReasons {
 		t.Errorf("%d in all, %d kept", r.total, len(r.of))
 	}
@@ -88,7 +91,8 @@ func TestPersist(t *testing.T) {
 	}{
 		{broken, 3, 4, 3 * time.Second}, {&client.Error{Status: http.StatusServiceUnavailable}, 1, 2, 0},
 		{&client.Error{Status: http.StatusTooManyRequests, RetryAfter: time.Minute}, 2, 3, 2 * time.Minute},
-		{&client.Error{Status: http.StatusConflict}, 9, 1, 0}, {os.ErrPermission, 9, 1, 0}, {&client.Error{Status: http.StatusUnauthorized}, 9, 1, 0},
+		{&client.Error{Status: http.StatusConflict}, 9, 1, 0}, {os.ErrPermission, 9, 1, 0},
+		{&client.Error{Status: http.StatusUnauthorized}, 9, 1, 0},
 		{broken, 1000, 0, 5 * time.Minute}, {&client.Error{Status: 503, RetryAfter: time.Hour}, 9, 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {

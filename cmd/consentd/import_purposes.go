@@ -38,8 +38,8 @@ func readPurposes(name string) (*exportedPurposes, error) {
 	return exported, nil
 }
 
-// makePurposes makes the purposes of an export that the project has not yet, as they are now. Of the project that events
-// are taken of, where there are several.
+// makePurposes makes the purposes of an export that the project has not yet, as they are now. Of the project that
+// events are taken of, where there are several.
 func (r *importRun) makePurposes(ctx context.Context) error {
 	if r.Purposes == "" {
 		return nil

@@ -13,8 +13,8 @@ import (
 )
 
 // refusedFile keeps refused records so that the same command imports them once they are mended: a table has the header
-// of its file and a last column with the reason, all else is a JSON object a line with the reason as its last member. Of
-// a folder or an archive it is a folder with a file for each that has any.
+// of its file and a last column with the reason, all else is a JSON object a line with the reason as its last member.
+// Of a folder or an archive it is a folder with a file for each that has any.
 type refusedFile struct {
 	name   string // empty: nothing is kept
 	temp   string

@@ -64,7 +64,9 @@ func (r *reasons) print(out io.Writer, title string) {
 	for _, one := range r.of {
 		all = append(all, one)
 	}
-	slices.SortFunc(all, func(a, b *reason) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.text, b.text)) })
+	slices.SortFunc(all, func(a, b *reason) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.text, b.text))
+	})
 	for _, one := range all {
 		more := ""
 		if n := one.count - int64(len(one.places)); n > 0 {
@@ -97,7 +99,8 @@ func (r *importRun) tell(ctx context.Context) error {
 	if r.state.DryRun {
 		what, taken = "Would import", "would be taken"
 	}
-	fmt.Fprintf(r.out, "%s %s as source %s (%s): %d %s, %s, %d refused by the server, %s, %d left out.\n", what, r.File, r.Source,
+	fmt.Fprintf(r.out, "%s %s as source %s (%s): %d %s, %s, %d refused by the server, %s, %d left out.\n", what, r.File,
+		r.Source,
 		r.format.Name, r.state.Accepted, taken, plural(r.state.Duplicates, "duplicate"), r.state.Rejected,
 		plural(r.unread.total, "record")+" not readable", r.left.total)
 	r.printWould()
@@ -108,8 +111,8 @@ func (r *importRun) tell(ctx context.Context) error {
 	}
 	r.left.print(r.out, "Left out, being no decisions")
 	if r.refused() > 0 && r.Errors != "" {
-		fmt.Fprintf(r.out, "\nThe refused records are in %s, each with its reason: mend them there, and import that file in the "+
-			"same way.\n", r.Errors)
+		fmt.Fprintf(r.out, "\nThe refused records are in %s, each with its reason: mend them there, and import that file in "+
+			"the same way.\n", r.Errors)
 	}
 	return nil
 }

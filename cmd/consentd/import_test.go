@@ -129,7 +129,8 @@ func TestImportOfAnotherEncoding(t *testing.T) {
 	s := newImportShop(t)
 	file := writeTemp(t, "people.csv", people(9000)+"x,p\xE9@example.com,marketing,accepted,2026-01-01T12:00:00Z\n")
 	p := s.run(t, file, "--source", "crm", "--batch", "10")
-	hold(t, "the error", p.errOut.String(), "line 9002: not valid UTF-8 (byte 0xE9; is the file Windows-1252? give --encoding")
+	hold(t, "the error", p.errOut.String(),
+		"line 9002: not valid UTF-8 (byte 0xE9; is the file Windows-1252? give --encoding")
 	if p.code != exitFailed || len(s.events(t)) != 0 {
 		t.Errorf("exit code %d, %d events", p.code, len(s.events(t)))
 	}
@@ -147,7 +148,8 @@ func TestImportOfArchive(t *testing.T) {
 		"line 2 of unsubscribed_email_audience_export_1a2b3c.csv")
 	p = s.run(t, refused, append(args[:4:4], "--purpose", "marketing")...)
 	hold(t, "the output", p.out.String(), "(mailchimp): 3 taken")
-	if got := strings.Join(s.events(t), "\n"); strings.Count(got, "accepted") != 2 || strings.Count(got, "withdrawn") != 1 {
+	if got := strings.Join(s.events(t), "\n"); strings.Count(got, "accepted") != 2 ||
+		strings.Count(got, "withdrawn") != 1 {
 		t.Errorf("on record:\n%s", got)
 	}
 }
@@ -188,7 +190,8 @@ func TestImportOfAnotherFile(t *testing.T) {
 	if p = s.run(t, file, "--source", "crm", "--new"); p.code != 0 {
 		t.Errorf("exit code %d: %s", p.code, p.errOut.String())
 	}
-	tried, err := c.CreateImport(context.Background(), client.NewImport{Source: "crm", Fingerprint: "sha256:other", DryRun: true})
+	tried, err := c.CreateImport(context.Background(),
+		client.NewImport{Source: "crm", Fingerprint: "sha256:other", DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ func TestJobsCommands(t *testing.T) {
 		id, _ := consent.ParseID(text)
 		organization, _ := consent.ParseID(o.organization)
 		if err := sqlitex.Execute(c, `INSERT INTO jobs VALUES (?, ?, 'from the future', 1, 3, NULL, ?, 1, 2, x'')`,
-			&sqlitex.ExecOptions{Args: []any{organization[:], id[:], "it broke \x1b[31m" + strings.Repeat("x", 200)}}); err != nil {
+			&sqlitex.ExecOptions{Args: []any{organization[:], id[:],
+				"it broke \x1b[31m" + strings.Repeat("x", 200)}}); err != nil {
 			t.Fatal(err)
 		}
 	}

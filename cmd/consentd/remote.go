@@ -13,7 +13,7 @@ import (
 // Remote are the flags of commands that call a server by its native API, as any other program does.
 type Remote struct {
 	URL          string `name:"url" env:"CONSENTD_URL" help:"Of the server. [CONSENTD_URL]" placeholder:"URL"`
-	Key          string `env:"CONSENTD_KEY" help:"API key; better by CONSENTD_KEY or a file. [CONSENTD_KEY]" placeholder:"KEY"`
+	Key          string `env:"CONSENTD_KEY" help:"API key; better as CONSENTD_KEY or a file. [CONSENTD_KEY]" placeholder:"KEY"`
 	KeyFile      string `env:"CONSENTD_KEY_FILE" help:"File with the API key. [CONSENTD_KEY_FILE]" placeholder:"FILE"`
 	Organization string `help:"Id of the organization; default: the key's." placeholder:"ID"`
 	Project      string `help:"Id or slug of the project; default: the default one." placeholder:"ID"`

@@ -23,8 +23,8 @@ const (
 	errorsKept = 30 * 24 * time.Hour // why lines were refused, since the import ended
 )
 
-// ImportRun is a file, or whatever else has lines, that is brought in from another system call by call. Its row says how
-// far it has come, so whoever was interrupted goes on where that was.
+// ImportRun is a file, or whatever else has lines, that is brought in from another system call by call. Its row says
+// how far it has come, so whoever was interrupted goes on where that was.
 type ImportRun struct {
 	Organization ID
 	ID           ID

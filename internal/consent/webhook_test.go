@@ -113,14 +113,21 @@ func TestWebhookChange(t *testing.T) {
 		changed bool
 		check   func(to *Webhook) bool
 	}{
-		"nothing":       {newHook(t), WebhookChange{}, false, func(to *Webhook) bool { return to.Revision == 1 }},
-		"the same":      {newHook(t), WebhookChange{Active: &yes, Events: &[]string{"consent.*"}}, false, func(*Webhook) bool { return true }},
-		"url":           {newHook(t), WebhookChange{URL: &url}, true, func(to *Webhook) bool { return to.URL == url && to.Sequence == 7 }},
-		"description":   {newHook(t), WebhookChange{Description: &text}, true, func(to *Webhook) bool { return to.Description == text }},
-		"off":           {newHook(t), WebhookChange{Active: &no}, true, func(to *Webhook) bool { return to.Disabled == DisabledByRequest }},
-		"off again":     {failing, WebhookChange{Active: &no}, false, func(to *Webhook) bool { return to.Disabled == DisabledFailing }},
-		"on":            {off, WebhookChange{Active: &yes}, true, func(to *Webhook) bool { return to.Active() && to.Sequence == 7 }},
-		"on after days": {failing, WebhookChange{Active: &yes}, true, func(to *Webhook) bool { return to.Active() && to.FailingSince.IsZero() }},
+		"nothing": {newHook(t), WebhookChange{}, false, func(to *Webhook) bool { return to.Revision == 1 }},
+		"the same": {newHook(t), WebhookChange{Active: &yes, Events: &[]string{"consent.*"}}, false,
+			func(*Webhook) bool { return true }},
+		"url": {newHook(t), WebhookChange{URL: &url}, true,
+			func(to *Webhook) bool { return to.URL == url && to.Sequence == 7 }},
+		"description": {newHook(t), WebhookChange{Description: &text}, true,
+			func(to *Webhook) bool { return to.Description == text }},
+		"off": {newHook(t), WebhookChange{Active: &no}, true,
+			func(to *Webhook) bool { return to.Disabled == DisabledByRequest }},
+		"off again": {failing, WebhookChange{Active: &no}, false,
+			func(to *Webhook) bool { return to.Disabled == DisabledFailing }},
+		"on": {off, WebhookChange{Active: &yes}, true,
+			func(to *Webhook) bool { return to.Active() && to.Sequence == 7 }},
+		"on after days": {failing, WebhookChange{Active: &yes}, true,
+			func(to *Webhook) bool { return to.Active() && to.FailingSince.IsZero() }},
 		"of expiries too": {quiet, WebhookChange{Events: &[]string{"*"}}, true, func(to *Webhook) bool {
 			return to.ExpiredAt.Equal(later) && to.NextExpiry.Equal(later)
 		}},
@@ -147,7 +154,8 @@ func TestWebhookSecrets(t *testing.T) {
 	w := newHook(t)
 	until := hookNoon.Add(24 * time.Hour)
 	w.Rotate([]byte("second"), hookNoon, until)
-	for at, want := range map[time.Time]string{hookNoon: "second secret", until.Add(-1): "second secret", until: "second"} {
+	for at, want := range map[time.Time]string{hookNoon: "second secret", until.Add(-1): "second secret",
+		until: "second"} {
 		if got := fmt.Sprintf("%s", w.Secrets(at)); got != "["+want+"]" {
 			t.Errorf("at %s: %s, want %s", at, got, want)
 		}

@@ -189,7 +189,8 @@ func (in *Input) Parts(rank func(name string) int) iter.Seq2[*Part, error] {
 	if rank == nil {
 		rank = func(string) int { return 0 }
 	}
-	parts := slices.DeleteFunc(slices.Clone(in.parts), func(s source) bool { return len(in.parts) > 1 && rank(s.name) < 0 })
+	parts := slices.DeleteFunc(slices.Clone(in.parts),
+		func(s source) bool { return len(in.parts) > 1 && rank(s.name) < 0 })
 	slices.SortStableFunc(parts, func(a, b source) int { return cmp.Compare(rank(a.name), rank(b.name)) })
 	return func(yield func(*Part, error) bool) {
 		if len(parts) == 0 {

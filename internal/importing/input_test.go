@@ -72,7 +72,8 @@ func TestInput(t *testing.T) {
 	}{
 		{write(t, dir, "one.csv", "1"), nil, []string{"one.csv=1"}},
 		{write(t, dir, "empty.csv", ""), nil, []string{"empty.csv="}},
-		{write(t, dir, "all.zip", zipped(t, "x/b.csv", "2", "a.csv", "1", "__MACOSX/._a.csv", "9")), nil, []string{"a.csv=1", "b.csv=2"}},
+		{write(t, dir, "all.zip", zipped(t, "x/b.csv", "2", "a.csv", "1", "__MACOSX/._a.csv", "9")), nil,
+			[]string{"a.csv=1", "b.csv=2"}},
 		{filepath.Join(dir, "all.zip"), last, []string{"b.csv=2", "a.csv=1"}},
 		{folder, nil, []string{"a.csv=1", "b.csv=2"}},
 		{folder, func(name string) int { return last(name) - 2 }, []string{"a.csv=1"}},

@@ -73,7 +73,8 @@ func TestItems(t *testing.T) {
 			"1@1 {\"a\":1}\n2@2 {\"a\":2}\n"},
 		{"an object inside of another", `{"data":{"results":[{"a":1},{"a":2}],"total":2}}`, "1@1 {\"a\":1}\n2@1 {\"a\":2}\n"},
 		{"the item itself is inside", `{"data":{"a":1,"b":2}}`, "1@1 {\"a\":1,\"b\":2}\n"},
-		{"one item in several lines", "\n{\n \"a\": 1,\n \"b\": {\"items\": [2]}\n}\n", "1@1 {\"a\":1,\"b\":{\"items\":[2]}}\n"},
+		{"one item in several lines", "\n{\n \"a\": 1,\n \"b\": {\"items\": [2]}\n}\n",
+			"1@1 {\"a\":1,\"b\":{\"items\":[2]}}\n"},
 		{"an empty object", "{ }", "1@1 {}\n"},
 		{"an empty file", " \n", "ends: the file is empty\n"},
 		{"cut off", "{\"items\":[\n{\"a\":1},\n{\"a\":", "1@2 {\"a\":1}\nends: behind line 2: the rest cannot be read: it is " +

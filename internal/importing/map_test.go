@@ -9,7 +9,8 @@ func TestMap(t *testing.T) {
 	for _, tc := range []struct{ text, fails string }{
 		{"", ""},
 		{"columns: {E-Mail: identifiers.email, Notes: \"\"}\nconstants: {purpose: news, metadata.from: crm}\n", ""},
-		{"states: {Ja: accepted, Nein: declined, vielleicht: \"\"}\npurposes: {Werbung: marketing}\nwide: {News: news}\n", ""},
+		{"states: {Ja: accepted, Nein: declined, vielleicht: \"\"}\npurposes: {Werbung: marketing}\nwide: {News: news}\n",
+			""},
 		{"columns: [a]", "unmarshal errors:\n  line 1: cannot unmarshal !!seq into map[string]string"},
 		{"column: {a: b}", "unmarshal errors:\n  line 1: field column not found in type importing.Map"},
 		{"columns: {a: email}", `columns: "a" is given "email", which is no member of a line; such are ` + someMembers},
@@ -28,7 +29,8 @@ func TestMap(t *testing.T) {
 
 // TestNoMapMakesYesOfNo: what a tool says is a no, or waits, cannot be mapped to what is in force.
 func TestNoMapMakesYesOfNo(t *testing.T) {
-	words := Words{"in": {State: Accepted}, "out": No(Withdrawn), "waits": Pending("it waits"), "unsaid": {LeftOut: "unsaid"}}
+	words := Words{"in": {State: Accepted}, "out": No(Withdrawn), "waits": Pending("it waits"),
+		"unsaid": {LeftOut: "unsaid"}}
 	for word := range words {
 		for _, state := range append([]string{""}, states...) {
 			o := &Options{Map: &Map{States: map[string]string{word: state}}}
@@ -36,7 +38,8 @@ func TestNoMapMakesYesOfNo(t *testing.T) {
 			if err := words.Check(o.Map); (err != nil) != forbidden {
 				t.Errorf("%s as %q: %v", word, state, err)
 			}
-			if got, err := o.StateOf(" "+strings.ToUpper(word), words); (err != nil) != forbidden || err == nil && got.State != state {
+			if got, err := o.StateOf(" "+strings.ToUpper(word),
+				words); (err != nil) != forbidden || err == nil && got.State != state {
 				t.Errorf("%s as %q: %+v, %v", word, state, got, err)
 			}
 		}
@@ -45,13 +48,15 @@ func TestNoMapMakesYesOfNo(t *testing.T) {
 	if _, err := o.StateOf("other", words); err == nil || !strings.Contains(err.Error(), "known: in, out, unsaid, waits") {
 		t.Errorf("another word: %v", err)
 	}
-	if _, err := (&Options{Map: &Map{Purposes: map[string]string{"a": "x"}}}).PurposeOf("b", map[string]string{"b": "y"}); err == nil {
+	if _, err := (&Options{Map: &Map{Purposes: map[string]string{"a": "x"}}}).PurposeOf("b",
+		map[string]string{"b": "y"}); err == nil {
 		t.Error("a purpose that the map has not is taken")
 	}
 }
 
 func TestLine(t *testing.T) {
-	whole := Line{Identifiers: Identifiers{Email: "a@example.com"}, Purpose: "news", State: Accepted, OccurredAt: "2026-01-31T00:00:00Z"}
+	whole := Line{Identifiers: Identifiers{Email: "a@example.com"}, Purpose: "news", State: Accepted,
+		OccurredAt: "2026-01-31T00:00:00Z"}
 	for name, change := range map[string]func(*Line){
 		"":                     func(*Line) {},
 		"names nobody":         func(l *Line) { l.Identifiers = Identifiers{} },
@@ -64,7 +69,8 @@ func TestLine(t *testing.T) {
 		change(&l)
 		out.begin(&r)
 		out.end(out.Add(&l))
-		if name == "" && (r.Err != nil || len(r.Lines) != 1) || name != "" && (r.Err == nil || !strings.Contains(r.Err.Error(), name)) {
+		if name == "" && (r.Err != nil || len(r.Lines) != 1) || name != "" &&
+			(r.Err == nil || !strings.Contains(r.Err.Error(), name)) {
 			t.Errorf("%s: %v, %d lines", name, r.Err, len(r.Lines))
 		}
 	}

@@ -35,12 +35,14 @@ func TestTable(t *testing.T) {
 		{"semicolons", "a;b\r\n1,5;2\r\n", "1@2 [\"1,5\" \"2\"]\n"},
 		{"tabs", "a\tb\n1\t2", "1@2 [\"1\" \"2\"]\n"},
 		{"a separator within quotes", "\"a;b;c\",d\n1,2\n", "1@2 [\"1\" \"2\"]\n"},
-		{"a line break within quotes", "a,b\n\"1\r\n2\",3\n\n4,\"5 \"\"6\"\"\"\n", "1@2 [\"1\\n2\" \"3\"]\n2@5 [\"4\" \"5 \\\"6\\\"\"]\n"},
+		{"a line break within quotes", "a,b\n\"1\r\n2\",3\n\n4,\"5 \"\"6\"\"\"\n",
+			"1@2 [\"1\\n2\" \"3\"]\n2@5 [\"4\" \"5 \\\"6\\\"\"]\n"},
 		{"our column", "a,consentd_error\n1,old\n2,\n", "1@2 [\"1\"]\n2@3 [\"2\"]\n"},
 		{"too many and too few cells", "a,b\n1,2,3\n1\n1,2\n",
 			"1@2 refused: it has 3 cells, and the header 2\n2@3 refused: it has 1 cells, and the header 2\n3@4 [\"1\" \"2\"]\n"},
-		{"a quote where none may be", "a,b\n1\"2,3\n4,5\n", "1@2 refused: a quote stands where none may: cells with quotes in " +
-			"them are quoted, and theirs doubled\n2@3 [\"4\" \"5\"]\n"},
+		{"a quote where none may be", "a,b\n1\"2,3\n4,5\n",
+			"1@2 refused: a quote stands where none may: cells with quotes in " +
+				"them are quoted, and theirs doubled\n2@3 [\"4\" \"5\"]\n"},
 		{"the header alone", "a,b\n", ""},
 		{"nothing", "", "ends: the file is empty\n"},
 		{"a column twice", "a,b,A\n", "ends: the header has column 3 twice, the first is 1\n"},
@@ -81,7 +83,8 @@ func TestTableIsReadBack(t *testing.T) {
 		}
 		for _, row := range rows {
 			var r Record
-			if err = reader.Next(&r); err != nil || !slices.Equal(r.Source.Cells, row) || !slices.Equal(r.Source.Header, header) {
+			if err = reader.Next(&r); err != nil || !slices.Equal(r.Source.Cells, row) || !slices.Equal(r.Source.Header,
+				header) {
 				t.Fatalf("%q, %v; want %q", r.Source.Cells, err, row)
 			}
 		}

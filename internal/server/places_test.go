@@ -70,7 +70,8 @@ func (p *place) String() string {
 // holders say which variable of the harness stands where the document has a parameter or member of that name, in one
 // protocol or in all.
 var holders = map[string]string{
-	"organizationId": "org", "projectId": "project", "projectIds": "project", "project": "project", "keyId": "doomedkey", "jobId": "doomedjob",
+	"organizationId": "org", "projectId": "project", "projectIds": "project", "project": "project", "keyId": "doomedkey",
+	"jobId":  "doomedjob",
 	"userId": "person", "person_id": "person", "email": "email", "phone": "phone", "phoneNumber": "phone",
 	"projectUserId": "person", "providerId": "person", "anonymousId": "device", "concordId": "device",
 	"consentType": "type", "submitter": "keyid", "consentgrid subjectId": "subject", "consentgrid id": "subject",

@@ -317,7 +317,8 @@ var samples = map[string][]sample{
 	"GET /api/v1/organizations/{organizationId}/webhooks/{webhookId}/deliveries": {{target: nativeWebhook +
 		"/deliveries?limit=1", headers: bearerKey, status: 200, scopes: []consent.Scope{consent.WebhooksWrite}}},
 	"POST /api/v1/organizations/{organizationId}/webhooks/{webhookId}/deliveries/{deliveryId}/redeliver": {{
-		target: nativeWebhook + "/deliveries/{{deliveryid}}/redeliver", headers: bearerKey, status: 202, body: "{}", spare: true,
+		target: nativeWebhook + "/deliveries/{{deliveryid}}/redeliver", headers: bearerKey, status: 202, body: "{}",
+		spare:  true,
 		scopes: []consent.Scope{consent.WebhooksWrite}}},
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/consentd/consentd/internal/consent"
 )
 
-// told is what entries say that tables say too: who was merged into whom, purposes, API keys, imports. It is kept until all
-// entries were read: some hundred bytes a merge, and the bodies of the others, of which there are few.
+// told is what entries say that tables say too: who was merged into whom, purposes, API keys, imports. It is kept until
+// all entries were read: some hundred bytes a merge, and the bodies of the others, of which there are few.
 type told struct {
 	purposes          map[consent.PurposeName]toldBody // by the newest entry of each version
 	keys, revocations map[consent.ID]toldBody
@@ -39,7 +39,8 @@ type toldUnmerge struct {
 
 func newTold() told {
 	return told{purposes: map[consent.PurposeName]toldBody{}, keys: map[consent.ID]toldBody{},
-		revocations: map[consent.ID]toldBody{}, imports: map[consent.ID]toldBody{}, merges: map[int64]toldMerge{}, undone: map[int64]toldUnmerge{},
+		revocations: map[consent.ID]toldBody{}, imports: map[consent.ID]toldBody{}, merges: map[int64]toldMerge{},
+		undone: map[int64]toldUnmerge{},
 		epochs: map[int64]consent.LedgerRoot{}}
 }
 

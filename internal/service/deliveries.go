@@ -81,8 +81,8 @@ func (s *Service) Deliveries(ctx context.Context, a consent.Actor, id, before co
 	return list, err
 }
 
-// DropOldDeliveries removes what is kept of deliveries that wait for nothing, 30 days after they were made. A job does so
-// every 10 minutes.
+// DropOldDeliveries removes what is kept of deliveries that wait for nothing, 30 days after they were made. A job does
+// so every 10 minutes.
 func (s *Service) DropOldDeliveries(ctx context.Context) error {
 	before := s.now().Add(-deliveriesKept)
 	for {

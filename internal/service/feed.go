@@ -15,9 +15,9 @@ import (
 )
 
 // A feed tells a webhook what happens. The ledger is its queue: what is not told yet lies behind the webhook's place in
-// it, and costs nothing. Each webhook has a job, by which one server at a time holds it; that one reads the ledger, sends,
-// and puts on record what came of it together with the new place. So nothing is lost with a server that is killed, and
-// what it had sent and not put on record is sent again, under the same id.
+// it, and costs nothing. Each webhook has a job, by which one server at a time holds it; that one reads the ledger,
+// sends, and puts on record what came of it together with the new place. So nothing is lost with a server that is
+// killed, and what it had sent and not put on record is sent again, under the same id.
 
 const (
 	webhookJob = "webhook"

@@ -118,7 +118,8 @@ func (h *harness) tells(t *testing.T) *service.Service {
 		t.Fatal(err)
 	}
 	s := service.New(service.Options{Store: h.store, Places: places, Keys: sealingtest.Ring(),
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Clock: h.later, RunJobs: true, JobPoll: 20 * time.Millisecond, Message: tellsOf,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Clock: h.later, RunJobs: true, JobPoll: 20 * time.Millisecond,
+		Message:      tellsOf,
 		WebhookAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	t.Cleanup(s.Close)
 	return s
@@ -127,7 +128,8 @@ func (h *harness) tells(t *testing.T) *service.Service {
 // later is the time, and so much more as the harness's clock was put forward.
 func (h *harness) later() time.Time { return time.Now().Add(h.clock.now().Sub(noon)) }
 
-func (h *harness) webhook(t *testing.T, s *service.Service, a consent.Actor, url string, events ...string) *consent.Webhook {
+func (h *harness) webhook(t *testing.T, s *service.Service, a consent.Actor, url string,
+	events ...string) *consent.Webhook {
 	t.Helper()
 	if len(events) == 0 {
 		events = []string{"*"}
@@ -184,7 +186,8 @@ func TestWebhookIsToldOfAll(t *testing.T) {
 	}
 	name, required := "Another name", true
 	for _, change := range []consent.PurposeChange{{Name: &name}, {Required: &required}} {
-		if _, err := s.UpdatePurpose(t.Context(), a, consent.UpdatePurpose{Key: consent.Analytics, Change: change}); err != nil {
+		if _, err := s.UpdatePurpose(t.Context(), a, consent.UpdatePurpose{Key: consent.Analytics,
+			Change: change}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -334,8 +337,8 @@ func TestGoneReceiver(t *testing.T) {
 	})
 }
 
-// TestConsentExpires: when the time of a consent is over a webhook is told, once, also where no server ran then and of a
-// person who was merged; not of one that was renewed, taken back or refused, and not of what was over before.
+// TestConsentExpires: when the time of a consent is over a webhook is told, once, also where no server ran then and of
+// a person who was merged; not of one that was renewed, taken back or refused, and not of what was over before.
 func TestConsentExpires(t *testing.T) {
 	h := newHarness(t)
 	a := h.organization(t)

@@ -302,7 +302,8 @@ func (t *trialTx) Merges(ctx context.Context, subjects []consent.SubjectKey) (
 }
 
 // mergesInto gives the merges into a subject itself.
-func (t *trialTx) mergesInto(ctx context.Context, subject consent.SubjectKey) (found []consent.SubjectMerge, err error) {
+func (t *trialTx) mergesInto(ctx context.Context, subject consent.SubjectKey) (found []consent.SubjectMerge,
+	err error) {
 	led, err := t.Tx.Merges(ctx, []consent.SubjectKey{subject})
 	if err != nil {
 		return nil, err

@@ -32,7 +32,8 @@ func anyLine(t *rapid.T, label string) importLine {
 		ids = user("p0")
 	}
 	l := importLine{who: ids[0], also: ids[1:],
-		state: consent.State(rapid.IntRange(1, 5).Draw(t, label+" state")), hours: rapid.IntRange(0, 5).Draw(t, label+" hours"),
+		state:   consent.State(rapid.IntRange(1, 5).Draw(t, label+" state")),
+		hours:   rapid.IntRange(0, 5).Draw(t, label+" hours"),
 		purpose: rapid.SampledFrom([]string{consent.Analytics, consent.Marketing}).Draw(t, label+" purpose"),
 		action:  consent.Action(rapid.IntRange(0, 3).Draw(t, label+" action")),
 		lasts:   rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, label+" lasts")}

@@ -94,7 +94,8 @@ func (h *harness) newImport(t tester, a consent.Actor, source string) consent.ID
 }
 
 // sendLines sends a whole file, ten lines to a part.
-func (h *harness) sendLines(t tester, a consent.Actor, id consent.ID, from int64, file ...importLine) *consent.ImportView {
+func (h *harness) sendLines(t tester, a consent.Actor, id consent.ID, from int64,
+	file ...importLine) *consent.ImportView {
 	t.Helper()
 	view, err := h.svc.ImportLines(context.Background(), a, id, from, chunked(file, from, 10, nil))
 	if err != nil {

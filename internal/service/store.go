@@ -158,15 +158,16 @@ type Reader interface {
 	// Webhook gives a webhook.
 	Webhook(ctx context.Context, key consent.WebhookKey) (*consent.Webhook, error)
 	// WebhooksBehind names active webhooks of all organizations behind one (the zero value: from the beginning), in order
-	// of organization and webhook, limit at most, that something is to be done for by now: there is more in the ledger than
-	// they were told of, an expiry may be due, or a delivery is.
+	// of organization and webhook, limit at most, that something is to be done for by now: there is more in the ledger
+	// than they were told of, an expiry may be due, or a delivery is.
 	WebhooksBehind(ctx context.Context, now time.Time, after consent.WebhookKey, limit int) ([]consent.WebhookKey, error)
 	// Delivery gives a delivery of a webhook.
 	Delivery(ctx context.Context, of consent.WebhookKey, id consent.ID) (*consent.Delivery, error)
 	// Deliveries lists the deliveries of a webhook with an id smaller than before (NoID: from the newest), the greatest id
 	// first, limit at most.
 	Deliveries(ctx context.Context, of consent.WebhookKey, before consent.ID, limit int) ([]consent.Delivery, error)
-	// DueDeliveries lists the deliveries of a webhook that are to be tried by now, what waits longest first, limit at most.
+	// DueDeliveries lists the deliveries of a webhook that are to be tried by now, what waits longest first, limit at
+	// most.
 	DueDeliveries(ctx context.Context, of consent.WebhookKey, now time.Time, limit int) ([]consent.Delivery, error)
 	// WithOldDeliveries names the organizations that have deliveries which wait for nothing and were made before an
 	// instant.

@@ -187,8 +187,8 @@ func (s *Service) UpdateWebhook(ctx context.Context, a consent.Actor, in consent
 	return to, err
 }
 
-// RotateWebhook gives a webhook another secret; the one of before signs too for 24 hours. The answer to keep is rendered
-// from a *ToldSecret. Errors: Forbidden, NotFound.
+// RotateWebhook gives a webhook another secret; the one of before signs too for 24 hours. The answer to keep is
+// rendered from a *ToldSecret. Errors: Forbidden, NotFound.
 func (s *Service) RotateWebhook(ctx context.Context, a consent.Actor, id consent.ID, idem consent.Idempotency) (
 	told *consent.ToldSecret, err error) {
 	err = s.changeWebhook(ctx, a, id, idem, func(w *consent.Webhook) (any, bool, error) {
@@ -200,8 +200,8 @@ func (s *Service) RotateWebhook(ctx context.Context, a consent.Actor, id consent
 	return told, err
 }
 
-// RemoveWebhook ends a webhook, with all that is kept of its deliveries. The answer to keep is rendered from struct{}{}.
-// Errors: Forbidden, NotFound, PreconditionFailed.
+// RemoveWebhook ends a webhook, with all that is kept of its deliveries. The answer to keep is rendered from
+// struct{}{}. Errors: Forbidden, NotFound, PreconditionFailed.
 func (s *Service) RemoveWebhook(ctx context.Context, a consent.Actor, in consent.RemoveWebhook) error {
 	if err := a.Require(consent.WebhooksWrite); err != nil {
 		return err

@@ -121,7 +121,8 @@ func TestWebhookRotate(t *testing.T) {
 		t.Fatalf("%+v, %v", told, err)
 	}
 	now := h.kept(t, made.WebhookKey)
-	if bytes.Equal(now.Secret, first) || !bytes.Equal(now.Previous, first) || !now.PreviousUntil.Equal(noon.Add(24*time.Hour)) {
+	if bytes.Equal(now.Secret, first) || !bytes.Equal(now.Previous,
+		first) || !now.PreviousUntil.Equal(noon.Add(24*time.Hour)) {
 		t.Errorf("kept as %+v", now)
 	}
 	if n := len(now.Secrets(noon.Add(24*time.Hour - 1))); n != 2 {
@@ -190,7 +191,8 @@ func TestWebhookSecretsAreBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := h.kept(t, one.WebhookKey)
-	if secret, err := webhook.ParseSecret(told.Text); err != nil || !bytes.Equal(secret.Bytes(), w.Secret) || w.Previous != nil {
+	if secret, err := webhook.ParseSecret(told.Text); err != nil || !bytes.Equal(secret.Bytes(),
+		w.Secret) || w.Previous != nil {
 		t.Errorf("after a rotation %+v, %v", w, err)
 	}
 }
@@ -371,7 +373,8 @@ func TestOldDeliveriesGo(t *testing.T) {
 	}
 	var old []consent.Delivery
 	for i := range 3 {
-		old = append(old, consent.Delivery{WebhookKey: made.WebhookKey, ID: consent.ID{byte(i + 1)}, State: consent.DeliveryDelivered,
+		old = append(old, consent.Delivery{WebhookKey: made.WebhookKey, ID: consent.ID{byte(i + 1)},
+			State:     consent.DeliveryDelivered,
 			CreatedAt: noon.Add(time.Duration(i) * time.Hour)})
 	}
 	if err := h.store.Update(ctx, a.Organization, func(tx service.Tx) error {

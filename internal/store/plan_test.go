@@ -37,7 +37,8 @@ func TestNothingReadsAllOfAnOrganization(t *testing.T) {
 		"move claims back": moveClaimsBack, "count of merges": selectMergesCount, "delete claim": deleteClaim,
 		"delete consent": deleteConsent, "version": selectVersion, "text of a subject": selectSubjectText,
 		"holders of a text": selectTextHolders, "delete text": deleteTextOfSubject, "delete texts": deleteSubjectTexts,
-		"unerased": selectUnerased, "job": selectJob, "claim": claimJob, "move job": moveJob, "webhook": selectWebhook, "delivery": selectDelivery, "deliveries": selectDeliveries,
+		"unerased": selectUnerased, "job": selectJob, "claim": claimJob, "move job": moveJob, "webhook": selectWebhook,
+		"delivery": selectDelivery, "deliveries": selectDeliveries,
 		"due deliveries": selectDueDeliveries, "delete deliveries": deleteDeliveries,
 		"import": selectImport, "imported line": selectImportLine,
 		"errors of an import": selectImportErrors, "note": selectImportNote, "notes": selectImportNotes,
@@ -76,8 +77,9 @@ func TestDueIsReadAlongItsIndex(t *testing.T) {
 func TestWebhooksAreFoundAlongIndexes(t *testing.T) {
 	path := emptyFile(t)
 	for statement, indexes := range map[string][]string{
-		selectWebhooksBehind: {"SEARCH w USING PRIMARY KEY", "SEARCH h USING", "INDEX webhook_deliveries_due (organization_id=? " +
-			"AND webhook_id=? AND next_try_at<?"},
+		selectWebhooksBehind: {"SEARCH w USING PRIMARY KEY", "SEARCH h USING",
+			"INDEX webhook_deliveries_due (organization_id=? " +
+				"AND webhook_id=? AND next_try_at<?"},
 		selectDueDeliveries: {"INDEX webhook_deliveries_due (organization_id=? AND webhook_id=? AND next_try_at<?)"},
 		deleteOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
 		selectOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},

@@ -25,8 +25,8 @@ var special4 = prefixes(
 	"224.0.0.0/3",      // multicast (RFC 5771), reserved, broadcast (RFC 1112)
 )
 
-// global6 is the only part of IPv6 from which addresses are given out. Loopback, unique-local (fc00::/7, and with it the
-// metadata at fd00:ec2::254), link-local, multicast, IPv4-compatible and discard addresses all lie outside it.
+// global6 is the only part of IPv6 from which addresses are given out. Loopback, unique-local (fc00::/7, and with it
+// the metadata at fd00:ec2::254), link-local, multicast, IPv4-compatible and discard addresses all lie outside it.
 var global6 = netip.MustParsePrefix("2000::/3")
 
 // special6 are the parts of global6 that are nobody's server (IANA IPv6 Special-Purpose Address Registry).

@@ -170,8 +170,8 @@ func TestOfficialNodeLibrary(t *testing.T) {
 	}
 }
 
-// installLibrary gives a folder with testdata/npm and the modules of its lock file. They are installed once per content,
-// outside the repository.
+// installLibrary gives a folder with testdata/npm and the modules of its lock file. They are installed once per
+// content, outside the repository.
 func installLibrary(t *testing.T) string {
 	t.Helper()
 	sum := sha256.New()

@@ -1,8 +1,8 @@
 // Package webhook knows how one message is signed and delivered to one address, and nothing of consents, stores or
 // retries.
 //
-// Messages have the form of Standard Webhooks (https://www.standardwebhooks.com). Addresses are whatever somebody with a
-// key wrote down, so the package keeps from being led into the operator's own network: see Options.Allow.
+// Messages have the form of Standard Webhooks (https://www.standardwebhooks.com). Addresses are whatever somebody with
+// a key wrote down, so the package keeps from being led into the operator's own network: see Options.Allow.
 package webhook
 
 import (
@@ -108,7 +108,8 @@ type Client struct {
 	close     context.CancelFunc
 }
 
-// New makes a client; Close ends it. It uses no proxy, whatever the environment says: a proxy would look hosts up again.
+// New makes a client; Close ends it. It uses no proxy, whatever the environment says: a proxy would look hosts up
+// again.
 func New(o Options) *Client {
 	c := &Client{resolve: o.Resolve, allow: o.Allow, roots: o.Roots, timeout: o.Timeout,
 		sessions: tls.NewLRUClientSessionCache(sessions)}

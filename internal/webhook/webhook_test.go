@@ -45,7 +45,8 @@ func receiver(t *testing.T, handler http.HandlerFunc) (*Client, string) {
 // send sends a small message.
 func send(t *testing.T, c *Client, url string) Result {
 	t.Helper()
-	return c.Send(t.Context(), Endpoint{url, []Secret{secretFrom(1)}}, Message{ID: "m", At: time.Now(), Body: []byte("{}")})
+	return c.Send(t.Context(), Endpoint{url, []Secret{secretFrom(1)}},
+		Message{ID: "m", At: time.Now(), Body: []byte("{}")})
 }
 
 func (r Result) is(status int, reason Reason) bool { return r.Status == status && r.Reason == reason }
@@ -322,27 +323,33 @@ func TestAddressesOfHosts(t *testing.T) {
 		want    Result
 		asked   int64
 	}{
-		"a literal":                {"https://127.0.0.1" + port, nil, nil, refused, 0},
-		"a literal of IPv6":        {"https://[::1]" + port, nil, nil, refused, 0},
-		"a mapped literal":         {"https://[::ffff:127.0.0.1]" + port, nil, nil, refused, 0},
-		"a name":                   {"https://hook.example" + port, nil, [][]string{{"127.0.0.1"}}, refused, 1},
-		"metadata":                 {"https://hook.example" + port, nil, [][]string{{"169.254.169.254"}}, refused, 1},
-		"all of a name's":          {"https://h.example" + port, nil, [][]string{{"10.0.0.1", "::1", "fd00::1"}}, refused, 1},
-		"http to a public one":     {"http://hook.example" + port, nil, [][]string{{"8.8.8.8"}}, refused, 1},
-		"http to a local one":      {"http://hook.example" + port, nil, [][]string{{"127.0.0.1"}}, refused, 1},
-		"another is allowed":       {"http://h.example" + port, prefixes("10.0.0.0/8"), [][]string{{"127.0.0.1"}}, refused, 1},
-		"allowed":                  {"http://h.example" + port, loopback, [][]string{{"127.0.0.1"}}, Result{Status: 200, Reason: Answered}, 1},
-		"the allowed one of two":   {"http://h.example" + port, loopback, [][]string{{"10.0.0.1", "127.0.0.1"}}, Result{Status: 200, Reason: Answered}, 1},
-		"it changes its address":   {"http://h.example" + port, loopback, [][]string{{"127.0.0.1"}, {"10.0.0.1"}}, Result{Status: 200, Reason: Answered}, 1},
-		"it changes it the way in": {"http://h.example" + port, loopback, [][]string{{"10.0.0.1"}, {"127.0.0.1"}}, refused, 1},
-		"nobody":                   {"https://h.example" + port, nil, [][]string{{}}, Result{Reason: Unresolved}, 1},
-		"no answer":                {"https://h.example" + port, nil, nil, Result{Reason: Unresolved}, 1},
-		"nobody listens":           {"http://h.example:1", loopback, [][]string{{"127.0.0.1"}}, Result{Reason: Refused}, 1},
-		"the second listens":       {"http://h.example" + port, loopback, [][]string{{"127.0.0.2", "127.0.0.1"}}, Result{Status: 200, Reason: Answered}, 1},
-		"ftp":                      {"ftp://h.example" + port, nil, nil, Result{Reason: BadURL}, 0},
-		"a user":                   {"http://a:b@127.0.0.1" + port, loopback, nil, Result{Reason: BadURL}, 0},
-		"no host":                  {"http://" + port, loopback, nil, Result{Reason: BadURL}, 0},
-		"no URL":                   {"http://[::1", loopback, nil, Result{Reason: BadURL}, 0},
+		"a literal":            {"https://127.0.0.1" + port, nil, nil, refused, 0},
+		"a literal of IPv6":    {"https://[::1]" + port, nil, nil, refused, 0},
+		"a mapped literal":     {"https://[::ffff:127.0.0.1]" + port, nil, nil, refused, 0},
+		"a name":               {"https://hook.example" + port, nil, [][]string{{"127.0.0.1"}}, refused, 1},
+		"metadata":             {"https://hook.example" + port, nil, [][]string{{"169.254.169.254"}}, refused, 1},
+		"all of a name's":      {"https://h.example" + port, nil, [][]string{{"10.0.0.1", "::1", "fd00::1"}}, refused, 1},
+		"http to a public one": {"http://hook.example" + port, nil, [][]string{{"8.8.8.8"}}, refused, 1},
+		"http to a local one":  {"http://hook.example" + port, nil, [][]string{{"127.0.0.1"}}, refused, 1},
+		"another is allowed": {"http://h.example" + port, prefixes("10.0.0.0/8"), [][]string{{"127.0.0.1"}}, refused,
+			1},
+		"allowed": {"http://h.example" + port, loopback, [][]string{{"127.0.0.1"}},
+			Result{Status: 200, Reason: Answered}, 1},
+		"the allowed one of two": {"http://h.example" + port, loopback, [][]string{{"10.0.0.1", "127.0.0.1"}},
+			Result{Status: 200, Reason: Answered}, 1},
+		"it changes its address": {"http://h.example" + port, loopback, [][]string{{"127.0.0.1"}, {"10.0.0.1"}},
+			Result{Status: 200, Reason: Answered}, 1},
+		"it changes it the way in": {"http://h.example" + port, loopback, [][]string{{"10.0.0.1"}, {"127.0.0.1"}}, refused,
+			1},
+		"nobody":         {"https://h.example" + port, nil, [][]string{{}}, Result{Reason: Unresolved}, 1},
+		"no answer":      {"https://h.example" + port, nil, nil, Result{Reason: Unresolved}, 1},
+		"nobody listens": {"http://h.example:1", loopback, [][]string{{"127.0.0.1"}}, Result{Reason: Refused}, 1},
+		"the second listens": {"http://h.example" + port, loopback, [][]string{{"127.0.0.2", "127.0.0.1"}},
+			Result{Status: 200, Reason: Answered}, 1},
+		"ftp":     {"ftp://h.example" + port, nil, nil, Result{Reason: BadURL}, 0},
+		"a user":  {"http://a:b@127.0.0.1" + port, loopback, nil, Result{Reason: BadURL}, 0},
+		"no host": {"http://" + port, loopback, nil, Result{Reason: BadURL}, 0},
+		"no URL":  {"http://[::1", loopback, nil, Result{Reason: BadURL}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, n := reached.Load(), &names{answers: tc.answers}

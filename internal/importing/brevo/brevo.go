@@ -1,14 +1,16 @@
 // Package brevo knows exports of Brevo's contacts as CSV, and nothing of its API.
 //
 // It follows "Export contacts" (https://developers.brevo.com/reference/request-contact-export) and "Blocklist, unblock,
-// or resubscribe contacts" (https://help.brevo.com/hc/en-us/articles/5317448358034), both seen 2026-12-01: EMAIL, ADDED_TIME
-// and MODIFIED_TIME are always there, the status of the subscription where it was asked for (exportSubscriptionStatus:
-// email_marketing). Its heading is not published; looked for are email_marketing, email_blacklisted, emailblacklisted,
-// blacklisted, email_blocklisted, blocklisted and status. Without any of them the file is refused: a contact who was
-// blocklisted could not be told. Times have neither zone nor a known order: --timezone and --dates say them.
+// or resubscribe contacts" (https://help.brevo.com/hc/en-us/articles/5317448358034), both seen 2026-12-01: EMAIL,
+// ADDED_TIME and MODIFIED_TIME are always there, the status of the subscription where it was asked for
+// (exportSubscriptionStatus: email_marketing). Its heading is not published; looked for are email_marketing,
+// email_blacklisted, emailblacklisted, blacklisted, email_blocklisted, blocklisted and status. Without any of them the
+// file is refused: a contact who was blocklisted could not be told. Times have neither zone nor a known order:
+// --timezone and --dates say them.
 //
 // The list is one purpose, named by --purpose. Subscribed is a yes since ADDED_TIME; blocklisted, unsubscribed and
-// bounced are withdrawn since MODIFIED_TIME. Where DOUBLE_OPT-IN says no, the contact has not confirmed and is left out.
+// bounced are withdrawn since MODIFIED_TIME. Where DOUBLE_OPT-IN says no, the contact has not confirmed and is left
+// out.
 package brevo
 
 import (
@@ -75,7 +77,8 @@ func row(o *importing.Options, r *importing.Row, c importing.Columns) error {
 	if err != nil {
 		return err
 	}
-	if word := strings.ToLower(r.Cell(doubled...)); !means.Never && (word == "no" || word == "false" || word == "0" || word == "2") {
+	if word := strings.ToLower(r.Cell(doubled...)); !means.Never &&
+		(word == "no" || word == "false" || word == "0" || word == "2") {
 		means = importing.Pending("the contact has not confirmed")
 	}
 	if means.State == "" {

@@ -10,7 +10,8 @@ import (
 )
 
 func TestSamples(t *testing.T) {
-	importingtest.Golden(t, brevo.Format, "contacts.csv", importing.Options{Purpose: "newsletter", Dates: importing.Dates{Zone: time.UTC, Order: importing.DayFirst}})
+	importingtest.Golden(t, brevo.Format, "contacts.csv",
+		importing.Options{Purpose: "newsletter", Dates: importing.Dates{Zone: time.UTC, Order: importing.DayFirst}})
 	importingtest.Golden(t, brevo.Format, "both.csv", importing.Options{Purpose: "newsletter"})
 }
 

@@ -1,9 +1,9 @@
 // Package c15t knows dumps of the tables that c15t's backend keeps, and nothing of its API.
 //
-// It follows the schema 2.0.0 of @c15t/backend 2.2.1 (npm, dist-types/db/schema/2.0.0, seen 2026-12-01). A folder or a zip
-// archive has a dump of each table, CSV with a header or objects as JSON, named as the table: consent, consentPurpose,
-// consentPolicy and domain; others are passed over, subject too: its externalId is what anybody may have said. CSV of
-// SQL "COPY … TO … CSV HEADER" is such.
+// It follows the schema 2.0.0 of @c15t/backend 2.2.1 (npm, dist-types/db/schema/2.0.0, seen 2026-12-01). A folder or a
+// zip archive has a dump of each table, CSV with a header or objects as JSON, named as the table: consent,
+// consentPurpose, consentPolicy and domain; others are passed over, subject too: its externalId is what anybody may
+// have said. CSV of SQL "COPY … TO … CSV HEADER" is such.
 //
 // A row of consent names by purposeIds the categories that were accepted, {"json":["pur_…"]} or an array, and none that
 // was refused: the backend does not keep a no. So of a cookie_banner each category of consentPurpose that is not among

@@ -3,8 +3,8 @@
 // It follows the list that the adapter answers by the vendor's reference (internal/protocol/concord/README.md): pages
 // {"offset","count","total","items":[…]}, one behind the other, in an array or an item a line. An item's id is the
 // externalId, its concordId an anonymous id; the identifiers that consentd's own lists add are taken too. Category,
-// subcategory and label name the purpose, as "category/subcategory/label" in purposes of a map; those that a new project
-// starts with need no map. A date that the tool gave an import is the date of its decision.
+// subcategory and label name the purpose, as "category/subcategory/label" in purposes of a map; those that a new
+// project starts with need no map. A date that the tool gave an import is the date of its decision.
 package concord
 
 import (

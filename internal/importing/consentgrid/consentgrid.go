@@ -1,11 +1,11 @@
 // Package consentgrid knows the answers of ConsentGrid's list of subjects, and nothing of its calls.
 //
 // It follows GET /v1/subjects as in internal/protocol/consentgrid/README.md: pages {"total","subjects":
-// [{"id":{"id","type"},"version","versionTime","data":{…}}]}, one behind the other, in an array or a subject a line. What
-// stands in data is the site's own, so a map has to say which of it are consents: wide gives the purpose for a member of
-// data (such as data.newsletter), whose value is true or false, or a word; columns gives the identifier that another is
-// (data.email: identifiers.email). The id of a subject of type user is its userId. The decision is as old as the version
-// that says so: when a consent came into data is in no list.
+// [{"id":{"id","type"},"version","versionTime","data":{…}}]}, one behind the other, in an array or a subject a line.
+// What stands in data is the site's own, so a map has to say which of it are consents: wide gives the purpose for a
+// member of data (such as data.newsletter), whose value is true or false, or a word; columns gives the identifier that
+// another is (data.email: identifiers.email). The id of a subject of type user is its userId. The decision is as old as
+// the version that says so: when a consent came into data is in no list.
 package consentgrid
 
 import (

@@ -1,11 +1,12 @@
-// Package consenthub knows what is said to and answered by Atlassian's Consent Hub, as a site's own server keeps it, and
-// nothing of its calls.
+// Package consenthub knows what is said to and answered by Atlassian's Consent Hub, as a site's own server keeps it,
+// and nothing of its calls.
 //
 // The API (internal/protocol/consenthub/README.md) lists nothing and dates nothing. So a file has
-// an object for each call, in an array or one a line, with the date beside it, see importing.Options.Kept for its names:
-// bodies of POST /consent-hub/consent, {"email","locale","consents":[{"key","granted","displayedText"}],"formUrl",
-// "providerId"}; or answers of POST /consent-hub/consent-config/get with the email beside them. Of an answer, a choice
-// that was not made is left out; granted false is declined.
+// an object for each call, in an array or one a line, with the date beside it, see importing.Options.Kept for its
+// names: bodies of POST /consent-hub/consent,
+// {"email","locale","consents":[{"key","granted","displayedText"}],"formUrl", "providerId"}; or answers of POST
+// /consent-hub/consent-config/get with the email beside them. Of an answer, a choice that was not made is left out;
+// granted false is declined.
 package consenthub
 
 import (

@@ -1,14 +1,14 @@
 // Package cookiebot knows Cookiebot's log of consents as CSV, and nothing of its API.
 //
 // Its documentation could not be looked at when this was written, and no real file was at hand: a log has, as is widely
-// told, an anonymised address, date and time, user agent, the URL, a random key, and the state of the consent. These are
-// looked for, in any case: key or consent id; date, date (utc), utc or timestamp; a column each for necessary,
+// told, an anonymised address, date and time, user agent, the URL, a random key, and the state of the consent. These
+// are looked for, in any case: key or consent id; date, date (utc), utc or timestamp; a column each for necessary,
 // preferences, statistics and marketing, or one named consent that lists those that were accepted or holds the cookie's
 // text; method; url; user agent or agent; anonymized ip or ip. Others: --format csv with a map.
 //
 // The key names the browser. A consent by method implied is implied, whichever category. What is accepted of necessary,
-// preferences, statistics and marketing is of strictly_necessary, functional, analytics and marketing, unless a map says
-// otherwise.
+// preferences, statistics and marketing is of strictly_necessary, functional, analytics and marketing, unless a map
+// says otherwise.
 package cookiebot
 
 import (
@@ -55,7 +55,8 @@ var purposes = map[string]string{"necessary": "strictly_necessary", "preferences
 
 var words = importing.Words{
 	"true": {State: importing.Accepted}, "1": {State: importing.Accepted}, "yes": {State: importing.Accepted},
-	"false": importing.No(importing.Declined), "0": importing.No(importing.Declined), "no": importing.No(importing.Declined),
+	"false": importing.No(importing.Declined), "0": importing.No(importing.Declined),
+	"no": importing.No(importing.Declined),
 }
 
 func row(o *importing.Options, r *importing.Row, c importing.Columns) (err error) {
@@ -96,8 +97,8 @@ func row(o *importing.Options, r *importing.Row, c importing.Columns) (err error
 
 var member = regexp.MustCompile(`(\w+) ?: ?(true|false)`)
 
-// listed reads a consent in one cell: the text of the cookie, such as {stamp:'…',necessary:true,marketing:false}, or the
-// categories that were accepted, or deny.
+// listed reads a consent in one cell: the text of the cookie, such as {stamp:'…',necessary:true,marketing:false}, or
+// the categories that were accepted, or deny.
 func listed(cell string) (map[string]string, error) {
 	found := map[string]string{}
 	if strings.Contains(cell, ":") {
@@ -109,7 +110,8 @@ func listed(cell string) (map[string]string, error) {
 	for _, category := range all {
 		found[category] = "false"
 	}
-	for word := range strings.FieldsFuncSeq(strings.ToLower(cell), func(r rune) bool { return strings.ContainsRune(",;| ", r) }) {
+	for word := range strings.FieldsFuncSeq(strings.ToLower(cell),
+		func(r rune) bool { return strings.ContainsRune(",;| ", r) }) {
 		if word == "deny" || word == "denied" || word == "none" {
 			continue
 		}

@@ -1,13 +1,15 @@
-// Package cookieconsent knows the consents that vanilla-cookieconsent gives to whoever keeps them, and nothing of pages.
+// Package cookieconsent knows the consents that vanilla-cookieconsent gives to whoever keeps them, and nothing of
+// pages.
 //
-// The library keeps what was chosen in a cookie alone; a site that keeps it too does so by its callbacks. It follows the
-// types of version 3.1.0 (npm, types/index.d.ts, seen 2026-12-01): getCookie gives {"consentId","consentTimestamp","lastConsentTimestamp",
-// "categories","services","revision","languageCode"}, getUserPreferences {"acceptType","acceptedCategories",
-// "rejectedCategories"}, which a site keeps with the consentId. Both are read, an object a line or in an array.
+// The library keeps what was chosen in a cookie alone; a site that keeps it too does so by its callbacks. It follows
+// the types of version 3.1.0 (npm, types/index.d.ts, seen 2026-12-01): getCookie gives
+// {"consentId","consentTimestamp","lastConsentTimestamp", "categories","services","revision","languageCode"},
+// getUserPreferences {"acceptType","acceptedCategories", "rejectedCategories"}, which a site keeps with the consentId.
+// Both are read, an object a line or in an array.
 //
-// A cookie names the categories that were accepted, and no others: which were refused it does not say. So a category that
-// is in purposes of the map, or has an entry in services, and is not among the accepted, was refused. Where there is
-// neither the record is refused, since a no would be lost (findings/cookie-without-a-no.sh). The decision is of
+// A cookie names the categories that were accepted, and no others: which were refused it does not say. So a category
+// that is in purposes of the map, or has an entry in services, and is not among the accepted, was refused. Where there
+// is neither the record is refused, since a no would be lost (findings/cookie-without-a-no.sh). The decision is of
 // lastConsentTimestamp.
 package cookieconsent
 
@@ -21,7 +23,8 @@ import (
 )
 
 // Format reads them.
-var Format = &importing.Format{Name: "vanilla-cookieconsent", Reads: "cookies of vanilla-cookieconsent 3, or its consent log (JSON)",
+var Format = &importing.Format{Name: "vanilla-cookieconsent",
+	Reads: "cookies of vanilla-cookieconsent 3, or its consent log (JSON)",
 	New: func(o *importing.Options) (func(*importing.Part) (importing.Reader, error), error) {
 		each := func(i *importing.Item) error { return item(o, i) }
 		return func(p *importing.Part) (importing.Reader, error) { return importing.NewItems(p, nil, each) }, nil

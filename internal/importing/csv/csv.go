@@ -2,10 +2,10 @@
 // tool.
 //
 // A column is named as a member of a native line, with a point between groups: externalId, identifiers.userId, .email,
-// .phone, .projectUserId, .anonymousId, purpose, state, action, occurredAt, expiresAt, evidence.displayedText and so on,
-// metadata.NAME; in any case. A map names other columns, constants, words and purposes (see importing.Map). A column
-// that neither names is passed over where there is a map, and refused where there is none, so that a typo is no loss.
-// Where a map has wide columns, each is a purpose, with yes or no in it; an empty cell is no decision.
+// .phone, .projectUserId, .anonymousId, purpose, state, action, occurredAt, expiresAt, evidence.displayedText and so
+// on, metadata.NAME; in any case. A map names other columns, constants, words and purposes (see importing.Map). A
+// column that neither names is passed over where there is a map, and refused where there is none, so that a typo is no
+// loss. Where a map has wide columns, each is a purpose, with yes or no in it; an empty cell is no decision.
 //
 // An export of consentd as CSV is read too: its id is the externalId, what the server gave it is left, and the
 // apostrophe before = + - @ that keeps spreadsheets from running it is taken off.

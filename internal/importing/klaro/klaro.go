@@ -3,10 +3,10 @@
 // Klaro keeps what was chosen in the browser alone; a site that keeps it too does so by its watchers. It follows the
 // source of klaro 0.7.22 (npm, src/consent-manager.js and src/utils/api.js, seen 2026-12-01): "saveConsents" gives
 // {"consents":{service:boolean},"changes","type"}, where type is accept, decline, save or script; what Klaro's own API
-// is sent has these in consent_data, beside location_data and user_data. Both are read, an object a line or in an array,
-// with who and when beside them: see importing.Options.Kept for the names. A service is a purpose by purposes of the map,
-// or by its name; several services of one purpose are a yes only where all are. "show" is left out: nobody chose.
-// A cookie's value, {service:boolean} alone, has no date and is refused.
+// is sent has these in consent_data, beside location_data and user_data. Both are read, an object a line or in an
+// array, with who and when beside them: see importing.Options.Kept for the names. A service is a purpose by purposes of
+// the map, or by its name; several services of one purpose are a yes only where all are. "show" is left out: nobody
+// chose. A cookie's value, {service:boolean} alone, has no date and is refused.
 package klaro
 
 import (
@@ -20,7 +20,8 @@ import (
 )
 
 // Format reads them.
-var Format = &importing.Format{Name: "klaro", Reads: "consents that Klaro gave to the site's server, with who and when (JSON)",
+var Format = &importing.Format{Name: "klaro",
+	Reads: "consents that Klaro gave to the site's server, with who and when (JSON)",
 	New: func(o *importing.Options) (func(*importing.Part) (importing.Reader, error), error) {
 		each := func(i *importing.Item) error { return item(o, i) }
 		return func(p *importing.Part) (importing.Reader, error) { return importing.NewItems(p, nil, each) }, nil

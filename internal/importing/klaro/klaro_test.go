@@ -9,9 +9,13 @@ import (
 )
 
 func TestSamples(t *testing.T) {
-	importingtest.Golden(t, klaro.Format, "log.ndjson", importing.Options{Map: &importing.Map{Purposes: map[string]string{"matomo": "analytics", "googleads": "marketing", "facebook": "marketing"}}})
+	importingtest.Golden(t, klaro.Format, "log.ndjson",
+		importing.Options{Map: &importing.Map{Purposes: map[string]string{"matomo": "analytics",
+			"googleads": "marketing", "facebook": "marketing"}}})
 }
 
 func FuzzKlaro(f *testing.F) {
-	importingtest.Fuzz(f, klaro.Format, importing.Options{Map: &importing.Map{Purposes: map[string]string{"matomo": "analytics", "googleads": "marketing", "facebook": "marketing"}}})
+	importingtest.Fuzz(f, klaro.Format,
+		importing.Options{Map: &importing.Map{Purposes: map[string]string{"matomo": "analytics",
+			"googleads": "marketing", "facebook": "marketing"}}})
 }

@@ -1,15 +1,16 @@
 // Package listmonk knows subscribers as listmonk gives them, and nothing of its calls.
 //
-// It follows GET /api/subscribers (https://listmonk.app/docs/apis/subscribers/, not looked at again) and the source of the
-// export (github.com/knadh/listmonk, its cmd/subscribers, seen 2026-12-01). The API's answer, {"data":{"results":[…]}}, has
-// each subscriber's lists with their subscription_status; the export, a table with uuid, email, name, attributes, status,
-// created_at and updated_at, has the subscriber's own status alone: enabled is also who unsubscribed from the list.
+// It follows GET /api/subscribers (https://listmonk.app/docs/apis/subscribers/, not looked at again) and the source of
+// the export (github.com/knadh/listmonk, its cmd/subscribers, seen 2026-12-01). The API's answer,
+// {"data":{"results":[…]}}, has each subscriber's lists with their subscription_status; the export, a table with uuid,
+// email, name, attributes, status, created_at and updated_at, has the subscriber's own status alone: enabled is also
+// who unsubscribed from the list.
 //
 // So of the answer, a confirmed subscription is a yes, an unsubscribed one is withdrawn, and an unconfirmed one is left
-// out, though listmonk writes to it where a list asks for no confirmation; who is blocklisted has withdrawn all. A list is
-// a purpose by purposes of the map, or --purpose where it is one. Of the export blocklisted is withdrawn, and enabled is
-// refused, unless states of a map says "enabled: accepted": because the export was narrowed to confirmed subscriptions.
-// Its times are what Go's time.Time.String writes.
+// out, though listmonk writes to it where a list asks for no confirmation; who is blocklisted has withdrawn all. A list
+// is a purpose by purposes of the map, or --purpose where it is one. Of the export blocklisted is withdrawn, and
+// enabled is refused, unless states of a map says "enabled: accepted": because the export was narrowed to confirmed
+// subscriptions. Its times are what Go's time.Time.String writes.
 package listmonk
 
 import (
@@ -133,7 +134,8 @@ func item(o *importing.Options, i *importing.Item) error {
 	return nil
 }
 
-func (s *subscriber) add(o *importing.Options, out *importing.Out, list subscription, means importing.Word) (err error) {
+func (s *subscriber) add(o *importing.Options, out *importing.Out, list subscription,
+	means importing.Word) (err error) {
 	l := importing.Line{Identifiers: importing.Identifiers{Email: s.Email}, State: means.State}
 	if l.Purpose = o.Purpose; l.Purpose == "" || len(o.Map.Purposes) > 0 {
 		if l.Purpose, err = o.PurposeOf(list.Name, nil); err != nil {

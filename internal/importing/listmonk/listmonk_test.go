@@ -9,7 +9,8 @@ import (
 )
 
 func TestSamples(t *testing.T) {
-	importingtest.Golden(t, listmonk.Format, "subscribers.json", importing.Options{Map: &importing.Map{Purposes: map[string]string{"news": "newsletter", "offers": "offers"}}})
+	importingtest.Golden(t, listmonk.Format, "subscribers.json",
+		importing.Options{Map: &importing.Map{Purposes: map[string]string{"news": "newsletter", "offers": "offers"}}})
 	importingtest.Golden(t, listmonk.Format, "subscribers.csv", importing.Options{Purpose: "newsletter"})
 }
 

@@ -1,14 +1,15 @@
 // Package mailchimp knows exports of a Mailchimp audience, and nothing of its API.
 //
-// It follows "Account Exports" (https://mailchimp.com/developer/marketing/docs/account-exports/, seen 2026-12-01), and the
-// headers of exports that many programs publish as what they read: a zip archive with a table for each
-// status, its file named subscribed_…, unsubscribed_…, nonsubscribed_… or cleaned_…; or one table with a column status. A
-// table has the address in "Email Address", the merge fields, and OPTIN_TIME, OPTIN_IP, CONFIRM_TIME, CONFIRM_IP, CC,
+// It follows "Account Exports" (https://mailchimp.com/developer/marketing/docs/account-exports/, seen 2026-12-01), and
+// the headers of exports that many programs publish as what they read: a zip archive with a table for each status, its
+// file named subscribed_…, unsubscribed_…, nonsubscribed_… or cleaned_…; or one table with a column status. A table has
+// the address in "Email Address", the merge fields, and OPTIN_TIME, OPTIN_IP, CONFIRM_TIME, CONFIRM_IP, CC,
 // LAST_CHANGED, LEID, EUID, and where it is of the unsubscribed UNSUB_TIME. Times have no zone: --timezone says it.
 //
 // An audience is one purpose, named by --purpose. Subscribed is a yes since CONFIRM_TIME, or else OPTIN_TIME or
-// LAST_CHANGED; unsubscribed is withdrawn since UNSUB_TIME or LAST_CHANGED. Cleaned (mail to it bounces), nonsubscribed,
-// pending and archived are no decisions of the person's, and left out; no map makes a yes of them. Groups are not read.
+// LAST_CHANGED; unsubscribed is withdrawn since UNSUB_TIME or LAST_CHANGED. Cleaned (mail to it bounces),
+// nonsubscribed, pending and archived are no decisions of the person's, and left out; no map makes a yes of them.
+// Groups are not read.
 package mailchimp
 
 import (
@@ -91,7 +92,8 @@ func row(o *importing.Options, r *importing.Row, status string) error {
 		r.Out.LeaveOut(means.LeftOut)
 		return nil
 	}
-	l := importing.Line{Identifiers: importing.Identifiers{Email: r.Cell(email...)}, Purpose: o.Purpose, State: means.State,
+	l := importing.Line{Identifiers: importing.Identifiers{Email: r.Cell(email...)}, Purpose: o.Purpose,
+		State:    means.State,
 		Evidence: importing.Evidence{Country: r.Cell("cc")}}
 	when := []string{"confirm_time", "optin_time", "last_changed"}
 	if means.Never {

@@ -10,7 +10,8 @@ import (
 )
 
 func TestSamples(t *testing.T) {
-	importingtest.Golden(t, mailchimp.Format, "audience.zip", importing.Options{Purpose: "newsletter", Dates: importing.Dates{Zone: time.UTC}})
+	importingtest.Golden(t, mailchimp.Format, "audience.zip",
+		importing.Options{Purpose: "newsletter", Dates: importing.Dates{Zone: time.UTC}})
 	importingtest.Golden(t, mailchimp.Format, "members.csv", importing.Options{Purpose: "newsletter"})
 }
 

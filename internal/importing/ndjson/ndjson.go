@@ -1,10 +1,10 @@
-// Package ndjson knows lines of the native import as they stand in a file, and events as consentd exports them. It knows
-// no other tool.
+// Package ndjson knows lines of the native import as they stand in a file, and events as consentd exports them. It
+// knows no other tool.
 //
 // A line is passed on as it is (internal/protocol/native/README.md, "Imports"): what is wrong with it the server says.
-// An exported event (the same, "Events") becomes a line: its id is the externalId, so that it is imported once. What the
-// server gave it (sequence, recordedAt, regime, source, project) is left; whom it names by no identifier is named by
-// the subject's id, as an anonymous id. So is purposeVersion, which the server finds by occurredAt.
+// An exported event (the same, "Events") becomes a line: its id is the externalId, so that it is imported once. What
+// the server gave it (sequence, recordedAt, regime, source, project) is left; whom it names by no identifier is named
+// by the subject's id, as an anonymous id. So is purposeVersion, which the server finds by occurredAt.
 package ndjson
 
 import (

@@ -2,9 +2,10 @@
 //
 // Which columns a report has is chosen where it is made, and their headings are not published. The members of a receipt
 // are (https://developer.onetrust.com, "Create Consent Receipts" and "Implementing the Collection Point with REST API",
-// excerpts seen 2026-12-01): identifier, identifierType, purposes with a TransactionType, interactionDate, language; the receipt's
-// id. Their names are looked for with and without spaces; other headings go into columns of a map. A receipt has a row
-// for each purpose. What a transaction means we decided (README): only CONFIRMED, ACTIVE and EXTEND are a yes.
+// excerpts seen 2026-12-01): identifier, identifierType, purposes with a TransactionType, interactionDate, language;
+// the receipt's id. Their names are looked for with and without spaces; other headings go into columns of a map. A
+// receipt has a row for each purpose. What a transaction means we decided (README): only CONFIRMED, ACTIVE and EXTEND
+// are a yes.
 package onetrust
 
 import (
@@ -69,7 +70,8 @@ var words = importing.Words{
 }
 
 func row(o *importing.Options, r *importing.Row) error {
-	l := importing.Line{Evidence: importing.Evidence{Locale: r.Cell("language"), Country: r.Cell("country", "country code")}}
+	l := importing.Line{Evidence: importing.Evidence{Locale: r.Cell("language"),
+		Country: r.Cell("country", "country code")}}
 	name(&l.Identifiers, r.Cell(identifier...), strings.ToLower(r.Cell(kind...)))
 	means, err := o.StateOf(r.Cell(status...), words)
 	if err != nil {

@@ -2,10 +2,10 @@
 //
 // It follows GET /persons/{person_id}/consent/gdpr as in internal/protocol/slashid/README.md:
 // {"result":{"consents":[{"consent_level","created_at"}]}}. The answer does not say whose it is, so each is kept with
-// the person_id, or another identifier, beside result: one object a line, or an array of them. Levels that are there are
-// accepted since created_at. A level none is a refusal: all levels but necessary are declined then. none beside others
-// is refused, since it cannot be told which holds. Of levels that are not there nothing is known. The API gives what
-// stands, so a level that is given again later is another decision.
+// the person_id, or another identifier, beside result: one object a line, or an array of them. Levels that are there
+// are accepted since created_at. A level none is a refusal: all levels but necessary are declined then. none beside
+// others is refused, since it cannot be told which holds. Of levels that are not there nothing is known. The API gives
+// what stands, so a level that is given again later is another decision.
 package slashid
 
 import (
@@ -15,7 +15,8 @@ import (
 )
 
 // Format reads them.
-var Format = &importing.Format{Name: "slashid", Reads: "answers of SlashID's GDPR consent, each with its person_id (JSON)",
+var Format = &importing.Format{Name: "slashid",
+	Reads: "answers of SlashID's GDPR consent, each with its person_id (JSON)",
 	New: func(o *importing.Options) (func(*importing.Part) (importing.Reader, error), error) {
 		each := func(i *importing.Item) error { return item(o, i) }
 		return func(p *importing.Part) (importing.Reader, error) { return importing.NewItems(p, nil, each) }, nil

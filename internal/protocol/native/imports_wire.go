@@ -174,7 +174,8 @@ func (r *lineReader) chunk(from, next int64) (c *consent.ImportChunk, more bool,
 			return c, false, err
 		}
 		if c.Next-r.from == maxLines {
-			return c, false, consent.Errorf(consent.Invalid, "", "a call takes %d lines at most; those before line %d were taken",
+			return c, false, consent.Errorf(consent.Invalid, "",
+				"a call takes %d lines at most; those before line %d were taken",
 				maxLines, c.Next)
 		}
 		size += len(line)

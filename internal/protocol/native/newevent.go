@@ -44,7 +44,8 @@ type newEvidence struct {
 // eventFields are the places of the core's nouns in an item.
 var eventFields = protocol.Names{
 	"user_id": "identifiers.userId", "project_user_id": "identifiers.projectUserId", "email": "identifiers.email",
-	"phone": "identifiers.phone", "anonymous_id": "identifiers.anonymousId", "subject_id": "subjectId", "external_id": "externalId",
+	"phone": "identifiers.phone", "anonymous_id": "identifiers.anonymousId", "subject_id": "subjectId",
+	"external_id":     "externalId",
 	"purpose_version": "purposeVersion", "occurred_at": "occurredAt", "expires_at": "expiresAt",
 	"displayed_text": "evidence.displayedText", "notice_url": "evidence.noticeUrl", "form_url": "evidence.formUrl",
 	"locale": "evidence.locale", "country": "evidence.country", "domain": "evidence.domain",

@@ -93,7 +93,8 @@ func (p *people) signed() consent.Changes {
 
 // hook is a webhook of which fillShard made deliveries.
 func (p *people) hook() consent.WebhookKey {
-	return consent.WebhookKey{Organization: p.organization, Webhook: consent.ID(md5.Sum([]byte(p.organization.String() + "hook1")))}
+	return consent.WebhookKey{Organization: p.organization,
+		Webhook: consent.ID(md5.Sum([]byte(p.organization.String() + "hook1")))}
 }
 
 // readWebhooks asks what telling a webhook asks, and what shows it.

@@ -454,7 +454,8 @@ func (p *people) readImports(ctx context.Context, r service.Reader) error {
 	var imports []consent.ImportKey
 	var notes, prefixes [][]byte
 	for i := range p.answers {
-		lines = append(lines, consent.ImportedLine{Organization: p.organization, Key: consent.LineKey(p.answers[i].Hash[:16])})
+		lines = append(lines, consent.ImportedLine{Organization: p.organization,
+			Key: consent.LineKey(p.answers[i].Hash[:16])})
 		imports = append(imports, consent.ImportKey{Organization: p.organization, Import: p.subjects[i].Subject})
 		notes, prefixes = append(notes, p.answers[i].Hash[:]), append(prefixes, p.answers[i].Hash[:24])
 	}

@@ -34,7 +34,8 @@ func testImports(f *fixture) {
 	same(f, "at first", f.importsOf(keys...), []*consent.ImportRun{&second, nil, &first, nil})
 	later := first
 	later.Source, later.NextLine, later.Accepted, later.Duplicates, later.Rejected = "another", 1<<50, 1<<40, 2, 3
-	later.ErrorsKept, later.Entry, later.UpdatedAt, later.FinishedAt = 4, 5, noon.Add(time.Microsecond), noon.Add(time.Second)
+	later.ErrorsKept, later.Entry, later.UpdatedAt, later.FinishedAt = 4, 5, noon.Add(time.Microsecond),
+		noon.Add(time.Second)
 	later.Would = &consent.ImportOutcome{SubjectsKnown: 7}
 	f.append(consent.Changes{Imports: []consent.ImportRun{later}})
 	later.Source = first.Source

@@ -194,7 +194,8 @@ func testDeliveries(f *fixture) {
 // testOldDeliveries: those that wait for nothing go when they are old, the oldest first, and no others.
 func testOldDeliveries(f *fixture) {
 	o, other := f.organization(), f.organization()
-	of, foreign := consent.WebhookKey{Organization: o, Webhook: f.id()}, consent.WebhookKey{Organization: other, Webhook: f.id()}
+	of, foreign := consent.WebhookKey{Organization: o, Webhook: f.id()},
+		consent.WebhookKey{Organization: other, Webhook: f.id()}
 	for _, key := range []consent.WebhookKey{of, foreign} {
 		w := f.newHook(key.Organization)
 		w.WebhookKey = key
