@@ -383,6 +383,34 @@ func TestOneOrganizationLeavesConnections(t *testing.T) {
 	}
 }
 
+// TestPoolClosedWhileItConnects: who waits for a connection of a pool that is given up meanwhile tries again, by the new
+// pool.
+func TestPoolClosedWhileItConnects(t *testing.T) {
+	e := open(t, Options{URL: pgtest.Database(t, "", nil)})
+	closed := 0
+	for i := range 60 {
+		pool, err := e.newPool(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var closing sync.WaitGroup
+		closing.Go(func() {
+			time.Sleep(time.Duration(i) * 200 * time.Microsecond)
+			pool.Close()
+		})
+		if _, err := e.withConnOf(t.Context(), pool, func(*conn) error { return nil }); err != nil {
+			closed++
+			if !transient(err) {
+				t.Errorf("not tried again: %v", err)
+			}
+		}
+		closing.Wait()
+	}
+	if closed == 0 {
+		t.Error("no pool was closed in time")
+	}
+}
+
 // TestDeadNodeLeavesConnections writes and reads for many organizations of a node that the database does not reach, as
 // Citus' coordinator says of a worker that is down: the others are served as before. Red where a write that waits for
 // its next attempt holds a place, or where all may run again at once.

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/consentd/consentd/internal/consent"
 	"github.com/consentd/consentd/internal/limit"
@@ -255,6 +256,9 @@ func (e *Engine) withConnOf(ctx context.Context, pool *pgxpool.Pool, do func(*co
 	cancel()
 	if busy {
 		return false, fmt.Errorf("%w: %w", errBusy, err)
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil { // the pool was given up while the connection was made
+		return false, fmt.Errorf("%w: %w", puddle.ErrClosedPool, err)
 	}
 	if err != nil {
 		return false, err
