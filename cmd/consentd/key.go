@@ -68,6 +68,8 @@ var opens = map[consent.Scope]string{
 	consent.SubjectsErase:      "erase persons for good",
 	consent.ManageHub:          "both calls of Consent Hub, which no other scope opens",
 	consent.LedgerRead:         "read checkpoints, proofs and tiles; needed for evidence",
+	consent.ImportsWrite:       "bring in lines, and read how imports stand",
+	consent.WebhooksWrite:      "have other systems told of what happens, and see who is",
 }
 
 // Help implements kong.HelpProvider.
