@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,59 +202,6 @@ func TestImportOfAnotherFile(t *testing.T) {
 	}
 	if open, err = c.Import(context.Background(), open.ID); err != nil || open.State != "done" {
 		t.Errorf("the other one is %s, %v", open.State, err)
-	}
-}
-
-// TestImportGoesOn kills the program, the server or both at random points until all is imported: on record is what one
-// run makes, in the same order.
-func TestImportGoesOn(t *testing.T) {
-	t.Parallel()
-	const lines, kills = 6000, 12
-	file := writeTemp(t, "people.csv", people(lines))
-	whole := newImportShop(t)
-	if p := whole.run(t, file, "--source", "crm"); p.code != 0 {
-		t.Fatalf("exit code %d: %s", p.code, p.errOut.String())
-	}
-	want := whole.events(t)
-	dir := t.TempDir()
-	s := &importShop{p: serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey})}
-	s.o = newTenant(t, s.p)
-	listen := strings.TrimPrefix(s.p.url, "http://")
-	s.env = []string{"CONSENTD_URL=" + s.p.url, "CONSENTD_KEY=" + rootKey}
-	seed := rand.Uint64()
-	logFailed(t, "seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
-	for kill := range kills {
-		p := launch(t, s.env, s.args(file, "--source", "crm", "--batch", "100")...)
-		time.Sleep(time.Duration(random.IntN(900)) * time.Millisecond)
-		server := kill%3 > 0
-		if server {
-			s.p.signal(t, syscall.SIGKILL)
-			<-s.p.ended
-		}
-		if kill%3 < 2 {
-			p.signal(t, syscall.SIGKILL)
-		}
-		if server {
-			s.p = serveWith(t, []string{"CONSENTD_ROOT_KEY=" + rootKey}, "serve", "--listen", listen, "--data", dir)
-		}
-		p.wait(t, time.Minute)
-	}
-	p := s.run(t, file, "--source", "crm", "--batch", "100")
-	if p.code != 0 {
-		t.Fatalf("exit code %d: %s", p.code, p.errOut.String())
-	}
-	for i, err := range s.client(t).Imports(context.Background(), "", "crm") {
-		if err != nil || i.State != "done" || i.Accepted != lines || i.Duplicates != 0 {
-			t.Errorf("the first import is %s with %d lines and %d duplicates, %v", i.State, i.Accepted, i.Duplicates, err)
-		}
-		break // others, if any, found all done
-	}
-	got := s.events(t)
-	for i := range max(len(got), len(want)) {
-		if i >= len(got) || i >= len(want) || got[i] != want[i] {
-			t.Fatalf("%d events, and not %d; event %d differs", len(got), len(want), i+1)
-		}
 	}
 }
 
