@@ -42,6 +42,7 @@ type Changes struct {
 	HeldJobs           []HeldJob
 	RetriedJobs        []Job // due at RunAt, as if never tried; what somebody runs stays as it is
 	DroppedJobs        []JobKey
+	FreedJobs          time.Time // not zero: whatever is held, of all organizations, is due then
 	Webhooks           []Webhook // new, with where they begin; or changed, but for how far they have come
 	MovedWebhooks      []MovedWebhook
 	DisabledWebhooks   []Webhook       // that are told nothing any more

@@ -24,7 +24,7 @@ const (
 const (
 	pollEvery = time.Second // a lone look at an index
 	// lease is how long a job is held that nobody hears of any more. It is held longer three times as often.
-	lease = time.Minute
+	lease = 30 * time.Second
 	// page is how many jobs are read at once, and pages how often before the next look goes on behind them.
 	page, pages = 100, 10
 	// leastWait and mostWait are how long a job waits after a failure; it doubles in between.
@@ -73,7 +73,7 @@ type Options struct {
 	Log   *slog.Logger
 	// Observe, where set, is told what came of each attempt, and how long it took.
 	Observe func(kind, outcome string, took time.Duration)
-	// PollEvery and Lease stand instead of a second and a minute; for tests.
+	// PollEvery and Lease stand instead of a second and half a minute; for tests.
 	PollEvery, Lease time.Duration
 }
 
@@ -171,7 +171,7 @@ func (r *Runner) begin(after *consent.Job) (last *consent.Job, err error) {
 			return &consent.Job{}, err
 		}
 		for i := range due {
-			if kind, ok := r.o.Kinds[due[i].Kind]; ok && !r.isHeld(due[i].Key()) && r.room(due[i].Kind, kind) {
+			if kind, ok := r.o.Kinds[due[i].Kind]; ok && r.room(due[i].Key(), due[i].Kind, kind) {
 				r.running.Go(func() { r.run(&due[i], kind) })
 			}
 		}
@@ -198,20 +198,13 @@ func (r *Runner) beginEarly() error {
 				after = keys[page-1]
 			}
 			for _, key := range keys {
-				if !r.isHeld(key) && r.room(name, kind) {
+				if r.room(key, name, kind) {
 					r.running.Go(func() { r.runEarly(key, name, kind) })
 				}
 			}
 		}
 	}
 	return nil
-}
-
-// isHeld tells whether this server runs a job.
-func (r *Runner) isHeld(key consent.JobKey) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.held[key]
 }
 
 // runEarly runs a job that is not due yet, unless it is held, or rests after it failed.
@@ -230,30 +223,33 @@ func (r *Runner) runEarly(key consent.JobKey, name string, kind Kind) {
 		r.run(j, kind)
 		return
 	}
-	r.leave(name)
+	r.leave(key, name)
 }
 
-// leave gives a place back.
-func (r *Runner) leave(name string) {
+// leave gives a job's place back.
+func (r *Runner) leave(key consent.JobKey, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.runs[name]--
+	delete(r.held, key)
 }
 
-// room takes a place for a job of a kind, where there is one.
-func (r *Runner) room(name string, kind Kind) bool {
+// room takes a place for a job, where there is one and this server does not run the job already: however its time
+// passes, it does not take over from itself.
+func (r *Runner) room(key consent.JobKey, name string, kind Kind) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.runs[name] >= max(1, kind.AtOnce) {
+	if r.held[key] || r.runs[name] >= max(1, kind.AtOnce) {
 		return false
 	}
 	r.runs[name]++
+	r.held[key] = true
 	return true
 }
 
 // run claims a job, does it, and puts on record what came of it.
 func (r *Runner) run(due *consent.Job, kind Kind) {
-	defer r.leave(due.Kind)
+	defer r.leave(due.Key(), due.Kind)
 	token := r.o.NewID()
 	held, err := r.o.Store.ClaimJob(r.ctx, consent.JobClaim{Job: *due, Token: token, Until: r.o.Now().Add(r.o.Lease)})
 	if err != nil && r.ctx.Err() == nil {
@@ -262,7 +258,6 @@ func (r *Runner) run(due *consent.Job, kind Kind) {
 	if err != nil || held == nil {
 		return
 	}
-	defer r.mark(held.Key())()
 	ctx, cancel := context.WithCancel(r.ctx)
 	var holding sync.WaitGroup
 	holding.Go(func() { r.hold(ctx, held, token, cancel) })
@@ -273,18 +268,6 @@ func (r *Runner) run(due *consent.Job, kind Kind) {
 	holding.Wait()
 	outcome := r.end(held, token, kind, again, err, lost)
 	r.o.Observe(held.Kind, outcome, time.Since(began))
-}
-
-// mark notes that this server runs a job, until what it gives is called.
-func (r *Runner) mark(key consent.JobKey) (unmark func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.held[key] = true
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.held, key)
-	}
 }
 
 // attempt makes an error of a panic.

@@ -44,11 +44,25 @@ func (s *Service) startJobs(o *Options) {
 		kinds[webhookJob] = s.webhookKind()
 	}
 	maps.Copy(kinds, o.JobKinds)
+	if o.OnlyServer {
+		s.freeJobs()
+	}
 	s.jobs = jobs.New(jobs.Options{Store: jobStore{s}, Kinds: kinds, Now: s.now, NewID: s.newID, Log: s.log,
 		Observe: o.JobRun, PollEvery: o.JobPoll, Lease: o.JobLease})
 	s.wakeFeeds = func() {
 		s.feeds.hurry()
 		s.jobs.Wake()
+	}
+}
+
+// freeJobs has jobs due at once that a killed server held.
+func (s *Service) freeJobs() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	if err := s.store.Update(ctx, consent.NoID, func(tx Tx) error {
+		return tx.Append(ctx, &consent.Changes{FreedJobs: s.now()})
+	}); err != nil {
+		s.log.Warn("jobs of a server that ended could not be freed; they are due when their time is over", "error", err)
 	}
 }
 

@@ -281,3 +281,65 @@ func TestJobsOfOneKindDelayNoOther(t *testing.T) {
 	})
 	<-done
 }
+
+// TestKilledJobsAreFreed: the only server of a store begins at once what the one before it held when it was killed, and
+// remembers that it was tried.
+func TestKilledJobsAreFreed(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t).Organization
+	left := jobsOf(a, "left", 1)
+	h.enqueue(t, nil, left...)
+	if err := h.store.Update(t.Context(), a, func(tx service.Tx) error {
+		return tx.Append(t.Context(), &consent.Changes{JobClaims: []consent.JobClaim{{Job: left[0], Token: consent.ID{9},
+			Until: time.Now().Add(time.Hour)}}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	attempts := make(chan int, 1)
+	s := service.New(service.Options{Store: h.store, Keys: sealingtest.Ring(), Log: slog.New(slog.DiscardHandler),
+		RunJobs: true, OnlyServer: true, JobPoll: 10 * time.Millisecond, JobKinds: map[string]jobs.Kind{
+			"left": {Run: func(_ context.Context, j *consent.Job) (time.Duration, error) {
+				attempts <- j.Attempts
+				return 0, nil
+			}}}})
+	defer s.Close()
+	select {
+	case n := <-attempts:
+		if n != 2 {
+			t.Errorf("it is attempt %d", n)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("what a killed server held is not begun")
+	}
+}
+
+// TestClockGoesOn: a server whose clock is put forward does not take over from itself what it runs.
+func TestClockGoesOn(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t).Organization
+	var running, most atomic.Int32
+	stop := make(chan struct{})
+	s := service.New(service.Options{Store: h.store, Keys: sealingtest.Ring(), Log: slog.New(slog.DiscardHandler),
+		Clock: h.clock.now, RunJobs: true, JobPoll: time.Millisecond, JobKinds: map[string]jobs.Kind{
+			"long": {AtOnce: 20, Run: func(ctx context.Context, _ *consent.Job) (time.Duration, error) {
+				most.Store(max(most.Load(), running.Add(1)))
+				defer running.Add(-1)
+				select {
+				case <-stop:
+				case <-ctx.Done():
+				}
+				return 0, nil
+			}}}})
+	defer s.Close()
+	long := jobsOf(a, "long", 1)
+	long[0].RunAt = h.clock.now()
+	h.enqueue(t, nil, long...)
+	for range 300 {
+		h.clock.add(time.Minute)
+		time.Sleep(time.Millisecond)
+	}
+	close(stop)
+	if most.Load() != 1 {
+		t.Errorf("it ran %d times at once", most.Load())
+	}
+}

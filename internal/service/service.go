@@ -106,6 +106,8 @@ type Options struct {
 	JobKinds          map[string]jobs.Kind
 	JobRun            func(kind, outcome string, took time.Duration)
 	JobPoll, JobLease time.Duration
+	// OnlyServer: no other process runs jobs of the store, so those that are held were held by one that is gone.
+	OnlyServer bool
 	// Unreadable, where set, is told how many rows a list has shown without what could not be decrypted.
 	Unreadable func(rows int)
 }

@@ -100,10 +100,18 @@ WHERE organization_id = $1 AND job_id = $2 AND holder = $3`
 	retryJob = `/* retry_job */ UPDATE jobs SET run_at = $1, attempts = 0, parked_at = NULL
 WHERE organization_id = $2 AND job_id = $3 AND holder IS NULL`
 
+	// freeJobs leaves the attempts: what ends a server again and again is to wait longer each time.
+	freeJobs = `/* free_jobs */ UPDATE jobs SET holder = NULL, run_at = $1 WHERE holder IS NOT NULL`
+
 	dropJob = `/* drop_job */ DELETE FROM jobs WHERE organization_id = $1 AND job_id = $2`
 )
 
 func (t *tx) appendJobs(ctx context.Context, c *consent.Changes) error {
+	if !c.FreedJobs.IsZero() {
+		if err := t.conn.Query(ctx, freeJobs, []any{&c.FreedJobs}, nil); err != nil {
+			return err
+		}
+	}
 	if err := insert(ctx, t.conn, insertJob, c.Jobs, func(j *consent.Job, args []any) []any {
 		return append(args, &j.Organization, &j.ID, j.Kind, &j.RunAt, j.Attempts, (*engine.OptionalID)(&j.Holder), j.Error,
 			&j.CreatedAt, &j.ParkedAt, sealed(j.Payload))

@@ -135,6 +135,13 @@ func testHeldJobs(f *fixture) {
 	parked.ParkedAt, parked.Attempts = time.Time{}, 0
 	same(f, "tried again", *f.job(j.Key()), parked)
 	claim(parked, first, noon.Add(time.Hour))
+	if !f.store.Shared() {
+		f.append(consent.Changes{FreedJobs: noon.Add(-time.Hour)})
+		freed := parked
+		freed.RunAt, freed.Attempts = noon.Add(-time.Hour), 1
+		same(f, "freed", *f.job(j.Key()), freed)
+		claim(freed, first, noon.Add(time.Hour))
+	}
 	ends(first, consent.HeldJob{Done: true})
 	if left := f.job(j.Key()); left != nil {
 		f.Errorf("what was done is left: %v", left)
