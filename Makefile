@@ -21,6 +21,7 @@ UNRACED     := $(UNRACED)|TestEvidenceHasABound|TestFewDataMakeNoLargeFiles|Test
 UNRACED     := $(UNRACED)|TestMadeFilesHaveABound|TestEveryFlippedBitIsFound|TestGeneratedClientChecks
 UNRACED     := $(UNRACED)|TestLinterPasses|TestParquet|TestLitewitness|TestAppendMicros|TestExportSubject.*
 UNRACED     := $(UNRACED)|TestPowerCuts|TestKilledThenCut|TestErasedLeaveNoBytesInPostgres
+UNRACED     := $(UNRACED)|TestWebhookKillLoopPostgres|TestImportGoesOnPostgres
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Pure Go: the binary runs anywhere, and no test depends on a C compiler.
