@@ -17,14 +17,15 @@ import (
 type jobsCmd struct {
 	Settings
 	List  jobsListCmd  `cmd:"" help:"List what is due at a time, runs, or was given up."`
-	Retry jobsRetryCmd `cmd:"" help:"Have jobs that failed or wait run at once."`
-	Drop  jobsDropCmd  `cmd:"" help:"Remove jobs for good."`
+	Retry jobsRetryCmd `cmd:"" help:"Have jobs and messages that failed or wait tried at once."`
+	Drop  jobsDropCmd  `cmd:"" help:"Remove jobs and messages for good."`
 }
 
 // Help implements kong.HelpProvider.
 func (jobsCmd) Help() string {
 	return `A job is work that a server does when it is due: whichever finds it first, and again later where it failed. One
-that fails too often is parked: it stays, and nobody does it, until it is tried again or dropped.
+that fails too often is parked: it stays, and nobody does it, until it is tried again or dropped. So is a message to a
+webhook that was not taken at ten tries.
 
 Examples:
 
@@ -43,8 +44,10 @@ type jobsListCmd struct {
 
 // Help implements kong.HelpProvider.
 func (jobsListCmd) Help() string {
-	return `Lists the jobs of the instance itself and of each organization, two lines a job: its id, its kind, when it is due,
-or that it runs or is parked, and how often it was begun; then what it last failed with.
+	return `Lists the jobs of the instance itself and of each organization, two lines a job: its id, its kind, when it is
+due, or that it runs or is parked, and how often it was begun; then what it last failed with. Among them are messages to
+webhooks that are parked, and webhooks that are disabled: each goes on where it was by PATCH …/webhooks/ID with
+{"status":"active"}, once its receiver is there again.
 
 Examples:
 
@@ -67,9 +70,12 @@ func (c *jobsListCmd) Run(k *jobsCmd) error {
 			if err != nil {
 				return err
 			}
-			t.owner, t.begun = "Organization "+o.ID.String()+" "+fit(printable(o.Slug), listWidth-len("Organization  ")-idWidth),
-				false
-			return f.eachJob(ctx, actor, c.Parked, t.job)
+			t.owner, t.begun = "Organization "+o.ID.String()+" "+fit(printable(o.Slug),
+				listWidth-len("Organization  ")-idWidth), false
+			if err := f.eachJob(ctx, actor, c.Parked, t.job); err != nil {
+				return err
+			}
+			return f.eachUntold(ctx, actor, t.disabled, t.message)
 		})
 		if err == nil && !t.any {
 			t.line("no jobs")
@@ -95,6 +101,30 @@ func (f *folder) eachJob(ctx context.Context, actor consent.Actor, parked bool, 
 	}
 }
 
+// eachUntold visits the disabled webhooks of an organization, and the messages to webhooks that were given up.
+func (f *folder) eachUntold(ctx context.Context, actor consent.Actor, disabled func(*consent.Webhook),
+	parked func(*consent.Delivery)) error {
+	after := consent.NoID
+	for first := true; ; first = false {
+		webhooks, page, err := f.service.Untold(ctx, actor, after, service.MaxPage)
+		if err != nil {
+			return err
+		}
+		for i := range webhooks {
+			if first {
+				disabled(&webhooks[i])
+			}
+		}
+		for i := range page {
+			parked(&page[i])
+		}
+		if len(page) < service.MaxPage {
+			return nil
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
 // jobTable writes a list of jobs line by line, so that a long one needs no memory.
 type jobTable struct {
 	out   io.Writer
@@ -107,7 +137,8 @@ type jobTable struct {
 
 const kindWidth = 24
 
-func (t *jobTable) job(j *consent.Job) {
+// begin writes the heading, once.
+func (t *jobTable) begin() {
 	if !t.begun {
 		if t.any {
 			t.line("")
@@ -116,6 +147,30 @@ func (t *jobTable) job(j *consent.Job) {
 		t.row("ID", "KIND", "DUE", "TRIES")
 	}
 	t.begun, t.any = true, true
+}
+
+func (t *jobTable) disabled(w *consent.Webhook) {
+	t.begin()
+	t.row(w.Webhook.String(), "webhook", "disabled", "")
+	t.line(scopesMark + map[consent.DisabledReason]string{
+		consent.DisabledByRequest: "by request",
+		consent.DisabledGone:      "its receiver answered 410",
+		consent.DisabledFailing:   "nothing got through for five days",
+	}[w.Disabled] + " " + w.UpdatedAt.UTC().Format(time.DateOnly))
+}
+
+func (t *jobTable) message(d *consent.Delivery) {
+	t.begin()
+	t.row(d.ID.String(), string(d.Type), "parked "+d.TriedAt.UTC().Format(time.DateOnly), strconv.Itoa(d.Attempts))
+	came := printable(d.Error)
+	if d.Status != 0 {
+		came += " " + strconv.Itoa(d.Status)
+	}
+	t.line(scopesMark + fit("to webhook "+d.Webhook.String()+": "+came, listWidth-len(scopesMark)))
+}
+
+func (t *jobTable) job(j *consent.Job) {
+	t.begin()
 	due := when(j.RunAt, "")
 	switch {
 	case !j.ParkedAt.IsZero():
@@ -143,13 +198,13 @@ func (t *jobTable) line(s string) {
 }
 
 type jobsRetryCmd struct {
-	ID []string `arg:"" help:"Ids of jobs, as consentd jobs list shows them."`
+	ID []string `arg:"" help:"Ids of jobs or messages, as consentd jobs list shows them."`
 }
 
 // Help implements kong.HelpProvider.
 func (jobsRetryCmd) Help() string {
-	return `Each is due at once, as if it was never tried. A running server begins it within a second or so; a job that runs
-already goes on.
+	return `Each is due at once, as if it was never tried. A running server begins it within a second or so; a job that
+runs already goes on. A message is sent again under the id that it had.
 
 Example:
 
@@ -163,12 +218,27 @@ func (c *jobsRetryCmd) Run(k *jobsCmd) error {
 		if err == nil {
 			fmt.Printf("Job %s (%s) is due now. A running server begins it within a second or so.\n", id, j.Kind)
 		}
+		if consent.IsKind(err, consent.NotFound) && actor.Organization != consent.NoID {
+			return f.retryMessage(ctx, actor, id)
+		}
 		return err
 	})
 }
 
+func (f *folder) retryMessage(ctx context.Context, actor consent.Actor, id consent.ID) error {
+	d, err := f.service.FindDelivery(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	if _, err = f.service.Redeliver(ctx, actor, d.Webhook, id, consent.Idempotency{}); err != nil {
+		return fmt.Errorf("message %s to webhook %s: %w", id, d.Webhook, err)
+	}
+	fmt.Printf("Message %s (%s) is due now. A running server sends it within a second or so.\n", id, d.Type)
+	return nil
+}
+
 type jobsDropCmd struct {
-	ID []string `arg:"" help:"Ids of jobs, as consentd jobs list shows them."`
+	ID []string `arg:"" help:"Ids of jobs or messages, as consentd jobs list shows them."`
 }
 
 // Help implements kong.HelpProvider.
@@ -188,8 +258,22 @@ func (c *jobsDropCmd) Run(k *jobsCmd) error {
 		if err == nil {
 			fmt.Printf("Job %s is dropped.\n", id)
 		}
+		if consent.IsKind(err, consent.NotFound) && actor.Organization != consent.NoID {
+			return f.dropMessage(ctx, actor, id)
+		}
 		return err
 	})
+}
+
+func (f *folder) dropMessage(ctx context.Context, actor consent.Actor, id consent.ID) error {
+	d, err := f.service.FindDelivery(ctx, actor, id)
+	if err == nil {
+		err = f.service.DropDelivery(ctx, actor, d.Webhook, id)
+	}
+	if err == nil {
+		fmt.Printf("Message %s (%s) is dropped.\n", id, d.Type)
+	}
+	return err
 }
 
 // onJobs does something to each of some jobs, of whomever they are. Nothing is done where one id cannot be read.
@@ -234,7 +318,7 @@ func (f *folder) onJob(ctx context.Context, id consent.ID,
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("there is no job %s; it may be done. consentd jobs list shows what there is", id)
+		err = fmt.Errorf("there is no job or message %s; it may be done. consentd jobs list shows what there is", id)
 	}
 	return err
 }

@@ -176,6 +176,7 @@ func (r *running) open(ctx context.Context) (err error) {
 	r.service = service.New(options)
 	metrics.Witnesses(witnessNames(r.cfg), r.service.WitnessLags)
 	metrics.Jobs(r.service.JobCounts)
+	metrics.Webhooks(r.service.WebhookCounts)
 	if err := r.forgetAgain(ctx); err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -154,5 +156,62 @@ func waitLong(t *testing.T, what string, done func() bool) {
 		if time.Now().After(until) {
 			t.Fatalf("waited in vain for %s", what)
 		}
+	}
+}
+
+// TestUntoldCommands: operators see which webhooks are disabled and which messages were given up, and try or drop them.
+func TestUntoldCommands(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := serveOn(t, dir, []string{"CONSENTD_ROOT_KEY=" + rootKey}, "--webhook-allow", "127.0.0.0/8")
+	o := newTenant(t, p)
+	var status atomic.Int32
+	var pings atomic.Int32
+	status.Store(http.StatusGone)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		pings.Add(1)
+		w.WriteHeader(int(status.Load()))
+	}))
+	defer receiver.Close()
+	jobs := func(args ...string) *process {
+		return command(t, nil, append([]string{"jobs", "--data", dir}, args...)...)
+	}
+	var hook, message struct{ ID string }
+	ask := func(method, path, body string, to any) {
+		t.Helper()
+		status, answer := call(t, method, p.url+"/api/v1/organizations/"+o.organization+"/webhooks"+path,
+			map[string]string{"Authorization": "Bearer " + rootKey}, body)
+		if status/100 != 2 || json.Unmarshal(answer, to) != nil {
+			t.Fatalf("%s %s: %d %s", method, path, status, answer)
+		}
+	}
+	ask("POST", "", `{"url":"`+receiver.URL+`","events":["consent.*"]}`, &hook)
+	ask("POST", "/"+hook.ID+"/ping", `{}`, &message)
+	within(t, 20*time.Second, "it is parked", func() bool {
+		return strings.Contains(jobs("list", "--parked").out.String(), message.ID)
+	})
+	list := jobs("list", "--parked").out.String()
+	hold(t, "the list", list, o.organization, hook.ID, "disabled", "answered 410", "webhook.ping", "parked "+
+		time.Now().UTC().Format("2006-"), "to webhook "+hook.ID)
+	if p := jobs("retry", message.ID); p.code != exitFailed || !strings.Contains(p.errOut.String(), "make it active first") {
+		t.Errorf("retry while it is disabled: %d %s", p.code, p.errOut.String())
+	}
+	_, metrics := call(t, "GET", p.url+"/metrics", nil, "")
+	hold(t, "metrics", string(metrics), `consentd_webhooks{state="active"} 0`, `consentd_webhooks{state="disabled"} 1`,
+		"consentd_webhook_messages_parked 1", "consentd_webhook_behind_entries 0")
+
+	status.Store(http.StatusOK)
+	ask("PATCH", "/"+hook.ID, `{"status":"active"}`, &hook)
+	before := pings.Load()
+	hold(t, "retry", jobs("retry", message.ID).out.String(), "Message "+message.ID, "is due now")
+	within(t, 20*time.Second, "it is sent", func() bool { return pings.Load() > before })
+	within(t, 20*time.Second, "nothing is parked", func() bool {
+		return strings.Contains(jobs("list", "--parked").out.String(), "no jobs")
+	})
+	hold(t, "drop", jobs("drop", message.ID).out.String(), "Message "+message.ID, "is dropped")
+	var after struct{ Items []struct{ State string } }
+	ask("GET", "/"+hook.ID+"/deliveries", "", &after)
+	if len(after.Items) != 1 || after.Items[0].State != "dropped" {
+		t.Errorf("deliveries after the drop: %+v", after)
 	}
 }

@@ -67,8 +67,9 @@ type Changes struct {
 	// DropExpired removes idempotency records that expired, some at a time.
 	DropExpired []ExpiredRecords
 	// DropDeliveries removes deliveries that are old, some at a time.
-	DropDeliveries  []OldDeliveries
-	RemovedWebhooks []WebhookKey // with their deliveries
+	DropDeliveries   []OldDeliveries
+	RemovedWebhooks  []WebhookKey // their deliveries stay: see DropDeliveriesOf
+	DropDeliveriesOf []DeliveriesFrom
 }
 
 // OwnedName is an identifier within its organization.

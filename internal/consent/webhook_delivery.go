@@ -50,6 +50,22 @@ type OldDeliveries struct {
 	Limit        int
 }
 
+// DeliveriesFrom names the deliveries of a webhook from an id on.
+type DeliveriesFrom struct {
+	WebhookKey
+	From ID
+}
+
+// WebhookCount is how many webhooks there are, and what they are not told.
+type WebhookCount struct {
+	Active, Disabled int64
+	Parked           int64 // deliveries
+	Behind           int64 // entries of its ledger that the active webhook which is furthest behind was not told of
+}
+
+// Drop gives a delivery up for good.
+func (d *Delivery) Drop() { d.State, d.NextTryAt = DeliveryDropped, time.Time{} }
+
 // Attempt is a try to deliver, and what came of it.
 type Attempt struct {
 	At     time.Time

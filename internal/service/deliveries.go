@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -104,4 +105,88 @@ func (s *Service) DropOldDeliveries(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// dropDeliveries removes what is kept of the deliveries of a webhook that was removed, the newest first.
+func (s *Service) dropDeliveries(ctx context.Context, j *consent.Job) error {
+	of := consent.WebhookKey{Organization: j.Organization, Webhook: consent.ID(j.Payload)}
+	for more := true; more; {
+		err := s.store.Update(ctx, j.Organization, func(tx Tx) error {
+			page, err := tx.Deliveries(ctx, of, consent.NoID, deliveriesAtATime)
+			if more = len(page) > 0; err != nil || !more {
+				return err
+			}
+			return tx.Append(ctx, &consent.Changes{DropDeliveriesOf: []consent.DeliveriesFrom{{WebhookKey: of,
+				From: page[len(page)-1].ID}}})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Untold gives an organization's webhooks that are disabled, and the deliveries that were given up, behind an id in
+// order of id, limit at most. Errors: Forbidden.
+func (s *Service) Untold(ctx context.Context, a consent.Actor, after consent.ID, limit int) (
+	disabled []consent.Webhook, parked []consent.Delivery, err error) {
+	if err := a.Require(consent.WebhooksWrite); err != nil {
+		return nil, nil, err
+	}
+	err = s.view(ctx, func(r Reader) error {
+		all, err := r.Webhooks(ctx, a.Organization)
+		if err != nil {
+			return err
+		}
+		disabled = slices.DeleteFunc(all, func(w consent.Webhook) bool { return w.Active() })
+		parked, err = r.ParkedDeliveries(ctx, a.Organization, after, limit)
+		return err
+	})
+	return disabled, parked, err
+}
+
+// FindDelivery gives a delivery of whichever of an organization's webhooks. Errors: Forbidden, NotFound.
+func (s *Service) FindDelivery(ctx context.Context, a consent.Actor, id consent.ID) (found *consent.Delivery,
+	err error) {
+	if err := a.Require(consent.WebhooksWrite); err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, func(r Reader) error {
+		all, err := r.Webhooks(ctx, a.Organization)
+		for i := 0; err == nil && found == nil && i < len(all); i++ {
+			found, err = r.Delivery(ctx, all[i].WebhookKey, id)
+		}
+		if err == nil && found == nil {
+			err = errNoDelivery
+		}
+		return err
+	})
+	return found, err
+}
+
+// DropDelivery gives up a delivery for good. Errors: Forbidden, NotFound.
+func (s *Service) DropDelivery(ctx context.Context, a consent.Actor, webhook, id consent.ID) error {
+	if err := a.Require(consent.WebhooksWrite); err != nil {
+		return err
+	}
+	return s.update(ctx, a, consent.Idempotency{}, func(tx Tx) (any, error) {
+		d, err := tx.Delivery(ctx, consent.WebhookKey{Organization: a.Organization, Webhook: webhook}, id)
+		if err == nil && d == nil {
+			err = errNoDelivery
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.Drop()
+		return d, tx.Append(ctx, &consent.Changes{Deliveries: []consent.Delivery{*d}})
+	})
+}
+
+// WebhookCounts counts the webhooks of all organizations.
+func (s *Service) WebhookCounts(ctx context.Context) (counts consent.WebhookCount, err error) {
+	err = s.viewOnce(ctx, func(r Reader) (err error) {
+		counts, err = r.WebhookCounts(ctx)
+		return err
+	})
+	return counts, err
 }

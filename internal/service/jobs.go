@@ -15,6 +15,7 @@ const (
 	sweepAnswersJob    = "sweep-answers"
 	sweepDeliveriesJob = "sweep-deliveries"
 	sweepImportsJob    = "sweep-imports"
+	dropDeliveriesJob  = "drop-deliveries" // of a webhook that was removed, which the payload names
 )
 
 // sweepEvery is how often what is not needed any more is removed.
@@ -36,6 +37,9 @@ func (s *Service) startJobs(o *Options) {
 			return 0, s.SweepImports(ctx)
 		}},
 	}
+	kinds[dropDeliveriesJob] = jobs.Kind{Run: func(ctx context.Context, j *consent.Job) (time.Duration, error) {
+		return 0, s.dropDeliveries(ctx, j)
+	}}
 	s.sender = webhook.New(webhook.Options{Allow: o.WebhookAllow})
 	if s.message, s.delivered = o.Message, o.Delivered; s.delivered == nil {
 		s.delivered = func(webhook.Result) {}

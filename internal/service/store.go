@@ -169,6 +169,11 @@ type Reader interface {
 	// DueDeliveries lists the deliveries of a webhook that are to be tried by now, what waits longest first, limit at
 	// most.
 	DueDeliveries(ctx context.Context, of consent.WebhookKey, now time.Time, limit int) ([]consent.Delivery, error)
+	// ParkedDeliveries lists the deliveries of an organization that were given up, behind an id in order of id, limit at
+	// most.
+	ParkedDeliveries(ctx context.Context, organization, after consent.ID, limit int) ([]consent.Delivery, error)
+	// WebhookCounts counts the webhooks of all organizations.
+	WebhookCounts(ctx context.Context) (consent.WebhookCount, error)
 	// WithOldDeliveries names the organizations that have deliveries which wait for nothing and were made before an
 	// instant.
 	WithOldDeliveries(ctx context.Context, before time.Time) ([]consent.ID, error)

@@ -200,8 +200,8 @@ func (s *Service) RotateWebhook(ctx context.Context, a consent.Actor, id consent
 	return told, err
 }
 
-// RemoveWebhook ends a webhook, with all that is kept of its deliveries. The answer to keep is rendered from
-// struct{}{}. Errors: Forbidden, NotFound, PreconditionFailed.
+// RemoveWebhook ends a webhook. What is kept of its deliveries, which may be much, a job removes. The answer to keep is
+// rendered from struct{}{}. Errors: Forbidden, NotFound, PreconditionFailed.
 func (s *Service) RemoveWebhook(ctx context.Context, a consent.Actor, in consent.RemoveWebhook) error {
 	if err := a.Require(consent.WebhooksWrite); err != nil {
 		return err
@@ -214,6 +214,9 @@ func (s *Service) RemoveWebhook(ctx context.Context, a consent.Actor, in consent
 		if err != nil {
 			return nil, err
 		}
-		return struct{}{}, tx.Append(ctx, &consent.Changes{RemovedWebhooks: []consent.WebhookKey{w.WebhookKey}})
+		now := s.now()
+		return struct{}{}, tx.Append(ctx, &consent.Changes{RemovedWebhooks: []consent.WebhookKey{w.WebhookKey},
+			Jobs: []consent.Job{{Organization: a.Organization, ID: s.newID(), Kind: dropDeliveriesJob,
+				Payload: w.Webhook[:], RunAt: now, CreatedAt: now}}})
 	})
 }

@@ -430,3 +430,45 @@ func TestDeliveryID(t *testing.T) {
 		t.Errorf("%s, want %s…", got, want)
 	}
 }
+
+// TestRemovedWebhookLeavesNothing: what is kept of a removed webhook's deliveries goes by and by, and no other's.
+func TestRemovedWebhookLeavesNothing(t *testing.T) {
+	h := newHarness(t)
+	a := h.organization(t)
+	gone, stays := h.hook(t, a), h.hook(t, a)
+	ctx := t.Context()
+	const many = 12_000
+	for _, key := range []consent.WebhookKey{gone.WebhookKey, stays.WebhookKey} {
+		all := make([]consent.Delivery, many)
+		for i := range all {
+			all[i] = consent.Delivery{WebhookKey: key, ID: consent.ID{byte(i >> 8), byte(i)}, CreatedAt: noon}
+		}
+		if err := h.store.Update(ctx, a.Organization, func(tx service.Tx) error {
+			return tx.Append(ctx, &consent.Changes{Deliveries: all})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.svc.RemoveWebhook(ctx, a, consent.RemoveWebhook{Webhook: gone.WebhookKey.Webhook}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.svc.Deliveries(ctx, a, gone.WebhookKey.Webhook, consent.NoID, 1); !consent.IsKind(err, consent.NotFound) {
+		t.Errorf("the deliveries of a removed webhook: %v", err)
+	}
+	left := func(key consent.WebhookKey) (n int) {
+		h.view(t, func(r service.Reader) error {
+			all, err := r.Deliveries(ctx, key, consent.NoID, many+1)
+			n = len(all)
+			return err
+		})
+		return n
+	}
+	if n := left(gone.WebhookKey); n != many {
+		t.Errorf("%d were removed within the request", many-n)
+	}
+	h.runsJobs(t, time.Minute, nil)
+	awaitLong(t, "they are gone", func() bool { return left(gone.WebhookKey) == 0 })
+	if n := left(stays.WebhookKey); n != many {
+		t.Errorf("of another webhook %d are left", n)
+	}
+}

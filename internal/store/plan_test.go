@@ -80,9 +80,11 @@ func TestWebhooksAreFoundAlongIndexes(t *testing.T) {
 		selectWebhooksBehind: {"SEARCH w USING PRIMARY KEY", "SEARCH h USING",
 			"INDEX webhook_deliveries_due (organization_id=? " +
 				"AND webhook_id=? AND next_try_at<?"},
-		selectDueDeliveries: {"INDEX webhook_deliveries_due (organization_id=? AND webhook_id=? AND next_try_at<?)"},
-		deleteOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
-		selectOldDeliveries: {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
+		selectDueDeliveries:    {"INDEX webhook_deliveries_due (organization_id=? AND webhook_id=? AND next_try_at<?)"},
+		deleteOldDeliveries:    {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
+		selectParkedDeliveries: {"INDEX webhook_deliveries_parked (organization_id=? AND delivery_id>?)"},
+		selectParkedCount:      {"COVERING INDEX webhook_deliveries_parked"},
+		selectOldDeliveries:    {"INDEX webhook_deliveries_done (organization_id=? AND created_at<?)"},
 	} {
 		steps := strings.Join(storetest.Plan(t, path, statement), "\n")
 		for _, index := range indexes {

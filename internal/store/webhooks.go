@@ -126,6 +126,36 @@ func (t *tx) DueDeliveries(ctx context.Context, of consent.WebhookKey, now time.
 	return due, err
 }
 
+const selectParkedDeliveries = `/* select_parked_deliveries */ SELECT ` + deliveryColumns + `
+FROM webhook_deliveries WHERE organization_id = $1 AND state = 2 AND delivery_id > $2 ORDER BY delivery_id LIMIT $3`
+
+// ParkedDeliveries implements service.Reader.
+func (t *tx) ParkedDeliveries(ctx context.Context, organization, after consent.ID,
+	limit int) (parked []consent.Delivery, err error) {
+	err = t.conn.Query(ctx, selectParkedDeliveries, []any{organization, after, limit}, scanDelivery(&parked))
+	return parked, err
+}
+
+const selectWebhookCounts = `/* select_webhook_counts */ SELECT
+coalesce(sum(CASE WHEN w.disabled = '' THEN 1 ELSE 0 END), 0),
+coalesce(sum(CASE WHEN w.disabled = '' THEN 0 ELSE 1 END), 0),
+coalesce(max(CASE WHEN w.disabled = '' THEN h.sequence - w.sequence END), 0)
+FROM webhooks w JOIN ledger_heads h ON h.organization_id = w.organization_id`
+
+const selectParkedCount = `/* select_parked_count */ SELECT count(*) FROM webhook_deliveries WHERE state = 2`
+
+// WebhookCounts implements service.Reader. It goes through the webhooks of all organizations.
+func (t *tx) WebhookCounts(ctx context.Context) (c consent.WebhookCount, err error) {
+	err = t.conn.SearchPrepared(ctx, selectWebhookCounts, nil, func(r engine.Row) error {
+		return r.Scan(&c.Active, &c.Disabled, &c.Behind)
+	})
+	if err != nil {
+		return c, err
+	}
+	err = t.conn.SearchPrepared(ctx, selectParkedCount, nil, func(r engine.Row) error { return r.Scan(&c.Parked) })
+	return c, err
+}
+
 const selectOldDeliveries = `/* select_old_deliveries */ SELECT DISTINCT w.organization_id FROM webhooks w
 WHERE EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.organization_id = w.organization_id
   AND d.next_try_at IS NULL AND d.created_at < $1)`
@@ -164,7 +194,7 @@ took = excluded.took, tried_at = excluded.tried_at`
 const deleteWebhook = `/* delete_webhook */ DELETE FROM webhooks WHERE organization_id = $1 AND webhook_id = $2`
 
 const deleteDeliveries = `/* delete_deliveries */ DELETE FROM webhook_deliveries
-WHERE organization_id = $1 AND webhook_id = $2`
+WHERE organization_id = $1 AND webhook_id = $2 AND delivery_id >= $3`
 
 // deleteOldDeliveries removes the oldest, and all that were made with the last of them, as deleteExpired does.
 const deleteOldDeliveries = `/* delete_old_deliveries */ DELETE FROM webhook_deliveries
@@ -203,11 +233,15 @@ func (t *tx) appendWebhooks(ctx context.Context, c *consent.Changes) error {
 }
 
 func (t *tx) removeWebhooks(ctx context.Context, c *consent.Changes) error {
-	byKey := func(k *consent.WebhookKey, args []any) []any { return append(args, &k.Organization, &k.Webhook) }
-	if err := insert(ctx, t.conn, deleteWebhook, c.RemovedWebhooks, byKey); err != nil {
+	if err := insert(ctx, t.conn, deleteWebhook, c.RemovedWebhooks, func(k *consent.WebhookKey, args []any) []any {
+		return append(args, &k.Organization, &k.Webhook)
+	}); err != nil {
 		return err
 	}
-	if err := insert(ctx, t.conn, deleteDeliveries, c.RemovedWebhooks, byKey); err != nil {
+	if err := insert(ctx, t.conn, deleteDeliveries, c.DropDeliveriesOf, func(d *consent.DeliveriesFrom,
+		args []any) []any {
+		return append(args, &d.Organization, &d.Webhook, &d.From)
+	}); err != nil {
 		return err
 	}
 	return insert(ctx, t.conn, deleteOldDeliveries, c.DropDeliveries, func(o *consent.OldDeliveries, args []any) []any {

@@ -116,7 +116,12 @@ func (p *people) readWebhooks(ctx context.Context, r service.Reader) error {
 		err4 = errors.New("few deliveries are due")
 	}
 	_, err5 := r.Delivery(ctx, p.hook(), page[0].ID)
-	return errors.Join(err, err2, err3, err4, err5)
+	parked, err6 := r.ParkedDeliveries(ctx, p.organization, consent.NoID, 50)
+	if err6 == nil && len(parked) == 0 {
+		err6 = errors.New("no delivery is parked")
+	}
+	_, err7 := r.WebhookCounts(ctx)
+	return errors.Join(err, err2, err3, err4, err5, err6, err7)
 }
 
 // told is what telling a webhook writes: how far it has come, deliveries that are new and known, and another webhook.
@@ -133,6 +138,7 @@ func (p *people) told() (c consent.Changes) {
 	c.MovedWebhooks = []consent.MovedWebhook{{WebhookKey: hook, WebhookCursor: consent.WebhookCursor{Sequence: 1,
 		ExpiredAt: now}}}
 	c.DisabledWebhooks = []consent.Webhook{{WebhookKey: hook, UpdatedAt: now}}
+	c.DropDeliveriesOf = []consent.DeliveriesFrom{{WebhookKey: hook, From: p.organization}}
 	c.RemovedWebhooks = []consent.WebhookKey{{Organization: p.organization, Webhook: p.organization}}
 	return c
 }

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) service.Store) {
 		{"checkpoints", testCheckpoints}, {"unsigned ledgers", testUnsigned},
 		{"webhooks", testWebhooks}, {"webhooks that are behind", testWebhooksBehind}, {"deliveries", testDeliveries},
 		{"old deliveries", testOldDeliveries},
+		{"untold", testUntold},
 		{"cosignatures", testCosignatures}, {"ledgers not cosigned", testUncosigned}, {"erasures", testErasures},
 		{"jobs", testJobs}, {"held jobs", testHeldJobs}, {"expiries", testExpiries},
 		{"entries by id", testEntryAfter},

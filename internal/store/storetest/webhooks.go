@@ -34,7 +34,7 @@ func (f *fixture) newHook(o consent.ID) consent.Webhook {
 }
 
 // testWebhooks: what is kept of a webhook comes back; a change leaves alone how far it has come, and a move the rest;
-// one that is removed goes with its deliveries, and no other does.
+// deliveries of one that is removed go when they are dropped, and no others do.
 func testWebhooks(f *fixture) {
 	o, other := f.organization(), f.organization()
 	same(f, "at birth", f.hooksOf(o), []consent.Webhook{})
@@ -80,7 +80,10 @@ func testWebhooks(f *fixture) {
 	f.append(consent.Changes{RemovedWebhooks: []consent.WebhookKey{a.WebhookKey, nobody}})
 	same(f, "after a removal", f.hooksOf(o), []consent.Webhook{changed})
 	same(f, "another's after a removal", f.hooksOf(other), []consent.Webhook{foreign})
-	same(f, "deliveries of the removed", f.deliveries(a.WebhookKey, consent.NoID), []consent.Delivery{})
+	same(f, "deliveries of the removed", f.deliveries(a.WebhookKey, consent.NoID), []consent.Delivery{gone})
+	f.append(consent.Changes{DropDeliveriesOf: []consent.DeliveriesFrom{{WebhookKey: a.WebhookKey, From: gone.ID}}})
+	same(f, "deliveries of the removed when they are dropped", f.deliveries(a.WebhookKey, consent.NoID),
+		[]consent.Delivery{})
 	same(f, "deliveries of the other", f.deliveries(b.WebhookKey, consent.NoID), []consent.Delivery{stays})
 }
 
@@ -258,4 +261,57 @@ func (f *Data) hooks(o consent.ID, c *consent.Changes) {
 			c.Deliveries = append(c.Deliveries, d)
 		}
 	}
+}
+
+// testUntold: what was given up is found, in order, and counted with the webhooks of all.
+func testUntold(f *fixture) {
+	count := func() (c consent.WebhookCount) {
+		f.Helper()
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			c, err = r.WebhookCounts(ctx)
+			return err
+		})
+		return c
+	}
+	same(f, "counts of nothing", count(), consent.WebhookCount{})
+	o, other := f.organization(), f.organization()
+	f.append(consent.Changes{Heads: []consent.Head{{Organization: o, Sequence: 9}, {Organization: other, Sequence: 5}}})
+	var keys []consent.WebhookKey
+	for i, of := range []consent.ID{o, o, o, other} {
+		key := consent.WebhookKey{Organization: of, Webhook: f.id()}
+		keys = append(keys, key)
+		w := consent.Webhook{WebhookKey: key, URL: "https://a.example", Secret: []byte{1}, CreatedAt: noon, UpdatedAt: noon,
+			WebhookCursor: consent.WebhookCursor{Sequence: int64(i), ExpiredAt: noon}}
+		if i == 0 {
+			w.Disabled = consent.DisabledFailing
+		}
+		f.append(consent.Changes{Webhooks: []consent.Webhook{w}})
+	}
+	var parked []consent.Delivery
+	for i, key := range keys {
+		for n := range byte(3) {
+			d := f.delivery(key, 3*byte(i)+n+1)
+			if n > 0 {
+				d.State, d.NextTryAt = consent.DeliveryParked, time.Time{}
+				parked = append(parked, d)
+			}
+			f.append(consent.Changes{Deliveries: []consent.Delivery{d}})
+		}
+	}
+	same(f, "counts", count(), consent.WebhookCount{Active: 3, Disabled: 1, Parked: 8, Behind: 8})
+	list := func(after consent.Delivery) (page []consent.Delivery) {
+		f.Helper()
+		f.view(func(ctx context.Context, r service.Reader) (err error) {
+			page, err = r.ParkedDeliveries(ctx, o, after.ID, 4)
+			return err
+		})
+		return page
+	}
+	same(f, "the first page", list(consent.Delivery{}), parked[:4])
+	same(f, "the second page", list(parked[3]), parked[4:6])
+	again := parked[0]
+	again.Again(noon)
+	parked[1].Drop()
+	f.append(consent.Changes{Deliveries: []consent.Delivery{again, parked[1]}})
+	same(f, "after two are not parked any more", list(consent.Delivery{}), parked[2:6])
 }

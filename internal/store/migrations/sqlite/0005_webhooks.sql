@@ -45,6 +45,7 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (organization_id, webhook_id, next_try_at)
 WHERE next_try_at IS NOT NULL;
 CREATE INDEX webhook_deliveries_done ON webhook_deliveries (organization_id, created_at) WHERE next_try_at IS NULL;
+CREATE INDEX webhook_deliveries_parked ON webhook_deliveries (organization_id, delivery_id) WHERE state = 2;
 
 -- +goose Down
 DROP TABLE webhook_deliveries;
