@@ -52,6 +52,7 @@ func Run(ctx context.Context, o Options) error {
 		step{"batches", r.measureBatches},
 		step{"bare inserts", r.measureBare},
 		step{"imports", r.measureImports},
+		step{"writes with a webhook and without, in turns", r.measureWebhooks},
 		step{"checks", r.measureChecks},
 		step{"exports", r.measureExport})
 	if err == nil {
@@ -70,6 +71,7 @@ type run struct {
 	peak                                            int64 // bytes
 	checks                                          checks
 	imports                                         imported
+	told                                            told
 	exports                                         []float64 // events per second of each
 	exportPeak                                      int64     // bytes
 }
@@ -160,6 +162,7 @@ func (r *run) print() {
 		&ratio{"single-event writes at 64 connections / echo handler at 64", r.writesOverEcho, 0.40},
 		&ratio{"events of batches of 100 / bare inserts of the same rows", average{mean: r.batchEvents / r.bareEvents}, 0.85},
 		&ratio{"lines of an import / bare inserts of the same rows", average{mean: r.imports.lines / r.imports.bare}, 0.80},
+		&ratio{"writes at 64 connections with a webhook / without", r.told.overNone, 0.85},
 		&ratio{"reads of a person's levels at 64 / echo handler at 64", r.readsOverEcho, 0.70},
 		&limit{"p99 of writes at 64 connections", milliseconds(r.write64.p99), 25, "ms"},
 		&limit{"peak resident memory of the server", float64(r.peak) / (1 << 20), 150, "MiB"},
@@ -176,6 +179,8 @@ func (r *run) print() {
 		{"batches of 100, 8 connections", r.batches, fmt.Sprintf("%.0f events/s", r.batchEvents)},
 		{"reads of a person's levels, 64 connections", r.reads, ""},
 		{"lines of an import, 20,000 a call", result{}, fmt.Sprintf("%.0f lines/s", r.imports.lines)},
+		{"messages to a webhook while 64 connections write", result{}, fmt.Sprintf("%.0f/s", r.told.messages)},
+		{"messages to a webhook while nobody writes", result{}, fmt.Sprintf("%.0f/s", r.told.drained)},
 		{"bare inserts, transactions of 256", result{}, fmt.Sprintf("%.0f events/s", r.bareEvents)},
 	}
 	if r.Checks > 0 {

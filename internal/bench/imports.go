@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// linesOfCall is how many lines an import sends at a time.
-const linesOfCall = 20_000
+const (
+	linesOfCall = 20_000 // that an import sends at a time
+	linesOfPart = 1000   // that the server writes in one transaction
+)
 
 // imported is what an import of lines has reached.
 type imported struct {

@@ -51,6 +51,7 @@ func RunPostgres(ctx context.Context, o Options, grow int) error {
 		step{"consentd, many organizations", r.measureMany},
 		step{"consentd, batches of 100", r.measureBatches},
 		step{"bare loop of the same statements", r.measureBare},
+		step{"imports", r.measureImports},
 		step{"checks and pgbench", r.measureChecks},
 		step{"growth", r.measureGrowth})
 	if err == nil {
@@ -151,6 +152,27 @@ func (r *postgresRun) measureBare(ctx context.Context) error {
 	return err
 }
 
+// measureImports brings lines in for as long as two loads, then writes their events into an empty database of the same
+// schema, as many at a time.
+func (r *postgresRun) measureImports(ctx context.Context) error {
+	person := newPeople(r.People)
+	if err := r.withDatabase(ctx, "imports", person, func(t *tenant) (err error) {
+		if r.imports.lines, err = t.bring(ctx, person, 2*r.Phase); err != nil {
+			return err
+		}
+		r.imports.peak = t.server.peakMemory()
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := r.withDatabase(ctx, "bare-of-imports", newPeople(hot), func(*tenant) error { return nil }); err != nil {
+		return err
+	}
+	var err error
+	r.imports.bare, err = bareLoop(ctx, r.server.URL("imports"), r.server.URL("bare-of-imports"), linesOfPart, r.Phase)
+	return err
+}
+
 // measureGrowth fills a database and compares how long an event takes early and late.
 func (r *postgresRun) measureGrowth(ctx context.Context) error {
 	if r.grow < growFrom+2*growStep {
@@ -232,6 +254,7 @@ func (r *postgresRun) print() {
 		&ratio{"single-event writes at 64 connections / one transaction a request",
 			average{mean: r.one.rate / r.naive.rate}, 1.5},
 		&ratio{"events of batches of 100 / bare loop at the same batch size", average{mean: r.batchEvents / r.bareRate}, 0.9},
+		&ratio{"lines of an import / bare loop at the same batch size", average{mean: r.imports.lines / r.imports.bare}, 0.7},
 		&ratio{"one organization alone / many organizations, at 64", average{mean: r.one.rate / r.many.rate}, 0.8},
 		&limit{"p99 of writes at 64 connections", milliseconds(r.one.p99), 30, "ms"},
 		&limit{"peak resident memory of consentd", float64(r.peak) / (1 << 20), 150, "MiB"},
@@ -247,6 +270,9 @@ func (r *postgresRun) print() {
 			fmt.Sprintf("%.0f events/s, %.0f a commit", r.batchEvents, r.eventsPerCommit)},
 		{fmt.Sprintf("bare loop, %.0f events a transaction", r.eventsPerCommit), result{},
 			fmt.Sprintf("%.0f events/s", r.bareRate)},
+		{"lines of an import, 20,000 a call", result{}, fmt.Sprintf("%.0f lines/s", r.imports.lines)},
+		{fmt.Sprintf("bare loop, %d of their events a transaction", linesOfPart), result{},
+			fmt.Sprintf("%.0f events/s", r.imports.bare)},
 	}
 	if r.Checks > 0 {
 		ratios = append(ratios, &ratio{"checks of a person by e-mail at 64 / pgbench -S -M prepared at 64",

@@ -121,6 +121,7 @@ type feed struct {
 	silent  map[string]bool       // imports, and whether nobody is told of what they brought
 	fails   atomic.Int32          // after each other
 	trying  atomic.Bool           // the receiver was out of order: one message shows whether it is
+	pace    pace
 }
 
 // triedMessage is what came of a message.
@@ -168,7 +169,11 @@ func (s *Service) runFeed(ctx context.Context, j *consent.Job) (again time.Durat
 		if part.gone {
 			return 0, nil
 		}
+		f.pace.begin(part.head, time.Now())
 		f.send(ctx, part)
+		if f.s.writer.Crowded() {
+			sleep(ctx, f.pace.yield(f.at.Sequence-part.before.Sequence, time.Now()))
+		}
 		if ctx.Err() != nil {
 			return 0, f.leave(ctx)
 		}

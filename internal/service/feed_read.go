@@ -13,9 +13,10 @@ import (
 
 // feedPart is what a webhook is to be told next, in order.
 type feedPart struct {
-	gone     bool // nobody is to be told: the webhook is removed, or disabled
-	idle     bool // there is no more by now
-	keep     bool // results must be on record before more is read
+	gone     bool  // nobody is to be told: the webhook is removed, or disabled
+	idle     bool  // there is no more by now
+	keep     bool  // results must be on record before more is read
+	head     int64 // the last entry of the ledger when this was read
 	next     time.Time
 	endpoint webhook.Endpoint
 	before   consent.WebhookCursor
@@ -305,6 +306,7 @@ func endedBy(ctx context.Context, r Reader, found []consent.Expiry) ([]bool, err
 // entries adds what is new in the ledger.
 func (p *feedReader) entries(ctx context.Context) error {
 	head, err := headOf(ctx, p.r, p.key.Organization)
+	p.part.head = head.Sequence
 	if err != nil || head.Sequence <= p.at.Sequence {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -31,12 +32,20 @@ const (
 	groupWait = 800 * time.Microsecond
 )
 
+// Many write at the same time where a batch had crowd requests less than crowdedFor ago.
+const (
+	crowd      = 16
+	crowdedFor = 100 * time.Millisecond
+)
+
 // Writer gathers writes that wait and decides on them together, so that they share a commit. A lone write goes at
 // once. Its methods may be called at once from many goroutines.
 type Writer struct {
 	o       Options
 	places  *limit.Keyed // of each queue: one whose database does not answer fills its own
 	running sync.WaitGroup
+
+	crowdedAt atomic.Int64 // when the last batch of a crowd was taken, in Unix nanoseconds
 
 	mu     sync.Mutex
 	queues map[consent.ID]*queue
@@ -95,6 +104,11 @@ type outcome struct {
 // New makes a writer; Close ends it.
 func New(o Options) *Writer {
 	return &Writer{o: o, places: limit.NewKeyed(queueLength), queues: map[consent.ID]*queue{}}
+}
+
+// Crowded tells whether many write at this time, so that what can wait better does.
+func (w *Writer) Crowded() bool {
+	return time.Now().UnixNano()-w.crowdedAt.Load() < int64(crowdedFor)
 }
 
 // Close lets what waits be written; later writes are Unavailable. It may be called twice.
@@ -164,6 +178,9 @@ func (w *Writer) serve(key consent.ID, q *queue) {
 		batch := w.take(key, q)
 		if len(batch) == 0 {
 			return
+		}
+		if len(batch) >= crowd {
+			w.crowdedAt.Store(time.Now().UnixNano())
 		}
 		w.write(batch)
 		w.waitForGroup(q, len(batch))
