@@ -84,20 +84,23 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 func TestCheck(t *testing.T) {
 	local := prefixes("10.0.0.0/8")
 	for url, fine := range map[string]struct{ strict, local bool }{
-		"https://hook.example/in":   {true, true},
-		"https://hook.example:x/":   {},
-		"http://hook.example/in":    {false, true},
-		"https://8.8.8.8/":          {true, true},
-		"http://8.8.8.8/":           {},
-		"https://10.1.1.1/":         {false, true},
-		"http://10.1.1.1:81/":       {false, true},
-		"https://127.0.0.1/":        {},
-		"https://[::1]/":            {},
-		"https://[::ffff:10.0.0.1]": {false, true},
-		"https://169.254.169.254/":  {},
-		"https://a:b@hook.example":  {},
-		"ftp://hook.example":        {},
-		"https://hook.example/%zz":  {},
+		"https://hook.example/in":    {true, true},
+		"https://hook.example:x/":    {},
+		"https://hook.example:443/":  {true, true},
+		"https://hook.example:0/":    {},
+		"https://hook.example:99999": {},
+		"http://hook.example/in":     {false, true},
+		"https://8.8.8.8/":           {true, true},
+		"http://8.8.8.8/":            {},
+		"https://10.1.1.1/":          {false, true},
+		"http://10.1.1.1:81/":        {false, true},
+		"https://127.0.0.1/":         {},
+		"https://[::1]/":             {},
+		"https://[::ffff:10.0.0.1]":  {false, true},
+		"https://169.254.169.254/":   {},
+		"https://a:b@hook.example":   {},
+		"ftp://hook.example":         {},
+		"https://hook.example/%zz":   {},
 	} {
 		for allow, want := range map[bool]bool{false: fine.strict, true: fine.local} {
 			var given []netip.Prefix
