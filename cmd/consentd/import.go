@@ -105,7 +105,7 @@ func (c *importCmd) prepare() (*importRun, error) {
 	run := &importRun{importCmd: c, server: server, input: in, options: options, out: os.Stdout, err: os.Stderr}
 	run.fingerprint = strings.Join([]string{mapped, c.Timezone, c.Dates, c.Encoding, c.Purpose, c.OnlyProject, c.Project},
 		"\x00")
-	if run.format, err = formatOf(c.Format, in); err == nil && !in.Again() && c.Errors != "" {
+	if run.format, err = formatOf(c.Format, in, options.Map); err == nil && !in.Again() && c.Errors != "" {
 		err = errors.New("--errors goes with a file: standard input cannot be read again")
 	}
 	if err != nil {

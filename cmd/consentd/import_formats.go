@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,9 +32,13 @@ var importFormats = []*importing.Format{ndjson.Format, concord.Format, slashid.F
 	listmonk.Format, csv.Format}
 
 // formatOf finds the format of a name, or the one that a file looks like.
-func formatOf(name string, in *importing.Input) (*importing.Format, error) {
+func formatOf(name string, in *importing.Input, by *importing.Map) (*importing.Format, error) {
 	if name == autoFormat || name == "" {
-		return importing.Detect(in, importFormats)
+		found, err := importing.Detect(in, importFormats)
+		if errors.Is(err, importing.ErrUnknownTable) && by != nil && len(by.Columns)+len(by.Wide) > 0 {
+			return csv.Format, nil // the map says what its columns are
+		}
+		return found, err
 	}
 	var names []string
 	for _, f := range importFormats {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -37,5 +38,17 @@ func TestFormatsAreFound(t *testing.T) {
 	})
 	if err != nil || samples < 15 {
 		t.Errorf("%d samples, %v", samples, err)
+	}
+	in, err := importing.Open(folder+"/csv/testdata/wide.csv", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	wide := &importing.Map{Wide: map[string]string{"Newsletter": "newsletter"}}
+	if found, err := formatOf(autoFormat, in, wide); err != nil || found.Name != "csv" {
+		t.Errorf("a table with a map is taken for %v, %v", found, err)
+	}
+	if _, err := formatOf(autoFormat, in, &importing.Map{}); !errors.Is(err, importing.ErrUnknownTable) {
+		t.Errorf("a table without a map: %v", err)
 	}
 }

@@ -39,7 +39,7 @@ func TestImportCommandLine(t *testing.T) {
 	odd := writeTemp(t, "odd.csv", "a,b\n1,2\n")
 	p := command(t, nil, "import", odd, "--source", "a", "--url", "http://127.0.0.1:1", "--key", "x", "--organization",
 		"o")
-	hold(t, "the error", p.errOut.String(), "it does not look like any format that is known: give --format, one of ndjson")
+	hold(t, "the error", p.errOut.String(), "it is a table of 2 columns whose header no format has: say by --map")
 }
 
 func TestImportLine(t *testing.T) {

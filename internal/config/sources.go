@@ -15,6 +15,9 @@ const envPrefix = "CONSENTD_"
 
 var errUnknown = errors.New("no such setting; consentd config shows all")
 
+// ofClients are of commands that call a server. Who set them for these runs others too.
+var ofClients = []string{"CONSENTD_URL", "CONSENTD_KEY", "CONSENTD_KEY_FILE"}
+
 func readFlags(flags map[string]string) (map[string]given, error) {
 	found := map[string]given{}
 	var errs []error
@@ -60,6 +63,9 @@ func consentdVars(environ []string) (map[string]string, error) {
 	for _, s := range table {
 		known[s.Env] = true
 		known[s.FileEnv()] = true
+	}
+	for _, name := range ofClients {
+		known[name] = true
 	}
 	vars := map[string]string{}
 	for _, entry := range environ {

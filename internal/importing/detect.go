@@ -84,6 +84,9 @@ func firstMembers(text []byte) (names Columns) {
 	return names
 }
 
+// ErrUnknownTable is of a table that is of no format by its header.
+var ErrUnknownTable = errors.New("whose header no format has")
+
 // Detect finds the format of an input among some, the first that knows it. The error names all of them.
 func Detect(in *Input, among []*Format) (*Format, error) {
 	if !in.Again() {
@@ -102,6 +105,10 @@ func Detect(in *Input, among []*Format) (*Format, error) {
 			return f, nil
 		}
 		names = append(names, f.Name)
+	}
+	if n := len(head.Columns); n > 1 { // what stands there may be somebody's name, where it has no header
+		return nil, fmt.Errorf("it is a table of %d columns %w: say by --map what they mean, or give --format, one of %s", n,
+			ErrUnknownTable, strings.Join(names, ", "))
 	}
 	return nil, fmt.Errorf("it does not look like any format that is known: give --format, one of %s",
 		strings.Join(names, ", "))
