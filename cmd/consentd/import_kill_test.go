@@ -20,8 +20,8 @@ import (
 	"github.com/consentd/consentd/internal/pgtest"
 )
 
-// importSize is how much TestImportGoesOn imports, how often it kills, and what a call takes. CONSENTD_TEST_IMPORT, such
-// as "5000000 lines, 1000000 people, 20 kills, 4000 a call", has it do more than there is time for in each run.
+// importSize is how much TestImportGoesOn imports, how often it kills, and what a call takes. CONSENTD_TEST_IMPORT,
+// such as "5000000 lines, 1000000 people, 20 kills, 4000 a call", has it do more than there is time for in each run.
 type importSize struct{ lines, people, kills, call int }
 
 func importSizes(t testing.TB) importSize {

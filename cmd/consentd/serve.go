@@ -170,8 +170,9 @@ func (r *running) open(ctx context.Context) (err error) {
 	options := service.Options{Store: r.store, Places: places, Keys: keys.file.Ring(rand.Reader),
 		ReloadKeys: keys.reload, SigningKey: signing, LedgerName: r.cfg.LedgerName, Log: r.log, Observe: metrics.Batch,
 		Checkpointed: metrics.Checkpoint, Witnesses: r.cfg.Witnesses, Witnessed: metrics.Cosigned,
-		Unreadable: metrics.Unreadable, RunJobs: true, OnlyServer: !r.store.Shared(), JobRun: metrics.Job, WebhookAllow: r.cfg.WebhookAllow,
-		Message: native.Message, Delivered: metrics.Delivered}
+		Unreadable: metrics.Unreadable, RunJobs: true, OnlyServer: !r.store.Shared(), JobRun: metrics.Job,
+		WebhookAllow: r.cfg.WebhookAllow,
+		Message:      native.Message, Delivered: metrics.Delivered}
 	r.journals.put(&options)
 	r.service = service.New(options)
 	metrics.Witnesses(witnessNames(r.cfg), r.service.WitnessLags)

@@ -193,7 +193,8 @@ func TestUntoldCommands(t *testing.T) {
 	list := jobs("list", "--parked").out.String()
 	hold(t, "the list", list, o.organization, hook.ID, "disabled", "answered 410", "webhook.ping", "parked "+
 		time.Now().UTC().Format("2006-"), "to webhook "+hook.ID)
-	if p := jobs("retry", message.ID); p.code != exitFailed || !strings.Contains(p.errOut.String(), "make it active first") {
+	if p := jobs("retry", message.ID); p.code != exitFailed || !strings.Contains(p.errOut.String(),
+		"make it active first") {
 		t.Errorf("retry while it is disabled: %d %s", p.code, p.errOut.String())
 	}
 	_, metrics := call(t, "GET", p.url+"/metrics", nil, "")

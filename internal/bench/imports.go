@@ -11,7 +11,7 @@ import (
 
 const (
 	linesOfCall = 20_000 // that an import sends at a time
-	linesOfPart = 1000   // that the server writes in one transaction
+	linesOfPart = 2000   // that the server writes in one transaction
 )
 
 // imported is what an import of lines has reached.

@@ -358,7 +358,8 @@ func TestAllErrorsAtOnce(t *testing.T) {
 
 // TestVariablesOfClients: who has set them for commands that call a server may start one.
 func TestVariablesOfClients(t *testing.T) {
-	if _, err := Load(nil, []string{"CONSENTD_URL=http://127.0.0.1:1", "CONSENTD_KEY=x", "CONSENTD_KEY_FILE=y"}); err != nil {
+	if _, err := Load(nil, []string{"CONSENTD_URL=http://127.0.0.1:1", "CONSENTD_KEY=x",
+		"CONSENTD_KEY_FILE=y"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,7 +15,12 @@ type ImportLine struct {
 	Fault      *Error // why it cannot be read; nil: it can
 }
 
-// ImportChunk is lines of an import that follow each other, MaxItems at most. A number that has no line is a blank one.
+// MaxImportChunk is the most lines of an import that one transaction takes. Twice as many as other writes have
+// decisions: what an index is looked up for is shared by more of them.
+const MaxImportChunk = 2 * MaxItems
+
+// ImportChunk is lines of an import that follow each other, MaxImportChunk at most. A number that has no line is a
+// blank one.
 type ImportChunk struct {
 	From, Next int64 // the numbers from From on, before Next
 	Lines      []ImportLine

@@ -116,10 +116,10 @@ func (s *Service) ImportErrors(ctx context.Context, a consent.Actor, id consent.
 }
 
 // ImportLines takes lines of an import from a number on, and gives how far the import has come. lines is told which
-// line is wanted next, and gives all of them, in parts of consent.MaxItems at most; it is read by another goroutine,
-// and not any more when ImportLines returns. Each part is on disk, with how far the import has come, before the next
-// one; an error ends the rest. What comes twice is taken once. Errors: Forbidden, NotFound, Conflict, and those of
-// lines.
+// line is wanted next, and gives all of them, in parts of consent.MaxImportChunk at most; it is read by another
+// goroutine, and not any more when ImportLines returns. Each part is on disk, with how far the import has come, before
+// the next one; an error ends the rest. What comes twice is taken once. Errors: Forbidden, NotFound, Conflict, and
+// those of lines.
 func (s *Service) ImportLines(ctx context.Context, a consent.Actor, id consent.ID, from int64,
 	lines func(next int64) iter.Seq2[*consent.ImportChunk, error]) (*consent.ImportView, error) {
 	if err := a.Require(consent.ImportsWrite); err != nil {

@@ -347,7 +347,8 @@ func TestImportErrorsAreBounded(t *testing.T) {
 	id := h.newImport(t, a, "old")
 	const lines = consent.MaxImportErrors + 1500
 	spoilt := importLine{fault: consent.Errorf(consent.Invalid, "", "is no line")}
-	view, err := h.svc.ImportLines(ctx, a, id, 1, chunked(slices.Repeat([]importLine{spoilt}, lines), 1, consent.MaxItems,
+	view, err := h.svc.ImportLines(ctx, a, id, 1, chunked(slices.Repeat([]importLine{spoilt}, lines), 1,
+		consent.MaxImportChunk,
 		nil))
 	if err != nil || view.Rejected != lines || view.ErrorsKept != consent.MaxImportErrors ||
 		len(view.Errors) != consent.MaxMistakes {

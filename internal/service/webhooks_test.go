@@ -452,7 +452,8 @@ func TestRemovedWebhookLeavesNothing(t *testing.T) {
 	if err := h.svc.RemoveWebhook(ctx, a, consent.RemoveWebhook{Webhook: gone.WebhookKey.Webhook}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.svc.Deliveries(ctx, a, gone.WebhookKey.Webhook, consent.NoID, 1); !consent.IsKind(err, consent.NotFound) {
+	if _, err := h.svc.Deliveries(ctx, a, gone.WebhookKey.Webhook, consent.NoID, 1); !consent.IsKind(err,
+		consent.NotFound) {
 		t.Errorf("the deliveries of a removed webhook: %v", err)
 	}
 	left := func(key consent.WebhookKey) (n int) {

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/internal/consent"
@@ -171,6 +173,8 @@ func (t *tx) appendImports(ctx context.Context, c *consent.Changes) error {
 	if err := t.appendImportRows(ctx, c.Imports); err != nil {
 		return err
 	}
+	// In the order of the index, so that those next to each other are written together.
+	slices.SortFunc(c.ImportedLines, func(a, b consent.ImportedLine) int { return bytes.Compare(a.Key[:], b.Key[:]) })
 	err := insert(ctx, t.conn, insertImportLine, c.ImportedLines, func(l *consent.ImportedLine, args []any) []any {
 		return append(args, &l.Organization, l.Key[:])
 	})

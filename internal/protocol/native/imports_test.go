@@ -55,7 +55,8 @@ func TestChunks(t *testing.T) {
 		chunks, err := readChunks(t, tc.body, tc.from, tc.next)
 		at, lines := tc.from, 0
 		for _, c := range chunks {
-			if c.From != at || c.Next <= c.From || len(c.Lines) > consent.MaxItems || tc.body == padded && c.Next-c.From > 500 {
+			if c.From != at || c.Next <= c.From || len(c.Lines) > consent.MaxImportChunk || tc.body == padded &&
+				c.Next-c.From > 500 {
 				t.Errorf("%s: from %d before %d with %d lines, behind %d", what, c.From, c.Next, len(c.Lines), at)
 			}
 			at, lines = c.Next, lines+len(c.Lines)

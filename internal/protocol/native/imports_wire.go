@@ -165,7 +165,7 @@ func (r *lineReader) chunks(next int64) iter.Seq2[*consent.ImportChunk, error] {
 // chunk reads a part from a number on; more tells that others may follow.
 func (r *lineReader) chunk(from, next int64) (c *consent.ImportChunk, more bool, err error) {
 	c = &consent.ImportChunk{From: from, Next: from, Field: eventFields.Of}
-	for size := 0; len(c.Lines) < consent.MaxItems && size < chunkBytes; c.Next++ {
+	for size := 0; len(c.Lines) < consent.MaxImportChunk && size < chunkBytes; c.Next++ {
 		line, long, err := r.lines.Next()
 		if errors.Is(err, io.EOF) {
 			return c, false, nil

@@ -383,8 +383,8 @@ func TestOneOrganizationLeavesConnections(t *testing.T) {
 	}
 }
 
-// TestPoolClosedWhileItConnects: who waits for a connection of a pool that is given up meanwhile tries again, by the new
-// pool.
+// TestPoolClosedWhileItConnects: who waits for a connection of a pool that is given up meanwhile tries again, by the
+// new pool.
 func TestPoolClosedWhileItConnects(t *testing.T) {
 	e := open(t, Options{URL: pgtest.Database(t, "", nil)})
 	closed := 0
