@@ -92,6 +92,11 @@ func (c *importCmd) prepare() (*importRun, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Errors != "" {
+		if err := checkRefusedFile(c.Errors); err != nil {
+			return nil, err
+		}
+	}
 	server, err := c.client("consentd-import")
 	if err != nil {
 		return nil, err

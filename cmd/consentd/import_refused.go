@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,22 @@ type refusedFile struct {
 	out    *bufio.Writer
 	table  *csv.Writer
 	folder bool
+}
+
+// checkRefusedFile refuses a name for a refusedFile that is taken: nothing that is there is written over, be it the
+// records that somebody has mended meanwhile.
+func checkRefusedFile(name string) error {
+	if _, err := os.Lstat(name); err == nil {
+		return fmt.Errorf("--errors: %s is there already: name another, or remove it", name)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--errors: %w", err)
+	}
+	if info, err := os.Stat(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("--errors: %w", err)
+	} else if !info.IsDir() {
+		return fmt.Errorf("--errors: %s is no folder", filepath.Dir(name))
+	}
+	return nil
 }
 
 // newRefusedFile makes a file beside the one that it will be, which appears when all is in it.
@@ -121,10 +138,10 @@ func (k *refusedFile) keep() error {
 	if err := k.close(); err != nil {
 		return errors.Join(err, k.abandon())
 	}
+	if err := checkRefusedFile(k.name); err != nil { // it came meanwhile
+		return fmt.Errorf("%w; what was refused is in %s", err, k.temp)
+	}
 	if k.folder {
-		if err := os.RemoveAll(k.name); err != nil {
-			return err
-		}
 		return os.Rename(k.temp, k.name)
 	}
 	return errors.Join(os.Rename(filepath.Join(k.temp, "records"), k.name), k.abandon())

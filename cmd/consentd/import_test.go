@@ -117,6 +117,11 @@ func TestImport(t *testing.T) {
 	}
 	p = s.run(t, refused, "--source", "crm")
 	hold(t, "the output", p.out.String(), "0 taken, 3 duplicates")
+	p = s.run(t, file, "--source", "crm", "--errors", refused)
+	hold(t, "the error", p.errOut.String(), "refused.csv is there already: name another")
+	if got, err := os.ReadFile(refused); err != nil || string(got) != mended || p.code != exitUsage {
+		t.Errorf("what was mended is written over, or exit code %d: %v", p.code, err)
+	}
 	if got := s.events(t); len(got) != 5 || got[0] != "ada@example.com marketing accepted import 2026-01-31T12:00:00Z" {
 		t.Errorf("on record: %q", got)
 	}
@@ -145,6 +150,12 @@ func TestImportOfArchive(t *testing.T) {
 	p := s.run(t, archive, append(args, "newsletter")...)
 	hold(t, "the output", p.out.String(), "(mailchimp): 0 taken, 0 duplicates, 3 refused by the server", "1 left out",
 		"line 2 of unsubscribed_email_audience_export_1a2b3c.csv")
+	for _, taken := range []string{filepath.Dir(refused), refused} {
+		p = s.run(t, archive, "--source", "mailchimp", "--timezone", "UTC", "--purpose", "newsletter", "--errors", taken)
+		if p.code != exitUsage || !strings.Contains(p.errOut.String(), "is there already") {
+			t.Errorf("a folder that is there: exit code %d: %s", p.code, p.errOut.String())
+		}
+	}
 	p = s.run(t, refused, append(args[:4:4], "--purpose", "marketing")...)
 	hold(t, "the output", p.out.String(), "(mailchimp): 3 taken")
 	if got := strings.Join(s.events(t), "\n"); strings.Count(got, "accepted") != 2 ||
