@@ -33,6 +33,7 @@ func refusing(o Options) (w *Writer, sizes func() []int) {
 		all = append(all, requests)
 	}
 	return New(o), func() []int {
+		synctest.Wait() // whoever waits for a write may have its answer before it is observed
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(all)
